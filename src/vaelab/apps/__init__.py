@@ -1,0 +1,1 @@
+"""What people open: the pages, the reports and the pictures in them."""

@@ -1,0 +1,45 @@
+"""Pictures: numpy arrays in, Pillow images or matplotlib figures out, `save` to a file.
+
+Nothing here knows a model. Sample grids are pixel-exact (`grids`, `cells`), drawings (`maps`,
+`curves`) are matplotlib figures made without pyplot; both have a transparent background and
+mid-grey ink, so that one file serves light and dark pages. Pictures hold no words but the names
+they are given: captions belong to the page.
+"""
+
+from vaelab.apps.pictures.curves import bars, training_curves
+from vaelab.apps.pictures.files import Picture, png, save, svg
+from vaelab.apps.pictures.grids import comparison, grid, manifold, picture, rows, strips, traversal
+from vaelab.apps.pictures.maps import (
+    density_map,
+    field_map,
+    latent_map,
+    limits,
+    small_multiples,
+)
+from vaelab.apps.pictures.style import DIVERGING, SEQUENTIAL, class_styles, figure, printable
+
+__all__ = [
+    "DIVERGING",
+    "SEQUENTIAL",
+    "Picture",
+    "bars",
+    "class_styles",
+    "comparison",
+    "density_map",
+    "field_map",
+    "figure",
+    "grid",
+    "latent_map",
+    "limits",
+    "manifold",
+    "picture",
+    "png",
+    "printable",
+    "rows",
+    "save",
+    "small_multiples",
+    "strips",
+    "svg",
+    "training_curves",
+    "traversal",
+]

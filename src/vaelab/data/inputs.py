@@ -1,0 +1,164 @@
+"""What a command is given to work on (a picture, an array, rows of the run's own data) as raw rows.
+
+A value v of an 8-bit picture becomes round(v / 255 · (L − 1)) where the run's data have L levels,
+and v / 255 on the unit interval where they are continuous.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .arrays import Array, as_numpy, pick, read_arrays, rows
+from .sources import existing, load
+from .spec import DataSpec
+from .splits import Split
+
+_ROWS = re.compile(r"(train|valid|test):(.*)")
+
+
+def read_inputs(
+    source: str | Path | Array | Tensor, spec: DataSpec, *, data_dir: str | Path | None = None
+) -> tuple[Tensor, tuple[str, ...]]:
+    """Raw rows, shaped and scaled as the data a run was trained on.
+
+    Args:
+        source: `test:0-15`, `test:3,7,9` (likewise `valid:` and `train:`), rows of the run's own
+            data, numbered from 0, ends included; or a picture, a folder or zip of pictures, a
+            `.npy` or `.npz` file holding one example or several; or such an array in memory.
+        spec: of the run's data.
+        data_dir: where known sets live, as for `load`.
+
+    Returns:
+        raw: (N, *spec.shape), of `spec.dtype`; and notes of what was changed.
+
+    Raises:
+        FileNotFoundError: for a missing path.
+        ValueError: for rows of another shape, values the run's data cannot have, or a bad
+            selection.
+    """
+    if isinstance(source, np.ndarray | Tensor):
+        return _fit(as_numpy(source, "the input"), spec, "the array"), ()
+    selection = _ROWS.fullmatch(str(source))
+    if selection:
+        return _own_rows(selection[1], selection[2], spec, data_dir)
+    path = existing(str(source))
+    if path.suffix.lower() in (".npy", ".npz"):
+        return _fit(pick(read_arrays(path))[0], spec, path.name), ()
+    return _pictures(path, spec)
+
+
+def reload(spec: DataSpec, *, data_dir: str | Path | None = None) -> tuple[Split, Split, Split]:
+    """Training, validation and test rows of the data a run was trained on.
+
+    Raises:
+        ValueError: where the data were in memory, or are no longer the same.
+    """
+    if spec.source == "array":
+        raise ValueError(
+            "the run was trained on an array in memory, which is gone; give a file instead"
+        )
+    _, valid, test = spec.sizes
+    data = load(
+        spec.source,
+        data_dir=data_dir,
+        seed=spec.seed,
+        valid=valid,
+        test=test,
+        image_size=spec.resize,
+        skip_unreadable=True,
+    )
+    for name in ("shape", "sizes", "levels", "low", "high", "classes"):
+        then, now = getattr(spec, name), getattr(data.spec, name)
+        if then != now:
+            raise ValueError(
+                f"{spec.source} has changed since the run: its {name} was {then} and is {now}"
+            )
+    return data.train, data.valid, data.test
+
+
+def _own_rows(
+    part: str, selection: str, spec: DataSpec, data_dir: str | Path | None
+) -> tuple[Tensor, tuple[str, ...]]:
+    splits = dict(zip(("train", "valid", "test"), reload(spec, data_dir=data_dir), strict=True))
+    x = splits[part].x
+    index: list[int] = []
+    for piece in selection.split(","):
+        ends = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", piece)
+        if ends is None:
+            raise ValueError(
+                f"{part}:{selection} is no selection of rows; expected {part}:7, {part}:0-15 or "
+                f"{part}:3,7,9"
+            )
+        first, last = int(ends[1]), int(ends[2] or ends[1])
+        if not first <= last < len(x):
+            raise ValueError(
+                f"rows {piece.strip()} of {part} are asked for; it has rows 0 to {len(x) - 1:,}, "
+                "and a range goes up"
+            )
+        index.extend(range(first, last + 1))
+    return x[torch.tensor(index)], ()
+
+
+def _fit(array: Array, spec: DataSpec, name: str) -> Tensor:
+    """One example or several, checked against what the run's data can be."""
+    shape = spec.shape
+    # One example first: (28, 28) is one grey image, not 28 vectors.
+    single = {shape, (*shape[1:], shape[0])} | ({shape[1:]} if shape[0] == 1 else set())
+    if array.shape in single:
+        array = array[None]
+    try:
+        raw, _ = rows(array)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+    if raw.shape[1:] != shape:
+        raise ValueError(
+            f"{name} has the shape {array.shape}; expected one example of shape {shape} or "
+            f"several, (N, *{shape})"
+        )
+    low, high = float(raw.min()), float(raw.max())
+    if spec.levels is not None:
+        if low < 0 or high > spec.levels - 1 or bool((raw != np.rint(raw)).any()):
+            raise ValueError(
+                f"{name} has values from {low:g} to {high:g}; the run's data are whole numbers "
+                f"from 0 to {spec.levels - 1}"
+            )
+        return torch.from_numpy(raw.astype(np.uint8))
+    least, most = spec.offset[0], spec.offset[0] + spec.scale[0]
+    if spec.domain == "unit" and (low < least or high > most):
+        raise ValueError(
+            f"{name} has values from {low:g} to {high:g}; the run's data lie in "
+            f"[{least:g}, {most:g}]"
+        )
+    return torch.from_numpy(raw.astype(np.float32))
+
+
+def _pictures(path: Path, spec: DataSpec) -> tuple[Tensor, tuple[str, ...]]:
+    from .folder import listed, one_file
+    from .images import gather, some
+
+    if not spec.is_image or spec.shape[0] not in (1, 3) or spec.domain == "real":
+        raise ValueError(
+            f"{path.name} would be read as a picture; the run's data are {spec.domain} values of "
+            f"shape {spec.shape}. Give a .npy array"
+        )
+    channels, height, width = spec.shape
+    if path.is_dir() or path.suffix.lower() == ".zip":
+        with listed(path) as (pictures, _):
+            gathered = gather(pictures, (height, width), channels)
+    else:
+        gathered = gather([one_file(path)], (height, width), channels)
+    if gathered.unreadable:
+        raise ValueError(f"pictures that cannot be read: {some(gathered.unreadable)}")
+    notes = gathered.notes
+    x = torch.from_numpy(gathered.x)
+    if spec.levels is None:
+        raw = x.float() / 255 * spec.scale[0] + spec.offset[0]
+        return raw, (*notes, "grey values 0–255 were mapped to the interval of the run's data")
+    if spec.levels == 2:
+        return (x >= 128).to(torch.uint8), (*notes, "grey values were cut at 128 to 0 and 1")
+    if spec.levels < 256:
+        notes += (f"grey values 0–255 were mapped to 0–{spec.levels - 1}",)
+    return (x.float() * (spec.levels - 1) / 255).round().to(torch.uint8), notes

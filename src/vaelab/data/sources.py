@@ -1,0 +1,157 @@
+"""`load`: anything that holds data, by name, path or in memory, to one split and described set."""
+
+import difflib
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from .arrays import from_arrays, from_file, refuse_size
+from .known import KNOWN, default_data_dir
+from .measure import contrast, measure
+from .spec import DataSpec
+from .splits import Data, Found, choose
+
+Source: TypeAlias = (
+    "str | os.PathLike[str] | np.ndarray[Any, Any] | Tensor | tuple[Any, Any] | Dataset[Any]"
+)
+
+# Of 60,000 training images; everywhere else a tenth.
+_MNIST_VALID = 5_000
+_SHARE = 0.1
+
+
+def load(
+    source: Source,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    valid: float | int | None = None,
+    test: float | int | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    skip_unreadable: bool = False,
+) -> Data:
+    """Load, check, split and describe a data set.
+
+    Args:
+        source: a known name (`digits`, `mnist`, `fashion-mnist`, `kmnist`, `binarized_mnist`); the
+            path of a `.npy` or `.npz` file, or of a folder or zip of pictures; or, in memory, an
+            array or tensor, a pair (x, y) of them, or a map-style torch data set.
+        data_dir: where known sets live, each in a folder of its name; None: `VAELAB_DATA`, else
+            `~/.cache/vaelab/data`. What is missing is fetched there once.
+        seed: of the split.
+        valid: a share of the training rows in (0, 1), or a number of rows; None: a tenth, or
+            5,000 of 60,000. Has no effect where the source has its own validation part.
+        test: as `valid`; has no effect where the source has its own test part.
+        image_size: side of a square or (H, W) to bring pictures to; None: kept where all agree and
+            have no side above 64, else a square of at most 64.
+        skip_unreadable: leave out pictures that cannot be read, rather than refuse.
+
+    Returns:
+        The data, raw: x is (N, C, H, W) or (N, D), uint8 or float32; y is int64 or None.
+
+    Raises:
+        FileNotFoundError: for a missing path, or a known set that can be neither found nor fetched.
+        ValueError: for an unknown name, or data that cannot be used; says why.
+        TypeError: for another kind of source.
+
+    >>> data = load("digits")
+    >>> data.spec.shape, data.spec.levels, data.spec.sizes
+    ((1, 8, 8), 17, (1437, 180, 180))
+    """
+    name, found = _find(source, data_dir, image_size, skip_unreadable)
+    own_train, own_valid, own_test = found.own
+    if valid is None:
+        valid = _MNIST_VALID if own_train == 60_000 and own_test else _SHARE
+    chosen = choose(found, valid, _SHARE if test is None else test, seed)
+    train, validation, held = (found.rows(index) for index in chosen)
+    levels, low, high, offset, scale = measure(found.x, train.x)
+    spec = DataSpec(
+        source=name,
+        shape=tuple(found.x.shape[1:]),
+        dtype="float32" if levels is None else "uint8",
+        levels=levels,
+        low=low,
+        high=high,
+        offset=offset,
+        scale=scale,
+        classes=found.classes,
+        sizes=(len(train), len(validation), len(held)),
+        seed=seed,
+        resize=found.resize,
+    )
+    spec = replace(spec, contrast=contrast(spec, train.x))
+    notes = found.notes
+    if low == high:
+        notes += (f"every training value is {low:g}: there is nothing to learn",)
+    if not own_valid:
+        notes += (
+            f"validation: {len(validation):,} of {own_train:,} rows, drawn by seed {seed}"
+            + ("" if own_test else f"; test: {len(held):,}, likewise"),
+        )
+    return Data(spec, train, validation, held, notes)
+
+
+def _find(
+    source: Source,
+    data_dir: str | os.PathLike[str] | None,
+    image_size: int | tuple[int, int] | None,
+    skip_unreadable: bool,
+) -> tuple[str, Found]:
+    if isinstance(source, str | os.PathLike):
+        name = os.fspath(source)
+        if name in KNOWN:
+            refuse_size(image_size, f"the images of {name}")
+            base = default_data_dir() if data_dir is None else Path(data_dir).expanduser()
+            return name, KNOWN[name](base / name)
+        path = existing(name)
+        if path.suffix.lower() in (".npy", ".npz"):
+            refuse_size(image_size, "arrays")
+            return name, from_file(path)
+        if path.is_dir() or path.suffix.lower() == ".zip":
+            from .folder import from_folder
+
+            return name, from_folder(path, image_size, skip_unreadable)
+        raise ValueError(
+            f"{name} is not a kind of file that can be loaded; expected .npy, .npz, .zip or a "
+            "folder of pictures. A table of numbers becomes one with numpy.save"
+        )
+    if isinstance(source, Dataset):
+        from .dataset import from_dataset
+
+        return "array", from_dataset(source, image_size)
+    refuse_size(image_size, "arrays")
+    if isinstance(source, tuple | list):
+        if len(source) != 2:
+            raise TypeError(f"a pair (x, y) is expected, not {len(source)} things")
+        return "array", from_arrays(*source)
+    return "array", from_arrays(source)
+
+
+def existing(name: str) -> Path:
+    """The path of that name.
+
+    Raises:
+        ValueError: where it looks like a misspelt known name.
+        FileNotFoundError: where there is nothing there; names what is near.
+    """
+    path = Path(name).expanduser()
+    if path.exists():
+        return path
+    if path.name == name and not path.suffix:
+        near = difflib.get_close_matches(name.lower().replace("_", "-"), KNOWN, n=2)
+        hint = f"; did you mean {' or '.join(near)}?" if near else "."
+        raise ValueError(
+            f"unknown data {name!r}{hint} Known: {', '.join(KNOWN)}; or give a path: nothing of "
+            f"that name is in {Path.cwd()}"
+        )
+    folder = path.parent
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{name} does not exist: there is no folder {folder}")
+    near = difflib.get_close_matches(path.name, [p.name for p in folder.iterdir()], n=3)
+    hint = f"; near it: {', '.join(near)}" if near else ""
+    raise FileNotFoundError(f"{name} does not exist{hint}")

@@ -1,0 +1,255 @@
+"""x = (raw − offset) / scale: what a model must know of its data, and the way there and back.
+
+Raw values with levels 0..L−1 have offset 0 and scale L−1, so x lies in [0, 1]; continuous data in
+a known interval are brought to [0, 1] too; any other real data are standardized, (raw − μ) / σ,
+with the mean and standard deviation of the training rows.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+
+import torch
+from torch import Tensor
+
+BINARIZE = ("no", "dynamic", "threshold")
+
+
+@dataclass(frozen=True, eq=False)
+class DataSpec:
+    """All a model must know of its data; kept with every run.
+
+    Args:
+        source: a known name, a path as it was typed, or `"array"`.
+        shape: of one example: (C, H, W) for images, (D,) for vectors.
+        dtype: of the raw values: `"uint8"` or `"float32"`.
+        levels: raw values are the integers 0..levels−1; None where they are continuous.
+        low: smallest raw value of the training rows.
+        high: largest raw value of the training rows.
+        offset: one number, or one per column of a table.
+        scale: as `offset`; all positive.
+        contrast: Var(x) / (E x (1 − E x)) of training values x in [0, 1]: 1 for pure black and
+            white, 0 for a flat grey; nan where x is not in [0, 1].
+        binarize: `"no"`; `"threshold"`, black or white at x = ½; `"dynamic"`, drawn afresh as
+            Bernoulli(x) each time a training row is met (Burda et al. 2016, arXiv:1509.00519).
+        classes: class names by label number; empty where unlabelled.
+        sizes: rows in training, validation and test.
+        seed: of the split.
+        resize: the (H, W) that every image of a folder was brought to; None if left alone.
+
+    Raises:
+        ValueError: where the fields contradict each other.
+
+    >>> spec = DataSpec("array", (3,), "uint8", 17, 0, 16, (0.0,), (16.0,))
+    >>> spec.domain, spec.dims
+    ('levels', 3)
+    >>> spec.prepare(torch.tensor([[0, 8, 16]], dtype=torch.uint8))
+    tensor([[0.0000, 0.5000, 1.0000]])
+    """
+
+    source: str
+    shape: tuple[int, ...]
+    dtype: str
+    levels: int | None
+    low: float
+    high: float
+    offset: tuple[float, ...]
+    scale: tuple[float, ...]
+    contrast: float = math.nan
+    binarize: str = "no"
+    classes: tuple[str, ...] = ()
+    sizes: tuple[int, int, int] = (0, 0, 0)
+    seed: int = 0
+    resize: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.shape) not in (1, 3) or min(self.shape) < 1:
+            raise ValueError(f"shape should be (D,) or (C, H, W), not {self.shape}")
+        if (self.dtype, self.levels is None) not in (("uint8", False), ("float32", True)):
+            raise ValueError(
+                "raw data are uint8 with levels or float32 without, "
+                f"not {self.dtype} with levels={self.levels}"
+            )
+        if self.levels is not None and not 2 <= self.levels <= 256:
+            raise ValueError(f"levels should be 2 to 256, not {self.levels}")
+        columns = (1,) if self.is_image else (1, self.dims)
+        if len(self.offset) not in columns or len(self.scale) != len(self.offset):
+            raise ValueError(
+                f"offset and scale should hold one number each (or one per column of a table), "
+                f"not {len(self.offset)} and {len(self.scale)}"
+            )
+        numbers = (*self.offset, *self.scale, self.low, self.high)
+        if not all(map(math.isfinite, numbers)) or min(self.scale) <= 0:
+            raise ValueError("offset, scale, low and high should be finite, and scale positive")
+        if self.binarize not in BINARIZE:
+            raise ValueError(
+                f"binarize should be one of {', '.join(BINARIZE)}, not {self.binarize!r}"
+            )
+        if self.binarize != "no" and self.domain == "real":
+            raise ValueError(
+                f"binarize={self.binarize!r} needs data in [0, 1] or with levels; "
+                f"these are real values from {self.low:g} to {self.high:g}"
+            )
+
+    @property
+    def domain(self) -> str:
+        """`"binary"`, `"levels"`, `"unit"` ([0, 1], continuous) or `"real"`: where raw values lie.
+
+        `binarize` does not enter: it says what is done to them afterwards.
+        """
+        if self.levels is not None:
+            return "binary" if self.levels == 2 else "levels"
+        offset, scale = self.offset[0], self.scale[0]
+        bounded = len(self.offset) == 1 and offset <= self.low and self.high <= offset + scale
+        return "unit" if bounded else "real"
+
+    @property
+    def is_image(self) -> bool:
+        """Whether an example is (C, H, W)."""
+        return len(self.shape) == 3
+
+    @property
+    def dims(self) -> int:
+        """Numbers in one example."""
+        return math.prod(self.shape)
+
+    def prepare(self, raw: Tensor) -> Tensor:
+        """Raw rows to model scale, x = (raw − offset) / scale; black or white under "threshold".
+
+        Args:
+            raw: (…, *shape), uint8 or float.
+
+        Returns:
+            x: (…, *shape), float32.
+
+        Raises:
+            ValueError: where the last axes are not `shape`.
+        """
+        offset, scale = self._affine(raw)
+        x = (raw.float() - offset) / scale
+        return (x > 0.5).float() if self.binarize == "threshold" else x
+
+    def unscale(self, x: Tensor) -> Tensor:
+        """Model scale to the raw scale, raw = x · scale + offset, not rounded to levels.
+
+        Args:
+            x: (…, *shape), float. Values out of [0, 1] are clipped unless the data are real.
+
+        Returns:
+            raw: (…, *shape), float32; what a mean image is on the raw scale.
+
+        Raises:
+            ValueError: where the last axes are not `shape`.
+        """
+        offset, scale = self._affine(x)
+        if self.domain != "real":
+            x = x.clamp(0, 1)
+        return x.float() * scale + offset
+
+    def restore(self, x: Tensor) -> Tensor:
+        """Model scale to raw rows, the inverse of `prepare`: `unscale`, then the nearest level.
+
+        Args:
+            x: (…, *shape), float. Values out of [0, 1] are clipped unless the data are real.
+
+        Returns:
+            raw: (…, *shape): uint8, rounded to the nearest level, where there are levels; float32
+            otherwise.
+
+        Raises:
+            ValueError: where the last axes are not `shape`.
+        """
+        raw = self.unscale(x)
+        return raw if self.levels is None else raw.round().to(torch.uint8)
+
+    def to_json(self) -> dict[str, object]:
+        """The fields as JSON values: tuples as lists, a nan contrast as null."""
+        record: dict[str, object] = {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(self).items()
+        }
+        record["contrast"] = None if math.isnan(self.contrast) else self.contrast
+        return record
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, object]) -> "DataSpec":
+        """The inverse of `to_json`.
+
+        Raises:
+            ValueError: for unknown or missing keys, or a value of another type.
+        """
+        if not isinstance(record, Mapping):
+            raise ValueError(f"a data spec is a JSON object, not {type(record).__name__}")
+        names = {field.name for field in fields(cls)}
+        if names != set(record):
+            unknown = ", ".join(sorted(map(str, set(record) - names))) or "none"
+            missing = ", ".join(sorted(names - set(record))) or "none"
+            raise ValueError(f"data spec: unknown keys: {unknown}; missing keys: {missing}")
+        for name, value in record.items():
+            what, fits = _TYPES[name]
+            if not fits(value):
+                raise ValueError(f"data spec: {name} should be {what}, not {value!r}")
+        values = {k: tuple(v) if isinstance(v, list | tuple) else v for k, v in record.items()}
+        values["contrast"] = math.nan if record["contrast"] is None else record["contrast"]
+        return cls(**values)  # type: ignore[arg-type]  # checked above, name by name
+
+    def __eq__(self, other: object) -> bool:
+        # Through JSON, where an undefined contrast equals itself; nan does not.
+        return isinstance(other, DataSpec) and self.to_json() == other.to_json()
+
+    def __hash__(self) -> int:
+        return hash((self.source, self.shape, self.levels, self.sizes, self.seed))
+
+    def _affine(self, rows: Tensor) -> tuple[Tensor | float, Tensor | float]:
+        if rows.shape[-len(self.shape) :] != self.shape:
+            raise ValueError(
+                f"rows of shape {self.shape} are expected (after any leading axes), "
+                f"not a tensor of shape {tuple(rows.shape)}"
+            )
+        if len(self.offset) == 1:  # plain numbers: nothing to copy to the device
+            return self.offset[0], self.scale[0]
+        offset = torch.tensor(self.offset, dtype=torch.float32, device=rows.device)
+        scale = torch.tensor(self.scale, dtype=torch.float32, device=rows.device)
+        return offset, scale
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return _is_int(value) or isinstance(value, float)
+
+
+def _all(test: Callable[[object], bool], count: int | None = None) -> Callable[[object], bool]:
+    def fits(value: object) -> bool:
+        return (
+            isinstance(value, list | tuple)
+            and all(map(test, value))
+            and count in (None, len(value))
+        )
+
+    return fits
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+_PAIR, _INTS, _NUMBERS = _all(_is_int, 2), _all(_is_int), _all(_is_number)
+_TYPES: dict[str, tuple[str, Callable[[object], bool]]] = {
+    "source": ("text", _is_text),
+    "shape": ("a list of integers", lambda v: _INTS(v) and v != []),
+    "dtype": ("text", _is_text),
+    "levels": ("an integer or null", lambda v: v is None or _is_int(v)),
+    "low": ("a number", _is_number),
+    "high": ("a number", _is_number),
+    "offset": ("a list of numbers", _NUMBERS),
+    "scale": ("a list of numbers", _NUMBERS),
+    "contrast": ("a number or null", lambda v: v is None or _is_number(v)),
+    "binarize": ("text", _is_text),
+    "classes": ("a list of names", _all(_is_text)),
+    "sizes": ("three integers", _all(_is_int, 3)),
+    "seed": ("an integer", _is_int),
+    "resize": ("two integers or null", lambda v: v is None or _PAIR(v)),
+}

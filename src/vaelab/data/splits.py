@@ -1,0 +1,119 @@
+"""Rows into training, validation and test: disjoint, and the same for the same seed."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .spec import DataSpec
+
+_FEWEST = 10
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows of one split.
+
+    Args:
+        x: (N, *shape), raw rows.
+        y: (N,), int64 labels, or None.
+    """
+
+    x: Tensor
+    y: Tensor | None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set, split and described; `notes` say in words what was done to it."""
+
+    spec: DataSpec
+    train: Split
+    valid: Split
+    test: Split
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a source holds, before it is split.
+
+    Args:
+        x: (N, *shape), raw rows, uint8 or float32.
+        y: (N,), int64 labels, or None.
+        own: rows of the source's own training, validation and test parts, in this order in `x`;
+            0 where it has none, and the sum is N.
+        classes: class names by label number.
+        resize: the (H, W) that images were brought to, or None.
+        shuffle: whether the source's own parts are in a telling order (sorted by class).
+        notes: what was done.
+    """
+
+    x: Tensor
+    y: Tensor | None
+    own: tuple[int, int, int]
+    classes: tuple[str, ...] = ()
+    resize: tuple[int, int] | None = None
+    shuffle: bool = False
+    notes: tuple[str, ...] = ()
+
+    def rows(self, index: Tensor) -> Split:
+        """The rows of those numbers, (N,), with their labels."""
+        return Split(self.x[index], None if self.y is None else self.y[index])
+
+
+def choose(
+    found: Found, valid: float | int, test: float | int, seed: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Row numbers of training, validation and test.
+
+    A source's own parts are kept; what it lacks is drawn from its training rows by `seed`. Drawn
+    parts are in random order: a source sorted by class would otherwise give ten zeros as the first
+    ten rows.
+
+    Args:
+        found: the rows.
+        valid: a share in (0, 1) of the training rows, or a number of rows.
+        test: as `valid`.
+        seed: of the draw.
+
+    Returns:
+        Row numbers (N_train,), (N_valid,), (N_test,), int64.
+
+    Raises:
+        ValueError: for a share out of range, or where fewer than 1 training row would remain.
+    """
+    rows, own_valid, own_test = found.own
+    if sum(found.own) < _FEWEST:
+        raise ValueError(f"{sum(found.own)} rows seen; a data set needs at least {_FEWEST}")
+    n_valid = 0 if own_valid else _count("valid", valid, rows)
+    n_test = 0 if own_test else _count("test", test, rows)
+    if n_valid + n_test >= rows:
+        raise ValueError(
+            f"valid={valid:g} and test={test:g} take {n_valid + n_test:,} of {rows:,} rows and "
+            "leave none to train on; ask for less"
+        )
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(rows, generator=generator)
+    parts = [order[n_valid + n_test :], order[n_test : n_test + n_valid], order[:n_test]]
+    first = rows
+    for place, count in ((1, own_valid), (2, own_test)):
+        if count:
+            own = torch.arange(first, first + count)
+            mixed = own[torch.randperm(count, generator=generator)] if found.shuffle else own
+            parts[place] = mixed
+            first += count
+    return parts[0], parts[1], parts[2]
+
+
+def _count(name: str, amount: float | int, rows: int) -> int:
+    share = isinstance(amount, float)
+    if isinstance(amount, bool) or not (0 < amount < 1 if share else 1 <= amount < rows):
+        raise ValueError(
+            f"{name} should be a share between 0 and 1 or a number of rows from 1 to {rows - 1:,}, "
+            f"not {amount!r}"
+        )
+    return max(1, round(amount * rows)) if share else int(amount)

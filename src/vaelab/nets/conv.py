@@ -1,0 +1,121 @@
+"""Convolutional networks for images of any size and channel count.
+
+Going down, a stride of 2 halves a side, rounding up; going up, the very sizes met on the way down
+are restored by nearest-neighbour interpolation and a convolution, which leaves no checkerboard.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vaelab.nets.shapes import Shape, halvings, image_shape, useful_levels
+
+
+class Residual(nn.Module):
+    """h + conv(gelu(conv(gelu(norm h)))): a pre-activation block that keeps its shape."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.GroupNorm(min(8, channels), channels),
+            nn.GELU(),
+            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.GELU(),
+            nn.Conv2d(channels, channels, 3, padding=1),
+        )
+
+    def forward(self, h: Tensor) -> Tensor:
+        return h + self.net(h)
+
+
+class UpTo(nn.Module):
+    """Interpolates to an exact size, then convolves."""
+
+    def __init__(self, size: tuple[int, int], before: int, after: int) -> None:
+        super().__init__()
+        self.size = size
+        self.conv = nn.Conv2d(before, after, 3, padding=1)
+
+    def forward(self, h: Tensor) -> Tensor:
+        return self.conv(F.interpolate(h, self.size, mode="nearest"))
+
+
+def plain(channels: int) -> nn.Module:
+    """What follows a change of size in the plain network."""
+    return nn.GELU()
+
+
+def residual(channels: int) -> nn.Module:
+    """What follows a change of size in the residual network."""
+    return nn.Sequential(Residual(channels), Residual(channels), nn.GELU())
+
+
+Stage = Callable[[int], nn.Module]
+
+
+def _channels(width: int, levels: int) -> list[int]:
+    return [width * min(2**i, 4) for i in range(levels + 1)]
+
+
+class ConvEncoder(nn.Module):
+    """(B, C, H, W) → (B, outputs).
+
+    Args:
+        shape: (C, H, W), any size.
+        outputs: numbers an image becomes.
+        width: channels at full size; they double at each halving, up to four times.
+        stage: the block after each change of size, `plain` or `residual`.
+    """
+
+    def __init__(self, shape: Shape, outputs: int, width: int = 32, stage: Stage = plain) -> None:
+        super().__init__()
+        channels_in, height, width_px = image_shape(shape)
+        levels = useful_levels(height, width_px)
+        channels = _channels(width, levels)
+        bottom = halvings(height, width_px, levels)[-1]
+        layers: list[nn.Module] = [nn.Conv2d(channels_in, width, 3, padding=1), stage(width)]
+        for before, after in pairwise(channels):
+            layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), stage(after)]
+        layers += [nn.Flatten(), nn.Linear(channels[-1] * math.prod(bottom), outputs)]
+        self.net = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+
+class ConvDecoder(nn.Module):
+    """(B, inputs) → (B, params · C, H, W): the likelihood's parameters.
+
+    Args:
+        inputs: numbers it starts from.
+        shape: (C, H, W), any size.
+        params: numbers the likelihood needs for one value.
+        width: channels at full size.
+        stage: the block after each change of size, `plain` or `residual`.
+    """
+
+    def __init__(
+        self, inputs: int, shape: Shape, params: int = 1, width: int = 32, stage: Stage = plain
+    ) -> None:
+        super().__init__()
+        channels_out, height, width_px = image_shape(shape)
+        levels = useful_levels(height, width_px)
+        sizes, channels = halvings(height, width_px, levels), _channels(width, levels)
+        start = (channels[-1], *sizes[-1])
+        layers: list[nn.Module] = [
+            nn.Linear(inputs, math.prod(start)),
+            nn.Unflatten(1, start),
+            stage(channels[-1]),
+        ]
+        for i in reversed(range(levels)):
+            layers += [UpTo(sizes[i], channels[i + 1], channels[i]), stage(channels[i])]
+        layers += [nn.Conv2d(width, params * channels_out, 3, padding=1)]
+        self.net = nn.Sequential(*layers)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.net(z.flatten(1))

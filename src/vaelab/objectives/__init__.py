@@ -1,0 +1,15 @@
+"""What a model is trained for: terms that add and scale, and bounds on the evidence."""
+
+from vaelab.objectives.bounds import ImportanceWeighted, log_mean_exp
+from vaelab.objectives.terms import Distortion, Loss, Objective, Rate, Scaled, Sum
+
+__all__ = [
+    "Distortion",
+    "ImportanceWeighted",
+    "Loss",
+    "Objective",
+    "Rate",
+    "Scaled",
+    "Sum",
+    "log_mean_exp",
+]

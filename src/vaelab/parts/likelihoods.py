@@ -1,0 +1,171 @@
+r"""Likelihoods p(x | h): each owns its activation, its accepted data and its units.
+
+`h` is a decoder's output (B, params · C, …) for data (B, C, …). Data arrives at the model's scale:
+binary and bounded data in [0, 1] (levels at k/(n−1)), unbounded data standardised.
+
+Densities (Gaussian, Laplace, continuous Bernoulli) may exceed 1, so −log p may be negative. Only
+the discrete ones (Bernoulli, discretised logistic, categorical) have bits/dim.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from vaelab.parts.posteriors import bounded, split
+from vaelab.walk import (
+    Bernoulli,
+    Categorical,
+    Conditional,
+    ContinuousBernoulli,
+    DiscretizedLogistic,
+    Distribution,
+    Laplace,
+    Normal,
+    full_precision,
+)
+
+BINARY = frozenset({"binary"})
+GRID = frozenset({"binary", "levels"})
+UNIT = frozenset({"binary", "levels", "unit"})
+ANY = frozenset({"binary", "levels", "unit", "real"})
+
+
+class Likelihood(Conditional):
+    """p(x | h) from a decoder's output h.
+
+    Attributes:
+        params: numbers needed for one data dimension.
+        accepts: the domains of data it is a likelihood for: "binary" {0, 1}, "levels" {k/(n−1)},
+            "unit" [0, 1] or "real".
+        discrete: whether log p(x) is the logarithm of a probability, so that bits/dim exist.
+    """
+
+    params: int = 1
+    accepts: frozenset[str] = ANY
+    discrete: bool = False
+
+    @abstractmethod
+    def forward(self, *given: Tensor) -> Distribution:
+        """The likelihood for a decoder's output (B, params · C, …)."""
+
+
+class BernoulliLikelihood(Likelihood):
+    """Black or white: sigmoid of one logit a pixel. Grey data is binarized before it gets here."""
+
+    accepts, discrete = BINARY, True
+
+    def forward(self, *given: Tensor) -> Bernoulli:
+        return Bernoulli(full_precision(given[0]))
+
+
+class ContinuousBernoulliLikelihood(Likelihood):
+    """Grey values in [0, 1] as a density tilted towards 0 or 1 (1907.06845)."""
+
+    accepts = UNIT
+
+    def forward(self, *given: Tensor) -> ContinuousBernoulli:
+        return ContinuousBernoulli(full_precision(given[0]))
+
+
+class FixedGaussian(Likelihood):
+    """N(h, σ²) with a σ that is stated: squared error divided by 2σ², plus its constant.
+
+    Args:
+        sigma: the standard deviation at the model's scale, > 0.
+    """
+
+    log_sigma: Tensor
+
+    def __init__(self, sigma: float = 1.0) -> None:
+        super().__init__()
+        if not sigma > 0:
+            raise ValueError(f"sigma is {sigma}; a standard deviation must be above 0")
+        self.register_buffer("log_sigma", torch.tensor(math.log(sigma)))
+
+    def forward(self, *given: Tensor) -> Normal:
+        mu = full_precision(given[0])
+        return Normal(mu, self.log_sigma.to(mu.dtype).expand_as(mu))
+
+
+class LearnedGaussian(Likelihood):
+    """N(h, σ²) with one σ for all data, learned with the weights (σ-VAE, 2006.13202)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log_sigma = nn.Parameter(torch.tensor(-1.0))
+
+    def forward(self, *given: Tensor) -> Normal:
+        mu = full_precision(given[0])
+        return Normal(mu, bounded(self.log_sigma).to(mu.dtype).expand_as(mu))
+
+
+class PixelGaussian(Likelihood):
+    """N(μ, σ²) with a μ and a σ for every dimension of every example."""
+
+    params = 2
+
+    def forward(self, *given: Tensor) -> Normal:
+        mu, log_sigma = split(given[0], self.params)
+        # σ ≥ e⁻⁵ of the data's scale: without a floor the density of constant pixels is unbounded.
+        return Normal(mu, bounded(log_sigma).clamp(min=-5.0))
+
+
+class LaplaceLikelihood(Likelihood):
+    """Laplace(h, b) with one learned b: absolute error, sharper and more forgiving than squared."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.tensor(-1.0))
+
+    def forward(self, *given: Tensor) -> Laplace:
+        mu = full_precision(given[0])
+        return Laplace(mu, bounded(self.log_scale).to(mu.dtype).expand_as(mu))
+
+
+class LogisticLevels(Likelihood):
+    """A logistic summed over each level's bin, location and scale a pixel (1606.04934).
+
+    Args:
+        levels: n, the number of grey levels.
+    """
+
+    params, accepts, discrete = 2, GRID, True
+
+    def __init__(self, levels: int = 256) -> None:
+        super().__init__()
+        self.levels = levels
+
+    def forward(self, *given: Tensor) -> DiscretizedLogistic:
+        mu, log_scale = split(given[0], self.params)
+        # Centred so that an untrained decoder starts at mid-grey with a spread of a tenth.
+        return DiscretizedLogistic(mu + 0.5, bounded(log_scale - 2.3).clamp(min=-7.0), self.levels)
+
+
+class CategoricalLevels(Likelihood):
+    """One logit for every level of every pixel.
+
+    Args:
+        levels: n, the number of grey levels.
+    """
+
+    accepts, discrete = GRID, True
+
+    def __init__(self, levels: int = 256) -> None:
+        super().__init__()
+        self.params = levels
+
+    def forward(self, *given: Tensor) -> Categorical:
+        return Categorical(full_precision(given[0]).unflatten(1, (self.params, -1)).movedim(1, -1))
+
+
+def bits_per_dim(nats: float, dims: int) -> float:
+    """Nats per example over `dims` dimensions as bits per dimension.
+
+    >>> round(bits_per_dim(784 * math.log(2), 784), 6)
+    1.0
+    """
+    return nats / (dims * math.log(2))

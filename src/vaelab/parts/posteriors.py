@@ -1,0 +1,55 @@
+"""Posteriors q(z | h): how the output of a network becomes a distribution over latents.
+
+Each states `params`, the numbers it needs for one latent dimension; a network that feeds it has
+`params · L` outputs.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor
+
+from vaelab.walk import Conditional, Dirac, Distribution, Normal, full_precision
+
+LOG_SCALE_BOUND = 10.0
+
+
+def bounded(log_scale: Tensor) -> Tensor:
+    """The identity near 0, smoothly bounded to ±10: exp() of it can neither overflow nor vanish."""
+    return LOG_SCALE_BOUND * torch.tanh(log_scale / LOG_SCALE_BOUND)
+
+
+def split(h: Tensor, params: int) -> tuple[Tensor, ...]:
+    """(B, params · C, …) → `params` tensors (B, C, …), in float32 or better."""
+    return full_precision(h).unflatten(1, (params, -1)).unbind(1)
+
+
+class Posterior(Conditional):
+    """q(z | h) from a network's output h (B, params · L, …)."""
+
+    params: int
+
+    @abstractmethod
+    def forward(self, *given: Tensor) -> Distribution:
+        """The posterior for h (B, params · L, …)."""
+
+
+class DiagonalNormal(Posterior):
+    """N(μ, σ²) with a mean and a log standard deviation for every dimension (1312.6114)."""
+
+    params = 2
+
+    def forward(self, *given: Tensor) -> Normal:
+        mu, log_sigma = split(given[0], self.params)
+        return Normal(mu, bounded(log_sigma))
+
+
+class Point(Posterior):
+    """A deterministic code, the posterior of a plain autoencoder."""
+
+    params = 1
+
+    def forward(self, *given: Tensor) -> Dirac:
+        return Dirac(full_precision(given[0]))

@@ -1,0 +1,8 @@
+"""Training: one loop for every recipe."""
+
+from vaelab.training.checkpoint import Snapshot
+from vaelab.training.fit import Fit, Listener, Row, fit
+from vaelab.training.plan import Plan, find_device
+from vaelab.training.step import NotFinite
+
+__all__ = ["Fit", "Listener", "NotFinite", "Plan", "Row", "Snapshot", "find_device", "fit"]

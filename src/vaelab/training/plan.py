@@ -1,0 +1,97 @@
+"""How a model is trained: the settings of `fit`, the same for every recipe."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+Precision = Literal["auto", "fp32", "bf16"]
+
+ENOUGH_STEPS = 4_000
+
+WORTH_CASTING = 200_000
+"""Parameters from which bf16 products repay the casts around them on a processor that has them."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a model is trained.
+
+    Attributes:
+        epochs: passes over the training data; by default enough for 4,000 steps, at least 10.
+        batch_size: examples in a step.
+        lr: peak learning rate of AdamW; it warms up linearly and falls to 0 as a cosine.
+        weight_decay: decoupled weight decay.
+        warmup: steps until the peak; a tenth of all steps where there are fewer.
+        clip: largest norm of the gradient, in nats; it only catches outliers.
+        ema: decay of averaged weights, which are then the ones judged and kept; none if not set.
+        patience: epochs without a better validation loss before stopping; none if not set.
+        precision: of the networks; auto takes bf16 where the processor has its instructions and
+            the networks are large enough to gain. Likelihoods and rates are always float32.
+        device: auto, cpu, cuda, cuda:1, mps, …
+        seed: of the order of the data and of all noise.
+    """
+
+    epochs: int | None = None
+    batch_size: int = 128
+    lr: float = 2e-3
+    weight_decay: float = 0.01
+    warmup: int = 200
+    clip: float = 100.0
+    ema: float | None = None
+    patience: int | None = None
+    precision: Precision = "auto"
+    device: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "patience"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} is {value}; it must be 1 or more")
+        for name in ("lr", "clip"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")
+        for name in ("weight_decay", "warmup"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be 0 or more")
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise ValueError(f"ema is {self.ema}; a decay lies between 0 and 1, such as 0.999")
+
+    def passes(self, rows: int) -> int:
+        """The epochs for this many training rows."""
+        return self.epochs or max(10, math.ceil(ENOUGH_STEPS / math.ceil(rows / self.batch_size)))
+
+
+def find_device(name: str) -> torch.device:
+    """The device of a name; auto is the first accelerator there is, else the CPU.
+
+    Raises:
+        ValueError: for a device that is not there, with those that are.
+    """
+    found = ["cpu"]
+    if torch.cuda.is_available():
+        found = [*(f"cuda:{i}" for i in range(torch.cuda.device_count())), "cpu"]
+    elif torch.backends.mps.is_available():
+        found = ["mps", "cpu"]
+    if name == "auto":
+        return torch.device(found[0])
+    if not any(name == device or device.startswith(f"{name}:") for device in found):
+        raise ValueError(f"there is no device {name!r} here; there is {', '.join(found)}, or auto")
+    return torch.device(name)
+
+
+def uses_bf16(precision: Precision, device: torch.device, parameters: int) -> bool:
+    """Whether the networks run in bf16 on this device."""
+    if precision != "auto":
+        return precision == "bf16"
+    if parameters < WORTH_CASTING:
+        return False
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    read = getattr(torch.cpu, "get_capabilities", None)  # newer than torch 2.8
+    capabilities = read() if read is not None else {}
+    return device.type == "cpu" and bool(capabilities.get("amx_bf16"))

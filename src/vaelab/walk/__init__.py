@@ -1,0 +1,56 @@
+"""The heart: distributions, the draw, and the program that is walked with it."""
+
+from vaelab.walk.distributions import (
+    Bernoulli,
+    Categorical,
+    ContinuousBernoulli,
+    Dirac,
+    DiscretizedLogistic,
+    Distribution,
+    Laplace,
+    Normal,
+    kl,
+    kl_by_dimension,
+    register_kl,
+    sum_dims,
+)
+from vaelab.walk.draw import Draw, Evidence, FromPosterior, FromPrior, Given, Site
+from vaelab.walk.model import (
+    VAE,
+    Block,
+    Conditional,
+    Generator,
+    Ladder,
+    Shallow,
+    Trace,
+    full_precision,
+)
+
+__all__ = [
+    "VAE",
+    "Bernoulli",
+    "Block",
+    "Categorical",
+    "Conditional",
+    "ContinuousBernoulli",
+    "Dirac",
+    "DiscretizedLogistic",
+    "Distribution",
+    "Draw",
+    "Evidence",
+    "FromPosterior",
+    "FromPrior",
+    "Generator",
+    "Given",
+    "Ladder",
+    "Laplace",
+    "Normal",
+    "Shallow",
+    "Site",
+    "Trace",
+    "full_precision",
+    "kl",
+    "kl_by_dimension",
+    "register_kl",
+    "sum_dims",
+]

@@ -1,0 +1,194 @@
+r"""The walk: a generative program, walked with a draw.
+
+p(x, z) = p(z₁) p(z₂|z₁) … p(x|z)          q(z|x) = q(z₁|x) q(z₂|z₁, x) …
+
+log w = log p(x|z) + Σ_sites [log p(z) − log q(z|x)],   E_q[w] = p(x)
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, cast
+
+import torch
+from torch import Tensor, nn
+
+from vaelab.walk.distributions import Distribution
+from vaelab.walk.draw import Draw, Evidence, FromPosterior, FromPrior, Given, Site, tile
+
+
+class Conditional(nn.Module, ABC):
+    """A module that yields a distribution: p(· | given); with nothing given, unconditional."""
+
+    @abstractmethod
+    def forward(self, *given: Tensor) -> Distribution:
+        """The distribution given tensors of shape (B, …)."""
+
+    if TYPE_CHECKING:  # nn.Module.__call__ is untyped; declared here, callers keep their types
+
+        def __call__(self, *given: Tensor) -> Distribution: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """One walk: distributions are kept, numbers are computed when asked for.
+
+    Attributes:
+        sites: the latents in the order they were met, batch K·B.
+        likelihood: p(x|z), batch K·B.
+        samples: K, the number of draws for each example.
+    """
+
+    sites: tuple[Site, ...]
+    likelihood: Distribution
+    samples: int = 1
+
+    @property
+    def latents(self) -> tuple[Tensor, ...]:
+        """Every site's z, (K·B, …)."""
+        return tuple(site.z for site in self.sites)
+
+    def log_likelihood(self, x: Tensor) -> Tensor:
+        """log p(x|z) in nats for x (B, …): (K·B,)."""
+        return self.likelihood.log_prob(cast(Tensor, tile(x, self.samples)))
+
+    def log_weights(self, x: Tensor) -> Tensor:
+        """log p(x, z) − log q(z|x) in nats for x (B, …): (K, B)."""
+        log_w = self.log_likelihood(x)
+        for site in self.sites:
+            log_w = log_w + site.prior.log_prob(site.z) - site.posterior.log_prob(site.z)
+        return self.unfold(log_w)
+
+    @property
+    def has_rate(self) -> bool:
+        """Whether every site has one."""
+        return all(site.has_rate for site in self.sites)
+
+    def rate(self) -> tuple[Tensor, bool]:
+        """R = Σ_sites KL(q ‖ p) in nats (K·B,), and whether all of it is in closed form."""
+        rates = [site.rate() for site in self.sites]
+        return torch.stack([nats for nats, _ in rates]).sum(0), all(closed for _, closed in rates)
+
+    def unfold(self, t: Tensor) -> Tensor:
+        """(K·B, …) → (K, B, …)."""
+        return t.unflatten(0, (self.samples, -1))
+
+
+class Generator(nn.Module, ABC):
+    """A generative program: it asks the draw for each latent and yields the likelihood."""
+
+    @abstractmethod
+    def forward(self, draw: Draw) -> Distribution:
+        """p(x | z…), batch `draw.batch`."""
+
+
+class Shallow(Generator):
+    """One latent: p(z) p(x|z), with q(z | evidence)."""
+
+    def __init__(
+        self,
+        prior: Conditional,
+        posterior: Conditional,
+        decoder: nn.Module,
+        likelihood: Conditional,
+    ) -> None:
+        super().__init__()
+        self.prior, self.posterior = prior, posterior
+        self.decoder, self.likelihood = decoder, likelihood
+
+    def forward(self, draw: Draw) -> Distribution:
+        z = draw(self.prior(), lambda evidence: self.posterior(cast(Tensor, evidence)))
+        return self.likelihood(self.decoder(z))
+
+
+class Block(Protocol):
+    """One level of a hierarchy: what it expects, what it infers, and how it changes the state h."""
+
+    def prior(self, h: Tensor) -> Distribution:
+        """p(z | h) for the state h (B, …)."""
+
+    def posterior(self, h: Tensor, evidence: Evidence) -> Distribution:
+        """q(z | h, evidence)."""
+
+    def merge(self, h: Tensor, z: Tensor) -> Tensor:
+        """The state below this level, (B, …)."""
+
+
+class Ladder(Generator):
+    """Latents from the top down; each posterior sees the decoder's state and the evidence.
+
+    Args:
+        root: n ↦ the state above the first level, (n, …).
+        blocks: modules that follow `Block`, top first.
+        decoder: the last state ↦ the likelihood's parameters.
+        likelihood: p(x | decoder's output).
+    """
+
+    def __init__(
+        self,
+        root: nn.Module,
+        blocks: Iterable[nn.Module],
+        decoder: nn.Module,
+        likelihood: Conditional,
+    ) -> None:
+        super().__init__()
+        self.root, self.blocks = root, nn.ModuleList(blocks)
+        self.decoder, self.likelihood = decoder, likelihood
+
+    def forward(self, draw: Draw) -> Distribution:
+        h = self.root(draw.batch)
+        for block in cast("Iterable[Block]", self.blocks):
+            z = draw(block.prior(h), partial(block.posterior, h))
+            h = block.merge(h, z)
+        return self.likelihood(self.decoder(h))
+
+
+class VAE(nn.Module):
+    """An encoder and a generator: every member of the family.
+
+    Args:
+        encoder: any module x (B, …) ↦ evidence, a tensor or a tuple of them with batch B.
+        generator: the generative program.
+    """
+
+    def __init__(self, encoder: nn.Module, generator: Generator) -> None:
+        super().__init__()
+        self.encoder, self.generator = encoder, generator
+
+    def forward(self, x: Tensor, samples: int = 1, temperature: float = 1.0) -> Trace:
+        """Infers: K latents for each x.
+
+        Args:
+            x: (B, …) at the model's scale.
+            samples: K; the encoder runs once, its evidence is tiled.
+            temperature: scales the posteriors' spread; 0 gives their centres.
+        """
+        return self.infer(self.encoder(x), samples, temperature)
+
+    def infer(self, evidence: Evidence, samples: int = 1, temperature: float = 1.0) -> Trace:
+        """As `forward`, from what the encoder said of x; bounds encode once and infer often."""
+        return self._walk(FromPosterior(tile(evidence, samples), temperature), samples)
+
+    def sample(self, n: int, temperature: float = 1.0) -> Trace:
+        """Generates n examples from the prior."""
+        return self._walk(FromPrior(n, temperature))
+
+    def decode(self, latents: Sequence[Tensor], temperature: float = 1.0) -> Trace:
+        """Decodes the first sites' latents (B, …); the sites below are drawn from their prior."""
+        return self._walk(Given(latents, temperature))
+
+    def _walk(self, draw: Draw, samples: int = 1) -> Trace:
+        likelihood = self.generator(draw)
+        return Trace(tuple(draw.sites), likelihood, samples)
+
+    if TYPE_CHECKING:
+
+        def __call__(self, x: Tensor, samples: int = 1, temperature: float = 1.0) -> Trace: ...
+
+
+def full_precision(t: Tensor) -> Tensor:
+    """float32 for what autocast left in half precision; float32 and float64 stay as they are."""
+    return t.float() if t.dtype in (torch.bfloat16, torch.float16) else t
