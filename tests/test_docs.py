@@ -1,0 +1,43 @@
+"""Every snippet of the README and of docs/ runs: python blocks in order, sh blocks line by line."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [p for p in [*ROOT.glob("README*.md"), *ROOT.glob("docs/*.md")] if "```" in p.read_text()]
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    return re.findall(r"^```(python|sh)\n(.*?)^```", page.read_text(), re.M | re.S)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_every_snippet_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vaelab.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for language, code in blocks(page):
+        if language == "python":
+            exec(compile(code, str(page), "exec"), names)
+            continue
+        for line in code.strip().splitlines():
+            program, *arguments = shlex.split(line, comments=True)
+            assert program == "vaelab", f"only vaelab commands belong in sh blocks, not {line!r}"
+            assert main(arguments) == 0, line
+
+
+def test_the_first_example_is_five_lines_from_an_array_to_samples() -> None:
+    first = next(code for language, code in blocks(ROOT / "README.md") if language == "python")
+    assert len([line for line in first.splitlines() if line.strip()]) == 5
+
+
+def test_links_inside_the_project_lead_somewhere() -> None:
+    for page in [*ROOT.glob("README*.md"), *ROOT.glob("docs/*.md")]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} → {target}"
