@@ -18,7 +18,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(STAMP)  ## install, train a VAE on real digits, look at what it learned
-	@$(BIN)/vaelab train vae --data digits --latent 2 --out demo/digits --overwrite
+	$(BIN)/vaelab train vae --data digits --latent 2 --out demo/digits --overwrite
+	$(BIN)/vaelab understand --data digits --out demo/understand --overwrite
 
 test: $(STAMP)  ## the tests
 	$(BIN)/python -m pytest

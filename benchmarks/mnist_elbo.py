@@ -29,10 +29,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         run = str(Path(folder) / "run")
         started = time.perf_counter()
+        settings = {"latent": options.latent, "epochs": options.epochs, "seed": options.seed}
+        flags = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
         subprocess.run(
-            [*vaelab, "train", "vae", "--data", "mnist", "--out", run]
-            + ["--latent", str(options.latent), "--epochs", str(options.epochs)]
-            + ["--seed", str(options.seed)],
+            [*vaelab, "train", "vae", "--data", "mnist", "--out", run, *flags],
             check=True,
             stdout=subprocess.DEVNULL,
         )
@@ -44,7 +44,9 @@ def main() -> int:
             text=True,
         )
     figures = json.loads(found.stdout)
-    print(f"MNIST test set, dynamically binarized, latent {options.latent}, {options.epochs} epochs")
+    print(
+        f"MNIST test set, dynamically binarized, latent {options.latent}, {options.epochs} epochs"
+    )
     print(f"  −ELBO         {figures['neg_elbo']:.2f} ± {figures['neg_elbo_se']:.2f} nats")
     print(f"  rate          {figures['rate']:.2f} nats")
     print(f"  distortion    {figures['distortion']:.2f} nats")

@@ -10,6 +10,7 @@ The default likelihood follows from the data, and says why:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -63,8 +64,8 @@ class Design:
     def __post_init__(self) -> None:
         if self.width is not None and self.width < 1:
             raise ValueError(f"width is {self.width}; a hidden layer needs at least 1 unit")
-        if not self.sigma > 0:
-            raise ValueError(f"sigma is {self.sigma}; a standard deviation must be above 0")
+        if not 0 < self.sigma < math.inf:
+            raise ValueError(f"sigma is {self.sigma}; a standard deviation is finite and above 0")
 
 
 class Pair(NamedTuple):
@@ -103,6 +104,7 @@ def fit_likelihood(design: Design, data: DataSpec) -> Fitted:
     Raises:
         ValueError: where the likelihood does not accept the data's domain, with the range seen.
     """
+    data = replace(data, binarize="no")  # what another recipe made of it does not carry over
     levels = data.levels or 256
     makers: dict[str, Callable[[], parts.Likelihood]] = {
         "bernoulli": parts.BernoulliLikelihood,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 
 def write(path: Path, content: str | bytes) -> None:
@@ -15,11 +17,25 @@ def write(path: Path, content: str | bytes) -> None:
     Raises:
         OSError: where the place is full, read-only or missing.
     """
-    data = content.encode() if isinstance(content, str) else content
+    try:
+        with replacing(path) as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+    except OSError as error:
+        error.filename = str(path)  # which the user knows, unlike the temporary one
+        raise
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to, which takes its place when it is complete; a failure leaves no trace.
+
+    Raises:
+        OSError: where the place is full, read-only or missing.
+    """
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         # mkstemp makes files private; a run is shared like any other file.
@@ -30,6 +46,24 @@ def write(path: Path, content: str | bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def append(path: Path, line: str) -> None:
+    """Adds a line to a file; a failure leaves no part of it behind.
+
+    Raises:
+        OSError: where the place is full, read-only or missing.
+    """
+    rest = line.encode()
+    with path.open("ab", buffering=0) as file:
+        end = file.seek(0, os.SEEK_END)
+        try:
+            while rest:
+                rest = rest[file.write(rest) or 0 :]
+        except OSError as error:
+            file.truncate(end)
+            error.filename = str(path)
+            raise
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -17,15 +17,16 @@ from vaelab.walk import VAE, Ladder, Shallow
 
 
 @recipe
-def vae(data: DataSpec, latent: int = 16, design: Design = Design()) -> Built:
+def vae(data: DataSpec, latent: int = 16, beta: float = 1.0, design: Design = Design()) -> Built:
     """The variational autoencoder: −ELBO = distortion + rate (Kingma & Welling 1312.6114).
 
     Args:
         data: what it is to model.
         latent: dimensions of z, at least 1.
+        beta: weight of the rate in nats against nats, at least 0; 1 is the ELBO.
         design: networks and likelihood.
     """
-    return _shallow(data, latent, DiagonalNormal(), Distortion() + Rate(), design)
+    return _shallow(data, latent, DiagonalNormal(), _weighed(beta), design)
 
 
 @recipe
@@ -40,9 +41,7 @@ def beta_vae(
         beta: weight of the rate in nats against nats, at least 0; 1 is the ELBO.
         design: networks and likelihood.
     """
-    if not beta >= 0:
-        raise ValueError(f"beta is {beta}; the weight of the rate must be 0 or more")
-    return _shallow(data, latent, DiagonalNormal(), Distortion() + beta * Rate(), design)
+    return _shallow(data, latent, DiagonalNormal(), _weighed(beta), design)
 
 
 @recipe
@@ -136,6 +135,12 @@ def _shallow(
     decoder = pair.decoder(latent, data.shape, likelihood.params)
     model = VAE(encoder, Shallow(Standard(latent), posterior, decoder, likelihood))
     return Built(model, objective, data, reason)
+
+
+def _weighed(beta: float) -> Objective:
+    if not beta >= 0:
+        raise ValueError(f"beta is {beta}; the weight of the rate must be 0 or more")
+    return Distortion() + beta * Rate()
 
 
 def _check(latent: int) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -27,13 +27,17 @@ from torch import Tensor
 
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
 from vaelab import __version__, files
-from vaelab.data import Batches, DataSpec
+from vaelab.data import Batches, DataSpec, Raw, Rows
 from vaelab.recipe import Recipe, as_json, rebuild
 from vaelab.walk import VAE, kl_by_dimension
 
 FORMAT = 1
 RECIPE, WEIGHTS, OPTIMIZER = "recipe.json", "weights.safetensors", "optimizer.safetensors"
 METRICS, CODES = "metrics.jsonl", "codes.json"
+FILES = (WEIGHTS, OPTIMIZER, METRICS, CODES, RECIPE)
+EVALUATION = "evaluation.json"
+UNFINISHED = "unfinished"
+"""Folder inside a run's own, where a training keeps what it has reached until it is complete."""
 ROWS = 1024
 
 
@@ -106,14 +110,27 @@ class Run:
         """Numbers in a code."""
         return sum(math.prod(shape) for shape in self.shapes)
 
-    @torch.no_grad()
     def encode(self, raw: Any, *, temperature: float = 0.0, seed: int = 0) -> Tensor:
         """The codes (N, L) of raw rows (N, …): posterior means, or draws at temperature 1."""
-        x = self._prepared(raw)
-        with _seeded(seed):
-            return torch.cat(
-                [self._join(self.model(b, temperature=temperature).latents) for b in x.split(ROWS)]
-            )
+        return torch.cat(list(self.stream_codes(raw, temperature=temperature, seed=seed)))
+
+    def stream_codes(
+        self, raw: Any, *, temperature: float = 0.0, seed: int = 0
+    ) -> Iterator[Tensor]:
+        """What `encode` gives, in parts (B, L) of at most 1,024 rows: memory does not grow with N.
+
+        Args:
+            raw: raw rows (N, …), or the `Rows` of a file that is too large to be read.
+            temperature: 0 for posterior means, 1 for draws.
+            seed: of the draws.
+        """
+        rows = self._checked(raw)
+
+        def codes(start: int) -> Tensor:
+            x = self.data.prepare(rows[start : start + ROWS])
+            return self._join(self.model(x, temperature=temperature).latents)
+
+        return _parts(codes, range(0, max(1, len(rows)), ROWS), seed)
 
     @torch.no_grad()
     def decode(self, codes: Any, *, draw: bool = False, seed: int = 0) -> Tensor:
@@ -130,19 +147,30 @@ class Run:
         """Raw data (N, …) decoded from the codes of raw rows."""
         return self.decode(self.encode(raw), draw=draw, seed=seed)
 
-    @torch.no_grad()
     def sample(
         self, n: int, *, temperature: float = 1.0, draw: bool = False, seed: int = 0
     ) -> Tensor:
         """n new examples (n, …) from the prior."""
+        return torch.cat(
+            list(self.stream_samples(n, temperature=temperature, draw=draw, seed=seed))
+        )
+
+    def stream_samples(
+        self, n: int, *, temperature: float = 1.0, draw: bool = False, seed: int = 0
+    ) -> Iterator[Tensor]:
+        """What `sample` gives, in parts (B, …) of at most 1,024: memory does not grow with n."""
         if n < 1:
             raise ValueError(f"n is {n}; ask for at least 1 sample")
-        sizes = [min(ROWS, n - start) for start in range(0, n, ROWS)]
-        with _seeded(seed):
-            return torch.cat([self._out(self.model.sample(b, temperature), draw) for b in sizes])
+
+        def samples(start: int) -> Tensor:
+            return self._out(self.model.sample(min(ROWS, n - start), temperature), draw)
+
+        return _parts(samples, range(0, n, ROWS), seed)
 
     def vary(self, raw: Any, n: int = 8, *, temperature: float = 1.0, seed: int = 0) -> Tensor:
         """n variations (N, n, …) of each raw row: decoded draws from its posterior."""
+        if n < 1:
+            raise ValueError(f"n is {n}; ask for at least 1 variation")
         rows = torch.as_tensor(raw).repeat_interleave(n, 0)
         codes = self.encode(rows, temperature=temperature, seed=seed)
         return self.decode(codes, seed=seed).unflatten(0, (-1, n))
@@ -192,8 +220,14 @@ class Run:
         self.path = folder
         return folder
 
-    def _prepared(self, raw: Any) -> Tensor:
-        return self.data.prepare(torch.as_tensor(raw))
+    def _checked(self, raw: Any) -> Raw:
+        rows = raw if isinstance(raw, Rows) else torch.as_tensor(raw)
+        if rows.ndim != 1 + len(self.data.shape):
+            raise ValueError(
+                f"rows of shape (N, {', '.join(map(str, self.data.shape))}) are expected, not "
+                f"{tuple(rows.shape)}; one example alone is x[None]"
+            )
+        return rows
 
     def _join(self, latents: Sequence[Tensor]) -> Tensor:
         return torch.cat([z.flatten(1) for z in latents], 1)
@@ -212,7 +246,7 @@ def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     """Along the great circle between the directions of a and b (L,), their lengths interpolated."""
     cosine = torch.dot(a, b) / (a.norm() * b.norm()).clamp(min=1e-12)
     angle = torch.acos(cosine.clamp(-1, 1))
-    if torch.sin(angle) < 1e-4:
+    if torch.sin(angle) < 1e-4 or not a.norm() * b.norm() > 0:  # no one circle, or no direction
         return torch.lerp(a, b, t)
     way = torch.sin((1 - t) * angle) * a / a.norm() + torch.sin(t * angle) * b / b.norm()
     return way / torch.sin(angle) * torch.lerp(a.norm(), b.norm(), t)
@@ -261,9 +295,13 @@ def load(path: str | Path) -> Run:
         what = "holds no run (no recipe.json)" if folder.is_dir() else "does not exist"
         raise FileNotFoundError(f"{folder} {what}; train one with `vaelab train vae --data digits`")
     about = files.read_json(folder / RECIPE)
-    needed = {"format", "recipe", "arguments", "data", "training"}
-    if not isinstance(about, dict) or needed - set(about):
-        raise ValueError(f"{folder / RECIPE} is not a run's recipe: it lacks {sorted(needed)}")
+    needed = {"format": int, "recipe": str, "arguments": dict, "data": dict, "training": dict}
+    has = about if isinstance(about, dict) else {}
+    if wrong := [key for key, kind in needed.items() if not isinstance(has.get(key), kind)]:
+        raise ValueError(
+            f"{folder / RECIPE} is not a run's recipe: {', '.join(wrong)} is missing or of another "
+            "type"
+        )
     if about["format"] != FORMAT:
         raise ValueError(
             f"{folder / RECIPE} has format {about['format']!r}; this version reads {FORMAT}"
@@ -275,11 +313,26 @@ def load(path: str | Path) -> Run:
         raise ValueError(f"{folder / RECIPE}: {error}") from None
     _load_weights(recipe.model, folder / WEIGHTS)
     history = files.read_lines(folder / METRICS)
-    codes = files.read_json(folder / CODES)
-    try:
-        return Run(recipe, about["training"], history, Codes(**codes), folder)
-    except TypeError:
-        raise ValueError(f"{folder / CODES} does not describe codes; train the run anew") from None
+    codes = _read_codes(folder / CODES)
+    run = Run(recipe, about["training"], history, codes, folder)
+    if len(codes.mean) != run.latent:
+        raise ValueError(
+            f"{folder / CODES} is of codes of {len(codes.mean)} numbers, this model's have "
+            f"{run.latent}; restore the file or train the run anew"
+        )
+    return run
+
+
+def _read_codes(path: Path) -> Codes:
+    found = files.read_json(path)
+    if isinstance(found, dict) and set(found) == {"mean", "spread", "rate"}:
+        rows = [row for name, row in found.items() if name != "rate" or row is not None]
+        numbers = all(
+            isinstance(row, list) and all(isinstance(t, int | float) for t in row) for row in rows
+        )
+        if numbers and len({len(row) for row in rows}) == 1:
+            return Codes(**found)
+    raise ValueError(f"{path} does not describe codes; restore it or train the run anew")
 
 
 def _load_weights(model: VAE, path: Path) -> None:
@@ -309,3 +362,14 @@ def _seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
+
+
+def _parts(make: Callable[[int], Tensor], starts: Iterable[int], seed: int) -> Iterator[Tensor]:
+    """Parts drawn one after another from one seed; in between, the caller's draws are its own."""
+    state = torch.Generator().manual_seed(seed).get_state()
+    for start in starts:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(state)
+            part = make(start)
+            state = torch.get_rng_state()
+        yield part

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from vaelab import files
+from torch import Tensor
+
+from vaelab.apps.keep import Keeper
 from vaelab.data import Batches, Data
 from vaelab.recipe import Recipe
-from vaelab.run import RECIPE, Run, survey
-from vaelab.training import Listener, Plan, fit
+from vaelab.run import RECIPE, UNFINISHED, Run, survey
+from vaelab.training import Listener, NotFinite, Plan, fit
 
 
 def train(
@@ -23,6 +25,9 @@ def train(
 ) -> Run:
     """Trains a recipe and returns the run.
 
+    While it trains, what is reached is kept in `out/unfinished`, itself a run; it takes its place
+    in `out` when it is complete, and not before. Ctrl-C ends the training with what was reached.
+
     Args:
         recipe: what to train; its model is changed in place and ends with its best weights.
         data: the data whose specification the recipe was made for.
@@ -34,36 +39,55 @@ def train(
     Raises:
         ValueError: where the data is not what the recipe was made for, or `out` holds a run.
         NotFinite: where training breaks down; what was there before is untouched.
+        KeyboardInterrupt: where it was interrupted before the first epoch was complete.
     """
     if data.spec.shape != recipe.data.shape:
         raise ValueError(
             f"the recipe was made for data of shape {recipe.data.shape}, this data has "
             f"{data.spec.shape}; build it with this data's spec"
         )
-    folder = None if out is None else claim(Path(out), overwrite)
-    result = fit(recipe.model, recipe.objective, data, recipe.data, plan, listener)
-    codes = survey(recipe.model, Batches(data.valid.x, recipe.data))
-    training = asdict(plan) | {"ending": result.ending, "best_epoch": result.best_epoch}
-    run = Run(recipe, training, result.history, codes)
-    if folder is not None:
-        run.save(folder, result.optimizer)
+    if out is None:
+        return _fitted(recipe, data, plan, listener)[0]
+    folder = Path(out)
+    vacant(folder, overwrite)
+    keeper = Keeper(folder, recipe, data, plan, listener)
+    try:
+        run, optimizer = _fitted(recipe, data, plan, keeper)
+        run.save(keeper.unfinished, optimizer)
+    except BaseException as error:
+        kept = keeper.abandon()
+        if isinstance(error, NotFinite) and kept:
+            raise NotFinite(f"{error} What was reached before is in {kept}.") from None
+        raise
+    run.path = keeper.finish()
     return run
 
 
-def claim(folder: Path, overwrite: bool) -> Path:
-    """Makes the folder a run will be kept in, before anything is trained.
+def _fitted(
+    recipe: Recipe, data: Data, plan: Plan, listener: Listener | None
+) -> tuple[Run, dict[str, Tensor]]:
+    result = fit(recipe.model, recipe.objective, data, recipe.data, plan, listener)
+    if result.best_epoch == 0:
+        raise KeyboardInterrupt
+    codes = survey(recipe.model, Batches(data.valid.x, recipe.data))
+    training = asdict(plan) | {"ending": result.ending, "best_epoch": result.best_epoch}
+    return Run(recipe, training, result.history, codes), result.optimizer
+
+
+def vacant(folder: Path, overwrite: bool) -> None:
+    """Checks that a run may be kept in a folder; touches nothing.
 
     Raises:
-        ValueError: where it holds another run, or something that is not one.
-        OSError: where it cannot be written.
+        ValueError: where it is a file, or holds a run or what is left of one.
     """
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file; name a folder for the run")
-    if (folder / RECIPE).exists() and not overwrite:
+    if overwrite:
+        return
+    if (folder / RECIPE).exists():
         raise ValueError(f"{folder} holds a run already; name another, or pass --overwrite")
-    folder.mkdir(parents=True, exist_ok=True)
-    # A disk that is full or read-only is better met now than after an hour of training.
-    probe = folder / ".probe"
-    files.write(probe, "")
-    probe.unlink()
-    return folder
+    if (folder / UNFINISHED).exists():
+        raise ValueError(
+            f"{folder / UNFINISHED} holds what a training reached that did not end, or is still "
+            "going on; name another folder, or pass --overwrite to drop it"
+        )

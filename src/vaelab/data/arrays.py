@@ -2,7 +2,8 @@
 
 (N, D) are vectors; (N, H, W), (N, H, W, C) and (N, C, H, W) are images and come out as
 (N, C, H, W). Integers 0–255 and black-and-white values come out as uint8, everything else as
-float32. Nothing here ever unpickles.
+float32. A `.npy` file above 1 GiB is mapped, not read: it is looked at piece by piece, and its rows
+stay where they are until they are asked for. Nothing here ever unpickles.
 """
 
 import zipfile
@@ -14,9 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .rows import Array, Raw, Rows, forward
 from .splits import Found
 
-Array = np.ndarray[Any, Any]
+MAPPED = 2**30
+"""Bytes above which an array file is mapped instead of read."""
 
 _PARTS = (("train", ("train",)), ("valid", ("valid", "val")), ("test", ("test",)))
 _X = ("x", "data", "images", "image")
@@ -27,7 +30,8 @@ def from_arrays(x: object, y: object = None, notes: tuple[str, ...] = ()) -> Fou
     """Rows, and labels if there are any, that are already in memory.
 
     Args:
-        x: (N, D), (N, H, W), (N, H, W, C) or (N, C, H, W); numpy or torch.
+        x: (N, D), (N, H, W), (N, H, W, C) or (N, C, H, W); numpy or torch. An array that numpy
+            has mapped from a file and that is above 1 GiB stays there.
         y: (N,), integers or names.
         notes: to go before those made here.
 
@@ -37,7 +41,7 @@ def from_arrays(x: object, y: object = None, notes: tuple[str, ...] = ()) -> Fou
     """
     raw, made = rows(as_numpy(x, "the data"))
     labels, classes = (None, ()) if y is None else label(y, len(raw))
-    return Found(torch.from_numpy(raw), labels, (len(raw), 0, 0), classes, notes=notes + made)
+    return Found(raw, labels, (len(raw), 0, 0), classes, notes=notes + made)
 
 
 def from_file(path: Path) -> Found:
@@ -86,6 +90,10 @@ def read_arrays(path: Path) -> dict[str, Array]:
         ValueError: for a file that is damaged, or that holds Python objects.
     """
     try:
+        if path.stat().st_size > MAPPED and _is_npy(path):
+            mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+            if mapped.flags.c_contiguous:  # else a row lies all over the file
+                return {"x": mapped}
         with open(path, "rb") as file:
             seen = np.load(file, allow_pickle=False)
             if isinstance(seen, np.ndarray):
@@ -93,7 +101,7 @@ def read_arrays(path: Path) -> dict[str, Array]:
             with seen:
                 return {name.lower(): seen[name] for name in seen.files}
     except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error, KeyError) as error:
-        if "allow_pickle" in str(error) or "pickled" in str(error):
+        if any(word in str(error) for word in ("allow_pickle", "pickled", "Python objects")):
             raise ValueError(
                 f"{path} holds Python objects (or is no array file at all); these are never "
                 "unpickled. Save a plain array: np.save(file, np.stack(rows))"
@@ -137,7 +145,12 @@ def as_numpy(values: object, what: str) -> Array:
     )
 
 
-def rows(array: Array) -> tuple[Array, tuple[str, ...]]:
+def _is_npy(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX
+
+
+def rows(array: Array) -> tuple[Raw, tuple[str, ...]]:
     """Checked rows, (N, D) or (N, C, H, W), uint8 or float32, and notes of what was changed.
 
     Raises:
@@ -150,8 +163,14 @@ def rows(array: Array) -> tuple[Array, tuple[str, ...]]:
         )
     if array.size == 0:
         raise ValueError(f"the array is empty: its shape is {array.shape}")
+    mapped = isinstance(array, np.memmap) and array.nbytes > MAPPED
     array, notes = _lay_out(array)
-    return np.ascontiguousarray(_small(array)), notes
+    kind = _kind(array)
+    if mapped:
+        size = f"{array.nbytes / 1e9:.1f} GB"
+        return Rows(array, kind), (*notes, f"its {size} stay in the file, read as they are needed")
+    array = np.ascontiguousarray(array, kind)
+    return torch.from_numpy(array if array.flags.writeable else array.copy()), notes
 
 
 def _lay_out(array: Array) -> tuple[Array, tuple[str, ...]]:
@@ -181,35 +200,40 @@ def _lay_out(array: Array) -> tuple[Array, tuple[str, ...]]:
     return array, notes
 
 
-def _small(array: Array) -> Array:
-    """The same values in the smallest of uint8 and float32 that holds them."""
-    if array.dtype == np.uint8:
-        return array
-    kind = array.dtype.kind
-    if kind == "f":
-        _check_finite(array, "in the array")
-    low, high = array.min(), array.max()
-    bytes_ = kind in "bui" and low >= 0 and high <= 255
-    if kind == "f" and low >= 0 and high <= 255:
-        # Floats that are really bytes: black and white anywhere, 0–255 in images.
-        black_and_white = high <= 1 and bool(((array == 0) | (array == 1)).all())
-        bytes_ = black_and_white or bool(
-            array.ndim == 4 and high > 1 and (array == np.rint(array)).all()
-        )
-    if bytes_:
-        return array.astype(np.uint8)
+def _kind(array: Array) -> np.dtype[Any]:
+    """The smaller of uint8 and float32 that holds the values."""
+    byte, real = np.dtype(np.uint8), np.dtype(np.float32)
+    if array.dtype == byte:
+        return byte
+    low, high, binary, whole = np.inf, -np.inf, True, True
+    for _, piece in forward(array):
+        # Of numpy, these keep a nan; the built-in min and max lose it.
+        low, high = np.minimum(low, piece.min()), np.maximum(high, piece.max())
+        binary = binary and bool(((piece == 0) | (piece == 1)).all())
+        whole = whole and bool((piece == np.rint(piece)).all())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        _check_finite(array, array.dtype, "in the array")
+    # Floats that are really bytes: black and white anywhere, 0–255 in images.
+    integers = array.dtype.kind in "bui" or binary or (array.ndim == 4 and high > 1 and whole)
+    if low >= 0 and high <= 255 and integers:
+        return byte
     with np.errstate(over="ignore"):
-        narrow = array.astype(np.float32)
-    _check_finite(narrow, "as 32-bit floats")
-    return narrow
+        if not np.isfinite(np.array([low, high]).astype(real)).all():
+            _check_finite(array, real, "as 32-bit floats")
+    return real
 
 
-def _check_finite(array: Array, where: str) -> None:
-    wrong = ~np.isfinite(array)
-    count = int(wrong.sum())
+def _check_finite(array: Array, kind: np.dtype[Any], where: str) -> None:
+    count = nans = 0
+    first: tuple[int, ...] = ()
+    for start, piece in forward(array):
+        values = piece.astype(kind)
+        wrong = ~np.isfinite(values)
+        if wrong.any() and not first:
+            row, *place = (int(i) for i in np.argwhere(wrong)[0])
+            first = (start + row, *place)
+        count, nans = count + int(wrong.sum()), nans + int(np.isnan(values).sum())
     if count:
-        nans = int(np.isnan(array).sum())
-        first = tuple(int(i) for i in np.argwhere(wrong)[0])
         raise ValueError(
             f"{nans:,} NaN and {count - nans:,} infinite values {where}, the first in row "
             f"{first[0]} at {first[1:]}; leave these rows out or fill the values in"

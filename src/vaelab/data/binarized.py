@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .arrays import Array, read_arrays
+from .arrays import read_arrays
 from .fetch import fetch
+from .rows import Array
 from .splits import Found
 
 HOME = "http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/"

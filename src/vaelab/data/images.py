@@ -20,7 +20,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from .arrays import Array
+from .rows import Array
 
 Size = tuple[int, int]
 

@@ -5,13 +5,15 @@ and v / 255 on the unit interval where they are continuous.
 """
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .arrays import Array, as_numpy, pick, read_arrays, rows
+from .arrays import as_numpy, pick, read_arrays, rows
+from .rows import Array, Raw, Rows, pieces
 from .sources import existing, load
 from .spec import DataSpec
 from .splits import Split
@@ -21,7 +23,7 @@ _ROWS = re.compile(r"(train|valid|test):(.*)")
 
 def read_inputs(
     source: str | Path | Array | Tensor, spec: DataSpec, *, data_dir: str | Path | None = None
-) -> tuple[Tensor, tuple[str, ...]]:
+) -> tuple[Raw, tuple[str, ...]]:
     """Raw rows, shaped and scaled as the data a run was trained on.
 
     Args:
@@ -32,7 +34,8 @@ def read_inputs(
         data_dir: where known sets live, as for `load`.
 
     Returns:
-        raw: (N, *spec.shape), of `spec.dtype`; and notes of what was changed.
+        raw: (N, *spec.shape), of `spec.dtype`, a tensor or the `Rows` of a file too large to be
+        read; and notes of what was changed.
 
     Raises:
         FileNotFoundError: for a missing path.
@@ -81,10 +84,10 @@ def reload(spec: DataSpec, *, data_dir: str | Path | None = None) -> tuple[Split
 
 def _own_rows(
     part: str, selection: str, spec: DataSpec, data_dir: str | Path | None
-) -> tuple[Tensor, tuple[str, ...]]:
+) -> tuple[Raw, tuple[str, ...]]:
     splits = dict(zip(("train", "valid", "test"), reload(spec, data_dir=data_dir), strict=True))
     x = splits[part].x
-    index: list[int] = []
+    index: list[Tensor] = []
     for piece in selection.split(","):
         ends = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", piece)
         if ends is None:
@@ -98,11 +101,12 @@ def _own_rows(
                 f"rows {piece.strip()} of {part} are asked for; it has rows 0 to {len(x) - 1:,}, "
                 "and a range goes up"
             )
-        index.extend(range(first, last + 1))
-    return x[torch.tensor(index)], ()
+        index.append(torch.arange(first, last + 1))
+    which = torch.cat(index)
+    return (x.take(which) if isinstance(x, Rows) else x[which]), ()
 
 
-def _fit(array: Array, spec: DataSpec, name: str) -> Tensor:
+def _fit(array: Array, spec: DataSpec, name: str) -> Raw:
     """One example or several, checked against what the run's data can be."""
     shape = spec.shape
     # One example first: (28, 28) is one grey image, not 28 vectors.
@@ -118,21 +122,29 @@ def _fit(array: Array, spec: DataSpec, name: str) -> Tensor:
             f"{name} has the shape {array.shape}; expected one example of shape {shape} or "
             f"several, (N, *{shape})"
         )
-    low, high = float(raw.min()), float(raw.max())
+    ends = [torch.aminmax(piece) for piece in pieces(raw)]
+    low, high = float(min(end.min for end in ends)), float(max(end.max for end in ends))
     if spec.levels is not None:
-        if low < 0 or high > spec.levels - 1 or bool((raw != np.rint(raw)).any()):
+        whole = all(bool((piece == piece.round()).all()) for piece in pieces(raw))
+        if low < 0 or high > spec.levels - 1 or not whole:
             raise ValueError(
                 f"{name} has values from {low:g} to {high:g}; the run's data are whole numbers "
                 f"from 0 to {spec.levels - 1}"
             )
-        return torch.from_numpy(raw.astype(np.uint8))
+        return _as(raw, torch.uint8)
     least, most = spec.offset[0], spec.offset[0] + spec.scale[0]
     if spec.domain == "unit" and (low < least or high > most):
         raise ValueError(
             f"{name} has values from {low:g} to {high:g}; the run's data lie in "
             f"[{least:g}, {most:g}]"
         )
-    return torch.from_numpy(raw.astype(np.float32))
+    return _as(raw, torch.float32)
+
+
+def _as(raw: Raw, dtype: torch.dtype) -> Raw:
+    if isinstance(raw, Rows):
+        return replace(raw, kind=np.dtype(np.uint8 if dtype == torch.uint8 else np.float32))
+    return raw.to(dtype)
 
 
 def _pictures(path: Path, spec: DataSpec) -> tuple[Tensor, tuple[str, ...]]:

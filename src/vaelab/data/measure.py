@@ -1,4 +1,12 @@
-"""From raw values to the numbers of a `DataSpec`: levels, range, offset, scale, contrast."""
+"""From raw values to the numbers of a `DataSpec`: levels, range, offset, scale, contrast.
+
+Bytes are counted, value by value. Real columns are looked at piece by piece, and the means μ and
+sums of squared deviations M of two pieces become those of both (Chan, Golub and LeVeque 1979):
+
+    δ = μ_b − μ_a      μ = μ_a + δ n_b / n      M = M_a + M_b + δ² n_a n_b / n
+
+Either way one pass is enough, and data that are larger than memory are never held in it.
+"""
 
 import math
 from typing import NamedTuple
@@ -6,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .spec import DataSpec
+from .rows import Raw, pieces
 
 # Integers up to this are their own scale (16 for scikit-learn's digits); beyond it, 8-bit grey.
 _SMALL = 31
@@ -20,53 +28,91 @@ class Measures(NamedTuple):
     high: float
     offset: tuple[float, ...]
     scale: tuple[float, ...]
+    contrast: float
 
 
-def measure(every: Tensor, train: Tensor) -> Measures:
+def measure(train: Raw, *others: Raw) -> Measures:
     """Where values can lie is read from every row; statistics from the training rows alone.
 
     Args:
-        every: (N, *shape), raw rows of all splits, uint8 or float32.
-        train: (M, *shape), the training rows among them.
+        train: (M, *shape), raw training rows, uint8 or float32.
+        others: the rows of the other splits.
 
-    >>> measure(torch.tensor([[0, 1]]).byte(), torch.tensor([[0, 1]]).byte()).levels
+    >>> measure(torch.tensor([[0, 1]]).byte(), torch.tensor([[0, 0]]).byte()).levels
     2
     """
-    low, high = float(train.min()), float(train.max())
-    if every.dtype == torch.uint8:
-        top = int(every.max())
-        levels = 256 if top > _SMALL else max(top, 1) + 1
-        return Measures(levels, low, high, (0.0,), (float(levels - 1),))
-    least, most = float(every.min()), float(every.max())
-    if least >= 0 and most <= 1:
-        return Measures(None, low, high, (0.0,), (1.0,))
-    image = every.ndim == 4
-    if image and least >= -1 and most <= 1:
-        return Measures(None, low, high, (-1.0,), (2.0,))
-    columns = (train.reshape(-1, 1) if image else train).double()
-    spread = columns.std(0, correction=0)
-    flat = columns.amax(0) == columns.amin(0)
-    scale = torch.where(flat | (spread == 0), 1.0, spread)
-    return Measures(None, low, high, tuple(columns.mean(0).tolist()), tuple(scale.tolist()))
+    return (_bytes if train.dtype == torch.uint8 else _reals)(train, *others)
 
 
-def contrast(spec: DataSpec, train: Tensor) -> float:
-    """Var(x) / (E x (1 − E x)), pooled over all values: 1 for pure black and white.
+def _bytes(train: Raw, *others: Raw) -> Measures:
+    counts = _counts(train)
+    seen, anywhere = (
+        c.nonzero().flatten().tolist() for c in (counts, sum(map(_counts, others), counts))
+    )
+    top = anywhere[-1]
+    levels = 256 if top > _SMALL else max(top, 1) + 1
+    share = counts.double() / counts.sum()
+    x = torch.arange(256, dtype=torch.float64) / (levels - 1)
+    mean = float(share @ x)
+    contrast = _contrast(mean, float(share @ (x - mean) ** 2))
+    return Measures(levels, seen[0], seen[-1], (0.0,), (float(levels - 1),), contrast)
 
-    Args:
-        spec: how to scale.
-        train: (M, *shape), raw training rows.
 
-    Returns:
-        In [0, 1]; nan where x is not in [0, 1] or is constant at an end of it.
-    """
-    if spec.domain == "real":
-        return math.nan
-    total = squares = 0.0
-    for raw in torch.split(train, 4096):
-        x = spec.prepare(raw).double()
-        total += float(x.sum())
-        squares += float(x.square().sum())
-    mean = total / train.numel()
-    variance = max(squares / train.numel() - mean**2, 0.0)
+def _counts(x: Raw) -> Tensor:
+    """How often each of 0–255 occurs: (256,), int64."""
+    counts = torch.zeros(256, dtype=torch.int64)
+    for piece in pieces(x):
+        counts += torch.bincount(piece.flatten(), minlength=256)
+    return counts
+
+
+def _reals(train: Raw, *others: Raw) -> Measures:
+    found = Columns()
+    for piece in pieces(train):
+        # A picture has one scale for all its pixels, a table one for each column.
+        found.add(piece.reshape(-1, 1) if train.ndim == 4 else piece)
+    low, high = float(found.low.min()), float(found.high.max())
+    least, most = low, high
+    for piece in (piece for other in others for piece in pieces(other)):
+        least, most = min(least, float(piece.min())), max(most, float(piece.max()))
+    unit = least >= 0 and most <= 1
+    if unit or (train.ndim == 4 and least >= -1 and most <= 1):
+        offset, scale = (0.0, 1.0) if unit else (-1.0, 2.0)
+        mean = float(found.mean.mean())
+        variance = float(found.variance.mean() + found.mean.var(correction=0))
+        contrast = _contrast((mean - offset) / scale, variance / scale**2)
+        return Measures(None, low, high, (offset,), (scale,), contrast)
+    spread = found.variance.sqrt()
+    flat = (found.high == found.low) | (spread == 0)
+    sigma = torch.where(flat, 1.0, spread)
+    return Measures(
+        None, low, high, tuple(found.mean.tolist()), tuple(sigma.tolist()), contrast=math.nan
+    )
+
+
+class Columns:
+    """Mean, variance and range of columns (D,) over pieces of any size, in float64."""
+
+    def __init__(self) -> None:
+        self.n, self.mean, self.squares = 0, torch.zeros(()), torch.zeros(())
+        self.low, self.high = torch.tensor(math.inf), torch.tensor(-math.inf)
+
+    def add(self, rows: Tensor) -> None:
+        """Adds rows (k, D)."""
+        self.low = torch.minimum(self.low, rows.amin(0))
+        self.high = torch.maximum(self.high, rows.amax(0))
+        rows, k = rows.double(), len(rows)
+        mean = rows.mean(0)
+        delta, n = mean - self.mean, self.n + k
+        self.squares = self.squares + (rows - mean).square().sum(0) + delta**2 * (self.n * k / n)
+        self.mean, self.n = self.mean + delta * (k / n), n
+
+    @property
+    def variance(self) -> Tensor:
+        """Var over all rows, (D,)."""
+        return self.squares / self.n
+
+
+def _contrast(mean: float, variance: float) -> float:
+    """Var(x) / (E x (1 − E x)) for x in [0, 1]; nan where all of x is at one end."""
     return variance / (mean * (1 - mean)) if 0 < mean < 1 else math.nan

@@ -2,7 +2,6 @@
 
 import difflib
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -12,7 +11,7 @@ from torch.utils.data import Dataset
 
 from .arrays import from_arrays, from_file, refuse_size
 from .known import KNOWN, default_data_dir
-from .measure import contrast, measure
+from .measure import measure
 from .spec import DataSpec
 from .splits import Data, Found, choose
 
@@ -52,7 +51,8 @@ def load(
         skip_unreadable: leave out pictures that cannot be read, rather than refuse.
 
     Returns:
-        The data, raw: x is (N, C, H, W) or (N, D), uint8 or float32; y is int64 or None.
+        The data, raw: x is (N, C, H, W) or (N, D), uint8 or float32; y is int64 or None. The rows
+        of a `.npy` file above 1 GiB stay in it until they are asked for (`Rows`).
 
     Raises:
         FileNotFoundError: for a missing path, or a known set that can be neither found nor fetched.
@@ -69,7 +69,7 @@ def load(
         valid = _MNIST_VALID if own_train == 60_000 and own_test else _SHARE
     chosen = choose(found, valid, _SHARE if test is None else test, seed)
     train, validation, held = (found.rows(index) for index in chosen)
-    levels, low, high, offset, scale = measure(found.x, train.x)
+    levels, low, high, offset, scale, contrast = measure(train.x, validation.x, held.x)
     spec = DataSpec(
         source=name,
         shape=tuple(found.x.shape[1:]),
@@ -79,12 +79,12 @@ def load(
         high=high,
         offset=offset,
         scale=scale,
+        contrast=contrast,
         classes=found.classes,
         sizes=(len(train), len(validation), len(held)),
         seed=seed,
         resize=found.resize,
     )
-    spec = replace(spec, contrast=contrast(spec, train.x))
     notes = found.notes
     if low == high:
         notes += (f"every training value is {low:g}: there is nothing to learn",)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .rows import Raw, Rows
 from .spec import DataSpec
 
 _FEWEST = 10
@@ -15,11 +16,11 @@ class Split:
     """Rows of one split.
 
     Args:
-        x: (N, *shape), raw rows.
+        x: (N, *shape), raw rows: a tensor, or `Rows` of a file too large to be read.
         y: (N,), int64 labels, or None.
     """
 
-    x: Tensor
+    x: Raw
     y: Tensor | None
 
     def __len__(self) -> int:
@@ -52,7 +53,7 @@ class Found:
         notes: what was done.
     """
 
-    x: Tensor
+    x: Raw
     y: Tensor | None
     own: tuple[int, int, int]
     classes: tuple[str, ...] = ()
@@ -62,7 +63,8 @@ class Found:
 
     def rows(self, index: Tensor) -> Split:
         """The rows of those numbers, (N,), with their labels."""
-        return Split(self.x[index], None if self.y is None else self.y[index])
+        x = self.x.take(index) if isinstance(self.x, Rows) else self.x[index]
+        return Split(x, None if self.y is None else self.y[index])
 
 
 def choose(

@@ -21,8 +21,10 @@ class Residual(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
+        # At least four channels a group, so that an image of one pixel is not normalised away.
+        groups = math.gcd(8, channels // 4) if channels % 4 == 0 else 1
         self.net = nn.Sequential(
-            nn.GroupNorm(min(8, channels), channels),
+            nn.GroupNorm(groups, channels),
             nn.GELU(),
             nn.Conv2d(channels, channels, 3, padding=1),
             nn.GELU(),

@@ -59,6 +59,8 @@ class Objective(nn.Module, ABC):
     def __rmul__(self, weight: float) -> Objective:
         return Scaled(self, float(weight))
 
+    __mul__ = __rmul__
+
     if TYPE_CHECKING:
 
         def __call__(self, trace: Trace, x: Tensor) -> Loss: ...
@@ -67,9 +69,14 @@ class Objective(nn.Module, ABC):
 class Scaled(Objective):
     """A term times a weight; its part keeps its own, unweighted nats."""
 
+    weight: Tensor
+
     def __init__(self, term: Objective, weight: float) -> None:
         super().__init__()
-        self.term, self.weight, self.samples = term, weight, term.samples
+        self.term, self.samples = term, term.samples
+        # A buffer, so that in a population it differs from member to member; a scalar of double
+        # precision, so that the weight is the one given whatever the precision of the model.
+        self.register_buffer("weight", torch.tensor(weight, dtype=torch.float64))
 
     def forward(self, trace: Trace, x: Tensor) -> Loss:
         loss = self.term(trace, x)
@@ -85,12 +92,13 @@ class Sum(Objective):
         for term in terms:
             flat += cast("list[Objective]", term.terms) if isinstance(term, Sum) else [term]
         self.terms: nn.ModuleList = nn.ModuleList(flat)
-        counts = sorted({t.samples for t in flat})
+        # A term that asks for one sample averages over however many there are.
+        counts = sorted({t.samples for t in flat if t.samples > 1})
         if len(counts) > 1:
             raise ValueError(
                 f"the terms ask for different numbers of samples, {counts}; give them the same"
             )
-        self.samples = counts[0]
+        self.samples = counts[0] if counts else 1
 
     def forward(self, trace: Trace, x: Tensor) -> Loss:
         losses: list[Loss] = [term(trace, x) for term in self.terms]
@@ -98,8 +106,9 @@ class Sum(Objective):
         estimated: set[str] = set()
         for loss in losses:
             for name, nats in loss.parts.items():
-                twins = sum(part.split("#")[0] == name for part in parts)
-                new = f"{name}#{twins + 1}" if twins else name
+                stem = name.split("#")[0]
+                twins = sum(part.split("#")[0] == stem for part in parts)
+                new = f"{stem}#{twins + 1}" if twins else stem
                 parts[new] = nats
                 estimated |= {new} if name in loss.estimated else set()
         return Loss(

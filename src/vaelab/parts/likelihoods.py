@@ -82,8 +82,8 @@ class FixedGaussian(Likelihood):
 
     def __init__(self, sigma: float = 1.0) -> None:
         super().__init__()
-        if not sigma > 0:
-            raise ValueError(f"sigma is {sigma}; a standard deviation must be above 0")
+        if not 0 < sigma < math.inf:
+            raise ValueError(f"sigma is {sigma}; a standard deviation is finite and above 0")
         self.register_buffer("log_sigma", torch.tensor(math.log(sigma)))
 
     def forward(self, *given: Tensor) -> Normal:

@@ -19,8 +19,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from vaelab.data import Batches, Data, DataSpec
 from vaelab.objectives import Objective
 from vaelab.training.checkpoint import Snapshot, restore, snapshot
-from vaelab.training.plan import Plan, find_device, uses_bf16
-from vaelab.training.step import NotFinite, Step, figures
+from vaelab.training.plan import Plan, compiles, find_device, uses_bf16
+from vaelab.training.step import NotFinite, Step, figures, first_not_finite
 from vaelab.walk import VAE
 
 Row = dict[str, float]
@@ -89,7 +89,8 @@ def fit(
     )
     schedule = LambdaLR(optimizer, lambda step: learning_rate(step, steps, plan.warmup))
     bf16 = uses_bf16(plan.precision, device, sum(p.numel() for p in model.parameters()))
-    step = Step(model, objective, optimizer, plan.clip, bf16)
+    full = plan.batch_size if compiles(plan.compile, steps) else 0
+    step = Step(model, objective, optimizer, plan.clip, bf16, full)
     average = (
         None
         if plan.ema is None
@@ -97,7 +98,7 @@ def fit(
     )
     judged = model if average is None else cast(VAE, average.module)
     order = torch.Generator(device).manual_seed(plan.seed)
-    fit, best, best_loss = Fit(), None, math.inf
+    result, best, best_loss = Fit(), None, math.inf
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(plan.seed)
         try:
@@ -118,26 +119,28 @@ def fit(
                         listener.on_step(done, steps, sums.means(seen))
                 seconds = time.perf_counter() - started
                 row = {"epoch": epoch} | sums.means(seen)
+                if not math.isfinite(row["loss"]):
+                    raise NotFinite(f"{step.diagnose(x)}, in epoch {epoch}. {REMEDY}")
                 row |= judge(judged, objective, valid, plan, bf16)
                 row |= {"lr": optimizer.param_groups[0]["lr"], "images_per_s": seen / seconds}
                 row |= {"seconds": seconds}
-                fit.history.append(row)
+                result.history.append(row)
                 better = row["valid_loss"] < best_loss
                 if better:
                     best, best_loss = snapshot(judged, optimizer), row["valid_loss"]
-                    fit.best_epoch = epoch
+                    result.best_epoch = epoch
                 if listener is not None:
                     listener.on_epoch(row, best if better else None)
-                if plan.patience is not None and epoch - fit.best_epoch >= plan.patience:
-                    fit.ending = "early"
+                if plan.patience is not None and epoch - result.best_epoch >= plan.patience:
+                    result.ending = "early"
                     break
         except KeyboardInterrupt:
-            fit.ending = "interrupted"
+            result.ending = "interrupted"
     if best is not None:
         restore(model, best)
-        fit.optimizer = best.optimizer
+        result.optimizer = best.optimizer
     model.to("cpu").eval()
-    return fit
+    return result
 
 
 REMEDY = (
@@ -155,22 +158,35 @@ def learning_rate(step: int, steps: int, warmup: int) -> float:
 
 @torch.no_grad()
 def judge(model: VAE, objective: Objective, valid: Batches, plan: Plan, bf16: bool) -> Row:
-    """Figures of the validation split: fixed binarization and noise, the same at every epoch."""
+    """Figures of the validation split: fixed binarization and noise, the same at every epoch.
+
+    Raises:
+        NotFinite: where a loss is not; no epoch could be called the best by it.
+    """
     model.eval()
-    devices = [valid.x.device] if valid.x.device.type == "cuda" else []
+    devices = [valid.device] if valid.device.type == "cuda" else []
     sums, moments = Sums(), Moments()
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(plan.seed + 1)
         # Small batches where an example is walked many times, so that memory stays level.
-        for x in valid.fixed(max(1, 1024 // objective.samples), plan.seed):
+        for i, x in enumerate(valid.fixed(max(1, 1024 // objective.samples), plan.seed)):
             with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
                 trace = model(x, objective.samples)
-            sums.add(figures(objective(trace, x), trace, x))
+            loss = objective(trace, x)
+            if not torch.isfinite(loss.total).all():
+                what = first_not_finite(model, x, trace, loss)
+                raise NotFinite(f"{what}, in batch {i + 1} of the validation split. {REMEDY}")
+            sums.add(figures(loss, trace, x))
             mu = torch.cat([site.posterior.mean.flatten(1) for site in trace.sites], 1)
             moments.add(trace.unfold(mu)[0])
     model.train()
     found = {f"valid_{name}": value for name, value in sums.means(len(valid)).items()}
     return found | {"active_units": float((moments.variance > ACTIVE).sum())}
+
+
+def widest(t: Tensor) -> Tensor:
+    """In float64, or float32 on the one device that has nothing wider."""
+    return t.float() if t.device.type == "mps" else t.double()
 
 
 class Sums:
@@ -183,7 +199,7 @@ class Sums:
     def add(self, found: dict[str, Tensor]) -> None:
         """Adds the sums over a batch."""
         for name, nats in found.items():
-            self.sums[name] = self.sums.get(name, 0.0) + nats.double()
+            self.sums[name] = self.sums.get(name, 0.0) + widest(nats)
 
     def means(self, seen: int) -> Row:
         """Nats per example over the examples seen."""
@@ -206,7 +222,7 @@ class Moments:
 
     def add(self, rows: Tensor) -> None:
         """Adds rows (B, L)."""
-        rows = rows.double()
+        rows = widest(rows)
         self.n += len(rows)
         self.sum = self.sum.to(rows) + rows.sum(0)
         self.squares = self.squares.to(rows) + (rows**2).sum(0)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+import shutil
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 
 Precision = Literal["auto", "fp32", "bf16"]
+Compile = Literal["auto", "on", "off"]
 
 ENOUGH_STEPS = 4_000
+
+WORTH_COMPILING = 20_000
+"""Steps from which compiling repays its time; benchmarks/speed measures both."""
 
 WORTH_CASTING = 200_000
 """Parameters from which bf16 products repay the casts around them on a processor that has them."""
@@ -31,6 +36,7 @@ class Plan:
         patience: epochs without a better validation loss before stopping; none if not set.
         precision: of the networks; auto takes bf16 where the processor has its instructions and
             the networks are large enough to gain. Likelihoods and rates are always float32.
+        compile: the walk, by torch.compile; auto does so where there are steps enough to repay it.
         device: auto, cpu, cuda, cuda:1, mps, …
         seed: of the order of the data and of all noise.
     """
@@ -44,6 +50,7 @@ class Plan:
     ema: float | None = None
     patience: int | None = None
     precision: Precision = "auto"
+    compile: Compile = "auto"
     device: str = "auto"
     seed: int = 0
 
@@ -95,3 +102,17 @@ def uses_bf16(precision: Precision, device: torch.device, parameters: int) -> bo
     read = getattr(torch.cpu, "get_capabilities", None)  # newer than torch 2.8
     capabilities = read() if read is not None else {}
     return device.type == "cpu" and bool(capabilities.get("amx_bf16"))
+
+
+def compiles(choice: Compile, steps: int) -> bool:
+    """Whether a training of this many steps compiles its walk.
+
+    Decided by counting, not by timing, so that the same seed always takes the same way.
+
+    Raises:
+        ValueError: where it was asked for and there is no C++ compiler to do it with.
+    """
+    able = any(shutil.which(name) for name in ("g++", "clang++", "c++", "cl"))
+    if choice == "on" and not able:
+        raise ValueError("compile is on, but no C++ compiler was found; install one or use auto")
+    return choice == "on" or (choice == "auto" and able and steps >= WORTH_COMPILING)

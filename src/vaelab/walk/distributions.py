@@ -151,7 +151,8 @@ class ContinuousBernoulli(Distribution):
     @property
     def mean(self) -> Tensor:
         near, logit = self._away_from_zero()
-        return torch.where(near, 0.5 + self.logits / 12, 1 / (-torch.expm1(-logit)) - 1 / logit)
+        far = 0.5 + 0.5 / torch.tanh(logit / 2) - 1 / logit
+        return torch.where(near, 0.5 + self.logits / 12, far)
 
     def log_prob(self, x: Tensor) -> Tensor:
         near, logit = self._away_from_zero()
@@ -206,7 +207,10 @@ class DiscretizedLogistic(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        return self.mu.clamp(0, 1)
+        # E of the logistic clipped to [0, 1], ∫₀¹ σ((mu − t)/s) dt: the levels' own mean up to
+        # rounding, and mu itself only where neither tail is cut.
+        s = self.log_scale.exp()
+        return s * (F.softplus(self.mu / s) - F.softplus((self.mu - 1) / s))
 
     def log_prob(self, x: Tensor) -> Tensor:
         half = 0.5 / (self.levels - 1)

@@ -1,0 +1,184 @@
+"""The pictures a run is left with: what it makes, what it keeps, and how it learned.
+
+Every function takes the run and its data and returns a picture with what it shows. The rows shown
+are held out, a choice fixed by seed 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vaelab.apps import pictures
+from vaelab.apps.pictures import Picture
+from vaelab.apps.progress import NAMES
+from vaelab.apps.shown import shown, span
+from vaelab.data import Data
+from vaelab.run import Run
+from vaelab.walk import Normal
+
+MOST_CODES = 4000
+MOST_DIMENSIONS = 16
+SIDE = 20
+"""Images across and up a manifold."""
+
+Shown = tuple[Picture, str] | None
+
+
+def album(run: Run, data: Data, folder: Path) -> list[tuple[Path, str]]:
+    """Draws every picture that fits the run into its folder; returns paths and captions.
+
+    A picture of this name that does not fit the run any more is removed.
+    """
+    made = []
+    for name, draw in PICTURES.items():
+        path = folder / name
+        drawn = draw(run, data)
+        if drawn is None:
+            path.unlink(missing_ok=True)
+            continue
+        picture, caption = drawn
+        made.append((pictures.save(picture, path), caption))
+    return made
+
+
+def samples(run: Run, data: Data) -> Shown:
+    """New examples."""
+    n = 64 if run.data.is_image else 24
+    grid = pictures.grid(shown(run.sample(n), run.data), span=span(run.data))
+    point = "" if run.codes.rate else "; an autoencoder was not trained to answer them"
+    return grid, f"{n} new examples: draws from the prior, decoded{point}"
+
+
+def reconstructions(run: Run, data: Data) -> Shown:
+    """Originals over reconstructions."""
+    raw = chosen(data, 20 if run.data.is_image else 8)
+    picture = pictures.comparison(
+        shown(raw, run.data), shown(run.reconstruct(raw), run.data), span=span(run.data)
+    )
+    return picture, f"{len(raw)} held-out examples above their reconstructions"
+
+
+def variations(run: Run, data: Data) -> Shown:
+    """Draws from posteriors."""
+    if run.codes.rate is None:
+        return None
+    raw = chosen(data, 6)
+    across = 8 if run.data.is_image else 4
+    made = shown(run.vary(raw, across), run.data)
+    picture = pictures.rows(list(made), shown(raw, run.data), span=span(run.data))
+    return picture, "held-out examples at the left, variations of each: decoded posterior draws"
+
+
+def interpolation(run: Run, data: Data) -> Shown:
+    """Straight walks between pairs."""
+    raw = chosen(data, 12 if run.data.is_image else 6)
+    half = len(raw) // 2
+    if half == 0:
+        return None
+    pairs = zip(raw[:half], raw[half : 2 * half], strict=True)
+    made = torch.stack([run.interpolate(a, b) for a, b in pairs])
+    return walks(run, made), "walks in latent space between held-out pairs"
+
+
+def walks(run: Run, made: Tensor) -> Picture:
+    """Walks (N, steps, …): images from left to right, table rows from top to bottom."""
+    values = shown(made, run.data)
+    lines = values if run.data.is_image else values.swapaxes(0, 1)
+    return pictures.rows(list(lines), span=span(run.data))
+
+
+def training(run: Run, data: Data) -> Shown:
+    """Curves over epochs."""
+    names = [name for name in NAMES if name in run.history[0]]
+    curves: dict[str, dict[str, list[float]]] = {
+        who: {name: [row[prefix + name] for row in run.history] for name in names}
+        for who, prefix in (("training", ""), ("validation", "valid_"))
+    }
+    curves["validation"]["active units"] = [row["active_units"] for row in run.history]
+    return pictures.training_curves(curves), "nats per example by epoch, and active units"
+
+
+def latent_map(run: Run, data: Data) -> Shown:
+    """Two latent dimensions by class."""
+    if not flat(run):
+        return None
+    raw = torch.cat([split.x[:MOST_CODES] for split in (data.test, data.valid)])[:MOST_CODES]
+    with torch.no_grad():
+        posterior = run.model(run.data.prepare(raw)).sites[0].posterior
+    sigma = posterior.sigma.numpy() if isinstance(posterior, Normal) else None
+    y = [split.y for split in (data.test, data.valid) if split.y is not None]
+    labels = torch.cat(y)[:MOST_CODES].numpy() if y else None
+    picture = pictures.latent_map(posterior.mean.numpy(), sigma, labels, run.data.classes)
+    ellipses = "" if sigma is None else ", ellipses at 1 and 2 σ"
+    by_class = "" if labels is None else " by class"
+    return picture, f"{len(raw):,} held-out posterior means{by_class}{ellipses}; circles: the prior"
+
+
+def manifold(run: Run, data: Data) -> Shown:
+    """Decoded images over two latent dimensions."""
+    if not flat(run) or not run.data.is_image:
+        return None
+    line = torch.special.ndtri((torch.arange(SIDE) + 0.5) / SIDE)
+    z = torch.cartesian_prod(-line, line).flip(1)  # the top row is the largest second coordinate
+    where = "the prior's quantiles"
+    if run.codes.rate is None:  # without a rate codes lie where they like
+        z = torch.tensor(run.codes.mean) + z * torch.tensor(run.codes.spread)
+        where = "quantiles of the codes' spread"
+    picture = pictures.manifold(shown(run.decode(z), run.data), SIDE)
+    return picture, f"{SIDE} × {SIDE} decoded codes over {where}"
+
+
+def traversal(run: Run, data: Data) -> Shown:
+    """One dimension a row."""
+    if flat(run) and run.data.is_image:
+        return None
+    return traverse(run, MOST_DIMENSIONS, 9 if run.data.is_image else 5)
+
+
+def traverse(
+    run: Run, most: int, steps: int = 9, start: Tensor | None = None
+) -> tuple[Picture, str]:
+    """The dimensions that carry most, one a row; the rate of each beside it, idle ones faded."""
+    order = run.codes.order[:most]
+    made = run.traverse(order, steps, start=start)
+    rates = None if run.codes.rate is None else [run.codes.rate[j] for j in order]
+    active = [run.codes.active[j] for j in order]
+    picture = pictures.traversal(shown(made, run.data), active, rates, span=span(run.data))
+    by = "spread" if rates is None else "rate (nats, at the left)"
+    idle = "" if all(active) else ", idle ones faded"
+    return picture, f"{len(order)} of {run.latent} latent dimensions by {by}{idle}"
+
+
+PICTURES: dict[str, Callable[[Run, Data], Shown]] = {
+    "samples.png": samples,
+    "reconstructions.png": reconstructions,
+    "variations.png": variations,
+    "interpolation.png": interpolation,
+    "training.png": training,
+    "latent_map.png": latent_map,
+    "manifold.png": manifold,
+    "traversal.png": traversal,
+}
+
+
+def flat(run: Run) -> bool:
+    """Whether all latents are one site of two dimensions."""
+    return run.shapes == ((2,),)
+
+
+def chosen(data: Data, n: int) -> Tensor:
+    """Held-out rows in an order fixed by seed 0; classes take turns where there are any."""
+    x, y = data.test.x, data.test.y
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0)).tolist()
+    if y is not None:
+        turns: dict[int, int] = {}
+        keys = {}
+        for i in order:
+            label = int(y[i])
+            keys[i] = turns[label] = turns.get(label, 0) + 1
+        order.sort(key=keys.__getitem__)
+    return x[torch.tensor(order[:n])]

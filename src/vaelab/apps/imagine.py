@@ -1,0 +1,276 @@
+"""Using a run: `sample`, `reconstruct`, `vary`, `interpolate`, `traverse`, `encode`.
+
+Each parameter is a flag, each docstring its help. What comes out is a picture (.png), or the rows
+themselves on the scale of the data (.npy, .npz): unrounded means, or with --draw what the
+likelihood gives back, in the data's own integer levels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from torch import Tensor
+from tyro.conf import Positional, arg
+
+from vaelab.apps import album, pictures
+from vaelab.apps.outputs import as_array, as_picture, as_table, promised, write
+from vaelab.apps.pictures import Picture
+from vaelab.apps.progress import say
+from vaelab.apps.shown import levels, shown, span
+from vaelab.data import Raw, read_inputs
+from vaelab.run import Run, load
+
+RunFolder = Positional[Annotated[Path, arg(metavar="RUN", help="folder of a trained run.")]]
+Input = Positional[
+    Annotated[
+        str,
+        arg(
+            metavar="INPUT",
+            help="a picture, a folder or zip of pictures, a .npy or .npz file, or rows of the "
+            "run's own data such as test:0-15 or valid:3,7.",
+        ),
+    ]
+]
+Count = Annotated[int, arg(aliases=["-n"])]
+Seed = Annotated[int, arg(help="of all draws; the same seed gives the same output.")]
+Draw = Annotated[
+    bool, arg(help="draw from the likelihood instead of taking its mean, in the data's own levels.")
+]
+Overwrite = Annotated[bool, arg(help="replace the file if it is there.")]
+DataDir = Annotated[
+    Path | None,
+    arg(help="where known data sets live; by default VAELAB_DATA, else ~/.cache/vaelab/data."),
+]
+PICTURES_OR_ROWS = (".png", ".npy", ".npz")
+POINTS = "this model's posteriors are points: every draw from one is the same"
+
+
+def sample(
+    run: RunFolder,
+    n: Count = 64,
+    out: Path = Path("samples.png"),
+    temperature: float = 1.0,
+    draw: Draw = False,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+) -> None:
+    """Generates new examples: z from the prior, decoded.
+
+    Args:
+        n: how many.
+        out: file to write: .png for a picture, .npy or .npz for the rows.
+        temperature: scales the prior's spread; below 1 gives more typical examples.
+    """
+    promised(out, overwrite, *PICTURES_OR_ROWS)
+    model = load(run)
+    _warm(temperature)
+    parts = model.stream_samples(n, temperature=temperature, draw=draw, seed=seed)
+    if not _has_spread(model):
+        say("an autoencoder has no trained prior: these are decoded draws of N(0, I)")
+    _write(out, model, parts, n, draw, lambda x: pictures.grid(x, span=span(model.data)))
+    print(f"{out}  {_count(n, 'new example')}")
+
+
+def reconstruct(
+    run: RunFolder,
+    input: Input,
+    out: Path = Path("reconstructions.png"),
+    draw: Draw = False,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Encodes examples and decodes them again; the picture shows them under their originals.
+
+    Args:
+        out: file to write: .png for a picture, .npy or .npz for the rows.
+    """
+    promised(out, overwrite, *PICTURES_OR_ROWS)
+    model = load(run)
+    raw = _read(input, model, data_dir)
+    made = model.reconstruct(raw, draw=draw, seed=seed)
+    originals = shown(raw, model.data)
+    _write(
+        out,
+        model,
+        [made],
+        len(made),
+        draw,
+        lambda x: pictures.comparison(originals, x, span=span(model.data)),
+    )
+    print(f"{out}  {_count(len(raw), 'reconstruction')}")
+
+
+def vary(
+    run: RunFolder,
+    input: Input,
+    n: Count = 8,
+    out: Path = Path("variations.png"),
+    temperature: float = 1.0,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Makes variations of examples: decoded draws from the posterior of each.
+
+    Args:
+        n: variations of each.
+        out: file to write: .png for a picture with the originals at the left, .npy or .npz for
+            the rows, (N, n, …).
+        temperature: scales the posterior's spread; 0 gives reconstructions, 2 goes further away.
+    """
+    promised(out, overwrite, *PICTURES_OR_ROWS)
+    model = load(run)
+    _warm(temperature)
+    if n < 1:
+        raise ValueError(f"n is {n}; ask for at least 1 variation")
+    raw = _read(input, model, data_dir)
+    if not _has_spread(model):
+        say(POINTS)
+    made = model.vary(raw, n, temperature=temperature, seed=seed)
+    originals = shown(raw, model.data)
+    _write(
+        out,
+        model,
+        [made],
+        len(made),
+        False,
+        lambda x: pictures.rows(list(x), originals, span=span(model.data)),
+    )
+    print(f"{out}  {_count(n, 'variation')} each of {_count(len(raw), 'example')}")
+
+
+def interpolate(
+    run: RunFolder,
+    a: Positional[Annotated[str, arg(metavar="A")]],
+    b: Positional[Annotated[str, arg(metavar="B")]],
+    steps: int = 10,
+    spherical: bool = False,
+    out: Path = Path("interpolation.png"),
+    overwrite: Overwrite = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Walks in latent space from one example to another, both reconstructed ends included.
+
+    Args:
+        a: where to start: a picture, a .npy file, or a row such as test:0; several rows make
+            several walks.
+        b: where to end: as many as there are starts, or one for all.
+        steps: on the way, both ends included.
+        spherical: along a great circle instead of straight, which keeps to the lengths that codes
+            have in many dimensions.
+        out: file to write: .png for a picture, .npy or .npz for the rows, (walks, steps, …).
+    """
+    promised(out, overwrite, *PICTURES_OR_ROWS)
+    model = load(run)
+    starts, ends = _read(a, model, data_dir), _read(b, model, data_dir)
+    count = max(len(starts), len(ends))
+    if {len(starts), len(ends)} - {1, count}:
+        raise ValueError(
+            f"there are {len(starts)} starts and {len(ends)} ends; give as many of each, or one"
+        )
+    starts, ends = (x.expand(count, *model.data.shape) for x in (starts, ends))
+    pairs = zip(starts, ends, strict=True)
+    made = torch.stack([model.interpolate(x, y, steps, spherical=spherical) for x, y in pairs])
+    write(out, as_picture(lambda: album.walks(model, made)) | as_array([made], len(made)))
+    print(f"{out}  {_count(count, 'walk')} of {steps} steps")
+
+
+def traverse(
+    run: RunFolder,
+    out: Path = Path("traversal.png"),
+    steps: int = 9,
+    most: int = 32,
+    input: str | None = None,
+    overwrite: Overwrite = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Moves one latent dimension at a time from −3 to 3 standard deviations, the others at rest.
+
+    Args:
+        out: file to write: .png for a picture with each dimension's rate at its left and idle
+            dimensions faded, .npy or .npz for the rows, (dimensions, steps, …).
+        steps: positions on each dimension.
+        most: how many dimensions to show at most, those that carry most first.
+        input: an example for the others to rest at, such as test:0; by default the mean code.
+    """
+    promised(out, overwrite, *PICTURES_OR_ROWS)
+    for name, value in (("steps", steps), ("most", most)):
+        if value < 1:
+            raise ValueError(f"{name} is {value}; it must be 1 or more")
+    model = load(run)
+    start = None if input is None else model.encode(_read(input, model, data_dir)[:1])[0]
+    picture, caption = album.traverse(model, most, steps, start)
+    rows = model.traverse(model.codes.order[:most], steps, start=start)
+    write(out, as_picture(lambda: picture) | as_array([rows], len(rows)))
+    print(f"{out}  {caption}")
+
+
+def encode(
+    run: RunFolder,
+    input: Input,
+    out: Path = Path("codes.npy"),
+    temperature: float = 0.0,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Writes the codes of examples, one row each: posterior means unless asked to draw.
+
+    Args:
+        out: file to write: .npy, .npz or .csv.
+        temperature: 0 for posterior means, 1 for draws from the posteriors.
+    """
+    promised(out, overwrite, ".npy", ".npz", ".csv")
+    model = load(run)
+    _warm(temperature)
+    raw = _find(input, model, data_dir)
+    codes = model.stream_codes(raw, temperature=temperature, seed=seed)
+    write(out, as_array(codes, len(raw)) | as_table(codes))
+    print(f"{out}  {len(raw)} codes of {model.latent} numbers")
+
+
+def _read(source: str, run: Run, data_dir: Path | None) -> Tensor:
+    return _inputs(source, run, data_dir)[:]
+
+
+def _inputs(source: str, run: Run, data_dir: Path | None) -> Raw:
+    return _find(source, run, data_dir)[:]
+
+
+def _find(source: str, run: Run, data_dir: Path | None) -> Raw:
+    raw, notes = read_inputs(source, run.data, data_dir=data_dir)
+    for note in notes:
+        say(note)
+    return raw
+
+
+def _write(
+    out: Path,
+    run: Run,
+    parts: Iterable[Tensor],
+    n: int,
+    draw: bool,
+    picture: Callable[[pictures.cells.Array], Picture],
+) -> None:
+    rows = (levels(part, run.data) if draw else part for part in parts)
+    drawn = as_picture(lambda: picture(shown(torch.cat(list(parts)), run.data)))
+    write(out, drawn | as_array(rows, n))
+
+
+def _warm(temperature: float) -> None:
+    if not temperature >= 0:
+        raise ValueError(f"temperature is {temperature}; it must be 0 or more")
+
+
+def _has_spread(run: Run) -> bool:
+    with torch.no_grad():
+        sites = run.model(torch.zeros(1, *run.data.shape)).sites
+    return all(site.has_rate for site in sites)
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}" + ("" if n == 1 else "s")

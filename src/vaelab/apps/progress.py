@@ -1,0 +1,139 @@
+"""What a person sees while something runs: one live line on a terminal, a few lines in a log.
+
+Everything here goes to stderr, so that stdout holds nothing but results. Colours and the live line
+follow the terminal: rich respects NO_COLOR and falls silent where stderr is a file.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from vaelab.training import Row, Snapshot
+
+LOG_EVERY = 10.0
+"""Seconds between lines where there is no terminal."""
+
+
+def say(message: str) -> None:
+    """A message to the person at the terminal."""
+    print(message, file=sys.stderr, flush=True)
+
+
+class Speed(ProgressColumn):
+    """Examples a second, from steps a second."""
+
+    def __init__(self, batch_size: int) -> None:
+        super().__init__()
+        self.batch_size = batch_size
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{(task.speed or 0) * self.batch_size:,.0f}/s", style="dim")
+
+
+class Watch:
+    """A training's listener and context: loss, rate, distortion, active units, speed, time left.
+
+    Args:
+        epochs: how many there will be at most.
+        batch_size: examples in a step.
+        console: where to; stderr by default.
+    """
+
+    def __init__(self, epochs: int, batch_size: int, console: Console | None = None) -> None:
+        self.epochs = epochs
+        self.console = console or Console(stderr=True)
+        self.live = self.console.is_terminal
+        self.epoch, self.active, self.said_at = 1, "", time.monotonic()
+        self.progress = Progress(
+            TextColumn("{task.fields[epoch]}"),
+            BarColumn(bar_width=6),
+            TextColumn("{task.fields[figures]}"),
+            Speed(batch_size),
+            TimeRemainingColumn(compact=True),
+            console=self.console,
+            disable=not self.live,
+            transient=True,
+        )
+        self.task = self.progress.add_task("", total=None, epoch=f"1/{epochs}", figures="")
+
+    def __enter__(self) -> Self:
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.progress.stop()
+
+    def on_step(self, step: int, steps: int, row: Row) -> None:
+        """Moves the bar."""
+        self.progress.update(
+            self.task,
+            completed=step,
+            total=steps,
+            epoch=f"{self.epoch}/{self.epochs}",
+            figures=figures(row, decimals=1) + self.active,  # a line of 80 columns
+        )
+
+    def on_epoch(self, row: Row, best: Snapshot | None) -> None:
+        """Notes the active units; where there is no terminal, a line now and then."""
+        epoch = int(row["epoch"])
+        self.epoch = min(epoch + 1, self.epochs)
+        self.active = f" · {row['active_units']:.0f} active"
+        due = time.monotonic() - self.said_at > LOG_EVERY
+        if not self.live and due:
+            self.said_at = time.monotonic()
+            valid = {name: row[f"valid_{name}"] for name in NAMES if f"valid_{name}" in row}
+            say(
+                f"epoch {epoch}/{self.epochs}: validation {figures(valid)}{self.active}"
+                f" · {row['images_per_s']:,.0f}/s"
+            )
+
+
+NAMES: tuple[str, ...] = ("loss", "rate", "distortion")
+
+
+def figures(row: Row, decimals: int = 2) -> str:
+    """Loss, rate and distortion in nats, those that there are.
+
+    >>> figures({"loss": 3.0, "distortion": 3.0})
+    'loss 3.00 · distortion 3.00'
+    """
+    return " · ".join(f"{name} {row[name]:.{decimals}f}" for name in NAMES if name in row)
+
+
+@contextmanager
+def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar for `total` examples; yields what is told how many are done."""
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn(what),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(compact=True),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    ) as progress:
+        task = progress.add_task("", total=total)
+        yield lambda done: progress.update(task, completed=done)

@@ -1,0 +1,40 @@
+"""Raw rows as what pictures take: images on [0, 1], table rows with their columns comparable.
+
+Images whose values have no bounds are shown between the least and the greatest value of the
+training data, so that equal greys stay equal values from picture to picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vaelab.data import DataSpec
+
+Array = NDArray[np.float32]
+
+SPAN = (-3.0, 3.0)
+"""Ends of the colours for standardised columns: one outlier must not make all the rest alike."""
+
+
+def shown(raw: Tensor, spec: DataSpec) -> Array:
+    """Raw rows (…, *shape) at the scale of pictures, never binarized."""
+    if spec.is_image and spec.domain == "real":
+        return ((raw.float() - spec.low) / max(spec.high - spec.low, 1e-12)).numpy()
+    return replace(spec, binarize="no").prepare(raw).numpy()
+
+
+def span(spec: DataSpec) -> tuple[float, float] | None:
+    """The ends of the colours, which only vectors need."""
+    if spec.is_image:
+        return None
+    return SPAN if spec.domain == "real" else (0.0, 1.0)
+
+
+def levels(raw: Tensor, spec: DataSpec) -> Tensor:
+    """Rows with the data's own levels as integers; continuous data as it is."""
+    return raw if spec.levels is None else raw.round().to(torch.uint8)

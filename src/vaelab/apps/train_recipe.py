@@ -1,0 +1,209 @@
+"""`vaelab train RECIPE`: the recipe's signature, `Design` and `Plan` are its flags.
+
+Nothing is written twice: a recipe that gains an argument gains a flag, with the help of its
+docstring. One `--seed` stands for the split, the initial weights and the training.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+import vaelab.recipes  # noqa: F401  (its functions register themselves)
+from vaelab.apps.album import album
+from vaelab.apps.progress import Watch, say
+from vaelab.apps.train import train, vacant
+from vaelab.data import Data, DataSpec, load, placing
+from vaelab.design import Design
+from vaelab.recipe import RECIPES, Recipe, find
+from vaelab.run import Run
+from vaelab.training import Plan, find_device
+
+Command = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to train on, and where to keep the run.
+
+    Attributes:
+        data: a known name (digits, mnist, fashion-mnist, kmnist, binarized_mnist), a .npy or .npz
+            file, or a folder or zip of pictures.
+        out: folder for the run: weights, figures and pictures.
+        overwrite: replace a run that is there already, once the new one is complete.
+        seed: of the split, the initial weights and the training.
+        data_dir: where known data sets live; by default VAELAB_DATA, else ~/.cache/vaelab/data.
+        image_size: side, or height and width, to bring pictures of a folder to.
+        skip_unreadable: leave out pictures that cannot be read instead of refusing the folder.
+    """
+
+    data: str
+    out: Path
+    overwrite: bool = False
+    seed: int = 0
+    data_dir: Path | None = None
+    image_size: int | tuple[int, int] | None = None
+    skip_unreadable: bool = False
+
+
+def choose(args: list[str]) -> Command | None:
+    """The command of the recipe that the arguments name first; None where help was shown.
+
+    Raises:
+        ValueError: where no recipe, or none that is known, comes first.
+    """
+    if args and args[0] in ("-h", "--help"):
+        print(recipes())
+        return None
+    if not args or args[0].startswith("-"):
+        raise ValueError(f"a recipe comes first, as in `{EXAMPLE}`; there is {', '.join(RECIPES)}")
+    return command(args[0])
+
+
+EXAMPLE = "vaelab train vae --data digits --latent 2 --out runs/digits"
+
+
+def recipes() -> str:
+    """The list of recipes, one line each."""
+    width = max(map(len, RECIPES))
+    lines = [f"  {name:<{width}}  {_summary(function)}" for name, function in RECIPES.items()]
+    return "\n".join(
+        [
+            "Train a model: vaelab train RECIPE --data DATA --out RUN",
+            "",
+            *lines,
+            "",
+            f"Example             {EXAMPLE}",
+            "Flags of a recipe   vaelab train vae --help",
+        ]
+    )
+
+
+def command(name: str) -> Command:
+    """The recipe's command: a function whose typed parameters are groups of flags."""
+    build = find(name)
+
+    def run(task: Any, model: Any, design: Any, plan: Any) -> None:
+        chosen = Design(**vars(design), seed=task.seed)
+        perform(
+            task,
+            lambda spec: build(spec, **vars(model), design=chosen),
+            Plan(**vars(plan), seed=task.seed),
+        )
+
+    run.__doc__ = _summary(build)
+    run.__annotations__ = {
+        "task": Task,
+        "model": arguments(build),
+        "design": without_seed(Design),
+        "plan": without_seed(Plan),
+    }
+    return run
+
+
+def arguments(build: Callable[..., Recipe]) -> type:
+    """A recipe's own arguments as a dataclass, with its docstring."""
+    function = inspect.unwrap(build)
+    hints = typing.get_type_hints(function)
+    own = [
+        (p.name, hints[p.name], dataclasses.field(default=_default(p.default)))
+        for p in list(inspect.signature(function).parameters.values())[1:]
+        if p.name != "design"
+    ]
+    return dataclasses.make_dataclass(
+        "model", own, kw_only=True, namespace={"__doc__": inspect.getdoc(function)}
+    )
+
+
+def without_seed(settings: Any) -> type:
+    """The same settings without their seed, which is one for all."""
+    hints = typing.get_type_hints(settings)
+    fields = [
+        (f.name, hints[f.name], dataclasses.field(default=f.default))
+        for f in dataclasses.fields(settings)
+        if f.name != "seed"
+    ]
+    return dataclasses.make_dataclass(
+        settings.__name__, fields, kw_only=True, namespace={"__doc__": settings.__doc__}
+    )
+
+
+def perform(task: Task, build: Callable[[DataSpec], Recipe], plan: Plan) -> None:
+    """Reads, trains, draws, and says what came of it."""
+    # Cheap refusals come before a long read.
+    vacant(task.out, task.overwrite)
+    device = find_device(plan.device)
+    data = load(
+        task.data,
+        data_dir=task.data_dir,
+        seed=task.seed,
+        image_size=task.image_size,
+        skip_unreadable=task.skip_unreadable,
+    )
+    recipe = build(data.spec)
+    for line in [describe(data), *data.notes, *placing(data.train.x, device)]:
+        say(line)
+    rows, epochs = len(data.train), plan.passes(len(data.train))
+    parameters = sum(p.numel() for p in recipe.model.parameters())
+    say(f"likelihood {recipe.reason}")
+    say(
+        f"{recipe.name} of {parameters:,} parameters on {device}: at most {epochs} epochs of "
+        f"{math.ceil(rows / plan.batch_size)} steps; Ctrl-C keeps what was reached"
+    )
+    with Watch(epochs, plan.batch_size) as watch:
+        run = train(recipe, data, plan, out=task.out, overwrite=task.overwrite, listener=watch)
+    Console().print(table(run))
+    for path, caption in album(run, data, task.out):
+        print(f"{path}  {caption}")
+    print(f"{task.out}  the run; try: vaelab sample {task.out} -n 64")
+
+
+def describe(data: Data) -> str:
+    """One line on what was read."""
+    spec = data.spec
+    if spec.is_image:
+        kind = {1: "grey images", 3: "colour images"}.get(spec.shape[0], f"{spec.shape[0]}-planes")
+        what = f"{kind} {spec.shape[1]} × {spec.shape[2]}"
+    else:
+        what = f"rows of {spec.dims} numbers"
+    values = f"{spec.levels} levels" if spec.levels else f"values {spec.low:g} to {spec.high:g}"
+    classes = f", {len(spec.classes)} classes" if spec.classes else ""
+    train_rows, valid, test = spec.sizes
+    return (
+        f"{spec.source}: {sum(spec.sizes):,} {what}, {values}{classes}; "
+        f"{train_rows:,} training, {valid:,} validation, {test:,} test"
+    )
+
+
+def table(run: Run) -> Table:
+    """The best epoch's figures."""
+    best = int(run.training["best_epoch"])
+    row = run.history[best - 1]
+    ending = {"finished": "", "early": ", stopped early", "interrupted": ", interrupted"}
+    done = f"{len(run.history)} epochs{ending[run.training['ending']]}"
+    found = Table(title=f"best epoch {best} of {done}", title_justify="left", title_style="")
+    found.add_column("nats per example")
+    for name in ("training", "validation"):
+        found.add_column(name, justify="right")
+    for name in ("loss", "rate", "distortion"):
+        if name in row:
+            found.add_row(name, f"{row[name]:.2f}", f"{row[f'valid_{name}']:.2f}")
+    found.add_row("active units", "", f"{row['active_units']:.0f} of {run.latent}")
+    return found
+
+
+def _summary(function: Callable[..., Any]) -> str:
+    return (function.__doc__ or "").strip().partition("\n")[0]
+
+
+def _default(value: Any) -> Any:
+    return dataclasses.MISSING if value is inspect.Parameter.empty else value

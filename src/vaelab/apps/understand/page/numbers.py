@@ -1,0 +1,92 @@
+"""How a number is written: two decimals of a nat, one of a per cent, ± one standard error.
+
+Where neither applies, a number has as many places as its standard error gives it: the error's
+first digit, or its first two where it begins with 1; but no more than four significant digits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+Estimate = Mapping[str, Any]
+"""value, se, n; or value None and why."""
+
+UNITS = {"en": {"nats": " nats", "share": "%"}, "zh": {"nats": " nat", "share": "%"}}
+DIGITS, MOST_PLACES = 4, 5  # of a figure at most
+
+
+def value_and_error(estimate: Estimate, unit: str) -> tuple[str, str]:
+    """The figure and its standard error as text, without unit; "" for an error that rounds to 0.
+
+    >>> value_and_error({"value": 0.1313, "se": 0.0034, "n": 10000}, "share")
+    ('13.1', '0.3')
+    >>> value_and_error({"value": 104.216, "se": 0.31, "n": 10000}, "nats")
+    ('104.22', '0.31')
+    >>> value_and_error({"value": -0.00021, "se": 0.00013, "n": 5000}, "none")
+    ('−0.00021', '0.00013')
+    >>> value_and_error({"value": 0.999983, "se": 0.000002, "n": 360}, "none")
+    ('1.000', '')
+    >>> value_and_error({"value": 6e-07, "se": 1e-08, "n": 360}, "nats")
+    ('< 0.01', '')
+    """
+    scale = 100.0 if unit == "share" else 1.0
+    value, se = scale * float(estimate["value"]), scale * float(estimate.get("se") or 0.0)
+    if unit == "nats" and 0 < abs(value) < 0.005:
+        return ("< 0.01" if value > 0 else "0.00"), ""
+    places = {"nats": 2, "share": 1}.get(unit, _places(value, se))
+    error = _text(se, places)
+    return _text(value, places), error if float(error) else ""
+
+
+def written(estimate: Estimate, unit: str, language: str) -> str:
+    """The figure in a sentence: value ± error unit, with spaces that do not break.
+
+    >>> written({"value": 0.5, "se": 0.0, "n": 1}, "nats", "en").replace(chr(160), " ")
+    '0.50 nats'
+    """
+    value, se = value_and_error(estimate, unit)
+    after = UNITS[language].get(unit, "")
+    text = f"{value} ± {se}{after}" if se else f"{value}{after}"
+    return text.replace(" ", "\u00a0")
+
+
+def count(n: float) -> str:
+    """A whole number with thin spaces between thousands, from five digits.
+
+    >>> count(1437), count(60000).replace(chr(8239), " ")
+    ('1437', '60 000')
+    """
+    text = f"{round(n):,}".replace(",", "\u202f")
+    return text if abs(n) >= 10_000 else f"{round(n)}"
+
+
+def short(value: float) -> str:
+    """Three significant digits, without an exponent where it can be helped.
+
+    >>> short(0.30412), short(12.0), short(1)
+    ('0.304', '12', '1')
+    """
+    return f"{value:.3g}".replace("-", "−")
+
+
+def exact(value: float) -> str:
+    """Five significant digits, for who wants more than the sentence shows."""
+    return f"{value:.5g}".replace("-", "−")
+
+
+def _places(value: float, se: float) -> int:
+    rounded = abs(float(f"{value:.{DIGITS - 1}e}"))  # 0.99998 is about to become 1.000
+    size = math.floor(math.log10(rounded)) if rounded else 0
+    most = min(max(0, DIGITS - 1 - size), MOST_PLACES)
+    if se <= 0:
+        return 0 if value == int(value) else min(2, most)
+    exponent = math.floor(math.log10(se))
+    leading = se / 10**exponent
+    return min(max(0, -exponent + (1 if leading < 2 else 0)), most)
+
+
+def _text(value: float, places: int) -> str:
+    text = f"{value:.{places}f}"
+    return text.replace("-", "−") if float(text) else f"{0:.{places}f}"

@@ -1,0 +1,206 @@
+"""The command line: a table of commands, each a typed function its flags are derived from.
+
+Results go to stdout, messages and progress to stderr. Exit status: 0 done, 1 failed, 2 wrong usage
+or bad input, 130 interrupted. Nothing heavy is imported until a command is chosen.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from vaelab import __version__
+
+DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+
+
+class Command(NamedTuple):
+    """One command.
+
+    Attributes:
+        target: "module:function"; its parameters are the flags, its docstring their help.
+        summary: one line.
+        example: a line that can be typed.
+        choice: whether the function only picks, by its first argument, the function to run.
+    """
+
+    target: str
+    summary: str
+    example: str
+    choice: bool = False
+
+
+COMMANDS = {
+    "understand": Command(
+        "vaelab.apps.understand.command:command",
+        "show and measure, on your own data, why a VAE: one page to read and send",
+        "vaelab understand --data digits --out understand",
+    ),
+    "train": Command(
+        "vaelab.apps.train_recipe:choose",
+        "train a model on images, arrays or tables",
+        "vaelab train vae --data digits --latent 2 --out runs/digits",
+        choice=True,
+    ),
+    "sweep": Command(
+        "vaelab.apps.sweep.command:choose",
+        "train a recipe at many settings and seeds: the rate–distortion curve",
+        "vaelab sweep vae --data digits --latent 8 --beta 0.5,1,2,4 --seeds 4 --out sweeps/beta",
+        choice=True,
+    ),
+    "evaluate": Command(
+        "vaelab.apps.evaluate:evaluate",
+        "judge a run on its test data: −ELBO, rate, distortion, likelihood",
+        "vaelab evaluate runs/digits --samples 1000",
+    ),
+    "sample": Command(
+        "vaelab.apps.imagine:sample",
+        "generate new examples",
+        "vaelab sample runs/digits -n 64 --out samples.png",
+    ),
+    "reconstruct": Command(
+        "vaelab.apps.imagine:reconstruct",
+        "encode examples and decode them again",
+        "vaelab reconstruct runs/digits test:0-15 --out reconstructions.png",
+    ),
+    "vary": Command(
+        "vaelab.apps.imagine:vary",
+        "make variations of examples",
+        "vaelab vary runs/digits test:0-5 -n 8 --out variations.png",
+    ),
+    "interpolate": Command(
+        "vaelab.apps.imagine:interpolate",
+        "walk from one example to another",
+        "vaelab interpolate runs/digits test:0 test:7 --steps 10 --out walk.png",
+    ),
+    "traverse": Command(
+        "vaelab.apps.imagine:traverse",
+        "change one latent dimension at a time",
+        "vaelab traverse runs/digits --out traversal.png",
+    ),
+    "encode": Command(
+        "vaelab.apps.imagine:encode",
+        "write the codes of examples",
+        "vaelab encode runs/digits test:0-99 --out codes.npy",
+    ),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command line and returns its exit status."""
+    try:
+        status = _run(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+        return status
+    except SystemExit as exit:  # tyro, after it has shown help or what it could not parse
+        return exit.code if isinstance(exit.code, int) else FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever read our output has seen enough
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+        return FAILED
+    except Exception as error:
+        return _report(error)
+
+
+def _run(args: list[str]) -> int:
+    if not args or args[0] in ("-h", "--help", "help"):
+        print(overview())
+        return DONE
+    if args[0] == "--version":
+        print(f"vaelab {__version__}")
+        return DONE
+    name, *rest = args
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=2)
+        hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        raise ValueError(f"there is no command {name!r}.{hint} `vaelab --help` lists them.")
+    command, prog = COMMANDS[name], f"vaelab {name}"
+    function = _resolve(command.target)
+    if command.choice:
+        chosen = function(rest)
+        if chosen is None:  # it has shown what there is to choose from
+            return DONE
+        function, prog, rest = chosen, f"{prog} {rest[0]}", rest[1:]
+    _call(function, rest, prog, command.example)
+    return DONE
+
+
+def _call(function: Callable[..., Any], args: list[str], prog: str, example: str) -> None:
+    import tyro
+
+    about = (function.__doc__ or "").partition("\n\n")[0]
+    tyro.cli(
+        function,
+        prog=prog,
+        description=f"{' '.join(about.split())}\n\nExample: {example}",
+        args=args,
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+    )
+
+
+def _resolve(target: str) -> Callable[..., Any]:
+    module, _, function = target.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return found
+
+
+def overview() -> str:
+    """What `vaelab` alone says."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            f"vaelab {__version__}: variational autoencoders to understand and to use.",
+            "",
+            *lines,
+            "",
+            "Begin with     vaelab understand --data digits --out understand",
+            "or             vaelab train vae --data digits --latent 2 --out runs/digits",
+            "then try       vaelab sample runs/digits -n 64 --out samples.png",
+            "Every command  vaelab COMMAND --help",
+            "",
+            "Results go to stdout, messages to stderr. Exit status: 0 done, 1 failed, 2 wrong",
+            "input. VAELAB_DATA names the folder where known data sets live.",
+        ]
+    )
+
+
+def _report(error: Exception) -> int:
+    """Says what went wrong: in words where the library did, with a traceback where it is a bug."""
+    if isinstance(error, OSError):
+        if error.strerror is None:
+            return _say(str(error), WRONG)
+        where = "" if error.filename is None else f"{error.filename}: "
+        return _say(f"{where}{error.strerror}", WRONG)
+    if _raised_here(error.__traceback__):
+        if isinstance(error, ValueError):
+            return _say(str(error), WRONG)
+        if isinstance(error, ArithmeticError):  # NotFinite
+            return _say(str(error), FAILED)
+    traceback.print_exception(error)
+    return _say("this is a bug; please report it with the lines above", FAILED)
+
+
+def _raised_here(trace: TracebackType | None) -> bool:
+    """Whether the innermost frame is the library's own: a message was written for the user."""
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    home = Path(__file__).parent
+    return trace is not None and home in Path(trace.tb_frame.f_code.co_filename).parents
+
+
+def _say(message: str, status: int) -> int:
+    print(f"vaelab: {message}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

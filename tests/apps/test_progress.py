@@ -1,0 +1,63 @@
+"""What is seen while a training goes on."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from vaelab.apps import progress
+from vaelab.apps.progress import Watch, counting, figures
+
+ROW = {
+    "epoch": 1,
+    "loss": 105.25,
+    "rate": 25.0,
+    "distortion": 80.25,
+    "valid_loss": 104.0,
+    "valid_rate": 24.0,
+    "valid_distortion": 80.0,
+    "active_units": 18.0,
+    "images_per_s": 12_300.0,
+}
+
+
+def watched(terminal):
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=terminal, width=80, no_color=True)
+    with Watch(3, 1, console) as watch:
+        watch.on_epoch(ROW, None)
+        watch.on_step(5, 30, ROW)
+        watch.on_step(10, 30, ROW)
+        watch.progress.refresh()
+    return out.getvalue()
+
+
+def test_a_terminal_sees_one_live_line():
+    seen = watched(terminal=True)
+    for text in ("2/3", "loss 105.2", "rate 25.0", "distortion 80.2", "18 active", "/s"):
+        assert text in seen
+    assert "…" not in seen  # nothing is cut off at 80 columns
+
+
+def test_a_file_sees_a_line_now_and_then(capsys, monkeypatch):
+    assert watched(terminal=False) == ""
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(progress, "LOG_EVERY", -1.0)
+    watched(terminal=False)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == (
+        "epoch 1/3: validation loss 104.00 · rate 24.00 · distortion 80.00 · 18 active · 12,300/s"
+    )
+
+
+@pytest.mark.parametrize("name", ["loss", "rate", "distortion"])
+def test_figures_that_do_not_exist_are_left_out(name):
+    row = {key: value for key, value in ROW.items() if key != name}
+    assert f"{name} " not in figures(row)
+
+
+def test_counting_is_silent_in_a_file(capsys):
+    with counting("likelihood", 10) as done:
+        done(5)
+    said = capsys.readouterr()
+    assert said.out + said.err == ""

@@ -1,0 +1,32 @@
+"""What every test shares: one thread, no deadline, and the small real data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from hypothesis import settings
+
+from vaelab.data import Data, load
+
+# Tensors here are small: threads would cost more than they give, and two machines would differ.
+torch.set_num_threads(1)
+
+# Examples are the same at every run, and a busy machine is no failure.
+settings.register_profile("vaelab", deadline=None, derandomize=True)
+settings.load_profile("vaelab")
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> Iterator[None]:
+    """Every test starts from the same random state, whatever ran before it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+
+
+@pytest.fixture(scope="session")
+def digits() -> Data:
+    """scikit-learn's digits: 1 x 8 x 8, 17 levels."""
+    return load("digits")

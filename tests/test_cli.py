@@ -1,0 +1,149 @@
+"""The command line itself: what it imports, says and returns."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from vaelab import cli
+
+QUICK = ["--epochs", "1", "--latent", "2", "--width", "16"]
+
+
+def python(code, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | environment,
+    )
+
+
+@pytest.mark.parametrize("args", [[], ["--help"], ["--version"]])
+def test_help_imports_nothing_heavy(args):
+    heavy = ("torch", "matplotlib", "sklearn", "numpy", "rich", "tyro", "PIL")
+    done = python(
+        f"import sys; from vaelab.cli import main; code = main({args!r});"
+        f"print([m for m in {heavy!r} if m in sys.modules]); sys.exit(code)"
+    )
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert "vaelab" in done.stdout
+
+
+def test_every_command_explains_itself(capsys):
+    for name, command in cli.COMMANDS.items():
+        assert cli.main([name, "--help"]) == 0
+        said = capsys.readouterr().out
+        assert command.example.split()[1] == name
+        assert f"vaelab {name}" in said
+        assert name in cli.overview()
+
+
+def test_recipes_are_listed_with_a_line_each(capsys):
+    from vaelab.recipe import RECIPES
+
+    assert cli.main(["train", "--help"]) == 0
+    said = capsys.readouterr().out
+    for name in RECIPES:
+        (line,) = [line for line in said.splitlines() if line.startswith(f"  {name} ")]
+        assert len(line.split()) > 4
+
+
+def test_flags_of_a_recipe_follow_its_signature(capsys):
+    import dataclasses
+
+    from vaelab.design import Design
+    from vaelab.training import Plan
+
+    assert cli.main(["train", "beta-vae", "--help"]) == 0
+    said = capsys.readouterr().out
+    fields = [f.name for settings in (Design, Plan) for f in dataclasses.fields(settings)]
+    for name in ["beta", "latent", "data", "data_dir", "out", "overwrite", *fields]:
+        assert f"--{name.replace('_', '-')} " in said
+    assert said.count("--seed ") == 1
+    assert "weight of the rate" in said  # the help is the recipe's own docstring
+    assert cli.main(["train", "ae", "--help"]) == 0
+    assert "--beta" not in capsys.readouterr().out
+
+
+def test_results_to_stdout_messages_to_stderr(tmp_path, capsys):
+    out = tmp_path / "run"
+    assert cli.main(["train", "vae", "--data", "digits", "--out", str(out), *QUICK]) == 0
+    said = capsys.readouterr()
+    assert "1,797 grey images 8 × 8" in said.err
+    assert "bernoulli: the data is nearly two-toned" in said.err
+    assert "parameters" in said.err
+    assert "nats per example" in said.out
+    assert "\x1b" not in said.out + said.err
+    for name in ("samples", "reconstructions", "variations", "latent_map", "manifold", "training"):
+        assert (out / f"{name}.png").stat().st_size > 500
+        assert f"{name}.png  " in said.out
+    assert not (out / "unfinished").exists()
+    assert not (out / "traversal.png").exists()
+
+
+def test_one_seed_for_all(tmp_path):
+    for name in ("a", "b"):
+        args = ["train", "vae", "--data", "digits", "--out", str(tmp_path / name), "--seed", "3"]
+        assert cli.main([*args, *QUICK]) == 0
+    a, b = ((tmp_path / n / "weights.safetensors").read_bytes() for n in ("a", "b"))
+    assert a == b
+    about = json.loads((tmp_path / "a" / "recipe.json").read_text())
+    seeds = about["arguments"]["design"]["seed"], about["training"]["seed"], about["data"]["seed"]
+    assert seeds == (3, 3, 3)
+
+
+def test_a_table_and_a_point_code_leave_their_pictures(tmp_path, capsys):
+    rows = np.random.default_rng(0).normal([0, 100], [1, 50], (60, 2)).astype(np.float32)
+    np.save(tmp_path / "table.npy", rows)
+    out = tmp_path / "run"
+    data = ["--data", str(tmp_path / "table.npy"), "--out", str(out)]
+    assert cli.main(["train", "ae", *data, *QUICK]) == 0
+    names = {path.name for path in out.glob("*.png")}
+    assert {"samples.png", "traversal.png", "latent_map.png", "interpolation.png"} <= names
+    # Without a posterior there are no variations, and vectors make no manifold.
+    assert not {"variations.png", "manifold.png"} & names
+    assert "was not trained to answer them" in capsys.readouterr().out
+
+
+def test_broken_pipe_is_quiet():
+    done = subprocess.run(
+        f"{sys.executable} -m vaelab.cli | true",
+        shell=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stderr == ""
+
+
+def test_interrupt_outside_training_is_quiet(monkeypatch, capsys):
+    def interrupted(target):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_resolve", interrupted)
+    assert cli.main(["sample", "x"]) == 130
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("error", [RuntimeError("odd"), TypeError("odd"), KeyError("odd")])
+def test_a_bug_shows_its_traceback(error, monkeypatch, capsys):
+    def broken(target):
+        raise error
+
+    monkeypatch.setattr(cli, "_resolve", broken)
+    assert cli.main(["sample", "x"]) == 1
+    said = capsys.readouterr().err
+    assert "Traceback" in said
+    assert "this is a bug" in said
+
+
+def test_a_value_error_from_elsewhere_is_a_bug(monkeypatch, capsys):
+    monkeypatch.setattr(cli, "_resolve", lambda target: json.loads("{"))
+    assert cli.main(["sample", "x"]) == 1
+    assert "Traceback" in capsys.readouterr().err

@@ -1,0 +1,301 @@
+"""Every wrong input: a clear message, exit status 2, no traceback, and nothing lost."""
+
+import errno
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vaelab import cli
+
+QUICK = ["--epochs", "1", "--latent", "2", "--width", "16"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    run = tmp_path_factory.mktemp("trained") / "run"
+    assert cli.main(["train", "vae", "--data", "digits", "--out", str(run), *QUICK]) == 0
+    return run
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    return shutil.copytree(trained, tmp_path / "run")
+
+
+def content(folder):
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture
+def refused(tmp_path, capsys, monkeypatch):
+    """Runs a command that must be refused; returns what it said."""
+    monkeypatch.chdir(tmp_path)
+
+    def check(*args, status=2, by="vaelab: "):
+        before = content(tmp_path)
+        capsys.readouterr()
+        assert cli.main([str(arg) for arg in args]) == status
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert "Traceback" not in said.err
+        assert content(tmp_path) == before
+        assert by in said.err
+        return said.err
+
+    return check
+
+
+def train(data, *more, recipe="vae", out="new"):
+    return ("train", recipe, "--data", data, "--out", out, *QUICK, *more)
+
+
+def test_unknown_names_give_the_nearest(refused):
+    assert "Did you mean sample?" in refused("sampel", "x")
+    assert "vae" in refused(*train("digits", recipe="vea"))
+    assert "did you mean mnist" in refused(*train("mnits"))
+
+
+def test_no_recipe(refused):
+    assert "a recipe comes first" in refused("train", "--data", "digits")
+    assert "a recipe comes first" in refused("train")
+
+
+def test_missing_path(refused, run):
+    assert "does not exist" in refused(*train("nowhere/x.npy"))
+    assert "does not exist" in refused("reconstruct", run, "nowhere.png")
+    assert "does not exist" in refused("sample", "nowhere")
+    assert "holds no run" in refused("sample", run.parent)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [["--latent", "two"], ["--epochs", "many"], ["--net", "transformer"], ["--latnet", "2"]],
+)
+def test_flag_of_the_wrong_type(refused, flags):
+    assert flags[0] in refused(*train("digits", *flags), by="vaelab train vae --help")
+
+
+def test_missing_flag(refused):
+    assert "--data" in refused("train", "vae", "--out", "new", by="vaelab train vae --help")
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("--latent", "0"),
+        ("--latent", "-3"),
+        ("--batch-size", "0"),
+        ("--lr", "-1"),
+        ("--width", "0"),
+        ("--epochs", "0"),
+        ("--sigma", "0"),
+    ],
+)
+def test_value_out_of_range(refused, flag, value):
+    said = refused(*train("digits", flag, value))
+    assert value.lstrip("-") in said
+    assert flag.strip("-").replace("-", "_") in said
+
+
+def test_device_that_is_not_there(refused):
+    assert "there is no device 'cuda:77' here" in refused(*train("digits", "--device", "cuda:77"))
+
+
+def test_a_run_is_not_replaced_unasked(refused, run):
+    assert "pass --overwrite" in refused(*train("digits", out=run))
+
+
+def test_out_is_a_file(refused, tmp_path):
+    (tmp_path / "new").write_text("mine")
+    assert "is a file" in refused(*train("digits"))
+    assert refused(*train("digits", out="new/inside"))
+
+
+@pytest.mark.parametrize("reason", [errno.ENOSPC, errno.EROFS])
+def test_full_or_read_only_disk_keeps_the_old_run(refused, run, monkeypatch, reason):
+    def full(handle):
+        raise OSError(reason, os.strerror(reason))
+
+    monkeypatch.setattr(os, "fsync", full)
+    said = refused(*train("digits", "--overwrite", out=run))
+    assert f"{run}" in said
+    assert os.strerror(reason) in said
+    assert os.strerror(reason) in refused(*train("digits", out="fresh"))
+    assert not (run.parent / "fresh").exists()
+    assert os.strerror(reason) in refused("sample", run, "-n", "4", "--out", "s.png")
+
+
+def test_disk_that_fills_up_at_the_end_keeps_the_old_run(run, monkeypatch, capsys):
+    from vaelab.run import Run
+
+    before, save, calls = content(run), Run.save, []
+
+    def fills(self, path, optimizer=None):
+        calls.append(path)
+        if len(calls) == 1:
+            return save(self, path, optimizer)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(Run, "save", fills)
+    assert cli.main([*train("digits", "--overwrite", out=str(run))]) == 2
+    assert "No space left" in capsys.readouterr().err
+    after = content(run)
+    assert {path: after[path] for path in before} == before
+    # What was reached is a run of its own, and is not dropped unasked either.
+    monkeypatch.undo()
+    assert cli.main(["sample", str(run / "unfinished"), "--out", str(run / "s.png")]) == 0
+    (run / "recipe.json").unlink()
+    assert cli.main([*train("digits", out=str(run))]) == 2
+    assert "unfinished" in capsys.readouterr().err
+
+
+def test_training_that_breaks_down_keeps_the_old_run(refused, run):
+    rows = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+    np.save(run.parent / "rows.npy", rows)
+    wild = ("--overwrite", "--lr", "1e30", "--epochs", "5", "--warmup", "0")
+    said = refused(*train("rows.npy", *wild, out=run), status=1)
+    assert "not finite" in said
+    assert "step" in said
+
+
+def test_run_without_weights(refused, run):
+    (run / "weights.safetensors").unlink()
+    assert "is missing" in refused("sample", run)
+
+
+def test_run_with_truncated_weights(refused, run):
+    path = run / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    assert "damaged" in refused("sample", run)
+
+
+def test_run_with_foreign_weights(refused, run):
+    from safetensors.torch import save_file
+    from torch import zeros
+
+    save_file({"other": zeros(2)}, run / "weights.safetensors")
+    assert "does not belong" in refused("sample", run)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("recipe", "os.system"),
+        ("arguments", {"latent": "two"}),
+        ("arguments", {"danger": 1}),
+        ("data", {}),
+        ("format", 99),
+    ],
+)
+def test_recipe_file_that_names_something_else(refused, run, key, value):
+    about = json.loads((run / "recipe.json").read_text())
+    (run / "recipe.json").write_text(json.dumps(about | {key: value}))
+    assert "recipe.json" in refused("sample", run)
+
+
+def test_recipe_file_that_is_not_json(refused, run):
+    (run / "recipe.json").write_text("nonsense")
+    assert "not JSON" in refused("sample", run)
+
+
+def test_values_outside_the_likelihood(refused, tmp_path):
+    np.save(tmp_path / "real.npy", np.random.default_rng(0).normal(size=(50, 3)))
+    said = refused(*train("real.npy", "--likelihood", "bernoulli"))
+    assert "Use one of" in said
+    assert "gaussian" in said
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.full((50, 3), np.nan),
+        np.where(np.eye(50) > 0, np.inf, 0.5),
+        np.zeros((4, 4, 4, 4, 4)),
+        np.float64(3.0),
+        np.array([["a", "b"]] * 50),
+        np.array([{}, None] * 25, dtype=object),
+    ],
+    ids=["nan", "infinity", "rank5", "rank0", "text", "objects"],
+)
+def test_arrays_that_are_no_data(refused, tmp_path, array):
+    np.save(tmp_path / "bad.npy", array)
+    assert "bad.npy" in refused(*train("bad.npy"))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = tmp_path / "pictures"
+    made.mkdir()
+    for i in range(20):
+        pixels = np.random.default_rng(i).integers(0, 256, (8, 8), dtype=np.uint8)
+        Image.fromarray(pixels).save(made / f"{i:02}.png")
+    return made
+
+
+def test_empty_folder(refused, tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert "empty" in refused(*train("empty"))
+
+
+def test_broken_picture_is_named_and_skipped_when_asked(refused, folder, capsys):
+    Image.new("L", (8, 8)).save(folder / "broken.jpg")
+    broken = (folder / "broken.jpg").read_bytes()
+    (folder / "broken.jpg").write_bytes(broken[: len(broken) // 2])
+    assert "broken.jpg" in refused(*train("pictures"))
+    assert cli.main([*train("pictures", "--skip-unreadable")]) == 0
+    assert "broken.jpg" in capsys.readouterr().err
+
+
+def test_text_named_png(refused, folder):
+    (folder / "text.png").write_text("not a picture")
+    assert "text.png" in refused(*train("pictures"))
+
+
+def test_image_of_another_size_is_resized_with_a_note(run, tmp_path, capsys):
+    Image.new("L", (31, 47), 200).save(tmp_path / "large.png")
+    out = tmp_path / "out.npy"
+    code = cli.main(["reconstruct", str(run), str(tmp_path / "large.png"), "--out", str(out)])
+    assert code == 0
+    assert "8×8" in capsys.readouterr().err
+    assert np.load(out).shape == (1, 1, 8, 8)
+
+
+def test_inputs_that_do_not_fit_the_run(refused, run, tmp_path):
+    np.save(tmp_path / "wide.npy", np.zeros((3, 9), np.uint8))
+    assert "expected one example of shape" in refused("encode", run, "wide.npy")
+    np.save(tmp_path / "high.npy", np.full((1, 1, 8, 8), 200, np.uint8))
+    assert "from 0 to 16" in refused("encode", run, "high.npy")
+    assert "no selection of rows" in refused("encode", run, "test:a-b")
+    assert "rows" in refused("encode", run, "test:99999")
+
+
+def test_outputs_are_not_replaced_unasked(refused, run, tmp_path):
+    (tmp_path / "mine.png").write_text("mine")
+    assert "pass --overwrite" in refused("sample", run, "--out", "mine.png")
+    assert "should end in" in refused("sample", run, "--out", "samples.jpeg")
+    assert "should end in" in refused("encode", run, "test:0", "--out", "codes.png")
+    assert "is a folder" in refused("sample", run, "--out", shutil.copytree(run, "f.png"))
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("sample", "-n", "0"),
+        ("sample", "--temperature", "-1"),
+        ("vary", "test:0", "-n", "0"),
+        ("interpolate", "test:0", "test:1", "--steps", "1"),
+        ("interpolate", "test:0-1", "test:0-2"),
+        ("traverse", "--steps", "0"),
+        ("traverse", "--most", "0"),
+        ("evaluate", "--samples", "0"),
+        ("evaluate", "--limit", "0"),
+        ("evaluate", "--device", "cuda:77"),
+        ("evaluate", "--data", "nowhere.npy"),
+    ],
+)
+def test_numbers_that_make_no_sense(refused, run, args):
+    refused(args[0], run, *args[1:])

@@ -1,0 +1,468 @@
+"""The loop: the same numbers from the same seed, the right weights at the end, honest figures."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import vaelab.recipes  # noqa: F401  (its functions register themselves)
+from vaelab.data import Batches, Data, Split
+from vaelab.design import Design
+from vaelab.recipe import Recipe, find
+from vaelab.training import Fit, NotFinite, Plan, Row, Snapshot, find_device, fit
+from vaelab.training.fit import Moments, Sums, judge, learning_rate
+from vaelab.training.plan import uses_bf16
+from vaelab.training.step import Step
+
+SHORT = Plan(epochs=3, batch_size=100, precision="fp32")
+
+
+@pytest.fixture(scope="module")
+def few(digits: Data) -> Data:
+    """330 digits to train on: batches of 100, the last of 30."""
+    return dataclasses.replace(
+        digits, train=Split(digits.train.x[:330], None), valid=Split(digits.valid.x[:110], None)
+    )
+
+
+def make(data: Data, name: str = "vae", **design: Any) -> Recipe:
+    return find(name)(data.spec, latent=3, design=Design(**({"width": 16} | design)))
+
+
+def train(
+    data: Data, plan: Plan = SHORT, listener: Any = None, name: str = "vae"
+) -> tuple[Recipe, Fit]:
+    recipe = make(data, name)
+    return recipe, fit(recipe.model, recipe.objective, data, recipe.data, plan, listener)
+
+
+def weights(recipe: Recipe) -> dict[str, Tensor]:
+    return {key: t.clone() for key, t in recipe.model.state_dict().items()}
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(t, b[key]) for key, t in a.items())
+
+
+def timeless(history: list[Row]) -> list[Row]:
+    clock = ("seconds", "images_per_s")
+    return [{key: v for key, v in row.items() if key not in clock} for row in history]
+
+
+class Watcher:
+    """A listener that does something at a step or an epoch."""
+
+    def __init__(
+        self,
+        epoch: Callable[[Row, Snapshot | None], None] | None = None,
+        step: Callable[[int], None] | None = None,
+    ) -> None:
+        self.epoch, self.step = epoch, step
+
+    def on_step(self, step: int, steps: int, row: Row) -> None:
+        if self.step is not None:
+            self.step(step)
+
+    def on_epoch(self, row: Row, best: Snapshot | None) -> None:
+        if self.epoch is not None:
+            self.epoch(row, best)
+
+
+@pytest.mark.parametrize("name", ["vae", "iwae", "ladder", "ae"])
+def test_the_same_seed_gives_the_same_numbers_bit_for_bit(few: Data, name: str) -> None:
+    first, one = train(few, name=name)
+    torch.manual_seed(99)  # whatever the caller's state is
+    second, two = train(few, name=name)
+    assert timeless(one.history) == timeless(two.history)
+    assert same(weights(first), weights(second))
+    assert same(one.optimizer, two.optimizer)
+
+
+def test_another_seed_gives_others(few: Data) -> None:
+    first, one = train(few)
+    second, two = train(few, dataclasses.replace(SHORT, seed=1))
+    assert one.history[0]["loss"] != two.history[0]["loss"]
+    assert not same(weights(first), weights(second))
+
+
+def test_the_callers_random_state_is_left_alone(few: Data) -> None:
+    recipe = make(few)
+    before = torch.get_rng_state()
+    fit(recipe.model, recipe.objective, few, recipe.data, SHORT)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_what_a_row_of_history_holds(few: Data) -> None:
+    recipe, found = train(few)
+    parts = ("loss", "distortion", "rate")
+    assert list(found.history[0]) == [
+        "epoch",
+        *parts,
+        *(f"valid_{part}" for part in parts),
+        "active_units",
+        "lr",
+        "images_per_s",
+        "seconds",
+    ]
+    assert [row["epoch"] for row in found.history] == [1, 2, 3]
+    for row in found.history:
+        assert row["loss"] == pytest.approx(row["distortion"] + row["rate"], rel=1e-5)
+        assert all(math.isfinite(value) for value in row.values())
+    assert found.ending == "finished"
+    assert not recipe.model.training
+    assert found.optimizer.keys() >= {"0.exp_avg", "0.exp_avg_sq", "0.step"}
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("ae", {"loss", "distortion"}),
+        ("kl_only", {"loss", "rate", "distortion"}),
+        ("reconstruction_only", {"loss", "distortion", "rate"}),
+        ("iwae", {"loss", "importance_weighted", "distortion", "rate"}),
+    ],
+)
+def test_rate_and_distortion_are_told_whatever_the_objective(
+    few: Data, name: str, parts: set[str]
+) -> None:
+    _, found = train(few, dataclasses.replace(SHORT, epochs=1), name=name)
+    others = {"epoch", "active_units", "lr", "images_per_s", "seconds"}
+    assert set(found.history[0]) == parts | {f"valid_{part}" for part in parts} | others
+
+
+def test_an_epochs_loss_is_the_mean_over_examples_not_over_batches(few: Data) -> None:
+    """With a step too small to change the model, it is the loss of the whole set."""
+    recipe = make(few, "ae", likelihood="gaussian")
+    plan = Plan(epochs=1, batch_size=100, lr=1e-30, weight_decay=0.0, precision="fp32")
+    x = recipe.data.prepare(few.train.x)
+    with torch.no_grad():
+        losses = recipe.objective(recipe.model(x), x).total.double()
+    found = fit(recipe.model, recipe.objective, few, recipe.data, plan)
+    assert found.history[0]["loss"] == pytest.approx(float(losses.mean()), rel=1e-6)
+    # A set whose last row is apart, alone in the last batch: means of batches would weigh it more.
+    apart = Split(torch.cat([few.train.x[:100], torch.full_like(few.train.x[:1], 16)]), None)
+    for size in (100, 7):
+        recipe = make(few, "ae", likelihood="gaussian")
+        x = recipe.data.prepare(apart.x)
+        with torch.no_grad():
+            expected = float(recipe.objective(recipe.model(x), x).total.double().mean())
+        smaller = dataclasses.replace(plan, batch_size=size)
+        uneven = dataclasses.replace(few, train=apart)
+        found = fit(recipe.model, recipe.objective, uneven, recipe.data, smaller)
+        assert found.history[0]["loss"] == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["vae", "iwae"])
+def test_validation_figures_do_not_depend_on_the_batch_size(few: Data, name: str) -> None:
+    recipe = make(few, name)
+    valid = Batches(few.valid.x, recipe.data)
+    rows = [
+        judge(recipe.model, recipe.objective, valid, Plan(batch_size=size), False)
+        for size in (1, 64, 1000)
+    ]
+    assert rows[0] == rows[1] == rows[2]
+    assert recipe.model.training  # and training goes on
+
+
+def test_validation_is_weighed_as_training_is(digits: Data) -> None:
+    """The same rows under the same weights give the same loss, whichever split they are."""
+    twins = dataclasses.replace(digits, train=digits.valid)
+    design = Design(width=16, likelihood="gaussian")
+    recipe = find("beta_vae")(digits.spec, latent=3, beta=7.0, design=design)
+    plan = Plan(epochs=1, batch_size=50, lr=1e-30, weight_decay=0.0, precision="fp32")
+    row = fit(recipe.model, recipe.objective, twins, recipe.data, plan).history[0]
+    assert row["rate"] == pytest.approx(row["valid_rate"], rel=1e-5)
+    assert row["loss"] == pytest.approx(row["valid_loss"], rel=0.01)
+    assert row["valid_loss"] == pytest.approx(
+        row["valid_distortion"] + 7 * row["valid_rate"], rel=1e-5
+    )
+
+
+def test_the_best_epochs_weights_are_kept_with_their_own_optimizer(few: Data) -> None:
+    kept: list[tuple[int, Snapshot]] = []
+
+    def remember(row: Row, best: Snapshot | None) -> None:
+        if best is not None:
+            kept.append((int(row["epoch"]), best))
+
+    # So large a rate that validation gets worse again.
+    plan = Plan(epochs=12, batch_size=16, lr=0.2, precision="fp32", warmup=0, clip=1e9)
+    recipe, found = train(few, plan, Watcher(remember), name="ae")
+    losses = [row["valid_loss"] for row in found.history]
+    assert found.best_epoch == 1 + losses.index(min(losses))
+    assert found.best_epoch == kept[-1][0]
+    assert min(losses) < losses[-1]  # or the test shows nothing
+    assert same(weights(recipe), kept[-1][1].weights)
+    assert same(found.optimizer, kept[-1][1].optimizer)
+    steps_then = found.best_epoch * math.ceil(330 / 16)
+    assert float(found.optimizer["0.step"]) == steps_then
+    # And the weights are those that were judged.
+    valid = Batches(few.valid.x, recipe.data)
+    again = judge(recipe.model, recipe.objective, valid, plan, False)
+    assert again["valid_loss"] == min(losses)
+
+
+def test_early_stopping(few: Data) -> None:
+    plan = Plan(epochs=50, batch_size=100, lr=1e-30, weight_decay=0.0, patience=2)
+    _, found = train(few, plan)
+    assert found.ending == "early"
+    assert found.best_epoch == 1
+    assert len(found.history) == 3
+
+
+def test_averaged_weights_are_the_ones_judged_and_kept(few: Data) -> None:
+    """Against an average kept by hand."""
+    decay, shadow = 0.9, dict[str, Tensor]()
+    recipe = make(few, "ae")
+    names = dict(recipe.model.named_parameters())
+    real = torch.optim.AdamW.step
+
+    def watched(self: Any, *args: Any, **kwargs: Any) -> Any:
+        result = real(self, *args, **kwargs)
+        for key, p in names.items():
+            value = p.detach().clone()
+            shadow[key] = decay * shadow[key] + (1 - decay) * value if key in shadow else value
+        return result
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim.AdamW, "step", watched)
+        plan = dataclasses.replace(SHORT, ema=decay)
+        found = fit(recipe.model, recipe.objective, few, recipe.data, plan)
+    assert found.best_epoch == 3  # else the shadow below is of another epoch
+    for key, p in recipe.model.named_parameters():
+        torch.testing.assert_close(p.detach(), shadow[key], rtol=1e-4, atol=1e-6)
+    valid = Batches(few.valid.x, recipe.data)
+    again = judge(recipe.model, recipe.objective, valid, SHORT, False)
+    assert again["valid_loss"] == found.history[-1]["valid_loss"]
+    plain, _ = train(few, name="ae")
+    assert not same(weights(recipe), weights(plain))
+
+
+def test_a_poisoned_row_stops_the_run_and_is_named(few: Data) -> None:
+    recipe = make(few, "vae", likelihood="gaussian")
+    raw = recipe.data.prepare(few.train.x).clone()
+    raw[200, 0, 3, 3] = math.nan
+    spec = dataclasses.replace(recipe.data, dtype="float32", levels=None, scale=(1.0,), high=1.0)
+    poisoned = dataclasses.replace(few, train=Split(raw, None))
+    with pytest.raises(NotFinite) as error:
+        fit(recipe.model, recipe.objective, poisoned, spec, SHORT)
+    order = torch.randperm(330, generator=torch.Generator().manual_seed(0)).tolist()
+    batch = order.index(200) // 100 + 1
+    rows = 30 if batch == 4 else 100
+    assert f"the data has 1 of {rows * 64} values that are not finite" in str(error.value)
+    assert f"at step {batch} (epoch 1, batch {batch})" in str(error.value)
+    assert "Try a smaller --lr" in str(error.value)
+
+
+def test_a_poisoned_validation_row_stops_the_run_and_is_named(few: Data) -> None:
+    recipe = make(few, "vae", likelihood="gaussian")
+    raw = recipe.data.prepare(few.valid.x).clone()
+    raw[7, 0, 3, 3] = math.inf
+    spec = dataclasses.replace(recipe.data, dtype="float32", levels=None, scale=(1.0,), high=1.0)
+    clean = Split(recipe.data.prepare(few.train.x), None)
+    poisoned = dataclasses.replace(few, train=clean, valid=Split(raw, None))
+    with pytest.raises(NotFinite, match=r"the data has 1 of .* in batch 1 of the validation split"):
+        fit(recipe.model, recipe.objective, poisoned, spec, SHORT)
+
+
+def stepper(recipe: Recipe, lr: float = 1e-3, clip: float = 100.0) -> Step:
+    optimizer = torch.optim.AdamW(recipe.model.parameters(), lr)
+    return Step(recipe.model, recipe.objective, optimizer, clip, bf16=False)
+
+
+@pytest.mark.parametrize(
+    ("where", "named"),
+    [
+        ("generator.decoder.net.0.bias", "parameter generator.decoder.net.0.bias has 1 of 16"),
+        ("encoder.net.4.weight", "parameter encoder.net.4.weight has 1 of 96"),
+    ],
+)
+def test_weights_are_untouched_at_a_step_that_is_not_finite(
+    few: Data, where: str, named: str
+) -> None:
+    recipe = make(few)
+    x = recipe.data.prepare(few.train.x[:10])
+    step = stepper(recipe)
+    step(x)
+    with torch.no_grad():
+        recipe.model.get_parameter(where).view(-1)[0] = math.inf
+    before = weights(recipe)
+    with pytest.raises(NotFinite, match=named):
+        step(x)
+    assert same(weights(recipe), before)
+
+
+def test_a_gradient_alone_that_is_not_finite_is_named(few: Data) -> None:
+    recipe = make(few)
+    x = recipe.data.prepare(few.train.x[:10])
+    where = "generator.decoder.net.2.weight"
+    recipe.model.get_parameter(where).register_hook(lambda g: g * math.nan)
+    before = weights(recipe)
+    with pytest.raises(NotFinite, match=f"gradient of {where} has 256 of 256"):
+        stepper(recipe)(x)
+    assert same(weights(recipe), before)
+
+
+def test_gradients_are_clipped_to_a_norm(few: Data) -> None:
+    recipe = make(few)
+    x = recipe.data.prepare(few.train.x[:10])
+    stepper(recipe, clip=0.5)(x)
+    norm = torch.stack([p.grad.norm() for p in recipe.model.parameters() if p.grad is not None])
+    assert float(norm.norm()) == pytest.approx(0.5, rel=1e-4)
+
+
+def test_a_step_gives_sums_of_what_the_walk_was(few: Data) -> None:
+    recipe = make(few)
+    x = recipe.data.prepare(few.train.x[:10])
+    torch.manual_seed(5)
+    loss, _ = stepper(recipe).forward(x)
+    torch.manual_seed(5)
+    found = stepper(recipe)(x)
+    assert float(found["loss"]) == pytest.approx(float(loss.total.detach().sum()), rel=1e-6)
+    assert found["loss"].requires_grad is False
+
+
+def test_an_interrupt_ends_cleanly_with_what_was_reached(few: Data) -> None:
+    kept: list[Snapshot] = []
+
+    def stop(row: Row, best: Snapshot | None) -> None:
+        kept.extend([best] if best is not None else [])
+        if row["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    recipe, found = train(few, dataclasses.replace(SHORT, epochs=9), Watcher(stop))
+    assert found.ending == "interrupted"
+    assert len(found.history) == 2
+    assert found.best_epoch == 2
+    assert same(weights(recipe), kept[-1].weights)
+    assert not recipe.model.training
+
+
+def test_an_interrupt_in_the_first_epoch_leaves_a_usable_model(few: Data) -> None:
+    def stop(step: int) -> None:
+        raise KeyboardInterrupt
+
+    recipe = make(few)
+    start = weights(recipe)
+    found = fit(recipe.model, recipe.objective, few, recipe.data, SHORT, Watcher(step=stop))
+    assert (found.ending, found.history, found.best_epoch) == ("interrupted", [], 0)
+    assert not same(weights(recipe), start)  # the step before it was taken
+    assert all(t.isfinite().all() for t in weights(recipe).values())
+    assert not recipe.model.training
+
+
+def test_a_failing_listener_is_not_swallowed(few: Data) -> None:
+    def fail(row: Row, best: Snapshot | None) -> None:
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        train(few, SHORT, Watcher(fail))
+
+
+def test_the_schedule_rises_then_falls_to_nothing() -> None:
+    rates = [learning_rate(step, 100, 10) for step in range(101)]
+    assert rates[:11] == pytest.approx([0.1 * (k + 1) for k in range(10)] + [1.0])
+    assert rates[55] == pytest.approx(0.5)
+    assert all(a >= b for a, b in pairwise(rates[10:]))
+    assert rates[99] > 0
+    assert rates[100] == pytest.approx(0.0, abs=1e-12)
+    # A warm-up longer than a tenth of all steps is shortened to that.
+    assert learning_rate(9, 100, 500) == 1.0
+    assert [learning_rate(0, 1, 200), learning_rate(0, 5, 0)] == [1.0, 1.0]
+
+
+def test_the_rate_a_step_uses_is_the_schedules(few: Data) -> None:
+    used: list[float] = []
+    real = torch.optim.AdamW.step
+
+    def watched(self: Any, *args: Any, **kwargs: Any) -> Any:
+        used.append(self.param_groups[0]["lr"])
+        return real(self, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim.AdamW, "step", watched)
+        train(few, Plan(epochs=3, batch_size=100, lr=0.01, warmup=5))
+    assert used == pytest.approx([0.01 * learning_rate(step, 12, 5) for step in range(12)])
+    assert max(used) == pytest.approx(0.01)
+
+
+def test_half_precision_comes_close(few: Data) -> None:
+    losses = {}
+    for precision in ("fp32", "bf16"):
+        for name in ("vae", "ladder"):
+            plan = dataclasses.replace(SHORT, precision=precision)
+            recipe, found = train(few, plan, name=name)
+            losses[precision, name] = found.history[-1]["valid_loss"]
+            assert all(t.dtype == torch.float32 for t in weights(recipe).values())
+    for name in ("vae", "ladder"):
+        exact = losses["fp32", name]
+        assert losses["bf16", name] == pytest.approx(exact, rel=0.01)
+        assert losses["bf16", name] != exact  # or it was not in use
+
+
+def test_half_precision_is_chosen_only_where_it_pays() -> None:
+    cpu = torch.device("cpu")
+    assert not uses_bf16("auto", cpu, 1000)
+    assert uses_bf16("bf16", cpu, 1000)
+    assert not uses_bf16("fp32", cpu, 10**9)
+
+
+def test_moments_and_sums_do_not_depend_on_the_batches() -> None:
+    x = torch.randn(1000, 4) + 100
+    exact = x.double().var(0, unbiased=False)
+    for size in (1, 7, 1000):
+        moments, sums = Moments(), Sums()
+        for rows in x.split(size):
+            moments.add(rows)
+            sums.add({"loss": rows.sum()})
+        torch.testing.assert_close(moments.variance, exact, rtol=1e-8, atol=1e-8)
+        assert sums.means(1000)["loss"] == pytest.approx(float(x.double().sum()) / 1000, rel=1e-6)
+
+
+def test_active_units_count_what_varies(few: Data) -> None:
+    recipe = make(few, "vae")
+    with torch.no_grad():  # the mean of z₀ follows the data, the others are still
+        last = recipe.model.encoder.net[-1]
+        last.weight[1:].zero_()
+        last.weight[0] *= 100
+    valid = Batches(few.valid.x, recipe.data)
+    assert judge(recipe.model, recipe.objective, valid, SHORT, False)["active_units"] == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epochs": 0}, "epochs is 0"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"lr": 0.0}, "lr is 0.0"),
+        ({"lr": math.nan}, "lr is nan"),
+        ({"clip": -1.0}, "clip is -1.0"),
+        ({"weight_decay": -0.1}, "weight_decay is -0.1"),
+        ({"warmup": -1}, "warmup is -1"),
+        ({"ema": 1.0}, "ema is 1.0"),
+        ({"patience": 0}, "patience is 0"),
+    ],
+)
+def test_a_plan_that_makes_no_sense_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Plan(**settings)
+
+
+def test_the_default_number_of_epochs_gives_enough_steps() -> None:
+    assert Plan(batch_size=100).passes(1_000) == 400
+    assert Plan(batch_size=100).passes(10_000_000) == 10
+    assert Plan(epochs=2).passes(10) == 2
+
+
+def test_a_device_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"there is no device 'cuda:77' here; there is .*cpu"):
+        find_device("cuda:77")
+    assert find_device("cpu") == torch.device("cpu")
+    assert find_device("auto").type in ("cpu", "cuda", "mps")
