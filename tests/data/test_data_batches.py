@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vaelab.data import Batches, DataSpec
+from vaelab.data.batches import bernoulli
 
 N = 2500  # more than two of the chunks in which `fixed` draws
 SPEC = DataSpec("array", (4,), "uint8", 256, 0, 255, (0.0,), (255.0,))
@@ -98,3 +99,13 @@ def test_wrong_rows_and_sizes_are_refused() -> None:
         next(Batches(RAW, SPEC).epoch(0))
     with pytest.raises(ValueError, match="batch_size should be at least 1"):
         next(Batches(RAW, SPEC).fixed(-1, 0))
+
+
+def test_drawn_bits_follow_the_law_exactly_at_both_ends() -> None:
+    x = torch.tensor([0.0, 1 / 255, 0.25, 0.5, 254 / 255, 1.0]).repeat(200_000, 1)
+    b = bernoulli(x, torch.Generator().manual_seed(0))
+    assert set(b.unique().tolist()) == {0.0, 1.0}
+    seen, p = b.mean(0), x[0]
+    assert seen[0] == 0
+    assert seen[-1] == 1
+    assert ((seen - p).abs() <= 4 * (p * (1 - p) / len(x)).sqrt() + 2**-16).all()

@@ -17,8 +17,9 @@ from vaelab.data import Batches, Data, Split
 from vaelab.design import Design
 from vaelab.recipe import Recipe, find
 from vaelab.training import Fit, NotFinite, Plan, Row, Snapshot, find_device, fit
-from vaelab.training.fit import Moments, Sums, judge, learning_rate
-from vaelab.training.plan import uses_bf16
+from vaelab.training.fit import judge, learning_rate
+from vaelab.training.plan import WORTH_COMPILING, compiles, uses_bf16
+from vaelab.training.record import Moments, Sums
 from vaelab.training.step import Step
 
 SHORT = Plan(epochs=3, batch_size=100, precision="fp32")
@@ -192,8 +193,9 @@ def test_the_best_epochs_weights_are_kept_with_their_own_optimizer(few: Data) ->
         if best is not None:
             kept.append((int(row["epoch"]), best))
 
-    # So large a rate that validation gets worse again.
-    plan = Plan(epochs=12, batch_size=16, lr=0.2, precision="fp32", warmup=0, clip=1e9)
+    # So few rows that they are learned by heart, and validation gets worse again.
+    few = dataclasses.replace(few, train=Split(few.train.x[:20], None))
+    plan = Plan(epochs=120, batch_size=8, lr=0.01, precision="fp32")
     recipe, found = train(few, plan, Watcher(remember), name="ae")
     losses = [row["valid_loss"] for row in found.history]
     assert found.best_epoch == 1 + losses.index(min(losses))
@@ -201,7 +203,7 @@ def test_the_best_epochs_weights_are_kept_with_their_own_optimizer(few: Data) ->
     assert min(losses) < losses[-1]  # or the test shows nothing
     assert same(weights(recipe), kept[-1][1].weights)
     assert same(found.optimizer, kept[-1][1].optimizer)
-    steps_then = found.best_epoch * math.ceil(330 / 16)
+    steps_then = found.best_epoch * math.ceil(20 / 8)
     assert float(found.optimizer["0.step"]) == steps_then
     # And the weights are those that were judged.
     valid = Batches(few.valid.x, recipe.data)
@@ -466,3 +468,20 @@ def test_a_device_that_is_not_there_is_refused() -> None:
         find_device("cuda:77")
     assert find_device("cpu") == torch.device("cpu")
     assert find_device("auto").type in ("cpu", "cuda", "mps")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_compiling_changes_figures_by_rounding_only(few: Data) -> None:
+    eager, compiled = (
+        train(few, dataclasses.replace(SHORT, compile=choice))[1].history
+        for choice in ("off", "on")
+    )
+    for a, b in zip(timeless(eager), timeless(compiled), strict=True):
+        assert a == pytest.approx(b, rel=1e-4)
+
+
+def test_compiling_is_decided_by_counting_steps() -> None:
+    assert not compiles("auto", WORTH_COMPILING - 1)
+    assert not compiles("off", 10**9)
+    assert compiles("auto", WORTH_COMPILING) == compiles("auto", 10**9)

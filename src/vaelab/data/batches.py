@@ -65,10 +65,7 @@ class Batches:
         _check(batch_size)
         for raw in self.rows.shuffled(batch_size, generator):
             x = self.spec.prepare(raw)
-            if self.spec.binarize == "dynamic":
-                # The same draw as torch.bernoulli, which takes three times as long.
-                x = (torch.rand(x.shape, generator=generator, device=x.device) < x).float()
-            yield x
+            yield bernoulli(x, generator) if self.spec.binarize == "dynamic" else x
 
     def fixed(self, batch_size: int, seed: int) -> Iterator[Tensor]:
         """Every row once, in order; binarized from `seed` alone.
@@ -101,6 +98,19 @@ class Batches:
         for raw in self.rows.ordered(_CHUNK):
             u = torch.rand(raw.shape, generator=generator)
             yield u.to(raw.device) < self.spec.prepare(raw)
+
+
+def bernoulli(x: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Draws b ~ Bernoulli(x) in {0, 1} for x in [0, 1], on any shape.
+
+    On the CPU, 16 random bits a number are a quarter of the work of torch.bernoulli; P(b = 1) is
+    then within 2⁻¹⁶ of x, and exact at 0 and 1.
+    """
+    if x.device.type != "cpu":
+        return (torch.rand(x.shape, generator=generator, device=x.device) < x).float()
+    words = torch.empty(-(-x.numel() // 4), dtype=torch.int64)
+    bits = words.random_(-(2**63), None, generator=generator).view(torch.int16)
+    return (bits[: x.numel()].view(x.shape) < x * 2**16 - 2**15).float()
 
 
 def _cut(chunks: Iterable[Tensor], size: int) -> Iterator[Tensor]:

@@ -1,8 +1,20 @@
 """Training: one loop for every recipe."""
 
 from vaelab.training.checkpoint import Snapshot
-from vaelab.training.fit import Fit, Listener, Row, fit
+from vaelab.training.fit import fit
 from vaelab.training.plan import Plan, find_device
+from vaelab.training.population import fit_population
+from vaelab.training.record import Fit, Listener, Row
 from vaelab.training.step import NotFinite
 
-__all__ = ["Fit", "Listener", "NotFinite", "Plan", "Row", "Snapshot", "find_device", "fit"]
+__all__ = [
+    "Fit",
+    "Listener",
+    "NotFinite",
+    "Plan",
+    "Row",
+    "Snapshot",
+    "find_device",
+    "fit",
+    "fit_population",
+]

@@ -8,53 +8,22 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field
-from typing import Literal, Protocol, cast
+from typing import cast
 
 import torch
-from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vaelab.data import Batches, Data, DataSpec
 from vaelab.objectives import Objective
-from vaelab.training.checkpoint import Snapshot, restore, snapshot
+from vaelab.training.checkpoint import snapshot
 from vaelab.training.plan import Plan, compiles, find_device, uses_bf16
+from vaelab.training.record import Fit, Listener, Moments, Record, Row, Sums
 from vaelab.training.step import NotFinite, Step, figures, first_not_finite
 from vaelab.walk import VAE
 
-Row = dict[str, float]
-Ending = Literal["finished", "early", "interrupted"]
-
 ACTIVE = 0.01
 """A unit is active where Var_x(E[z|x]) exceeds this (Burda 1509.00519)."""
-
-
-class Listener(Protocol):
-    """Somebody who watches a fit."""
-
-    def on_step(self, step: int, steps: int, row: Row) -> None:
-        """After a step, now and then: the running means of this epoch in nats per example."""
-
-    def on_epoch(self, row: Row, best: Snapshot | None) -> None:
-        """After an epoch: its row of figures, and the weights where they are the best so far."""
-
-
-@dataclass
-class Fit:
-    """What a fit came to.
-
-    Attributes:
-        history: one row of figures an epoch.
-        ending: finished, early (patience ran out) or interrupted (Ctrl-C).
-        best_epoch: whose weights the model holds now; 0 where no epoch was completed.
-        optimizer: the optimizer's tensors that belong to those weights.
-    """
-
-    history: list[Row] = field(default_factory=list)
-    ending: Ending = "finished"
-    best_epoch: int = 0
-    optimizer: dict[str, Tensor] = field(default_factory=dict)
 
 
 def fit(
@@ -98,7 +67,7 @@ def fit(
     )
     judged = model if average is None else cast(VAE, average.module)
     order = torch.Generator(device).manual_seed(plan.seed)
-    result, best, best_loss = Fit(), None, math.inf
+    record = Record(listener, plan.patience)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(plan.seed)
         try:
@@ -124,23 +93,11 @@ def fit(
                 row |= judge(judged, objective, valid, plan, bf16)
                 row |= {"lr": optimizer.param_groups[0]["lr"], "images_per_s": seen / seconds}
                 row |= {"seconds": seconds}
-                result.history.append(row)
-                better = row["valid_loss"] < best_loss
-                if better:
-                    best, best_loss = snapshot(judged, optimizer), row["valid_loss"]
-                    result.best_epoch = epoch
-                if listener is not None:
-                    listener.on_epoch(row, best if better else None)
-                if plan.patience is not None and epoch - result.best_epoch >= plan.patience:
-                    result.ending = "early"
+                if record.ends_epoch(row, lambda: snapshot(judged, optimizer)):
                     break
         except KeyboardInterrupt:
-            result.ending = "interrupted"
-    if best is not None:
-        restore(model, best)
-        result.optimizer = best.optimizer
-    model.to("cpu").eval()
-    return result
+            record.fit.ending = "interrupted"
+    return record.finish(model)
 
 
 REMEDY = (
@@ -182,52 +139,3 @@ def judge(model: VAE, objective: Objective, valid: Batches, plan: Plan, bf16: bo
     model.train()
     found = {f"valid_{name}": value for name, value in sums.means(len(valid)).items()}
     return found | {"active_units": float((moments.variance > ACTIVE).sum())}
-
-
-def widest(t: Tensor) -> Tensor:
-    """In float64, or float32 on the one device that has nothing wider."""
-    return t.float() if t.device.type == "mps" else t.double()
-
-
-class Sums:
-    """Running sums of figures, kept on the device; reading them is the only synchronisation."""
-
-    def __init__(self) -> None:
-        self.sums: dict[str, Tensor] = {}
-        self.read_at = 0.0
-
-    def add(self, found: dict[str, Tensor]) -> None:
-        """Adds the sums over a batch."""
-        for name, nats in found.items():
-            self.sums[name] = self.sums.get(name, 0.0) + widest(nats)
-
-    def means(self, seen: int) -> Row:
-        """Nats per example over the examples seen."""
-        return {name: float(nats) / seen for name, nats in self.sums.items()}
-
-    def due(self, interval: float = 0.2) -> bool:
-        """Whether the last look was long enough ago."""
-        now = time.perf_counter()
-        if now - self.read_at < interval:
-            return False
-        self.read_at = now
-        return True
-
-
-class Moments:
-    """Mean and variance over the rows of batches of any size, in float64."""
-
-    def __init__(self) -> None:
-        self.n, self.sum, self.squares = 0, torch.zeros(()), torch.zeros(())
-
-    def add(self, rows: Tensor) -> None:
-        """Adds rows (B, L)."""
-        rows = widest(rows)
-        self.n += len(rows)
-        self.sum = self.sum.to(rows) + rows.sum(0)
-        self.squares = self.squares.to(rows) + (rows**2).sum(0)
-
-    @property
-    def variance(self) -> Tensor:
-        """Var over all rows, (L,)."""
-        return self.squares / self.n - (self.sum / self.n) ** 2

@@ -1,0 +1,194 @@
+"""Runs the contestants in turn, keeps every repeat in bench/speed.json, writes the page."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from speed import machine, report
+from speed.measures import Contestant, Measure, Settings, measures, search_settings
+from speed.places import BENCH, DOC, NOTES, environment, pythae_python
+
+NAMES = ("mlp", "conv", "race", "bound", "help")
+LIMIT = 3600
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measures, and writes bench/speed.json and docs/benchmarks.md."""
+    parser = argparse.ArgumentParser(prog="run.py", description=__doc__)
+    parser.add_argument(
+        "--quick", action="store_true", help="see that it works; figures mean nothing"
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=NAMES,
+        default=NAMES,
+        metavar="MEASURE",
+        help=f"of {', '.join(NAMES)}; the others keep their last figures",
+    )
+    parser.add_argument("--repeats", type=int, default=None, help="of every contestant (5)")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--search", action="store_true", help="search the race's settings anew")
+    parser.add_argument(
+        "--report", action="store_true", help="write the page from the last figures"
+    )
+    options = parser.parse_args(arguments)
+    store = BENCH / ("speed-quick.json" if options.quick else "speed.json")
+    results = json.loads(store.read_text()) if store.exists() else {}
+    if not options.report:
+        results = run(options, results, store)
+    text = report.page(
+        results, measures(options.quick, {}), NOTES.read_text() if NOTES.exists() else ""
+    )
+    if options.quick:
+        print(text)
+    else:
+        write(DOC, text)
+        print(f"wrote {DOC.name} and {store.name}", file=sys.stderr)
+    return 0
+
+
+def run(options: argparse.Namespace, results: dict[str, Any], store: Path) -> dict[str, Any]:
+    """Every chosen measure, its repeats kept as soon as they are there."""
+    interpreters = {"vaelab": Path(sys.executable)}
+    if set(options.only) - {"help"}:
+        interpreters["pythae"] = pythae_python()
+    results |= {
+        "threads": options.threads,
+        "machine": machine.describe(),
+        "versions": machine.versions(interpreters.get("pythae")) or results.get("versions", {}),
+        "measures": results.get("measures", {}),
+    }
+    run_one = Runner(interpreters, options.threads)
+    repeats = options.repeats or (1 if options.quick else 5)
+    raced: dict[str, Settings] = {}
+    if "race" in options.only:
+        if options.search or options.quick or "search" not in results:
+            results["search"] = search(run_one, options.quick)
+            write(store, json.dumps(results, indent=1))
+        raced = chosen(results["search"], options.quick)
+    for name, measure in measures(options.quick, raced).items():
+        if name in options.only:
+            found: dict[str, report.Records] = {who: [] for who in measure.contestants}
+            results["measures"][name] = found
+            for repeat in range(repeats):
+                for who, contestant in measure.contestants.items():
+                    record = run_one(contestant)
+                    found[who].append(record)
+                    say(f"{name} {repeat + 1}/{repeats} {who}", measure, record)
+                    write(store, json.dumps(results, indent=1))
+    if "help" in options.only:
+        results["measures"]["help"] = {"vaelab": [cold_help(options.threads) for _ in range(10)]}
+    write(store, json.dumps(results, indent=1))
+    return results
+
+
+class Runner:
+    """Starts a contestant and reads its record.
+
+    Args:
+        interpreters: by side.
+        threads: every process has.
+    """
+
+    def __init__(self, interpreters: dict[str, Path], threads: int) -> None:
+        self.interpreters, self.threads = interpreters, threads
+
+    def __call__(self, contestant: Contestant) -> dict[str, Any]:
+        """The record, with the load before it and the seconds of the whole process."""
+        load, started = machine.load(), time.time()
+        settings = contestant.settings | {"threads": self.threads, "started": started}
+        command: list[str | Path] = [self.interpreters[contestant.side], "-m", contestant.module]
+        done = subprocess.run(
+            [*command, json.dumps(settings)],
+            env=environment(self.threads),
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+        )
+        around = {"load_before": load, "process_s": time.time() - started}
+        if done.returncode != 0:
+            last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+            return around | {"failed": last}
+        record: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+        return around | record
+
+
+def search(run_one: Runner, quick: bool) -> dict[str, list[dict[str, Any]]]:
+    """Tries every setting of both sides within a budget, the most promising ones for longer.
+
+    vaelab's schedules end by themselves; pythae's settings, without one, first get a short budget,
+    and the three lowest then a long one.
+    """
+    target = report.TARGET_NATS
+    short, long = (20, 25) if quick else (75, 300)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for side, module in (("vaelab", "speed.ours"), ("pythae", "speed.pythae_jobs")):
+        tried = []
+        for settings in search_settings(quick)[side]:
+            budget = short if side == "pythae" else long
+            record = _try(run_one, side, module, settings, target, budget)
+            tried.append({"settings": settings} | record)
+        if side == "pythae":
+            for entry in sorted(tried, key=_promise)[:3]:
+                entry |= _try(run_one, side, module, entry["settings"], target, long)
+        min(tried, key=_promise)["chosen"] = True
+        found[side] = tried
+    return found
+
+
+def _try(
+    run_one: Runner, side: str, module: str, settings: Settings, target: float, budget: float
+) -> dict[str, Any]:
+    job = {"job": "race", "latent": 32, "target": target, "budget": budget} | settings
+    record = run_one(Contestant(side, module, job))
+    lowest = min((nats for _, nats in record.get("track", [])), default=float("inf"))
+    print(f"search {side} {settings}: {lowest:.2f} nats", file=sys.stderr)
+    return {"track": record.get("track", []), "failed": record.get("failed", "")}
+
+
+def _promise(entry: dict[str, Any]) -> tuple[float, float]:
+    """The soonest at the target first; of those that never are, the lowest."""
+    lowest = min((nats for _, nats in entry["track"]), default=float("inf"))
+    return report.reached(entry["track"], report.TARGET_NATS), lowest
+
+
+def chosen(search: dict[str, list[dict[str, Any]]], quick: bool) -> dict[str, Settings]:
+    """What each side races with."""
+    limits = {"target": report.TARGET_NATS, "budget": 25 if quick else 420}
+    return {
+        side: limits | next(e["settings"] for e in tried if e.get("chosen"))
+        for side, tried in search.items()
+    }
+
+
+def cold_help(threads: int) -> dict[str, Any]:
+    """Seconds of `vaelab --help` in a new process."""
+    started = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "vaelab", "--help"], env=environment(threads), capture_output=True
+    )
+    return {"seconds": time.perf_counter() - started, "status": done.returncode}
+
+
+def say(what: str, measure: Measure, record: dict[str, Any]) -> None:
+    """One line of progress."""
+    figure = record.get(measure.figure) or record.get("skipped") or record.get("failed")
+    if "track" in record:
+        figure = record["track"][-1] if record["track"] else "no epoch"
+    print(f"{what}: {figure} (load {record['load_before']:.1f})", file=sys.stderr, flush=True)
+
+
+def write(path: Path, text: str) -> None:
+    """Writes beside the target and moves into place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".part")
+    beside.write_text(text)
+    os.replace(beside, path)

@@ -1,0 +1,172 @@
+"""What is measured: the contestants of each measure, and what their ratios are to reach."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+Settings = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One process to start: `module` in the environment of `side`, with a job's settings."""
+
+    side: str
+    module: str
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Target:
+    """A ratio to reach, pair by pair.
+
+    Attributes:
+        title: the measure in words.
+        figure: of both records.
+        ours: a contestant.
+        theirs: the one it is compared with.
+        bound: at least this, or, where `at_most`, at most this.
+        inverse: whether theirs is divided by ours, as for seconds.
+    """
+
+    title: str
+    figure: str
+    ours: str
+    theirs: str
+    bound: float
+    at_most: bool = False
+    inverse: bool = False
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Contestants that are run in turn, and the targets read off their records."""
+
+    title: str
+    unit: str
+    figure: str
+    contestants: dict[str, Contestant]
+    targets: tuple[Target, ...] = ()
+    about: str = ""
+    repeats: int | None = field(default=None)
+
+
+def measures(quick: bool, raced: dict[str, Settings]) -> dict[str, Measure]:
+    """Every measure by the name `--only` takes.
+
+    Args:
+        quick: whether it is only to be seen to work.
+        raced: the settings each side races with, found by the search.
+    """
+    rows, epochs = (3_200, 2) if quick else (55_000, 3)
+    few = 256 if quick else 2_560
+    shared = {"job": "train", "net": "mlp", "rows": rows}
+    peer = {"batch": 128, "lr": 1e-3}
+
+    def ours(net: str, rows: int, epochs: int, binarize: str, **plan: Any) -> Contestant:
+        plan = {"epochs": epochs, "batch_size": 128, "lr": 1e-3} | plan
+        job = {"job": "train", "net": net, "rows": rows, "valid": min(rows, 5_000)}
+        return Contestant("vaelab", "speed.ours", job | {"binarize": binarize, "plan": plan})
+
+    def pythae(**settings: Any) -> Contestant:
+        return Contestant("pythae", "speed.pythae_jobs", settings)
+
+    def products(precision: str) -> Contestant:
+        blocks, steps = (3, 20) if quick else (9, 400)
+        job = {"job": "train", "precision": precision, "batch": 128}
+        return Contestant("vaelab", "speed.products", job | {"blocks": blocks, "steps": steps})
+
+    longer = epochs + 2
+    mlp = Measure(
+        "Training, perceptron 784-512-16-512-784",
+        "images/s",
+        "images_per_s",
+        {
+            "vaelab": ours("mlp", rows, longer, "no", compile="on"),
+            "pythae": pythae(**shared, **peer, epochs=epochs),
+            "vaelab, fp32": ours("mlp", rows, longer, "no", compile="on", precision="fp32"),
+            "DataLoader loop": Contestant("vaelab", "speed.loader", shared | peer),
+            "vaelab, not compiled": ours("mlp", rows, longer, "no", compile="off"),
+            "products alone": products("auto"),
+            "vaelab, binarized": ours("mlp", rows, longer, "dynamic", compile="on"),
+            "products alone, fp32": products("fp32"),
+        },
+        (
+            Target("training, against pythae", "images_per_s", "vaelab", "pythae", 4),
+            Target("training, against the loop", "images_per_s", "vaelab", "DataLoader loop", 3),
+            Target("share of the products", "images_per_s", "vaelab", "products alone", 0.6),
+            Target(
+                "share of the products, fp32",
+                "images_per_s",
+                "vaelab, fp32",
+                "products alone, fp32",
+                0.6,
+            ),
+            Target("peak memory", "peak_mib", "vaelab", "pythae", 0.6, at_most=True),
+        ),
+        f"{rows:,} MNIST images in grey, Bernoulli/BCE, batch 128, Adam(W) with 0.001, a steady "
+        "epoch after a first that warms up and compiles. “Products alone” are the matrix products "
+        "of a step, forward and backward, preallocated, in vaelab's automatic precision.",
+    )
+    conv = Measure(
+        "Training, pythae's convolutional networks for MNIST",
+        "images/s",
+        "images_per_s",
+        {
+            "vaelab": ours("conv", few, 3, "no", compile="on"),
+            "pythae": pythae(job="train", net="conv", rows=few, epochs=2, **peer),
+            "vaelab, fp32": ours("conv", few, 3, "no", compile="on", precision="fp32"),
+        },
+        (Target("convolutional VAE, against pythae", "images_per_s", "vaelab", "pythae", 2),),
+        f"{few:,} images an epoch, latent 16, batch 128, the same layers on both sides.",
+    )
+    race = Measure(
+        "Whole process to a test −ELBO",
+        "s",
+        "seconds",
+        {
+            side: Contestant(side, module, {"job": "race", "latent": 32} | raced[side])
+            for side, module in (("vaelab", "speed.ours"), ("pythae", "speed.pythae_jobs"))
+        }
+        if raced
+        else {},
+        (
+            Target(
+                "time to the target, against pythae", "seconds", "vaelab", "pythae", 4, inverse=True
+            ),
+        ),
+        "Dynamically binarized MNIST, latent 32, from the start of the process to the end of the "
+        "first epoch whose weights reach the target on the test set, binarized once; the same "
+        "scorer for both, the seconds it takes left out.",
+    )
+    bound = Measure(
+        "Importance-weighted bound, K = 1000",
+        "images × samples/s",
+        "pairs_per_s",
+        {
+            "vaelab": Contestant(
+                "vaelab",
+                "speed.ours",
+                {"job": "bound", "rows": 8 if quick else 500, "samples": 1000},
+            ),
+            "pythae": pythae(job="bound", rows=4 if quick else 100, samples=1000),
+        },
+        (Target("importance-weighted bound", "pairs_per_s", "vaelab", "pythae", 5),),
+        "The perceptron above at random weights. pythae's `get_nll` "
+        "with its batch of 100 or one of 1000, the better; only its time is used (it returns "
+        "+log p, and its n_samples is not the number drawn unless its batch divides it).",
+    )
+    return {"mlp": mlp, "conv": conv, "race": race, "bound": bound}
+
+
+def search_settings(quick: bool) -> dict[str, list[Settings]]:
+    """The settings tried before the race, by side."""
+    nets = [("deep", b, lr) for b in (128, 256, 512) for lr in (1e-3, 2e-3, 4e-3)]
+    nets += [("mlp", 128, 1e-3), ("mlp", 256, 2e-3)]
+    plans = [(e, b, lr) for e in (4, 6, 8) for b, lr in ((128, 2e-3), (256, 3e-3))] + [
+        (10, 128, 2e-3)
+    ]
+    theirs = [{"net": n, "batch": b, "lr": lr, "rows": 55_000} for n, b, lr in nets]
+    ours = [{"plan": {"epochs": e, "batch_size": b, "lr": lr}} for e, b, lr in plans]
+    return {"vaelab": ours[:1] if quick else ours, "pythae": theirs[:1] if quick else theirs}

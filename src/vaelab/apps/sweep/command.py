@@ -1,0 +1,137 @@
+"""The flags of `vaelab sweep RECIPE`: those of `vaelab train`, where a number may be several.
+
+`--beta 0.5,1,2 --lr 1e-3,2e-3 --seeds 4` is 3 · 2 settings of 4 runs each.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from rich.console import Console
+from tyro.constructors import PrimitiveConstructorSpec
+
+from vaelab.apps.progress import say
+from vaelab.apps.sweep.grid import is_numeric, numeric
+from vaelab.apps.sweep.report import PICTURE, SWEEP, table
+from vaelab.apps.sweep.whole import sweep
+from vaelab.apps.train_recipe import Task, arguments, describe, without_seed
+from vaelab.data import load
+from vaelab.design import Design
+from vaelab.recipe import RECIPES, find
+from vaelab.training import Plan
+
+WIDE = 200
+
+Command = Callable[..., None]
+EXAMPLE = "vaelab sweep vae --data digits --latent 8 --beta 0.5,1,2,4 --seeds 4 --out sweeps/beta"
+
+
+@dataclass(frozen=True)
+class Sweeping(Task):
+    """What to train on, how often, and where to keep the runs.
+
+    Attributes:
+        seeds: runs of each setting.
+    """
+
+    seeds: int = 1
+
+
+def choose(args: list[str]) -> Command | None:
+    """The command of the recipe that the arguments name first; None where help was shown.
+
+    Raises:
+        ValueError: where no recipe, or none that is known, comes first.
+    """
+    if args and args[0] in ("-h", "--help"):
+        print(f"Train a recipe at many settings: {EXAMPLE}")
+        print(f"Recipes: {', '.join(RECIPES)}. Flags of a recipe: vaelab sweep vae --help")
+        return None
+    if not args or args[0].startswith("-"):
+        raise ValueError(f"a recipe comes first, as in `{EXAMPLE}`; there is {', '.join(RECIPES)}")
+    return command(args[0])
+
+
+def command(name: str) -> Command:
+    """The recipe's command: a function whose typed parameters are groups of flags."""
+    build = find(name)
+    known = numeric(build)
+
+    def run(task: Any, model: Any, design: Any, plan: Any) -> None:
+        vary: dict[str, tuple[float, ...]] = {}
+        others = []
+        for settings in (model, design, plan):
+            given = vars(settings)
+            vary |= {k: v for k, v in given.items() if k in known and v}
+            others.append({k: v for k, v in given.items() if k not in known})
+        data = load(
+            task.data,
+            data_dir=task.data_dir,
+            seed=task.seed,
+            image_size=task.image_size,
+            skip_unreadable=task.skip_unreadable,
+        )
+        for line in [describe(data), *data.notes]:
+            say(line)
+        found = sweep(
+            build,
+            data,
+            vary,
+            out=task.out,
+            seeds=task.seeds,
+            given=others[0],
+            design=Design(**others[1], seed=task.seed),
+            plan=Plan(**others[2], seed=task.seed),
+            overwrite=task.overwrite,
+        )
+        # A file is as wide as it needs to be.
+        console = Console(width=None if sys.stdout.isatty() else WIDE)
+        console.print("test split, nats per example: mean ± standard deviation over the seeds")
+        console.print(table(found))
+        if found.has_rate:
+            print(f"{task.out / PICTURE}.png  the rate–distortion curve (.svg beside it)")
+        print(f"{task.out / SWEEP}  all figures")
+        shown = next(member for member in found.members if member.run is not None)
+        print(f"{task.out / shown.name}  the first run; try: vaelab sample {task.out / shown.name}")
+
+    run.__doc__ = f"Trains {name} at many settings and seeds, together where shapes allow."
+    run.__annotations__ = {
+        "task": Sweeping,
+        "model": several(arguments(build)),
+        "design": several(without_seed(Design)),
+        "plan": several(without_seed(Plan)),
+    }
+    return run
+
+
+def several(settings: Any) -> type:
+    """The same settings, where every number may be several with commas between them."""
+    hints = typing.get_type_hints(settings)
+    fields: list[tuple[str, Any, Any]] = []
+    for f in dataclasses.fields(settings):
+        hint, default = hints[f.name], f.default
+        if is_numeric(f.name, hint):
+            hint = numbers(int if int in (typing.get_args(hint) or (hint,)) else float)
+            if default is not dataclasses.MISSING:
+                default = () if default is None else (default,)
+        fields.append((f.name, hint, dataclasses.field(default=default)))
+    return dataclasses.make_dataclass(
+        settings.__name__, fields, kw_only=True, namespace={"__doc__": settings.__doc__}
+    )
+
+
+def numbers(kind: type[int] | type[float]) -> Any:
+    """Numbers with commas between them, as a type that tyro can read."""
+    spec: PrimitiveConstructorSpec[tuple[float, ...]] = PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=f"{kind.__name__.upper()},…",
+        instance_from_str=lambda text: tuple(kind(part) for part in text[0].split(",")),
+        is_instance=lambda value: isinstance(value, tuple),
+        str_from_instance=lambda value: [",".join(f"{v:g}" for v in value) or "none"],
+    )
+    return Annotated[tuple[float, ...], spec]

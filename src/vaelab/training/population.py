@@ -1,0 +1,202 @@
+r"""Training a population: N models of one shape in the time of fewer, each as if it were alone.
+
+for each epoch:  for each batch x:  one step of all N;   then judge all N on the validation split
+
+Members may differ in their initial weights, in the weights of their objective's terms, in learning
+rate, weight decay and clip. All see the same batches in the same order, which the first plan's
+seed draws, and the same binarization; every member has noise of its own.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from vaelab.data import Batches, Data, DataSpec
+from vaelab.objectives import Objective
+from vaelab.training.fit import ACTIVE, REMEDY, learning_rate
+from vaelab.training.plan import Plan, compiles, find_device, uses_bf16
+from vaelab.training.record import Fit, Listener, Moments, Record, Row, Sums
+from vaelab.training.stack import Stack, Tensors, difference, facts
+from vaelab.training.step import NotFinite
+from vaelab.walk import VAE
+
+ROWS, WALKED = 1024, 8192
+"""Rows judged at once by a member, and by all members and samples together: memory stays level."""
+
+
+@dataclass
+class Member:
+    """Where one of the population stands."""
+
+    record: Record
+    error: NotFinite | None = None
+
+    @property
+    def going(self) -> bool:
+        """Whether it is still being trained."""
+        return self.error is None and self.record.fit.ending == "finished"
+
+    def breaks_down(self, message: str) -> None:
+        """It is trained no further; what it had reached stays."""
+        self.error = NotFinite(f"{message}. {REMEDY}")
+
+
+class Average:
+    """Moving averages of a stack's weights, as `fit` keeps them of one model's."""
+
+    def __init__(self, stack: Stack, decay: float) -> None:
+        self.stack, self.blend = stack, get_ema_multi_avg_fn(decay)
+        self.parameters: Tensors = {}
+
+    def update(self) -> None:
+        """After a step."""
+        now = {name: p.detach() for name, p in self.stack.parameters.items()}
+        if self.parameters:
+            self.blend(list(self.parameters.values()), list(now.values()), None)
+        else:
+            self.parameters = {name: p.clone() for name, p in now.items()}
+
+
+def fit_population(
+    models: Sequence[VAE],
+    objectives: Sequence[Objective],
+    data: Data,
+    spec: DataSpec,
+    plans: Sequence[Plan],
+    listeners: Sequence[Listener] = (),
+) -> list[Fit | NotFinite]:
+    """Trains the models in place, all at once; each ends with its best weights.
+
+    A member that breaks down does not hold up the others: it ends with the best weights it had,
+    and its result is the error that `fit` would have raised. Ctrl-C ends all of them.
+
+    Args:
+        models: N of one shape.
+        objectives: one a model; only their tensors, as the weights of terms, may differ.
+        data: raw rows; training and validation splits are used, the test split is not.
+        spec: the data as the models see it, binarization included.
+        plans: one a model, alike but for seed, lr, weight_decay and clip.
+        listeners: one a model, or none; told what `fit` tells its own.
+
+    Returns:
+        What each came to, in the order given.
+
+    Raises:
+        ValueError: where there are no models, not as many of each, or members of another shape.
+    """
+    n, plan = len(models), _checked(models, objectives, plans, listeners)
+    device = find_device(plan.device)
+    train, valid = (Batches(split.x, spec, device) for split in (data.train, data.valid))
+    steps_an_epoch = math.ceil(len(train) / plan.batch_size)
+    epochs = plan.passes(len(train))
+    steps = steps_an_epoch * epochs
+    for model in models:
+        model.to(device).train()
+    bf16 = uses_bf16(plan.precision, device, sum(p.numel() for p in models[0].parameters()))
+    full = plan.batch_size if compiles(plan.compile, n * steps) else 0
+    stack = Stack(models, objectives, plans, bf16, full)
+    schedule = LambdaLR(stack.optimizer, lambda step: learning_rate(step, steps, plan.warmup))
+    average = None if plan.ema is None else Average(stack, plan.ema)
+    order = torch.Generator(device).manual_seed(plan.seed)
+    members = [Member(Record(listeners[i] if listeners else None, plan.patience)) for i in range(n)]
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(plan.seed)
+        try:
+            for epoch in range(1, epochs + 1):
+                started, sums, seen = time.perf_counter(), Sums(), 0
+                for batch, x in enumerate(train.epoch(plan.batch_size, order), 1):
+                    done = (epoch - 1) * steps_an_epoch + batch
+                    sums.add(stack.step(x))
+                    for i, found in stack.broken.items():
+                        if members[i].going:
+                            at = f"step {done} (epoch {epoch}, batch {batch})"
+                            members[i].breaks_down(f"{found}, at {at}")
+                    schedule.step()
+                    seen += len(x)
+                    if average is not None:
+                        average.update()
+                    if listeners and sums.due():
+                        for member, row in zip(members, by_member(sums, seen), strict=True):
+                            if member.going and member.record.listener is not None:
+                                member.record.listener.on_step(done, steps, row)
+                seconds = time.perf_counter() - started
+                judged = stack.parameters if average is None else average.parameters
+                verdicts = judge(stack, judged, valid, plan)
+                for i, row in enumerate(by_member(sums, seen)):
+                    if not members[i].going:
+                        continue
+                    row = {"epoch": epoch} | row | verdicts[i] | {"lr": stack.lr(i)}
+                    row |= {"images_per_s": seen / seconds, "seconds": seconds}
+                    if not math.isfinite(row["loss"]):
+                        members[i].breaks_down(f"{stack.diagnose(i, x)}, in epoch {epoch}")
+                    elif not math.isfinite(row["valid_loss"]):
+                        members[i].breaks_down(
+                            f"the loss of the validation split is not finite, in epoch {epoch}"
+                        )
+                    else:
+                        members[i].record.ends_epoch(row, partial(stack.snapshot, i, judged))
+                if not any(member.going for member in members):
+                    break
+        except KeyboardInterrupt:
+            for member in members:
+                if member.going:
+                    member.record.fit.ending = "interrupted"
+    fits = [member.record.finish(model) for model, member in zip(models, members, strict=True)]
+    return [member.error or fit for member, fit in zip(members, fits, strict=True)]
+
+
+def _checked(
+    models: Sequence[VAE],
+    objectives: Sequence[Objective],
+    plans: Sequence[Plan],
+    listeners: Sequence[Listener],
+) -> Plan:
+    """The plan of all, once they are known to be of one shape."""
+    n = len(models)
+    if n == 0 or not n == len(objectives) == len(plans) or len(listeners) not in (0, n):
+        raise ValueError(
+            f"got {n} models, {len(objectives)} objectives, {len(plans)} plans and "
+            f"{len(listeners)} listeners; expected as many of each, and at least one"
+        )
+    first = facts(models[0], objectives[0], plans[0])
+    for i in range(1, n):
+        if found := difference(first, facts(models[i], objectives[i], plans[i])):
+            raise ValueError(
+                f"models 1 and {i + 1} cannot be trained as one: {found}; train them one by one"
+            )
+    return plans[0]
+
+
+@torch.no_grad()
+def judge(stack: Stack, parameters: Tensors, valid: Batches, plan: Plan) -> list[Row]:
+    """Figures of the validation split by member: fixed binarization and noise at every epoch."""
+    program = stack.models[0].eval()
+    samples = stack.objectives[0].samples
+    size = max(1, min(ROWS // samples, WALKED // (samples * len(stack.models))))
+    sums, moments = Sums(), Moments()
+    with torch.random.fork_rng(devices=[valid.device] if valid.device.type == "cuda" else []):
+        torch.manual_seed(plan.seed + 1)
+        for x in valid.fixed(size, plan.seed):
+            walked = stack.walk(parameters, x)
+            sums.add(walked.figures)
+            moments.add(walked.codes.movedim(0, 1))
+    program.train()
+    active = (moments.variance > ACTIVE).sum(1).tolist()
+    return [
+        {f"valid_{name}": value for name, value in row.items()} | {"active_units": float(units)}
+        for row, units in zip(by_member(sums, len(valid)), active, strict=True)
+    ]
+
+
+def by_member(sums: Sums, seen: int) -> list[Row]:
+    """Each member's nats per example over the examples seen."""
+    columns = {name: (nats / seen).tolist() for name, nats in sums.sums.items()}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

@@ -1,0 +1,133 @@
+"""What a fit leaves: a row of figures an epoch, and the best weights so far."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from vaelab.training.checkpoint import Snapshot, restore
+from vaelab.walk import VAE
+
+Row = dict[str, float]
+Ending = Literal["finished", "early", "interrupted"]
+
+
+class Listener(Protocol):
+    """Somebody who watches a fit."""
+
+    def on_step(self, step: int, steps: int, row: Row) -> None:
+        """After a step, now and then: the running means of this epoch in nats per example."""
+
+    def on_epoch(self, row: Row, best: Snapshot | None) -> None:
+        """After an epoch: its row of figures, and the weights where they are the best so far."""
+
+
+@dataclass
+class Fit:
+    """What a fit came to.
+
+    Attributes:
+        history: one row of figures an epoch.
+        ending: finished, early (patience ran out) or interrupted (Ctrl-C).
+        best_epoch: whose weights the model holds now; 0 where no epoch was completed.
+        optimizer: the optimizer's tensors that belong to those weights.
+    """
+
+    history: list[Row] = field(default_factory=list)
+    ending: Ending = "finished"
+    best_epoch: int = 0
+    optimizer: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass
+class Record:
+    """A fit as it goes on.
+
+    Attributes:
+        listener: told of every epoch.
+        patience: epochs without a better validation loss before it should stop; none if not set.
+        fit: what it has come to.
+        best: the best weights so far.
+    """
+
+    listener: Listener | None = None
+    patience: int | None = None
+    fit: Fit = field(default_factory=Fit)
+    best: Snapshot | None = None
+    best_loss: float = math.inf
+
+    def ends_epoch(self, row: Row, take: Callable[[], Snapshot]) -> bool:
+        """Notes a row, and takes the weights where they are the best; returns whether to stop."""
+        self.fit.history.append(row)
+        better = row["valid_loss"] < self.best_loss
+        if better:
+            self.best, self.best_loss = take(), row["valid_loss"]
+            self.fit.best_epoch = int(row["epoch"])
+        if self.listener is not None:
+            self.listener.on_epoch(row, self.best if better else None)
+        if self.patience is not None and row["epoch"] - self.fit.best_epoch >= self.patience:
+            self.fit.ending = "early"
+        return self.fit.ending == "early"
+
+    def finish(self, model: VAE) -> Fit:
+        """Gives the model its best weights; returns what the fit came to."""
+        if self.best is not None:
+            restore(model, self.best)
+            self.fit.optimizer = self.best.optimizer
+        model.to("cpu").eval()
+        return self.fit
+
+
+def widest(t: Tensor) -> Tensor:
+    """In float64, or float32 on the one device that has nothing wider."""
+    return t.float() if t.device.type == "mps" else t.double()
+
+
+class Sums:
+    """Running sums of figures, kept on the device; reading them is the only synchronisation."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.read_at = 0.0
+
+    def add(self, found: dict[str, Tensor]) -> None:
+        """Adds the sums over a batch."""
+        for name, nats in found.items():
+            self.sums[name] = self.sums.get(name, 0.0) + widest(nats)
+
+    def means(self, seen: int) -> Row:
+        """Nats per example over the examples seen."""
+        return {name: float(nats) / seen for name, nats in self.sums.items()}
+
+    def due(self, interval: float = 0.2) -> bool:
+        """Whether the last look was long enough ago."""
+        now = time.perf_counter()
+        if now - self.read_at < interval:
+            return False
+        self.read_at = now
+        return True
+
+
+class Moments:
+    """Mean and variance over the rows of batches of any size, in float64."""
+
+    def __init__(self) -> None:
+        self.n, self.sum, self.squares = 0, torch.zeros(()), torch.zeros(())
+
+    def add(self, rows: Tensor) -> None:
+        """Adds rows (B, L)."""
+        rows = widest(rows)
+        self.n += len(rows)
+        self.sum = self.sum.to(rows) + rows.sum(0)
+        self.squares = self.squares.to(rows) + (rows**2).sum(0)
+
+    @property
+    def variance(self) -> Tensor:
+        """Var over all rows, (L,)."""
+        return self.squares / self.n - (self.sum / self.n) ** 2

@@ -1,0 +1,221 @@
+r"""N models of one shape side by side: one walk for all, and what each would have done alone.
+
+θ = (θ_1, …, θ_N)        loss_i(x) = objective_i(model_i(x))        one step:  Σ_i ∇_{θ_i} loss_i
+
+Every weight gains a first axis of N, and the walk is mapped over it (`torch.func.vmap`). As member
+i's loss depends on θ_i alone, the gradient of the sum holds each member's own gradient; clipping
+is by each member's own norm, and AdamW works by element, so that it does not know of the stacking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.func import functional_call, stack_module_state, vmap
+
+from vaelab.objectives import Loss, Objective
+from vaelab.training.checkpoint import Snapshot
+from vaelab.training.plan import Plan
+from vaelab.training.step import figures, first_not_finite
+from vaelab.walk import VAE, Trace
+
+Tensors = dict[str, Tensor]
+
+OWN = ("seed", "lr", "weight_decay", "clip")
+"""What each member's plan may say for itself."""
+
+
+class Walked(NamedTuple):
+    """One batch as every member saw it.
+
+    Attributes:
+        mean: the loss in nats, averaged over the batch, (N,).
+        figures: sums over the batch by name, each (N,).
+        codes: posterior means, all sites side by side, (N, B, L).
+    """
+
+    mean: Tensor
+    figures: Tensors
+    codes: Tensor
+
+
+def facts(model: VAE, objective: Objective, plan: Plan) -> dict[str, Any]:
+    """All that must be equal for two models to be trained as one, by name."""
+    found: dict[str, Any] = {}
+    for root, whole in (("", model), ("objective.", objective)):
+        for name, module in whole.named_modules():
+            place = (root + name).rstrip(".") or "model"
+            found[place] = type(module).__name__
+            found |= {f"{place}.{k}": v for k, v in vars(module).items() if _plain(k, v)}
+        tensors = [*whole.named_parameters(), *whole.named_buffers()]
+        found |= {f"{root}{name}": (*t.shape, str(t.dtype)) for name, t in tensors}
+    own = {f.name: getattr(plan, f.name) for f in fields(plan) if f.name not in OWN}
+    return found | {f"plan.{name}": value for name, value in own.items()}
+
+
+def _plain(name: str, value: Any) -> bool:
+    known = isinstance(value, bool | int | float | str | tuple | None)
+    return known and not name.startswith("_") and name != "training"
+
+
+def difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> str | None:
+    """The first of two collections of facts that is not the same, in words; None where all are."""
+    for name in {**a, **b}:
+        if a.get(name) != b.get(name):
+            return f"{name} is {a.get(name)} in one and {b.get(name)} in another"
+    return None
+
+
+class Stack:
+    """N models with their objectives and optimizer, and how a batch changes them all.
+
+    Args:
+        models: of one shape, on the device of the batches; their weights are copied.
+        objectives: of one shape, one a model.
+        plans: one a model, equal but for `OWN`.
+        bf16: whether the networks run in bf16; likelihoods and rates do not.
+        full: rows of a full batch, the only ones the compiled walk is used for; 0 to never compile.
+
+    Attributes:
+        parameters: every weight with a first axis of N, matrices turned.
+        broken: what was not finite, by member.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[VAE],
+        objectives: Sequence[Objective],
+        plans: Sequence[Plan],
+        bf16: bool = False,
+        full: int = 0,
+    ) -> None:
+        self.models, self.objectives, self.bf16, self.full = models, objectives, bf16, full
+        stacked, self.buffers = stack_module_state(list(models))
+        self.parameters = {
+            name: turned(p.detach()).contiguous().requires_grad_(p.requires_grad)
+            for name, p in stacked.items()
+        }
+        device = next(iter(self.parameters.values())).device
+        of_objectives = stack_module_state(list(objectives))
+        self.weights = {k: t.detach().to(device) for part in of_objectives for k, t in part.items()}
+        self.clip = torch.tensor([plan.clip for plan in plans], device=device)
+        self.spans: list[slice] = []
+        self.optimizer = self._adamw(plans, fused=device.type != "mps")
+        self.broken: dict[int, str] = {}
+        # Only where it is wanted: the compiler alone takes seconds to import.
+        self.compiled = (
+            torch.compile(self.walk, dynamic=False, options={"fallback_random": True})
+            if full
+            else self.walk
+        )
+
+    def _adamw(self, plans: Sequence[Plan], fused: bool) -> torch.optim.AdamW:
+        """One group of views for each run of members that share their learning rate and decay."""
+        groups: list[dict[str, Any]] = []
+        settings = [(plan.lr, plan.weight_decay) for plan in plans]
+        for (lr, decay), members in groupby(range(len(plans)), key=lambda i: settings[i]):
+            first, *rest = members
+            self.spans.append(slice(first, first + 1 + len(rest)))
+            views = [p.detach()[self.spans[-1]] for p in self.parameters.values()]
+            groups.append({"params": views, "lr": lr, "weight_decay": decay})
+        return torch.optim.AdamW(groups, fused=fused)
+
+    def step(self, x: Tensor) -> Tensors:
+        """One step of every member on x (B, …); returns its sums over the batch, each (N,)."""
+        walk = self.compiled if len(x) == self.full else self.walk
+        walked = walk(self.parameters, x)
+        for p in self.parameters.values():
+            p.grad = None
+        walked.mean.sum().backward()
+        gradients = [p.grad for p in self.parameters.values() if p.grad is not None]
+        norm = torch.stack([g.flatten(1).norm(dim=1) for g in gradients]).norm(dim=0)
+        on_cpu = x.device.type == "cpu"  # where looking does not make every step wait
+        if on_cpu:
+            self._look(torch.isfinite(norm + walked.mean.detach()), x)
+        if not on_cpu or (norm > self.clip).any():
+            share = (self.clip / (norm + 1e-6)).clamp(max=1.0)
+            for g in gradients:
+                g.mul_(share.view(-1, *[1] * (g.ndim - 1)))
+        self._hand_over()
+        self.optimizer.step()
+        return walked.figures
+
+    def walk(self, parameters: Tensors, x: Tensor) -> Walked:
+        """Walks x (B, …) with every member, each with noise of its own."""
+        mapped = vmap(self._alone, in_dims=(0, 0, 0, None), randomness="different")
+        return Walked(*mapped(parameters, self.buffers, self.weights, x))
+
+    def _alone(
+        self, parameters: Tensors, buffers: Tensors, weights: Tensors, x: Tensor
+    ) -> tuple[Tensor, Tensors, Tensor]:
+        model, objective = self.models[0], self.objectives[0]
+        parameters = {name: turned(p, 2) for name, p in parameters.items()}
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
+            trace: Trace = functional_call(model, (parameters, buffers), (x, objective.samples))
+        loss: Loss = functional_call(objective, weights, (trace, x))
+        mu = torch.cat([site.posterior.mean.detach().flatten(1) for site in trace.sites], 1)
+        return loss.mean, figures(loss, trace, x), trace.unfold(mu)[0]
+
+    def _look(self, finite: Tensor, x: Tensor) -> None:
+        for i in (~finite).nonzero().flatten().tolist():
+            self.broken[i] = self.diagnose(i, x)
+
+    def diagnose(self, i: int, x: Tensor) -> str:
+        """Walks x with member i alone and names its first tensor that is not finite."""
+        model, objective = self.models[i], self.objectives[i]
+        for name, p in model.named_parameters():
+            stacked = self.parameters[name]
+            p.data.copy_(turned(stacked.data)[i])
+            p.grad = None if stacked.grad is None else turned(stacked.grad)[i]
+        with torch.no_grad():
+            with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
+                trace = model(x, objective.samples)
+            found = first_not_finite(model, x, trace, objective(trace, x))
+        model.zero_grad()
+        return found
+
+    def _hand_over(self) -> None:
+        """Gives the optimizer's views their part of the gradients."""
+        for span, group in zip(self.spans, self.optimizer.param_groups, strict=True):
+            for view, p in zip(group["params"], self.parameters.values(), strict=True):
+                view.grad = None if p.grad is None else p.grad[span]
+
+    def lr(self, i: int) -> float:
+        """Member i's learning rate now."""
+        rates = zip(self.spans, self.optimizer.param_groups, strict=True)
+        return next(float(group["lr"]) for span, group in rates if i < span.stop)
+
+    def snapshot(self, i: int, parameters: Tensors) -> Snapshot:
+        """Member i's weights among `parameters`, with its optimizer's state."""
+        stacked = {name: turned(p) for name, p in parameters.items()} | self.buffers
+        weights = {name: _copy(stacked[name][i]) for name in self.models[i].state_dict()}
+        moments: Tensors = {}
+        for span, group in zip(self.spans, self.optimizer.param_groups, strict=True):
+            if span.start <= i < span.stop:
+                for index, view in enumerate(group["params"]):
+                    for name, t in self.optimizer.state[view].items():
+                        own = t if t.ndim == 0 else turned(t)[i - span.start]
+                        moments[f"{index}.{name}"] = _copy(own)
+        return Snapshot(weights, moments)
+
+
+def turned(t: Tensor, matrix: int = 3) -> Tensor:
+    """A stack of matrices (N, a, b) as (N, b, a), and back; anything else as it is.
+
+    The gradient of a batch of matrix products comes out turned; laid out like this it is taken as
+    it is, where autograd would otherwise copy it for every weight at every step.
+
+    Args:
+        t: a stacked tensor, or with `matrix` 2 one member's part of it.
+        matrix: axes of a matrix.
+    """
+    return t.mT if t.ndim == matrix else t
+
+
+def _copy(t: Tensor) -> Tensor:
+    return t.detach().to("cpu", copy=True).contiguous()
