@@ -38,7 +38,8 @@ FLAT = 2
 STEPS, FEWEST = 1_300, 8
 """Steps that settle the argument on a small data set, and passes a large one gets at least."""
 
-BATCH = 128
+BATCH, WIDTH = 128, 400
+"""Examples in a step, and units of the hidden layers."""
 
 
 class Watcher(Protocol):
@@ -139,7 +140,7 @@ def study(
     runs = {}
     for model, latent in keys:
         name = key(model, latent)
-        recipe = MODELS[model](data.spec, latent, design=Design(seed=seed))
+        recipe = MODELS[model](data.spec, latent, design=Design(width=WIDTH, seed=seed))
         told = None if watcher is None else _Told(watcher, name)
         folder = folders[model, latent]
         runs[name] = train(recipe, data, plan, out=folder, overwrite=overwrite, listener=told)
