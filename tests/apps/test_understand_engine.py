@@ -102,10 +102,12 @@ def test_the_gap_is_found_between_two_blobs_and_the_core_inside_one():
     blobs[:200, 0] -= 4
     blobs[200:, 0] += 4
     labels = (blobs[:, 0] > 0).long()
-    found = gap(blobs, (-6, 6, -6, 6))
-    middle = (torch.tensor(found.start) + torch.tensor(found.end)) / 2
-    assert abs(float(middle[0])) < 1.0
-    assert found.distance > 2.0
+    for found in (gap(blobs, None, (-6, 6, -6, 6)), gap(blobs, labels, (-6, 6, -6, 6))):
+        middle = (torch.tensor(found.start) + torch.tensor(found.end)) / 2
+        assert abs(float(middle[0])) < 1.0
+        assert found.distance > 2.0
+    assert found.start[0] * found.end[0] < 0  # from one class to the other
+    assert gap(blobs, torch.zeros(400), (-6, 6, -6, 6)).distance > 2.0  # one class has no banks
     inside = core(blobs, labels, length=1.0)
     ends = torch.tensor([inside.start, inside.end])
     assert ((ends[:, 0] > 0) == bool(inside.label)).all()

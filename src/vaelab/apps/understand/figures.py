@@ -2,6 +2,7 @@ r"""All figures of a study, section by section, and the facts that belong to the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,8 +127,8 @@ class Sections:
     def gaps(self) -> Iterator[tuple[str, Picture]]:
         """1: the autoencoder's map and what lies between its codes."""
         run, cloud = self.study.run("ae", FLAT), self.clouds["ae"]
-        gap = places.gap(cloud.mu, maps.frame(cloud.mu))
-        across = 2 * gap.distance
+        gap = places.gap(cloud.mu, self.ground.train.y, maps.frame(cloud.mu))
+        across = math.dist(gap.start, gap.end)
         segments = {"gap": gap, "class": places.core(cloud.mu, self.ground.train.y, across)}
         scale = code_scale(cloud.mu)
         yield from maps.gap_maps(run, cloud, self.names, scale, segments).items()

@@ -95,12 +95,13 @@ def gap_maps(
     extent = frame(cloud.mu)
     z = lattice(extent, GRID)
     error = round_trip_error(z, returned(run, z), scale)
-    distance = nearest(z, cloud.mu)[0]
+    distance, cell = nearest(z, cloud.mu)[0], (extent[1] - extent[0]) / GRID
     drawn = {name: _boxed() for name in ("1-map-ae", "1-gap-error", "1-gap-distance")}
     names.map(cloud, extent, drawn["1-map-ae"].axes[0])
     for name, values in {"1-gap-error": error, "1-gap-distance": distance}.items():
         axes = drawn[name].axes[0]
-        pictures.field_map(_field(values), extent, norm=_log(values), axes=axes)
+        norm = _log(values, cell / 3 if values is distance else 0.0)
+        pictures.field_map(_field(values), extent, norm=norm, axes=axes)
         for radius in (1, 2):
             axes.add_patch(Circle((0, 0), radius, fill=False, ec="white", lw=0.8))
         for bar in axes.child_axes:
@@ -201,11 +202,14 @@ def _field(values: Tensor) -> NDArray[np.float64]:
     return values.double().reshape(GRID, GRID).numpy()
 
 
-def _log(values: Tensor) -> LogNorm:
-    """From the 10th to the last percentile: what is next to nothing must not take the colours."""
+def _log(values: Tensor, least: float = 0.0) -> LogNorm:
+    """From the 10th to the last percentile: what is next to nothing must not take the colours.
+
+    Distances are told apart from about the width of a cell on, `least`; below is noise.
+    """
     low, high = torch.quantile(values.double(), torch.tensor([0.10, 1.0]).double()).tolist()
     high = max(high, 1e-9)
-    return LogNorm(max(low, 1e-3 * high), high, clip=True)
+    return LogNorm(min(max(low, least, 1e-3 * high), 0.5 * high), high, clip=True)
 
 
 def _draw(axes: Axes, segment: Segment, dashed: bool) -> None:

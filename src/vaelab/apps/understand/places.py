@@ -1,6 +1,8 @@
 r"""Where to look in a two-dimensional latent space: the widest gap among the codes, a class's core.
 
-    gap     argmax over z inside the codes' 2-σ ellipse of min_n ‖z − z_n‖
+    gap     argmax over z inside the codes' 2-σ ellipse of d_k(z), k half a percent of the codes:
+            where a stray code or two do not make a neighbourhood; with labels, where two
+            classes are about as near as each other, so that the strip leads from one to the other
     core    argmax over codes of the distance to the nearest code of another class, among those
             in the denser half; without labels, the densest code
 
@@ -16,11 +18,20 @@ import torch
 from torch import Tensor
 
 from vaelab.metrics import nearest
-from vaelab.metrics.neighbours import kth_distance
+from vaelab.metrics.neighbours import k_nearest, kth_distance
 
 Extent = tuple[float, float, float, float]
 
 DIRECTIONS = 24
+STRAY = 200
+"""One in so many codes may lie in a gap."""
+
+BETWEEN = 1.25
+"""A point is between two classes where the further is at most so many times as far."""
+
+SOME = 50
+"""One in so many codes of a class may be a stray; its bank begins behind them."""
+
 CROWD = 20
 """Which neighbour tells how dense the codes are."""
 
@@ -55,17 +66,42 @@ def lattice(extent: Extent, pixels: int) -> Tensor:
     return torch.stack([x.repeat(pixels), y.repeat_interleave(pixels)], 1)
 
 
-def gap(codes: Tensor, extent: Extent, pixels: int = 80) -> Segment:
-    """The widest gap inside the cloud of `codes` (N, 2), crossed where it is longest."""
+def gap(codes: Tensor, labels: Tensor | None, extent: Extent, pixels: int = 80) -> Segment:
+    """The widest gap inside the cloud of `codes` (N, 2): from class to class, or where longest."""
     z = lattice(extent, pixels)
     centred = codes - codes.mean(0)
     shape = centred.T @ centred / len(codes) + 1e-9 * torch.eye(2)
     from_mean = z - codes.mean(0)
     inside = (from_mean @ torch.linalg.inv(shape) * from_mean).sum(1) < 4
     candidates = z[inside] if bool(inside.any()) else z
-    distance = nearest(candidates, codes)[0]
-    middle, radius = candidates[distance.argmax()], float(distance.max())
-    return _across(middle, radius, codes, radius)
+    banks = None if labels is None else _banks(candidates, codes, labels)
+    if banks is not None:
+        candidates, *ends = (t[banks[0]] for t in (candidates, banks[1], banks[2]))
+    room = kth_distance(candidates, codes, max(1, len(codes) // STRAY))
+    widest = int(room.argmax())
+    if banks is None:
+        middle, half = candidates[widest], float(room[widest])
+        return _across(middle, half, codes, float(nearest(middle[None], codes)[0]))
+    a, b = (codes[end[widest]] for end in ends)
+    distance = float(nearest(((a + b) / 2)[None], codes)[0])
+    return Segment((float(a[0]), float(a[1])), (float(b[0]), float(b[1])), distance)
+
+
+def _banks(z: Tensor, codes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
+    """Which points lie between two classes, with a near code of each; None where none does."""
+    kinds = labels.unique()
+    if len(kinds) < 2:
+        return None
+    distances, rows = [], []
+    for kind in kinds:
+        own = torch.nonzero(labels == kind)[:, 0]
+        far, row = k_nearest(z, codes[own], max(1, len(own) // SOME))
+        distances.append(far[:, -1])
+        rows.append(own[row[:, -1]])
+    near, which = torch.stack(distances, 1).topk(2, 1, largest=False)
+    between = near[:, 1] < BETWEEN * near[:, 0]
+    first, second = torch.stack(rows, 1).gather(1, which).unbind(1)
+    return (between, first, second) if bool(between.any()) else None
 
 
 def core(codes: Tensor, labels: Tensor | None, length: float) -> Segment:
