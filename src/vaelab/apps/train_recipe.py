@@ -21,8 +21,9 @@ from rich.table import Table
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
 from vaelab.apps.album import album
 from vaelab.apps.progress import Watch, say
+from vaelab.apps.source import Source
 from vaelab.apps.train import train, vacant
-from vaelab.data import Data, DataSpec, load, placing
+from vaelab.data import DataSpec, placing
 from vaelab.design import Design
 from vaelab.recipe import RECIPES, Recipe, find
 from vaelab.run import Run
@@ -31,28 +32,17 @@ from vaelab.training import Plan, find_device
 Command = Callable[..., None]
 
 
-@dataclass(frozen=True)
-class Task:
+@dataclass(frozen=True, kw_only=True)
+class Task(Source):
     """What to train on, and where to keep the run.
 
     Attributes:
-        data: a known name (digits, mnist, fashion-mnist, kmnist, binarized_mnist), a .npy or .npz
-            file, or a folder or zip of pictures.
         out: folder for the run: weights, figures and pictures.
         overwrite: replace a run that is there already, once the new one is complete.
-        seed: of the split, the initial weights and the training.
-        data_dir: where known data sets live; by default VAELAB_DATA, else ~/.cache/vaelab/data.
-        image_size: side, or height and width, to bring pictures of a folder to.
-        skip_unreadable: leave out pictures that cannot be read instead of refusing the folder.
     """
 
-    data: str
     out: Path
     overwrite: bool = False
-    seed: int = 0
-    data_dir: Path | None = None
-    image_size: int | tuple[int, int] | None = None
-    skip_unreadable: bool = False
 
 
 def choose(args: list[str]) -> Command | None:
@@ -142,15 +132,9 @@ def perform(task: Task, build: Callable[[DataSpec], Recipe], plan: Plan) -> None
     # Cheap refusals come before a long read.
     vacant(task.out, task.overwrite)
     device = find_device(plan.device)
-    data = load(
-        task.data,
-        data_dir=task.data_dir,
-        seed=task.seed,
-        image_size=task.image_size,
-        skip_unreadable=task.skip_unreadable,
-    )
+    data = task.read()
     recipe = build(data.spec)
-    for line in [describe(data), *data.notes, *placing(data.train.x, device)]:
+    for line in placing(data.train.x, device):
         say(line)
     rows, epochs = len(data.train), plan.passes(len(data.train))
     parameters = sum(p.numel() for p in recipe.model.parameters())
@@ -165,23 +149,6 @@ def perform(task: Task, build: Callable[[DataSpec], Recipe], plan: Plan) -> None
     for path, caption in album(run, data, task.out):
         print(f"{path}  {caption}")
     print(f"{task.out}  the run; try: vaelab sample {task.out} -n 64")
-
-
-def describe(data: Data) -> str:
-    """One line on what was read."""
-    spec = data.spec
-    if spec.is_image:
-        kind = {1: "grey images", 3: "colour images"}.get(spec.shape[0], f"{spec.shape[0]}-planes")
-        what = f"{kind} {spec.shape[1]} × {spec.shape[2]}"
-    else:
-        what = f"rows of {spec.dims} numbers"
-    values = f"{spec.levels} levels" if spec.levels else f"values {spec.low:g} to {spec.high:g}"
-    classes = f", {len(spec.classes)} classes" if spec.classes else ""
-    train_rows, valid, test = spec.sizes
-    return (
-        f"{spec.source}: {sum(spec.sizes):,} {what}, {values}{classes}; "
-        f"{train_rows:,} training, {valid:,} validation, {test:,} test"
-    )
 
 
 def table(run: Run) -> Table:

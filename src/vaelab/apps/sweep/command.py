@@ -15,12 +15,10 @@ from typing import Annotated, Any
 from rich.console import Console
 from tyro.constructors import PrimitiveConstructorSpec
 
-from vaelab.apps.progress import say
 from vaelab.apps.sweep.grid import is_numeric, numeric
 from vaelab.apps.sweep.report import PICTURE, SWEEP, table
 from vaelab.apps.sweep.whole import sweep
-from vaelab.apps.train_recipe import Task, arguments, describe, without_seed
-from vaelab.data import load
+from vaelab.apps.train_recipe import Task, arguments, without_seed
 from vaelab.design import Design
 from vaelab.recipe import RECIPES, find
 from vaelab.training import Plan
@@ -31,7 +29,7 @@ Command = Callable[..., None]
 EXAMPLE = "vaelab sweep vae --data digits --latent 8 --beta 0.5,1,2,4 --seeds 4 --out sweeps/beta"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sweeping(Task):
     """What to train on, how often, and where to keep the runs.
 
@@ -69,15 +67,7 @@ def command(name: str) -> Command:
             given = vars(settings)
             vary |= {k: v for k, v in given.items() if k in known and v}
             others.append({k: v for k, v in given.items() if k not in known})
-        data = load(
-            task.data,
-            data_dir=task.data_dir,
-            seed=task.seed,
-            image_size=task.image_size,
-            skip_unreadable=task.skip_unreadable,
-        )
-        for line in [describe(data), *data.notes]:
-            say(line)
+        data = task.read()
         found = sweep(
             build,
             data,
