@@ -45,9 +45,9 @@ def command(
             watcher=lines,
         )
     found = json.loads((out / DOCUMENT).read_text(encoding="utf-8"))
-    held = [claim["verdict"] for claim in found["claims"]]
+    held = [claim["verdict"] for claim in found["claims"] if claim["verdict"] is not None]
     print(
-        f"{held.count('holds')} of the argument's {len(held)} claims hold on this data, "
+        f"{held.count('holds')} of the {len(held)} claims that could be measured hold on this data, "
         f"{held.count('fails')} fail, {held.count('undecided')} are within error"
     )
     print(f"{out / RUNS}  the eight runs; try: vaelab sample {out / RUNS / f'vae-{wide}'} -n 64")
