@@ -47,7 +47,7 @@ def command(
     found = json.loads((out / DOCUMENT).read_text(encoding="utf-8"))
     held = [claim["verdict"] for claim in found["claims"] if claim["verdict"] is not None]
     print(
-        f"{held.count('holds')} of the {len(held)} claims that could be measured hold on this data, "
+        f"{held.count('holds')} of {len(held)} claims that could be measured hold on this data, "
         f"{held.count('fails')} fail, {held.count('undecided')} are within error"
     )
     print(f"{out / RUNS}  the eight runs; try: vaelab sample {out / RUNS / f'vae-{wide}'} -n 64")
