@@ -11,7 +11,7 @@ from vaelab.apps.keep import Keeper
 from vaelab.data import Batches, Data
 from vaelab.recipe import Recipe
 from vaelab.run import RECIPE, UNFINISHED, Run, survey
-from vaelab.training import Listener, NotFinite, Plan, fit
+from vaelab.training import Fit, Listener, NotFinite, Plan, fit
 
 
 def train(
@@ -69,9 +69,14 @@ def _fitted(
     result = fit(recipe.model, recipe.objective, data, recipe.data, plan, listener)
     if result.best_epoch == 0:
         raise KeyboardInterrupt
+    return finished(recipe, data, plan, result), result.optimizer
+
+
+def finished(recipe: Recipe, data: Data, plan: Plan, result: Fit) -> Run:
+    """The run of a recipe that has been fitted: its training on record, its codes surveyed."""
     codes = survey(recipe.model, Batches(data.valid.x, recipe.data))
     training = asdict(plan) | {"ending": result.ending, "best_epoch": result.best_epoch}
-    return Run(recipe, training, result.history, codes), result.optimizer
+    return Run(recipe, training, result.history, codes)
 
 
 def vacant(folder: Path, overwrite: bool) -> None:

@@ -6,15 +6,14 @@ import math
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from vaelab.apps.keep import Keeper
 from vaelab.apps.progress import LOG_EVERY, counting, say
 from vaelab.apps.sweep.grid import Member
-from vaelab.apps.train import train
-from vaelab.data import Batches, Data
-from vaelab.run import Run, survey
+from vaelab.apps.train import finished, train
+from vaelab.data import Data
+from vaelab.run import Run
 from vaelab.training import Fit, NotFinite, Row, Snapshot, find_device
 from vaelab.training.population import fit_population
 
@@ -109,9 +108,8 @@ def _as_one(team: Sequence[Member], data: Data, folder: Path, crowd: Crowd) -> N
 
 
 def _kept(member: Member, result: Fit, data: Data, keeper: Keeper, order: dict[str, int]) -> Run:
-    codes = survey(member.recipe.model, Batches(data.valid.x, member.recipe.data))
-    ending = {"ending": result.ending, "best_epoch": result.best_epoch}
-    run = Run(member.recipe, asdict(member.plan) | ending | order, result.history, codes)
+    run = finished(member.recipe, data, member.plan, result)
+    run.training |= order
     run.save(keeper.unfinished, result.optimizer)
     run.path = keeper.finish()
     return run
