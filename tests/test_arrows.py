@@ -131,10 +131,10 @@ def test_nothing_is_pickled(path: Path) -> None:
 
 
 def recipes() -> set[str]:
-    tree = ast.parse((ROOT / "recipes.py").read_text())
     return {
         node.name
-        for node in tree.body
+        for path in (ROOT / "recipes").glob("*.py")
+        for node in ast.parse(path.read_text()).body
         if isinstance(node, ast.FunctionDef)
         and any(isinstance(d, ast.Name) and d.id == "recipe" for d in node.decorator_list)
     }

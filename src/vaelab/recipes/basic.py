@@ -1,0 +1,87 @@
+"""One latent, a standard normal prior, and what becomes of the two terms: D, R, and their bound."""
+
+from __future__ import annotations
+
+from vaelab.data import DataSpec
+from vaelab.design import Design
+from vaelab.objectives import Distortion, ImportanceWeighted, Rate
+from vaelab.parts.posteriors import DiagonalNormal, Point
+from vaelab.recipe import Built, recipe
+from vaelab.recipes.compose import shallow, weighed
+
+
+@recipe
+def vae(data: DataSpec, latent: int = 16, beta: float = 1.0, design: Design = Design()) -> Built:
+    """The variational autoencoder: −ELBO = distortion + rate (Kingma & Welling 1312.6114).
+
+    Args:
+        data: what it is to model.
+        latent: dimensions of z, at least 1.
+        beta: weight of the rate in nats against nats, at least 0; 1 is the ELBO.
+        design: networks and likelihood.
+    """
+    return shallow(data, latent, DiagonalNormal(), weighed(beta), design)
+
+
+@recipe
+def beta_vae(
+    data: DataSpec, latent: int = 16, beta: float = 4.0, design: Design = Design()
+) -> Built:
+    """The VAE with its rate weighed by β (Higgins et al. 2017).
+
+    Args:
+        data: what it is to model.
+        latent: dimensions of z, at least 1.
+        beta: weight of the rate in nats against nats, at least 0; 1 is the ELBO.
+        design: networks and likelihood.
+    """
+    return shallow(data, latent, DiagonalNormal(), weighed(beta), design)
+
+
+@recipe
+def ae(data: DataSpec, latent: int = 16, design: Design = Design()) -> Built:
+    """The plain autoencoder: a point for a code, the distortion alone.
+
+    Args:
+        data: what it is to model.
+        latent: dimensions of the code, at least 1.
+        design: networks and likelihood.
+    """
+    return shallow(data, latent, Point(), Distortion(), design)
+
+
+@recipe
+def kl_only(data: DataSpec, latent: int = 16, design: Design = Design()) -> Built:
+    """The rate alone: every posterior becomes the prior, and z says nothing of x.
+
+    Args:
+        data: what it is to model.
+        latent: dimensions of z, at least 1.
+        design: networks and likelihood.
+    """
+    return shallow(data, latent, DiagonalNormal(), Rate(), design)
+
+
+@recipe
+def reconstruction_only(data: DataSpec, latent: int = 16, design: Design = Design()) -> Built:
+    """A stochastic encoder without a rate: its regions shrink to points and drift apart.
+
+    Args:
+        data: what it is to model.
+        latent: dimensions of z, at least 1.
+        design: networks and likelihood.
+    """
+    return shallow(data, latent, DiagonalNormal(), Distortion(), design)
+
+
+@recipe
+def iwae(data: DataSpec, latent: int = 16, samples: int = 10, design: Design = Design()) -> Built:
+    """The importance-weighted autoencoder: a bound tightened by K samples (Burda 1509.00519).
+
+    Args:
+        data: what it is to model.
+        latent: dimensions of z, at least 1.
+        samples: K, at least 1; time a step grows with it.
+        design: networks and likelihood.
+    """
+    return shallow(data, latent, DiagonalNormal(), ImportanceWeighted(samples), design)
