@@ -10,13 +10,14 @@ al. 2017). Every term is (B,), summed over dimensions; the mean over the batch i
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 
+from vaelab.objectives.schedule import Schedule, as_schedule
 from vaelab.walk import Trace
 
 
@@ -41,23 +42,39 @@ class Loss:
 
 
 class Objective(nn.Module, ABC):
-    """Maps a trace and its data to a loss to be minimised.
+    """Maps a trace and its data to a loss to be minimised by the model.
+
+    Parameters of an objective belong to a critic: `opposition` is what *they* minimise, in a step
+    of their own after the model's. State that is no gradient's changes in `settle`.
 
     Attributes:
         samples: K, the draws an example needs on the walk.
+        pooled: whether an example's nats depend on the others in its batch, as where a term
+            compares the batch's codes with draws from the prior.
+        comparable: whether losses of different epochs may be compared. Against an opponent that
+            learns they may not; the last weights are then the ones that are kept.
     """
 
     samples: int = 1
+    pooled: bool = False
+    comparable: bool = True
 
     @abstractmethod
     def forward(self, trace: Trace, x: Tensor) -> Loss:
         """The loss of x (B, …) under a trace with batch K·B."""
 
+    def opposition(self, trace: Trace, x: Tensor) -> Loss | None:
+        """What the objective's own parameters minimise on the same walk; None without any."""
+        return None
+
+    def settle(self, trace: Trace, x: Tensor) -> None:
+        """Changes state that is no gradient's, after a step and without gradients."""
+
     def __add__(self, other: Objective) -> Objective:
         return Sum([self, other])
 
-    def __rmul__(self, weight: float) -> Objective:
-        return Scaled(self, float(weight))
+    def __rmul__(self, weight: float | Schedule) -> Objective:
+        return Scaled(self, weight)
 
     __mul__ = __rmul__
 
@@ -67,20 +84,22 @@ class Objective(nn.Module, ABC):
 
 
 class Scaled(Objective):
-    """A term times a weight; its part keeps its own, unweighted nats."""
+    """A term times a weight, which may follow a schedule; its part keeps its unweighted nats."""
 
-    weight: Tensor
-
-    def __init__(self, term: Objective, weight: float) -> None:
+    def __init__(self, term: Objective, weight: float | Schedule) -> None:
         super().__init__()
-        self.term, self.samples = term, term.samples
-        # A buffer, so that in a population it differs from member to member; a scalar of double
-        # precision, so that the weight is the one given whatever the precision of the model.
-        self.register_buffer("weight", torch.tensor(weight, dtype=torch.float64))
+        self.term, self.weight = term, as_schedule(weight)
+        self.samples, self.pooled, self.comparable = term.samples, term.pooled, term.comparable
 
     def forward(self, trace: Trace, x: Tensor) -> Loss:
         loss = self.term(trace, x)
-        return Loss(self.weight * loss.total, loss.parts, loss.estimated)
+        return Loss(self.weight() * loss.total, loss.parts, loss.estimated)
+
+    def opposition(self, trace: Trace, x: Tensor) -> Loss | None:
+        return self.term.opposition(trace, x)
+
+    def settle(self, trace: Trace, x: Tensor) -> None:
+        self.term.settle(trace, x)
 
 
 class Sum(Objective):
@@ -90,8 +109,8 @@ class Sum(Objective):
         super().__init__()
         flat: list[Objective] = []
         for term in terms:
-            flat += cast("list[Objective]", term.terms) if isinstance(term, Sum) else [term]
-        self.terms: nn.ModuleList = nn.ModuleList(flat)
+            flat += list(term.each()) if isinstance(term, Sum) else [term]
+        self.terms = nn.ModuleList(flat)
         # A term that asks for one sample averages over however many there are.
         counts = sorted({t.samples for t in flat if t.samples > 1})
         if len(counts) > 1:
@@ -99,21 +118,38 @@ class Sum(Objective):
                 f"the terms ask for different numbers of samples, {counts}; give them the same"
             )
         self.samples = counts[0] if counts else 1
+        self.pooled = any(t.pooled for t in flat)
+        self.comparable = all(t.comparable for t in flat)
+
+    def each(self) -> Iterator[Objective]:
+        """The terms, in order."""
+        return iter(cast("Iterable[Objective]", self.terms))
 
     def forward(self, trace: Trace, x: Tensor) -> Loss:
-        losses: list[Loss] = [term(trace, x) for term in self.terms]
-        parts: dict[str, Tensor] = {}
-        estimated: set[str] = set()
-        for loss in losses:
-            for name, nats in loss.parts.items():
-                stem = name.split("#")[0]
-                twins = sum(part.split("#")[0] == stem for part in parts)
-                new = f"{stem}#{twins + 1}" if twins else stem
-                parts[new] = nats
-                estimated |= {new} if name in loss.estimated else set()
-        return Loss(
-            torch.stack([loss.total for loss in losses]).sum(0), parts, frozenset(estimated)
-        )
+        return total([term(trace, x) for term in self.each()])
+
+    def opposition(self, trace: Trace, x: Tensor) -> Loss | None:
+        against = [term.opposition(trace, x) for term in self.each()]
+        there = [loss for loss in against if loss is not None]
+        return total(there) if there else None
+
+    def settle(self, trace: Trace, x: Tensor) -> None:
+        for term in self.each():
+            term.settle(trace, x)
+
+
+def total(losses: Sequence[Loss]) -> Loss:
+    """The sum of at least one loss, with all their parts."""
+    parts: dict[str, Tensor] = {}
+    estimated: set[str] = set()
+    for loss in losses:
+        for name, nats in loss.parts.items():
+            stem = name.split("#")[0]
+            twins = sum(part.split("#")[0] == stem for part in parts)
+            new = f"{stem}#{twins + 1}" if twins else stem
+            parts[new] = nats
+            estimated |= {new} if name in loss.estimated else set()
+    return Loss(torch.stack([loss.total for loss in losses]).sum(0), parts, frozenset(estimated))
 
 
 class Distortion(Objective):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vaelab.parts.posteriors import DiagonalNormal
-from vaelab.walk import Distribution, Evidence
+from vaelab.walk import Block, Distribution, Evidence
 
 
 class Root(nn.Module):
@@ -23,7 +23,7 @@ class Root(nn.Module):
         return self.h.expand(n, -1)
 
 
-class DenseBlock(nn.Module):
+class DenseBlock(Block):
     """One level of L latents on a state of `width`, reading its own level of the evidence.
 
     Args:

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,12 @@ class Conditional(nn.Module, ABC):
     @abstractmethod
     def forward(self, *given: Tensor) -> Distribution:
         """The distribution given tensors of shape (B, …)."""
+
+    def settle(self, site: Site) -> None:
+        """Changes state that is no gradient's, after a step that met this site; without gradients.
+
+        A codebook that follows its codes' averages does; nothing of the kind happens in `forward`.
+        """
 
     if TYPE_CHECKING:  # nn.Module.__call__ is untyped; declared here, callers keep their types
 
@@ -84,6 +90,10 @@ class Generator(nn.Module, ABC):
     def forward(self, draw: Draw) -> Distribution:
         """p(x | z…), batch `draw.batch`."""
 
+    @abstractmethod
+    def settle(self, sites: Sequence[Site]) -> None:
+        """Hands every site of a walk to the part that inferred it, for `Conditional.settle`."""
+
 
 class Shallow(Generator):
     """One latent: p(z) p(x|z), with q(z | evidence)."""
@@ -103,18 +113,27 @@ class Shallow(Generator):
         z = draw(self.prior(), lambda evidence: self.posterior(cast(Tensor, evidence)))
         return self.likelihood(self.decoder(z))
 
+    def settle(self, sites: Sequence[Site]) -> None:
+        self.posterior.settle(sites[0])
 
-class Block(Protocol):
+
+class Block(nn.Module, ABC):
     """One level of a hierarchy: what it expects, what it infers, and how it changes the state h."""
 
+    @abstractmethod
     def prior(self, h: Tensor) -> Distribution:
         """p(z | h) for the state h (B, …)."""
 
+    @abstractmethod
     def posterior(self, h: Tensor, evidence: Evidence) -> Distribution:
         """q(z | h, evidence)."""
 
+    @abstractmethod
     def merge(self, h: Tensor, z: Tensor) -> Tensor:
         """The state below this level, (B, …)."""
+
+    def settle(self, site: Site) -> None:
+        """As `Conditional.settle`, for the posterior of this level."""
 
 
 class Ladder(Generator):
@@ -122,7 +141,7 @@ class Ladder(Generator):
 
     Args:
         root: n ↦ the state above the first level, (n, …).
-        blocks: modules that follow `Block`, top first.
+        blocks: the levels, top first.
         decoder: the last state ↦ the likelihood's parameters.
         likelihood: p(x | decoder's output).
     """
@@ -130,7 +149,7 @@ class Ladder(Generator):
     def __init__(
         self,
         root: nn.Module,
-        blocks: Iterable[nn.Module],
+        blocks: Iterable[Block],
         decoder: nn.Module,
         likelihood: Conditional,
     ) -> None:
@@ -144,6 +163,10 @@ class Ladder(Generator):
             z = draw(block.prior(h), partial(block.posterior, h))
             h = block.merge(h, z)
         return self.likelihood(self.decoder(h))
+
+    def settle(self, sites: Sequence[Site]) -> None:
+        for block, site in zip(cast("Iterable[Block]", self.blocks), sites, strict=True):
+            block.settle(site)
 
 
 class VAE(nn.Module):
@@ -179,6 +202,10 @@ class VAE(nn.Module):
     def decode(self, latents: Sequence[Tensor], temperature: float = 1.0) -> Trace:
         """Decodes the first sites' latents (B, …); the sites below are drawn from their prior."""
         return self._walk(Given(latents, temperature))
+
+    def settle(self, trace: Trace) -> None:
+        """Lets every part change what is not a gradient's to change, after a step on this walk."""
+        self.generator.settle(trace.sites)
 
     def _walk(self, draw: Draw, samples: int = 1) -> Trace:
         likelihood = self.generator(draw)
