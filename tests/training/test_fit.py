@@ -275,8 +275,7 @@ def test_a_poisoned_validation_row_stops_the_run_and_is_named(few: Data) -> None
 
 
 def stepper(recipe: Recipe, lr: float = 1e-3, clip: float = 100.0) -> Step:
-    optimizer = torch.optim.AdamW(recipe.model.parameters(), lr)
-    return Step(recipe.model, recipe.objective, optimizer, clip, bf16=False)
+    return Step(recipe.model, recipe.objective, Plan(lr=lr, clip=clip), bf16=False)
 
 
 @pytest.mark.parametrize(

@@ -100,10 +100,7 @@ def test_a_step_of_each_is_the_step_of_that_model_alone(
 
     for i, (recipe, plan) in enumerate(zip(recipes, plans, strict=True)):
         before = weights(recipe)
-        optimizer = torch.optim.AdamW(
-            recipe.model.parameters(), plan.lr, weight_decay=plan.weight_decay, fused=True
-        )
-        step = Step(recipe.model, recipe.objective, optimizer, plan.clip, False)
+        step = Step(recipe.model, recipe.objective, plan)
         for part, found in zip(x, together, strict=True):
             for key, nats in step(part).items():
                 torch.testing.assert_close(found[key][i], nats, rtol=1e-9, atol=1e-9)
@@ -113,7 +110,7 @@ def test_a_step_of_each_is_the_step_of_that_model_alone(
         moved = [not torch.equal(t, before[key]) for key, t in weights(recipe).items()]
         assert any(moved)
         for j, p in enumerate(recipe.model.parameters()):
-            for moment, value in optimizer.state[p].items():
+            for moment, value in step.learner.optimizer.state[p].items():
                 torch.testing.assert_close(ours.optimizer[f"{j}.{moment}"], value)
 
 

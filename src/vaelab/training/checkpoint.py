@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from vaelab.objectives import Objective
 from vaelab.walk import VAE
 
 
@@ -17,14 +18,16 @@ class Snapshot:
     Attributes:
         weights: the model's state by name.
         optimizer: the optimizer's tensors by "parameter.moment".
+        objective: the objective's state by name; most have none, a critic's weights are one.
     """
 
     weights: dict[str, Tensor]
     optimizer: dict[str, Tensor]
+    objective: dict[str, Tensor] = field(default_factory=dict)
 
 
-def snapshot(model: VAE, optimizer: torch.optim.Optimizer) -> Snapshot:
-    """Copies the state of both as they are now."""
+def snapshot(model: VAE, objective: Objective, optimizer: torch.optim.Optimizer) -> Snapshot:
+    """Copies the state of all as they are now."""
     state = optimizer.state_dict()["state"]
     return Snapshot(
         {name: _copy(t) for name, t in model.state_dict().items()},
@@ -34,12 +37,14 @@ def snapshot(model: VAE, optimizer: torch.optim.Optimizer) -> Snapshot:
             for name, t in moments.items()
             if isinstance(t, Tensor)
         },
+        {name: _copy(t) for name, t in objective.state_dict().items()},
     )
 
 
-def restore(model: VAE, best: Snapshot) -> None:
-    """Gives the model the weights of a snapshot."""
+def restore(model: VAE, objective: Objective, best: Snapshot) -> None:
+    """Gives model and objective the state of a snapshot."""
     model.load_state_dict(best.weights)
+    objective.load_state_dict(best.objective)
 
 
 def _copy(t: Tensor) -> Tensor:

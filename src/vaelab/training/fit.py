@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import math
 import time
+from itertools import chain
 from typing import cast
 
 import torch
-from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vaelab.data import Batches, Data, DataSpec
 from vaelab.objectives import Objective
 from vaelab.training.checkpoint import snapshot
+from vaelab.training.clock import Clock
 from vaelab.training.plan import Plan, compiles, find_device, uses_bf16
 from vaelab.training.record import Fit, Listener, Moments, Record, Row, Sums
 from vaelab.training.step import NotFinite, Step, figures, first_not_finite
@@ -46,20 +47,24 @@ def fit(
 
     Raises:
         NotFinite: where a value overflows; the message names tensor, step and batch.
+        ValueError: for a patience with losses that cannot be compared between epochs.
     """
+    if plan.patience is not None and not objective.comparable:
+        raise ValueError(
+            f"patience is {plan.patience}, but against this objective the losses of different "
+            "epochs cannot be compared; leave patience out and choose the epochs"
+        )
     device = find_device(plan.device)
     train, valid = (Batches(split.x, spec, device) for split in (data.train, data.valid))
     steps_an_epoch = math.ceil(len(train) / plan.batch_size)
     epochs = plan.passes(len(train))
     steps = steps_an_epoch * epochs
     model.to(device).train()
-    optimizer = torch.optim.AdamW(
-        model.parameters(), plan.lr, weight_decay=plan.weight_decay, fused=device.type != "mps"
-    )
-    schedule = LambdaLR(optimizer, lambda step: learning_rate(step, steps, plan.warmup))
+    objective.to(device, torch.float32 if device.type == "mps" else None)
+    clock = Clock(chain(model.named_buffers(), objective.named_buffers()))
     bf16 = uses_bf16(plan.precision, device, sum(p.numel() for p in model.parameters()))
     full = plan.batch_size if compiles(plan.compile, steps) else 0
-    step = Step(model, objective, optimizer, plan.clip, bf16, full)
+    step = Step(model, objective, plan, bf16, full)
     average = (
         None
         if plan.ema is None
@@ -67,7 +72,7 @@ def fit(
     )
     judged = model if average is None else cast(VAE, average.module)
     order = torch.Generator(device).manual_seed(plan.seed)
-    record = Record(listener, plan.patience)
+    record = Record(listener, plan.patience, objective.comparable)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(plan.seed)
         try:
@@ -75,12 +80,13 @@ def fit(
                 started, sums, seen = time.perf_counter(), Sums(), 0
                 for i, x in enumerate(train.epoch(plan.batch_size, order)):
                     done = (epoch - 1) * steps_an_epoch + i + 1
+                    clock.set((done - 1) / steps)
+                    step.scale(learning_rate(done - 1, steps, plan.warmup))
                     try:
                         sums.add(step(x))
                     except NotFinite as error:
                         at = f"step {done} (epoch {epoch}, batch {i + 1})"
                         raise NotFinite(f"{error}, at {at}. {REMEDY}") from None
-                    schedule.step()
                     seen += len(x)
                     if average is not None:
                         average.update_parameters(model)
@@ -90,14 +96,19 @@ def fit(
                 row = {"epoch": epoch} | sums.means(seen)
                 if not math.isfinite(row["loss"]):
                     raise NotFinite(f"{step.diagnose(x)}, in epoch {epoch}. {REMEDY}")
+                clock.set(1.0)
                 row |= judge(judged, objective, valid, plan, bf16)
-                row |= {"lr": optimizer.param_groups[0]["lr"], "images_per_s": seen / seconds}
+                row |= {"lr": step.learner.lr, "images_per_s": seen / seconds}
                 row |= {"seconds": seconds}
-                if record.ends_epoch(row, lambda: snapshot(judged, optimizer)):
+                if record.ends_epoch(
+                    row, lambda: snapshot(judged, objective, step.learner.optimizer)
+                ):
                     break
         except KeyboardInterrupt:
             record.fit.ending = "interrupted"
-    return record.finish(model)
+        finally:
+            clock.set(1.0)
+    return record.finish(model, objective)
 
 
 REMEDY = (

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from vaelab.data import Batches, Data, DataSpec
@@ -24,7 +23,7 @@ from vaelab.objectives import Objective
 from vaelab.training.fit import ACTIVE, REMEDY, learning_rate
 from vaelab.training.plan import Plan, compiles, find_device, uses_bf16
 from vaelab.training.record import Fit, Listener, Moments, Record, Row, Sums
-from vaelab.training.stack import Stack, Tensors, difference, facts
+from vaelab.training.stack import Stack, Tensors, difference, facts, unstackable
 from vaelab.training.step import NotFinite
 from vaelab.walk import VAE
 
@@ -103,7 +102,6 @@ def fit_population(
     bf16 = uses_bf16(plan.precision, device, sum(p.numel() for p in models[0].parameters()))
     full = plan.batch_size if compiles(plan.compile, n * steps) else 0
     stack = Stack(models, objectives, plans, bf16, full)
-    schedule = LambdaLR(stack.optimizer, lambda step: learning_rate(step, steps, plan.warmup))
     average = None if plan.ema is None else Average(stack, plan.ema)
     order = torch.Generator(device).manual_seed(plan.seed)
     members = [Member(Record(listeners[i] if listeners else None, plan.patience)) for i in range(n)]
@@ -114,12 +112,13 @@ def fit_population(
                 started, sums, seen = time.perf_counter(), Sums(), 0
                 for batch, x in enumerate(train.epoch(plan.batch_size, order), 1):
                     done = (epoch - 1) * steps_an_epoch + batch
+                    stack.clock.set((done - 1) / steps)
+                    stack.scale(learning_rate(done - 1, steps, plan.warmup))
                     sums.add(stack.step(x))
                     for i, found in stack.broken.items():
                         if members[i].going:
                             at = f"step {done} (epoch {epoch}, batch {batch})"
                             members[i].breaks_down(f"{found}, at {at}")
-                    schedule.step()
                     seen += len(x)
                     if average is not None:
                         average.update()
@@ -129,6 +128,7 @@ def fit_population(
                                 member.record.listener.on_step(done, steps, row)
                 seconds = time.perf_counter() - started
                 judged = stack.parameters if average is None else average.parameters
+                stack.clock.set(1.0)
                 verdicts = judge(stack, judged, valid, plan)
                 for i, row in enumerate(by_member(sums, seen)):
                     if not members[i].going:
@@ -149,7 +149,10 @@ def fit_population(
             for member in members:
                 if member.going:
                     member.record.fit.ending = "interrupted"
-    fits = [member.record.finish(model) for model, member in zip(models, members, strict=True)]
+    fits = [
+        member.record.finish(model, objective)
+        for model, objective, member in zip(models, objectives, members, strict=True)
+    ]
     return [member.error or fit for member, fit in zip(members, fits, strict=True)]
 
 
@@ -167,7 +170,9 @@ def _checked(
             f"{len(listeners)} listeners; expected as many of each, and at least one"
         )
     first = facts(models[0], objectives[0], plans[0])
-    for i in range(1, n):
+    for i in range(n if n > 1 else 0):
+        if why := unstackable(models[i], objectives[i]):
+            raise ValueError(f"model {i + 1} cannot be trained with others as one: {why}")
         if found := difference(first, facts(models[i], objectives[i], plans[i])):
             raise ValueError(
                 f"models 1 and {i + 1} cannot be trained as one: {found}; train them one by one"

@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from vaelab.objectives import Objective
 from vaelab.training.checkpoint import Snapshot, restore
 from vaelab.walk import VAE
 
@@ -52,12 +53,14 @@ class Record:
     Attributes:
         listener: told of every epoch.
         patience: epochs without a better validation loss before it should stop; none if not set.
+        comparable: whether the losses of different epochs may be compared; else the last is best.
         fit: what it has come to.
         best: the best weights so far.
     """
 
     listener: Listener | None = None
     patience: int | None = None
+    comparable: bool = True
     fit: Fit = field(default_factory=Fit)
     best: Snapshot | None = None
     best_loss: float = math.inf
@@ -65,7 +68,7 @@ class Record:
     def ends_epoch(self, row: Row, take: Callable[[], Snapshot]) -> bool:
         """Notes a row, and takes the weights where they are the best; returns whether to stop."""
         self.fit.history.append(row)
-        better = row["valid_loss"] < self.best_loss
+        better = not self.comparable or row["valid_loss"] < self.best_loss
         if better:
             self.best, self.best_loss = take(), row["valid_loss"]
             self.fit.best_epoch = int(row["epoch"])
@@ -75,12 +78,13 @@ class Record:
             self.fit.ending = "early"
         return self.fit.ending == "early"
 
-    def finish(self, model: VAE) -> Fit:
-        """Gives the model its best weights; returns what the fit came to."""
+    def finish(self, model: VAE, objective: Objective) -> Fit:
+        """Gives model and objective their best state; returns what the fit came to."""
         if self.best is not None:
-            restore(model, self.best)
+            restore(model, objective, self.best)
             self.fit.optimizer = self.best.optimizer
         model.to("cpu").eval()
+        objective.to("cpu")
         return self.fit
 
 

@@ -18,16 +18,23 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, stack_module_state, vmap
 
-from vaelab.objectives import Loss, Objective
+from vaelab.objectives import Loss, Objective, Scaled, Sum
 from vaelab.training.checkpoint import Snapshot
+from vaelab.training.clock import Clock
 from vaelab.training.plan import Plan
 from vaelab.training.step import figures, first_not_finite
-from vaelab.walk import VAE, Trace
+from vaelab.walk import VAE, Block, Conditional, Ladder, Shallow, Trace
 
 Tensors = dict[str, Tensor]
 
 OWN = ("seed", "lr", "weight_decay", "clip")
 """What each member's plan may say for itself."""
+
+PASSIVE = (
+    *(None, Conditional.settle, Block.settle, Objective.settle, Sum.settle, Scaled.settle),
+    *(Shallow.settle, Ladder.settle, VAE.settle),
+)
+"""What `settle` is where nothing is settled, or only by a part that is looked at by itself."""
 
 
 class Walked(NamedTuple):
@@ -71,6 +78,16 @@ def difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> str | None:
     return None
 
 
+def unstackable(model: VAE, objective: Objective) -> str | None:
+    """Why a model is only ever trained by itself, in words; None where it is not so."""
+    if any(True for _ in objective.parameters()):
+        return "its objective has a critic, which learns against it"
+    for module in (*model.modules(), *objective.modules()):
+        if getattr(type(module), "settle", None) not in PASSIVE:
+            return f"{type(module).__name__} changes its state between steps"
+    return None
+
+
 class Stack:
     """N models with their objectives and optimizer, and how a batch changes them all.
 
@@ -103,6 +120,7 @@ class Stack:
         device = next(iter(self.parameters.values())).device
         of_objectives = stack_module_state(list(objectives))
         self.weights = {k: t.detach().to(device) for part in of_objectives for k, t in part.items()}
+        self.clock = Clock([*self.buffers.items(), *self.weights.items()])
         self.clip = torch.tensor([plan.clip for plan in plans], device=device)
         self.spans: list[slice] = []
         self.optimizer = self._adamw(plans, fused=device.type != "mps")
@@ -122,8 +140,13 @@ class Stack:
             first, *rest = members
             self.spans.append(slice(first, first + 1 + len(rest)))
             views = [p.detach()[self.spans[-1]] for p in self.parameters.values()]
-            groups.append({"params": views, "lr": lr, "weight_decay": decay})
+            groups.append({"params": views, "lr": lr, "peak": lr, "weight_decay": decay})
         return torch.optim.AdamW(groups, fused=fused)
+
+    def scale(self, share: float) -> None:
+        """Sets all learning rates to a share of their peak."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * share
 
     def step(self, x: Tensor) -> Tensors:
         """One step of every member on x (B, …); returns its sums over the batch, each (N,)."""

@@ -1,17 +1,26 @@
-r"""One step: walk, loss, gradient, update.
+r"""One step: walk, loss, gradient, update; then the critic's, and state that is no gradient's.
 
-θ ← AdamW(θ, ∇ mean_b loss(x_b))          the mean over the batch is the only one there is
+θ ← AdamW(θ, ∇_θ mean_b loss(x_b))          the mean over the batch is the only one there is
+φ ← AdamW(φ, ∇_φ mean_b opposition(x_b))    a critic's own loss, which never reaches θ
 """
 
 from __future__ import annotations
 
 import math
+import warnings
+from collections.abc import Callable
+from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vaelab.objectives import Distortion, Loss, Objective, Rate
+from vaelab.training.learner import Gradients, Learner, norm_of
+from vaelab.training.plan import Plan
 from vaelab.walk import VAE, Trace
+
+Done = tuple[dict[str, Tensor], Tensor]
+Take = Callable[[Learner, Gradients, Tensor, Tensor], None]
 
 
 class NotFinite(ArithmeticError):
@@ -19,64 +28,86 @@ class NotFinite(ArithmeticError):
 
 
 class Step:
-    """The model, its objective and its optimizer, and how a batch changes them.
+    """The model, its objective, what moves them, and how a batch changes them all.
 
     Args:
         model: on the device of the batches.
-        objective: what is minimised.
-        optimizer: over the model's parameters.
-        clip: largest norm of the gradient, in nats.
+        objective: what is minimised; on the same device.
+        plan: learning rate, weight decay and clip.
         bf16: whether the networks run in bf16; likelihoods and rates do not.
-        full: rows of a full batch, the only ones the compiled walk is used for; 0 to never compile.
+        full: rows of a full batch, the only ones the compiled step is used for; 0 to never compile.
+
+    Attributes:
+        learner: the model's weights and their optimizer.
+        critic: the same of the objective's own, where it has any.
     """
 
     def __init__(
-        self,
-        model: VAE,
-        objective: Objective,
-        optimizer: torch.optim.Optimizer,
-        clip: float,
-        bf16: bool = False,
-        full: int = 0,
+        self, model: VAE, objective: Objective, plan: Plan, bf16: bool = False, full: int = 0
     ) -> None:
-        self.model, self.objective, self.optimizer = model, objective, optimizer
-        self.clip, self.bf16, self.full = clip, bf16, full
-        self.parameters = list(model.parameters())
-        self.compiled = self.evaluate
-        if full:
-            # With the noise of the eager walk, so that compiling changes figures by rounding only.
-            self.compiled = torch.compile(
-                self.evaluate, dynamic=False, options={"fallback_random": True}
-            )
+        self.model, self.objective = model, objective
+        self.bf16, self.full = bf16, full
+        settings = (plan.lr, plan.weight_decay, plan.clip)
+        self.learner = Learner(model.parameters(), *settings)
+        opposed = any(p.requires_grad for p in objective.parameters())
+        self.critic = Learner(objective.parameters(), *settings) if opposed else None
+        self.learners = [self.learner] + ([self.critic] if self.critic else [])
+        self.compiled = Compiled(partial(self.step, Learner.take_traced)) if full else None
+
+    def scale(self, share: float) -> None:
+        """Sets all learning rates to a share of their peak."""
+        for learner in self.learners:
+            learner.lr = learner.peak * share
 
     def __call__(self, x: Tensor) -> dict[str, Tensor]:
         """Takes one step on x (B, …); returns the sum over the batch of each figure in nats.
 
         Raises:
-            NotFinite: before the weights are touched; on an accelerator, where looking would make
+            NotFinite: with the weights untouched; on an accelerator, where looking would make
                 every step wait, `fit` finds it when it reads the sums.
         """
-        evaluate = self.compiled if len(x) == self.full else self.evaluate
-        mean, found = evaluate(x)
-        for p in self.parameters:
-            p.grad = None
-        mean.backward()
-        norm = nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
-        if x.device.type == "cpu":
-            # Before clipping: scaled by a norm that is not a number, every gradient looks guilty.
-            if not math.isfinite(float(norm + mean.detach())):
-                raise NotFinite(self.diagnose(x))
-            if norm > self.clip:
-                nn.utils.clip_grads_with_norm_(self.parameters, self.clip, norm)
+        # The first step is never compiled: it makes the state of the optimizers.
+        if self.compiled is not None and len(x) == self.full and self.learner.taken:
+            for learner in self.learners:
+                learner.prepare()
+            done = self.compiled(x)
+            if done is None:
+                self.compiled = None
         else:
-            nn.utils.clip_grads_with_norm_(self.parameters, self.clip, norm)
-        self.optimizer.step()
+            done = None
+        found, norm = done or self.step(Learner.take, x)
+        if x.device.type == "cpu" and not math.isfinite(float(norm)):
+            raise NotFinite(self.diagnose(x))
+        for learner in self.learners:
+            learner.taken += 1
         return found
 
-    def evaluate(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of x, averaged over the batch, and its figures."""
+    def step(self, take: Take, x: Tensor) -> Done:
+        """One step on x; its figures, and the norm of all gradients.
+
+        Args:
+            take: how a learner moves along its gradients.
+            x: (B, …).
+        """
         loss, trace = self.forward(x)
-        return loss.mean, figures(loss, trace, x)
+        found, losses = figures(loss, trace, x), [loss]
+        if self.critic is not None:
+            against = self.objective.opposition(trace, x)
+            assert against is not None, "an objective with parameters says what they minimise"
+            found |= {name: nats.detach().sum() for name, nats in against.parts.items()}
+            losses.append(against)
+        gradients = [
+            learner.gradients(its.mean) for learner, its in zip(self.learners, losses, strict=True)
+        ]
+        norms = [norm_of(of_one) for of_one in gradients]
+        # With the losses: a gradient may be finite where what it is of is not.
+        every = torch.stack([*norms, *(0 * its.mean.detach() for its in losses)]).sum()
+        for learner, of_one, norm in zip(self.learners, gradients, norms, strict=True):
+            take(learner, of_one, norm, every)
+        with torch.no_grad():
+            self.model.settle(trace)
+            self.objective.settle(trace, x)
+        return found, every
 
     def forward(self, x: Tensor) -> tuple[Loss, Trace]:
         """The loss of x and the walk it was computed on."""
@@ -87,7 +118,48 @@ class Step:
     def diagnose(self, x: Tensor) -> str:
         """Walks x once more and names the first tensor that is not finite."""
         loss, trace = self.forward(x)
-        return first_not_finite(self.model, x, trace, loss)
+        gradients = self.learner.gradients(loss.mean)
+        for p, g in zip(self.learner.parameters, gradients, strict=True):
+            p.grad = g
+        found = first_not_finite(self.model, x, trace, loss)
+        self.model.zero_grad()
+        return found
+
+
+class Compiled:
+    """A step as one program, which torch.compile makes of it at the first call."""
+
+    def __init__(self, step: Callable[[Tensor], Done]) -> None:
+        self.program = torch.compile(  # type: ignore[call-overload]  # as typed, one is missing
+            step,
+            fullgraph=True,
+            dynamic=False,
+            isolate_recompiles=True,
+            options={
+                # The noise of the eager step, so that compiling changes figures by rounding only.
+                "fallback_random": True,
+                # The program belongs to one `Step`, which calls it with full batches alone: to
+                # check at every call that nothing else changed would take a tenth of the time.
+                "guard_filter_fn": torch.compiler.skip_all_guards_unsafe,
+            },
+        )
+        self.made = False
+
+    def __call__(self, x: Tensor) -> Done | None:
+        """The step's figures and norm; None where it could not be compiled, and was not taken."""
+        if self.made:
+            return self.program(x)
+        try:
+            with torch._dynamo.config.patch(trace_autograd_ops=True):
+                done = self.program(x)
+        except torch._dynamo.exc.TorchDynamoException as error:
+            reason = str(error).strip().splitlines()[0]
+            warnings.warn(
+                f"this model cannot be compiled ({reason}); going on without", stacklevel=3
+            )
+            return None
+        self.made = True
+        return done
 
 
 def figures(loss: Loss, trace: Trace, x: Tensor) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ from vaelab.design import Design
 from vaelab.recipe import Recipe, checked
 from vaelab.run import Run
 from vaelab.training import Plan
-from vaelab.training.stack import difference, facts
+from vaelab.training.stack import difference, facts, unstackable
 
 Values = dict[str, float]
 
@@ -106,13 +106,14 @@ def together(members: Sequence[Member]) -> tuple[list[list[Member]], list[str]]:
     for member in members:
         about = facts(member.recipe.model, member.recipe.objective, member.plan)
         about |= {"data": member.recipe.data.to_json()}
+        single = unstackable(member.recipe.model, member.recipe.objective)
         for known, team in teams:
-            if difference(known, about) is None:
+            if single is None and difference(known, about) is None:
                 team.append(member)
                 break
         else:
             if teams:
-                why = difference(teams[0][0], about)
+                why = single or difference(teams[0][0], about)
                 first = teams[0][1][0].name
                 reasons.append(f"{member.name} is not trained together with {first}: {why}")
             teams.append((about, [member]))

@@ -1,0 +1,271 @@
+"""What a step does beside the gradient of the loss: schedules, critics, state that settles."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import warnings
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import vaelab.recipes  # noqa: F401  (its functions register themselves)
+from vaelab.data import Data, Split
+from vaelab.design import Design
+from vaelab.objectives import Cycles, Distortion, Loss, Objective, Rate, Rise, Schedule
+from vaelab.recipe import Recipe, find
+from vaelab.training import Plan, fit, fit_population
+from vaelab.training.step import Step
+from vaelab.walk import Trace
+
+SHORT = Plan(epochs=2, batch_size=100, precision="fp32", compile="off")
+
+
+@pytest.fixture(scope="module")
+def few(digits: Data) -> Data:
+    return dataclasses.replace(
+        digits, train=Split(digits.train.x[:330], None), valid=Split(digits.valid.x[:110], None)
+    )
+
+
+def make(data: Data) -> Recipe:
+    return find("vae")(data.spec, latent=3, design=Design(width=16))
+
+
+class Opposed(Objective):
+    """Codes are to please a critic, who is to tell them from draws of the prior."""
+
+    pooled, comparable = True, False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.critic = nn.Linear(3, 1)
+
+    def forward(self, trace: Trace, x: Tensor) -> Loss:
+        nats = nn.functional.softplus(-self.critic(trace.latents[0]))[:, 0]
+        return Loss(nats, {"pleasing": nats})
+
+    def opposition(self, trace: Trace, x: Tensor) -> Loss:
+        z = trace.latents[0].detach() + 3.0  # moved aside, so that there is something to tell
+        prior = trace.sites[0].prior.sample()
+        nats = (
+            nn.functional.softplus(self.critic(z)) + nn.functional.softplus(-self.critic(prior))
+        )[:, 0]
+        return Loss(nats, {"critic": nats})
+
+
+class Counting(Objective):
+    """Counts the steps that were taken, and what gradients there were to see."""
+
+    steps: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("steps", torch.zeros(()))
+
+    def forward(self, trace: Trace, x: Tensor) -> Loss:
+        nats = torch.zeros(len(x), device=x.device)
+        return Loss(nats, {"nothing": nats})
+
+    def settle(self, trace: Trace, x: Tensor) -> None:
+        assert not torch.is_grad_enabled()
+        self.steps.add_(1)
+
+
+def state(module: nn.Module) -> dict[str, Tensor]:
+    return {key: t.clone() for key, t in module.state_dict().items()}
+
+
+def moved(before: dict[str, Tensor], module: nn.Module) -> bool:
+    return any(not torch.equal(t, before[key]) for key, t in module.state_dict().items())
+
+
+def test_a_critic_learns_its_own_loss_and_the_model_does_not(few: Data) -> None:
+    recipe = make(few)
+    objective = Distortion() + Rate() + 0.0 * Opposed()
+    alone = make(few)
+    plan = dataclasses.replace(SHORT, epochs=8, lr=1e-2)
+    x = recipe.data.prepare(few.train.x[:64])
+    opposed, plain = Step(recipe.model, objective, plan), Step(alone.model, alone.objective, plan)
+    losses = []
+    before = state(objective)
+    for i in range(30):
+        torch.manual_seed(i)
+        losses.append(float(opposed(x)["critic"]))
+        torch.manual_seed(i)
+        plain(x)
+    # At weight 0 the critic's loss would still move the model if it reached it.
+    for a, b in zip(recipe.model.parameters(), alone.model.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+    assert moved(before, objective)
+    assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
+
+
+def test_the_model_is_moved_by_what_the_critic_says(few: Data) -> None:
+    recipe, objective = make(few), Opposed()
+    x = recipe.data.prepare(few.train.x[:64])
+    step = Step(recipe.model, objective, SHORT)
+    assert step.critic is not None
+    critic, encoder = objective.critic.weight.detach().clone(), state(recipe.model.encoder)
+    step.critic.lr = 0.0
+    step(x)
+    assert moved(encoder, recipe.model.encoder)
+    torch.testing.assert_close(objective.critic.weight.detach(), critic)
+
+
+def test_against_a_critic_the_last_weights_are_kept_with_its_own(few: Data) -> None:
+    recipe = make(few)
+    objective = Distortion() + Rate() + 5.0 * Opposed()
+    assert not objective.comparable
+    assert objective.pooled
+    kept = []
+
+    class Watcher:
+        def on_step(self, step: int, steps: int, row: dict[str, float]) -> None: ...
+
+        def on_epoch(self, row: dict[str, float], best: object) -> None:
+            kept.append(best)
+
+    result = fit(recipe.model, objective, few, recipe.data, SHORT, Watcher())
+    assert result.best_epoch == 2
+    assert all(best is not None for best in kept)
+    assert list(kept[-1].objective) == ["terms.2.term.critic.weight", "terms.2.term.critic.bias"]
+    for key, t in objective.state_dict().items():
+        assert torch.equal(t, kept[-1].objective[key])
+    with pytest.raises(ValueError, match="leave patience out"):
+        fit(recipe.model, objective, few, recipe.data, dataclasses.replace(SHORT, patience=3))
+
+
+def test_state_settles_once_a_step(few: Data) -> None:
+    recipe = make(few)
+    counting = Counting()
+    fit(recipe.model, Distortion() + Rate() + counting, few, recipe.data, SHORT)
+    assert float(counting.steps) == 8  # two epochs of three batches of 100 and one of 30
+
+
+class Noting(Schedule):
+    """Notes what it is asked at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[float, bool]] = []
+
+    def forward(self) -> Tensor:
+        self.seen.append((float(self.progress), torch.is_grad_enabled()))
+        return self.progress
+
+
+def test_a_schedule_follows_training_and_judging_is_at_its_end(few: Data) -> None:
+    recipe, schedule = make(few), Noting()
+    fit(recipe.model, Distortion() + schedule * Rate(), few, recipe.data, SHORT)
+    training = [t for t, trains in schedule.seen if trains]
+    assert training == [i / 8 for i in range(8)]
+    assert {t for t, trains in schedule.seen if not trains} == {1.0}
+    assert float(schedule.progress) == 1.0
+
+
+def test_schedules_by_hand() -> None:
+    def at(schedule: Schedule, t: float) -> float:
+        schedule.progress.fill_(t)
+        return float(schedule())
+
+    rise = Rise(0.0, 4.0, over=0.5)
+    assert [at(rise, t) for t in (0, 0.125, 0.25, 0.5, 0.9, 1)] == [0, 1, 2, 4, 4, 4]
+    assert [at(Rise(5.0, 1.0, over=1.0), t) for t in (0, 0.5, 1)] == [5, 3, 1]
+    cycles = Cycles(2.0, cycles=4, over=0.5)
+    assert [at(cycles, t) for t in (0, 0.0625, 0.125, 0.2, 0.25, 0.3125, 1)] == [
+        *(0, 1, 2, 2, 0, 1, 2),
+    ]
+    for wrong in (lambda: Rise(0, 1, over=0.0), lambda: Cycles(1.0, cycles=0)):
+        with pytest.raises(ValueError, match=r"expected|share of training"):
+            wrong()
+
+
+def test_members_of_a_population_follow_schedules_of_their_own(few: Data) -> None:
+    """As each would have followed it alone, where nothing is drawn."""
+    recipes = [find("ae")(few.spec, latent=3, design=Design(width=16)) for _ in range(2)]
+    ends = (0.5, 3.0)
+    objectives = [Rise(0.0, end, over=1.0) * Distortion() for end in ends]
+    together = fit_population(
+        [r.model for r in recipes], objectives, few, recipes[0].data, [SHORT, SHORT]
+    )
+    for end, ours in zip(ends, together, strict=True):
+        recipe = find("ae")(few.spec, latent=3, design=Design(width=16))
+        alone = fit(recipe.model, Rise(0.0, end, over=1.0) * Distortion(), few, recipe.data, SHORT)
+        for a, b in zip(ours.history, alone.history, strict=True):
+            assert a["loss"] == pytest.approx(b["loss"], rel=1e-4)
+            assert a["valid_loss"] == pytest.approx(b["valid_loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("objective", "why"), [(Opposed, "has a critic"), (Counting, "Counting changes its state")]
+)
+def test_what_learns_or_settles_beside_the_model_is_trained_alone(
+    few: Data, objective: type[Objective], why: str
+) -> None:
+    recipes = [make(few), make(few)]
+    objectives = [Distortion() + Rate() + objective() for _ in recipes]
+    with pytest.raises(ValueError, match=why):
+        fit_population([r.model for r in recipes], objectives, few, recipes[0].data, [SHORT, SHORT])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_a_compiled_step_is_the_eager_one_with_critic_schedule_and_state(few: Data) -> None:
+    objective = Distortion() + Rise(0.1, 1.0) * Rate() + 0.5 * Opposed() + Counting()
+    ends = []
+    for choice in ("off", "on"):
+        recipe, own = make(few), copy.deepcopy(objective)
+        plan = dataclasses.replace(SHORT, compile=choice, epochs=4)
+        history = fit(recipe.model, own, few, recipe.data, plan).history
+        ends.append((state(recipe.model) | state(own), history))
+    for key, t in ends[0][0].items():
+        torch.testing.assert_close(ends[1][0][key], t, rtol=1e-3, atol=1e-5, msg=key)
+    for a, b in zip(ends[0][1], ends[1][1], strict=True):
+        assert a["loss"] == pytest.approx(b["loss"], rel=1e-4)
+        assert a["critic"] == pytest.approx(b["critic"], rel=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_weights_are_untouched_at_a_compiled_step_that_is_not_finite(few: Data) -> None:
+    recipe = make(few)
+    x = recipe.data.prepare(few.train.x[:10])
+    step = Step(recipe.model, recipe.objective, SHORT, full=10)
+    for _ in range(3):
+        step(x)
+    before = state(recipe.model)
+    poisoned = x.clone()
+    poisoned[3, 0, 2, 2] = torch.inf
+    with pytest.raises(ArithmeticError, match="the data has 1 of"):
+        step(poisoned)
+    assert not moved(before, recipe.model)
+    step(x)
+    assert moved(before, recipe.model)
+
+
+class Stubborn(nn.Module):
+    """A network that looks at its numbers, which no compiler can follow."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x) * (2.0 if float(x.sum()) < 0 else 1.0)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_a_network_that_cannot_be_compiled_is_trained_without(few: Data) -> None:
+    recipe = make(few)
+    recipe.model.encoder = Stubborn(recipe.model.encoder)
+    plan = dataclasses.replace(SHORT, compile="on")
+    with pytest.warns(UserWarning, match="cannot be compiled"):
+        stubborn = fit(recipe.model, recipe.objective, few, recipe.data, plan).history
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plain = make(few)
+        expected = fit(plain.model, plain.objective, few, plain.data, SHORT).history
+    assert stubborn[-1]["loss"] == pytest.approx(expected[-1]["loss"], rel=1e-5)
