@@ -64,12 +64,29 @@ def build(
     return find(name)(data(kind).spec, design=design)
 
 
+# Every kind of data with every network for the first of the zoo, on which the others are built;
+# those on digits, and the rest among the slow tests.
+FIRST = ("vae", "ae", "iwae", "ladder")
+
+
+def case(name: str, kind: str, net: str) -> Any:
+    quick = name in FIRST or (kind, net) == ("digits", DIGITS_NET[name])
+    marks = () if quick else (pytest.mark.slow,)
+    return pytest.param(name, kind, net, id=f"{name}-{kind}-{net}", marks=marks)
+
+
+DIGITS_NET = {
+    name: next(net for net in NETS["digits"] if refusal(name, "digits", net) is None)
+    for name in RECIPES
+}
+"""A network a recipe takes on digits: the perceptron, unless it is made for images."""
+
 CASES = [
-    pytest.param(name, kind, net, id=f"{name}-{kind}-{net}")
+    case(name, kind, net)
     for name in RECIPES
     for kind, nets in NETS.items()
     for net in nets
-    if net == "mlp" or refusal(name, kind, net) is None
+    if refusal(name, kind, net) is None
 ]
 
 
@@ -83,12 +100,13 @@ def walked(recipe: Recipe, x: Tensor, seed: int = 3) -> tuple[Trace, Loss]:
     return trace, recipe.objective(trace, x)
 
 
-def test_a_network_that_does_not_suit_is_refused_with_the_fix() -> None:
+def test_what_does_not_suit_is_refused_with_the_fix() -> None:
     for name in RECIPES:
+        assert any(refusal(name, "digits", net) is None for net in NETS["digits"])
         for kind, nets in NETS.items():
-            for net in nets[1:]:
+            for net in nets:
                 message = refusal(name, kind, net)
-                assert message is None or "net mlp" in message
+                assert message is None or "net mlp" in message or "images" in message
     with pytest.raises(ValueError, match="net mlp"):
         build("vae", "table", "conv")
 
@@ -133,7 +151,7 @@ def test_every_parameter_the_objective_depends_on_receives_a_gradient(
             if not torch.equal(walked(recipe, x)[1].total, before.total):
                 depends.add(key)
             p.copy_(kept)
-    assert reached == depends
+    assert depends <= reached
     # Only an objective that is the rate alone leaves the decoder and the likelihood out of it.
     left_out = {key for key, _ in recipe.model.named_parameters()} - reached
     if set(before.parts) == {"rate"}:
@@ -153,16 +171,21 @@ def test_terms_sum_to_the_total(name: str, kind: str, net: str) -> None:
     weights = torch.linalg.lstsq(parts[:10], total[:10, None], driver="gelsd").solution[:, 0]
     scale = total.abs().mean()
     torch.testing.assert_close(parts @ weights / scale, total / scale, rtol=0, atol=1e-4)
-    expected = recipe.arguments.get("beta", 1.0)
-    for part, weight in zip(loss.parts, weights.tolist(), strict=True):
-        assert weight == pytest.approx(expected if part == "rate" else 1.0, abs=0.02), part
+    if set(loss.parts) <= {"distortion", "rate"}:
+        expected = recipe.arguments.get("beta", 1.0)
+        for part, weight in zip(loss.parts, weights.tolist(), strict=True):
+            assert weight == pytest.approx(expected if part == "rate" else 1.0, abs=0.02), part
 
 
 @pytest.mark.parametrize(("name", "kind", "net"), CASES)
 def test_every_term_is_the_same_in_any_batch(name: str, kind: str, net: str) -> None:
     recipe = build(name, kind, net)
     x = rows(recipe, kind, 8)
-    recipe = dataclasses.replace(recipe, model=recipe.model.double())
+    if recipe.objective.pooled:
+        pytest.skip("an example's nats depend on the others in its batch")
+    recipe = dataclasses.replace(
+        recipe, model=recipe.model.double(), objective=recipe.objective.double()
+    )
     whole = determined(recipe, x.double())
     for size in (1, 3):
         pieces = [determined(recipe, part) for part in x.double().split(size)]
@@ -171,6 +194,26 @@ def test_every_term_is_the_same_in_any_batch(name: str, kind: str, net: str) -> 
     order = torch.randperm(8)
     for key, nats in determined(recipe, x[order].double()).items():
         torch.testing.assert_close(nats, whole[key][order])
+
+
+POOLED = [name for name in RECIPES if build(name, "digits", DIGITS_NET[name]).objective.pooled]
+
+
+@pytest.mark.parametrize("name", POOLED)
+def test_what_depends_on_the_batch_does_not_grow_with_it(name: str) -> None:
+    """The mean over many batches, of 16 rows and of 64: neither a sum over rows nor its inverse."""
+    recipe = build(name, "digits", DIGITS_NET[name])
+    x = rows(recipe, "digits", 512)
+    torch.manual_seed(0)
+    means = []
+    with torch.no_grad():
+        for size in (16, 64):
+            losses = [
+                recipe.objective(recipe.model(part, recipe.objective.samples), part).total.mean()
+                for part in x.split(size)
+            ]
+            means.append(float(torch.stack(losses).mean()))
+    assert means[0] == pytest.approx(means[1], rel=0.35)
 
 
 def determined(recipe: Recipe, x: Tensor) -> dict[str, Tensor]:
@@ -182,7 +225,7 @@ def determined(recipe: Recipe, x: Tensor) -> dict[str, Tensor]:
 
 @cache
 def trained(name: str, kind: str = "digits", net: str = "mlp") -> Run:
-    long = (kind, net) == ("digits", "mlp")
+    long = (kind, net) == ("digits", DIGITS_NET[name])
     recipe = build(name, kind, net, *(("gaussian", 32) if long else ()))
     plan = Plan(epochs=14 if long else 1, batch_size=64, lr=1e-2)
     result = fit(recipe.model, recipe.objective, data(kind), recipe.data, plan)
@@ -196,17 +239,30 @@ def without_code() -> float:
     return 32 * (math.log(2 * math.pi * variance) + 1)
 
 
-# Nats of loss on the training digits at the end. Unless one is stated, a recipe must beat what
-# any decoder that ignores z can reach. A code is not worth four times its rate this early.
-REACHED = {"kl_only": 0.01, "beta_vae": without_code() + 0.3, "ae": without_code() - 20}
+# Nats of distortion on the training digits at the end. Unless one is stated, a code must be worth
+# more than its rate: distortion and rate together beat any decoder that ignores z. A code is not
+# worth four times its rate this early, and without a rate the distortion alone must fall.
+# Against a critic, and with a prior that learns as it goes, it falls more slowly at first.
+REACHED = {
+    "beta_vae": without_code() + 0.3,
+    "vamp": without_code() + 0.3,
+    "wae_gan": without_code() - 0.5,
+    "vae_gan": math.inf,
+}
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", [name for name in RECIPES if name != "kl_only"])
 def test_it_learns(name: str) -> None:
-    history = trained(name).history
-    assert history[-1]["loss"] < REACHED.get(name, without_code() - 2.0)
-    assert history[-1]["loss"] < 0.95 * history[0]["loss"]
-    assert history[-1]["valid_loss"] < history[-1]["loss"] + 2
+    history = trained(name, "digits", DIGITS_NET[name]).history
+    first, last = history[0], history[-1]
+    assert all(math.isfinite(value) for row in history for value in row.values())
+    assert last["distortion"] < 0.95 * first["distortion"]
+    assert last["distortion"] < REACHED.get(name, without_code() - 2.0)
+    assert last["valid_distortion"] < last["distortion"] + 2
+
+
+def test_the_rate_alone_teaches_to_say_nothing() -> None:
+    assert trained("kl_only").history[-1]["loss"] < 0.01
 
 
 @pytest.mark.parametrize(("name", "kind", "net"), CASES)
@@ -234,6 +290,10 @@ def test_a_run_on_disk_gives_the_same_bit_for_bit(
     assert torch.equal(run.reconstruct(raw), again.reconstruct(raw))
     assert torch.equal(run.sample(3, seed=4), again.sample(3, seed=4))
     assert torch.equal(run.sample(3, draw=True), again.sample(3, draw=True))
+    state = run.recipe.objective.state_dict()
+    assert again.recipe.objective.state_dict().keys() == state.keys()
+    for key, t in again.recipe.objective.state_dict().items():
+        assert torch.equal(t, state[key])
     assert again.data == run.data
     assert again.recipe.arguments == run.recipe.arguments
     assert again.recipe.reason == run.recipe.reason
@@ -246,16 +306,17 @@ def test_a_run_on_disk_gives_the_same_bit_for_bit(
 def test_a_recipe_is_its_name_and_arguments(name: str) -> None:
     signature = inspect.signature(find(name))
     changed: dict[str, Any] = {
-        key: type(p.default)(p.default + 1)
+        key: p.default + 1 if type(p.default) is int else 0.9 * p.default
         for key, p in signature.parameters.items()
-        if isinstance(p.default, int | float)
+        if type(p.default) in (int, float)
     }
     design = Design(width=24, likelihood="laplace", seed=7)
     recipe = find(name)(data("digits").spec, **changed, design=design)
     kept = json.loads(json.dumps(as_json(recipe.arguments)))
     again = rebuild(name, kept, data("digits").spec)
     assert again.name == recipe.name == name
-    assert again.arguments == recipe.arguments == changed | {"design": design}
+    given = {key: p.default for key, p in list(signature.parameters.items())[1:]}
+    assert again.arguments == recipe.arguments == given | changed | {"design": design}
     # Same seed, same weights; another seed, others.
     state = recipe.model.state_dict()
     assert all(torch.equal(t, state[key]) for key, t in again.model.state_dict().items())
@@ -271,10 +332,11 @@ def test_a_recipe_says_what_it_is_and_refuses_what_makes_no_sense(name: str) -> 
     assert "Args:" in function.__doc__
     for key in inspect.signature(function).parameters:
         assert f"{key}:" in function.__doc__
-    with pytest.raises(ValueError, match="latent is 0"):
-        function(data("digits").spec, latent=0)
-    with pytest.raises(ValueError, match="latent is -3"):
-        function(data("digits").spec, latent=-3)
+    parameters = inspect.signature(function).parameters
+    size = next(key for key, p in parameters.items() if type(p.default) is int)
+    for wrong in (0, -3):
+        with pytest.raises(ValueError, match=f"{size} is {wrong}"):
+            function(data("digits").spec, **{size: wrong})
 
 
 DOMAINS = {"binary": "binary", "digits": "levels", "unit": "unit", "table": "real"}
@@ -292,6 +354,9 @@ def test_likelihoods_train_on_what_they_accept_and_refuse_the_rest(
         "continuous-bernoulli": {"binary", "digits", "unit"},
         "logistic": {"binary", "digits"},
         "categorical": {"binary", "digits"},
+        "logistic-mixture": {"binary", "digits"},
+        # Of counts, and of columns of several kinds: tests/parts/test_tables.py.
+        **{key: set() for key in ("poisson", "negative-binomial", "zero-inflated", "mixed")},
     }
     if kind in accepted.get(likelihood, set(DOMAINS)):
         recipe = build("vae", kind, likelihood=likelihood)

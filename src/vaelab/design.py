@@ -5,22 +5,26 @@ The default likelihood follows from the data, and says why:
     binary                     Bernoulli
     grey, nearly two-toned     Bernoulli, binarized afresh at every visit
     integer levels             discretised logistic
+    counts                     negative binomial, whose variance may exceed the mean
+    columns that differ        one of these for each kind of column
     anything continuous        Gaussian with one learned σ
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, NamedTuple
 
 from torch import nn
 
-from vaelab.data import DataSpec
+from vaelab.data import Column, DataSpec
 from vaelab.nets import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, Shape, residual
+from vaelab.nets.views import LogCounts, OneHot, Views
 from vaelab.parts import likelihoods as parts
+from vaelab.parts import tables
 
 Net = Literal["mlp", "conv", "resconv"]
 LikelihoodName = Literal[
@@ -31,13 +35,31 @@ LikelihoodName = Literal[
     "gaussian-fixed",
     "gaussian-pixel",
     "laplace",
+    "student",
     "logistic",
+    "logistic-mixture",
     "categorical",
+    "poisson",
+    "negative-binomial",
+    "zero-inflated",
+    "mixed",
 ]
 Binarize = Literal["auto", "dynamic", "threshold"]
 
 TWO_TONED = 0.5
 """Contrast from which grey values count as ink rather than shades (MNIST 0.84, faces 0.1)."""
+
+DISPERSED = 0.5
+"""Variance over mean, in all but a tenth of the columns, from which whole numbers are counts."""
+
+HINTS = {
+    parts.COUNTS: (
+        " A table of whole numbers, some above 255 or all stored as floats, is taken for counts; "
+        "vaelab.data.with_columns says so of any."
+    ),
+    parts.MIXED: " vaelab.data.with_columns says what each column of a table is.",
+}
+"""How data comes to be what a likelihood wants."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +73,7 @@ class Design:
         binarize: of grey data under a Bernoulli: dynamic draws anew at every visit in training and
             once in evaluation, threshold cuts at one half.
         sigma: standard deviation of the gaussian-fixed likelihood, at the model's scale.
+        components: of the logistic-mixture likelihood.
         seed: of the initial weights.
     """
 
@@ -59,6 +82,7 @@ class Design:
     likelihood: LikelihoodName = "auto"
     binarize: Binarize = "auto"
     sigma: float = 1.0
+    components: int = 5
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -66,6 +90,8 @@ class Design:
             raise ValueError(f"width is {self.width}; a hidden layer needs at least 1 unit")
         if not 0 < self.sigma < math.inf:
             raise ValueError(f"sigma is {self.sigma}; a standard deviation is finite and above 0")
+        if self.components < 1:
+            raise ValueError(f"components is {self.components}; a mixture has at least 1")
 
 
 class Pair(NamedTuple):
@@ -75,8 +101,14 @@ class Pair(NamedTuple):
     decoder: Callable[[int, Shape, int], nn.Module]
 
 
-def networks(design: Design) -> Pair:
-    """The encoder and decoder makers a design asks for."""
+def networks(design: Design, data: DataSpec) -> Pair:
+    """The encoder and decoder makers a design asks for.
+
+    Args:
+        design: which networks.
+        data: as the likelihood sees it; an encoder is shown counts by their logarithms and
+            categories one-hot.
+    """
     width = design.width
     hidden, channels = (width or 512,) * 2, width or 32
     pairs: dict[str, Pair] = {
@@ -87,7 +119,57 @@ def networks(design: Design) -> Pair:
             partial(ConvDecoder, width=channels, stage=residual),
         ),
     }
-    return pairs[design.net]
+    encoder, decoder = pairs[design.net]
+    return Pair(lambda _, outputs: shown(data, lambda seen: encoder(seen, outputs)), decoder)
+
+
+def shown(data: DataSpec, make: Callable[[Shape], nn.Module]) -> nn.Module:
+    """A network of what an encoder is shown: counts by their logarithms, categories one-hot.
+
+    Args:
+        data: as the likelihood sees it.
+        make: the network, for what it is shown, of a shape.
+    """
+    if not data.columns:
+        return make(data.shape)
+    groups, width = [], 0
+    for column, places in _grouped(data).items():
+        views: dict[str, Callable[[], nn.Module]] = {
+            "real": nn.Identity,
+            "binary": nn.Identity,
+            "counts": partial(LogCounts, _at(data.offset, places), _at(data.scale, places)),
+            "categories": partial(OneHot, column.categories),
+        }
+        groups.append((views[column.kind](), places))
+        width += len(places) * max(1, column.categories)
+    return nn.Sequential(Views(groups), make((width,)))
+
+
+def _likelihood_of_columns(data: DataSpec) -> tables.Mixed:
+    """One likelihood for each kind of column."""
+    groups: list[tuple[parts.Likelihood, list[int]]] = []
+    for column, places in _grouped(data).items():
+        kinds: dict[str, Callable[[], parts.Likelihood]] = {
+            "real": partial(parts.LearnedGaussian, len(places)),
+            "binary": parts.BernoulliLikelihood,
+            "counts": partial(tables.NegativeBinomialCounts, _at(data.offset, places)),
+            "categories": partial(tables.Categories, column.categories),
+        }
+        groups.append((kinds[column.kind](), places))
+    return tables.Mixed(groups)
+
+
+def _grouped(data: DataSpec) -> dict[Column, list[int]]:
+    """The places of the columns that are alike."""
+    groups: dict[Column, list[int]] = {}
+    for place in range(data.dims):
+        column = data.columns[place % len(data.columns)] if data.columns else Column("real")
+        groups.setdefault(column, []).append(place)
+    return groups
+
+
+def _at(numbers: Sequence[float], places: Sequence[int]) -> list[float]:
+    return [numbers[place % len(numbers)] for place in places]
 
 
 class Fitted(NamedTuple):
@@ -113,8 +195,14 @@ def fit_likelihood(design: Design, data: DataSpec) -> Fitted:
         "gaussian-fixed": partial(parts.FixedGaussian, design.sigma),
         "gaussian-pixel": parts.PixelGaussian,
         "laplace": parts.LaplaceLikelihood,
+        "student": parts.StudentLikelihood,
         "logistic": partial(parts.LogisticLevels, levels),
+        "logistic-mixture": partial(parts.LogisticMixtureLevels, levels, design.components),
         "categorical": partial(parts.CategoricalLevels, levels),
+        "poisson": partial(tables.PoissonCounts, data.offset),
+        "negative-binomial": partial(tables.NegativeBinomialCounts, data.offset),
+        "zero-inflated": partial(tables.ZeroInflatedCounts, data.offset),
+        "mixed": partial(_likelihood_of_columns, data),
     }
     name: str = design.likelihood
     reason = "as asked"
@@ -133,18 +221,35 @@ def fit_likelihood(design: Design, data: DataSpec) -> Fitted:
         )
     elif data.domain not in likelihood.accepts:
         fitting = [key for key, make in makers.items() if data.domain in make().accepts]
+        hint = HINTS.get(likelihood.accepts, "")
         raise ValueError(
             f"the {name} likelihood is for {' or '.join(sorted(likelihood.accepts))} data, but "
             f"this data is {data.domain}: values from {data.low:g} to {data.high:g}. "
-            f"Use one of: {', '.join(fitting)}."
+            f"Use one of: {', '.join(fitting)}.{hint}"
         )
+    if data.domain == "counts" and likelihood.accepts != parts.COUNTS:
+        data = replace(data, columns=())  # to a density they are numbers like others, standardised
     return Fitted(likelihood, data, f"{name}: {reason}")
 
 
 def _default(data: DataSpec) -> tuple[str, str]:
     if data.domain == "binary":
         return "bernoulli", "the data has two values"
-    if data.domain != "real" and data.contrast >= TWO_TONED:
+    if data.domain == "mixed":
+        groups = _grouped(data).items()
+        kinds = ", ".join(f"{len(places)} {column.kind}" for column, places in groups)
+        return "mixed", f"the columns of the data differ ({kinds})"
+    if data.domain == "counts":
+        # Of a column of counts the variance is seldom below the mean; of years it always is.
+        ratios = sorted(s**2 / max(m, 1e-9) for m, s in zip(data.offset, data.scale, strict=True))
+        least = ratios[len(ratios) // 10]
+        seen = (
+            f"whole numbers, {data.low:g} to {data.high:g}, with a variance of {least:.2g} x mean"
+        )
+        if least < DISPERSED:
+            return "gaussian", f"the data is {seen}, too little for counts; one σ is learned"
+        return "negative-binomial", f"the data is counts ({seen})"
+    if data.bounded and data.contrast >= TWO_TONED:
         return "bernoulli", f"the data is nearly two-toned (contrast {data.contrast:.2f} of 1)"
     if data.domain == "levels":
         return "logistic", f"the data has {data.levels} levels (contrast {data.contrast:.2f} of 1)"

@@ -1,20 +1,54 @@
 """What a model is trained for: terms that add and scale, and bounds on the evidence."""
 
-from vaelab.objectives.bounds import ImportanceWeighted, log_mean_exp
+from vaelab.objectives.aggregate import DimensionWise, IndexCode, TotalCorrelation
+from vaelab.objectives.bounds import (
+    CombinedBound,
+    DoublyReparameterised,
+    ImportanceWeighted,
+    MultiplyImportanceWeighted,
+    PartiallyImportanceWeighted,
+    log_mean_exp,
+)
+from vaelab.objectives.constraint import Constraint
+from vaelab.objectives.covariance import Diagonal, OffDiagonal
+from vaelab.objectives.discrepancy import MMD
+from vaelab.objectives.perceptual import FeatureDistortion, StructuralDistortion
+from vaelab.objectives.rates import Capacity, FreeBits
+from vaelab.objectives.regularise import ChargedPoint, CodeNorm, DecoderPenalty
 from vaelab.objectives.schedule import Constant, Cycles, Rise, Schedule
+from vaelab.objectives.steered import Steered
 from vaelab.objectives.terms import Distortion, Loss, Objective, Rate, Scaled, Sum
 
 __all__ = [
+    "MMD",
+    "Capacity",
+    "ChargedPoint",
+    "CodeNorm",
+    "CombinedBound",
     "Constant",
+    "Constraint",
     "Cycles",
+    "DecoderPenalty",
+    "Diagonal",
+    "DimensionWise",
     "Distortion",
+    "DoublyReparameterised",
+    "FeatureDistortion",
+    "FreeBits",
     "ImportanceWeighted",
+    "IndexCode",
     "Loss",
+    "MultiplyImportanceWeighted",
     "Objective",
+    "OffDiagonal",
+    "PartiallyImportanceWeighted",
     "Rate",
     "Rise",
     "Scaled",
     "Schedule",
+    "Steered",
+    "StructuralDistortion",
     "Sum",
+    "TotalCorrelation",
     "log_mean_exp",
 ]

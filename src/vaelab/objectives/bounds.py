@@ -1,6 +1,18 @@
-r"""Bounds on the evidence tighter than the ELBO.
+r"""Bounds on the evidence tighter than the ELBO, and estimators of their gradients.
 
-log p(x) ≥ L_K = E log (1/K) Σ_k p(x, z_k) / q(z_k|x)        (Burda et al., 1509.00519)
+log p(x) ≥ L_K = E log (1/K) Σ_k w_k,   w_k = p(x, z_k) / q(z_k|x)        (Burda 1509.00519)
+
+With w̃_k = w_k / Σ_j w_j, ∇ L_K = E Σ_k w̃_k ∇ log w_k. As K grows the encoder's share of it drowns
+in its own noise (Rainforth 1802.04537), which there are two ways out of:
+
+    MIWAE(M, K)   (1/M) Σ_m L_K^(m)              M bounds of K draws each: looser, and less noisy
+    CIWAE(K, β)   β ELBO + (1 − β) L_K
+    PIWAE(M, K)   the decoder follows L_MK, the encoder MIWAE(M, K)
+    DReG          Σ_k w̃_k² ∂_z log w_k ∂_φ z_k   the same gradient of L_K for the encoder, with a
+                  variance that falls with K (Tucker 1810.04152); for K = 1, sticking the landing
+                  (Roeder 1703.09194)
+
+What is reported is always the bound itself, whatever its gradient is estimated by.
 """
 
 from __future__ import annotations
@@ -10,6 +22,7 @@ import math
 import torch
 from torch import Tensor
 
+from vaelab.objectives.steered import cut, steer
 from vaelab.objectives.terms import Loss, Objective
 from vaelab.walk import Trace
 
@@ -23,15 +36,106 @@ class ImportanceWeighted(Objective):
 
     def __init__(self, samples: int = 50) -> None:
         super().__init__()
-        if samples < 1:
-            raise ValueError(f"samples is {samples}; the bound needs at least 1")
-        self.samples = samples
+        self.samples = counted(samples)
 
     def forward(self, trace: Trace, x: Tensor) -> Loss:
         nats = -log_mean_exp(trace.log_weights(x))
         return Loss(nats, {"importance_weighted": nats})
 
 
-def log_mean_exp(log_w: Tensor) -> Tensor:
-    """log (1/K) Σ_k exp(log_w): (K, B) → (B,)."""
-    return torch.logsumexp(log_w, 0) - math.log(log_w.shape[0])
+class MultiplyImportanceWeighted(Objective):
+    """−(1/M) Σ_m L_K^(m): the mean of M importance-weighted bounds (MIWAE, 1802.04537).
+
+    Args:
+        bounds: M ≥ 1.
+        samples_each: K ≥ 1; an example takes M·K draws.
+    """
+
+    def __init__(self, bounds: int = 5, samples_each: int = 10) -> None:
+        super().__init__()
+        self.bounds = counted(bounds, "bounds")
+        self.samples = self.bounds * counted(samples_each, "samples_each")
+
+    def forward(self, trace: Trace, x: Tensor) -> Loss:
+        log_w = trace.log_weights(x).unflatten(0, (self.bounds, -1))
+        nats = -log_mean_exp(log_w, 1).mean(0)
+        return Loss(nats, {"multiply_importance_weighted": nats})
+
+
+class CombinedBound(Objective):
+    """−[β ELBO + (1 − β) L_K], both of the same K draws (CIWAE, 1802.04537).
+
+    Args:
+        samples: K ≥ 1.
+        share: β ∈ [0, 1], of the ELBO; at 0 this is L_K.
+    """
+
+    def __init__(self, samples: int = 50, share: float = 0.05) -> None:
+        super().__init__()
+        if not 0 <= share <= 1:
+            raise ValueError(f"share is {share}; the ELBO's share of the bound lies in [0, 1]")
+        self.samples, self.share = counted(samples), share
+
+    def forward(self, trace: Trace, x: Tensor) -> Loss:
+        log_w = trace.log_weights(x)
+        nats = -(self.share * log_w.mean(0) + (1 - self.share) * log_mean_exp(log_w))
+        return Loss(nats, {"combined_bound": nats})
+
+
+class PartiallyImportanceWeighted(Objective):
+    """−L_MK, whose encoder follows the gradient of MIWAE(M, K) instead (PIWAE, 1802.04537).
+
+    The model needs a `Steered` posterior.
+
+    Args:
+        bounds: M ≥ 1.
+        samples_each: K ≥ 1; an example takes M·K draws.
+    """
+
+    def __init__(self, bounds: int = 5, samples_each: int = 10) -> None:
+        super().__init__()
+        self.bounds = counted(bounds, "bounds")
+        self.samples = self.bounds * counted(samples_each, "samples_each")
+
+    def forward(self, trace: Trace, x: Tensor) -> Loss:
+        log_w = trace.log_weights(x)
+        apart = torch.softmax(log_w.unflatten(0, (self.bounds, -1)), 1).flatten(0, 1) / self.bounds
+        nats = steer(trace, log_w, -log_mean_exp(log_w), torch.softmax(log_w, 0), apart)
+        return Loss(nats, {"importance_weighted": nats})
+
+
+class DoublyReparameterised(Objective):
+    """−L_K, with the doubly reparameterised gradient for the encoder (DReG, 1810.04152).
+
+    The decoder and the prior get the gradient that they have under `ImportanceWeighted`. The model
+    needs a `Steered` posterior.
+
+    Args:
+        samples: K ≥ 1.
+    """
+
+    def __init__(self, samples: int = 50) -> None:
+        super().__init__()
+        self.samples = counted(samples)
+
+    def forward(self, trace: Trace, x: Tensor) -> Loss:
+        log_w = trace.log_likelihood(x)
+        for site in trace.sites:
+            # log q moves with z alone: in expectation its parameters' own share is that of z again.
+            log_w = log_w + site.prior.log_prob(site.z) - cut(site.posterior).log_prob(site.z)
+        log_w = trace.unfold(log_w)
+        share = torch.softmax(log_w, 0)
+        nats = steer(trace, log_w, -log_mean_exp(log_w), share, share**2)
+        return Loss(nats, {"importance_weighted": nats})
+
+
+def log_mean_exp(log_w: Tensor, dim: int = 0) -> Tensor:
+    """log (1/K) Σ_k exp(log_w) over one axis: (K, B) → (B,)."""
+    return torch.logsumexp(log_w, dim) - math.log(log_w.shape[dim])
+
+
+def counted(n: int, name: str = "samples") -> int:
+    """A number of draws or bounds, at least 1."""
+    if n < 1:
+        raise ValueError(f"{name} is {n}; the bound needs at least 1")
+    return n

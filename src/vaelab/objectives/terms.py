@@ -9,6 +9,7 @@ al. 2017). Every term is (B,), summed over dimensions; the mean over the batch i
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -51,6 +52,7 @@ class Objective(nn.Module, ABC):
         samples: K, the draws an example needs on the walk.
         pooled: whether an example's nats depend on the others in its batch, as where a term
             compares the batch's codes with draws from the prior.
+        symbol: what it is called in a formula.
         comparable: whether losses of different epochs may be compared. Against an opponent that
             learns they may not; the last weights are then the ones that are kept.
     """
@@ -58,6 +60,7 @@ class Objective(nn.Module, ABC):
     samples: int = 1
     pooled: bool = False
     comparable: bool = True
+    symbol: str = ""
 
     @abstractmethod
     def forward(self, trace: Trace, x: Tensor) -> Loss:
@@ -69,6 +72,11 @@ class Objective(nn.Module, ABC):
 
     def settle(self, trace: Trace, x: Tensor) -> None:
         """Changes state that is no gradient's, after a step and without gradients."""
+
+    @property
+    def formula(self) -> str:
+        """The objective in a line, as in D + 4 R; a term without a symbol is called by its name."""
+        return self.symbol or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(self).__name__).lower()
 
     def __add__(self, other: Objective) -> Objective:
         return Sum([self, other])
@@ -90,6 +98,11 @@ class Scaled(Objective):
         super().__init__()
         self.term, self.weight = term, as_schedule(weight)
         self.samples, self.pooled, self.comparable = term.samples, term.pooled, term.comparable
+
+    @property
+    def formula(self) -> str:
+        weight = str(self.weight)
+        return self.term.formula if weight == "1" else f"{weight} {self.term.formula}"
 
     def forward(self, trace: Trace, x: Tensor) -> Loss:
         loss = self.term(trace, x)
@@ -120,6 +133,10 @@ class Sum(Objective):
         self.samples = counts[0] if counts else 1
         self.pooled = any(t.pooled for t in flat)
         self.comparable = all(t.comparable for t in flat)
+
+    @property
+    def formula(self) -> str:
+        return " + ".join(term.formula for term in self.each())
 
     def each(self) -> Iterator[Objective]:
         """The terms, in order."""
@@ -155,6 +172,8 @@ def total(losses: Sequence[Loss]) -> Loss:
 class Distortion(Objective):
     """D = −E_q log p(x|z), averaged over the K samples."""
 
+    symbol = "D"
+
     def forward(self, trace: Trace, x: Tensor) -> Loss:
         nats = -trace.unfold(trace.log_likelihood(x)).mean(0)
         return Loss(nats, {"distortion": nats})
@@ -166,6 +185,8 @@ class Rate(Objective):
     Raises:
         TypeError: where the posterior is a point, which has no rate.
     """
+
+    symbol = "R"
 
     def forward(self, trace: Trace, x: Tensor) -> Loss:
         rate, exact = trace.rate()

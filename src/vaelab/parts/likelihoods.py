@@ -1,10 +1,11 @@
 r"""Likelihoods p(x | h): each owns its activation, its accepted data and its units.
 
 `h` is a decoder's output (B, params · C, …) for data (B, C, …). Data arrives at the model's scale:
-binary and bounded data in [0, 1] (levels at k/(n−1)), unbounded data standardised.
+binary and bounded data in [0, 1] (levels at k/(n−1)), unbounded data standardised, counts as they
+are.
 
-Densities (Gaussian, Laplace, continuous Bernoulli) may exceed 1, so −log p may be negative. Only
-the discrete ones (Bernoulli, discretised logistic, categorical) have bits/dim.
+Densities (Gaussian, Laplace, Student's t, continuous Bernoulli) may exceed 1, so −log p may be
+negative. Only the discrete ones (Bernoulli, logistic levels, categorical, counts) have bits/dim.
 """
 
 from __future__ import annotations
@@ -24,14 +25,18 @@ from vaelab.walk import (
     DiscretizedLogistic,
     Distribution,
     Laplace,
+    LogisticMixture,
     Normal,
+    StudentT,
     full_precision,
 )
 
 BINARY = frozenset({"binary"})
 GRID = frozenset({"binary", "levels"})
 UNIT = frozenset({"binary", "levels", "unit"})
-ANY = frozenset({"binary", "levels", "unit", "real"})
+ANY = frozenset({"binary", "levels", "unit", "real", "counts"})
+COUNTS = frozenset({"counts"})
+MIXED = frozenset({"mixed"})
 
 
 class Likelihood(Conditional):
@@ -40,7 +45,7 @@ class Likelihood(Conditional):
     Attributes:
         params: numbers needed for one data dimension.
         accepts: the domains of data it is a likelihood for: "binary" {0, 1}, "levels" {k/(n−1)},
-            "unit" [0, 1] or "real".
+            "unit" [0, 1], "real", "counts" {0, 1, 2, …} or "mixed" (columns that differ).
         discrete: whether log p(x) is the logarithm of a probability, so that bits/dim exist.
     """
 
@@ -92,11 +97,15 @@ class FixedGaussian(Likelihood):
 
 
 class LearnedGaussian(Likelihood):
-    """N(h, σ²) with one σ for all data, learned with the weights (σ-VAE, 2006.13202)."""
+    """N(h, σ²) with a learned σ (σ-VAE, 2006.13202).
 
-    def __init__(self) -> None:
+    Args:
+        shape: of σ; nothing for one σ for all data, D for one for each column of a table.
+    """
+
+    def __init__(self, *shape: int) -> None:
         super().__init__()
-        self.log_sigma = nn.Parameter(torch.tensor(-1.0))
+        self.log_sigma = nn.Parameter(torch.full(shape, -1.0))
 
     def forward(self, *given: Tensor) -> Normal:
         mu = full_precision(given[0])
@@ -126,6 +135,28 @@ class LaplaceLikelihood(Likelihood):
         return Laplace(mu, bounded(self.log_scale).to(mu.dtype).expand_as(mu))
 
 
+class StudentLikelihood(Likelihood):
+    """Student's t around h with one learned scale: far outliers cost their logarithm.
+
+    Args:
+        df: ν, degrees of freedom, > 1 so that the mean exists; None to learn one from 10 on.
+    """
+
+    def __init__(self, df: float | None = None) -> None:
+        super().__init__()
+        if df is not None and not 1 < df < math.inf:
+            raise ValueError(f"df is {df}; degrees of freedom are finite and above 1")
+        self.log_scale = nn.Parameter(torch.tensor(-1.0))
+        above_one = torch.tensor(math.log((10.0 if df is None else df) - 1))
+        self.log_above_one = nn.Parameter(above_one, requires_grad=df is None)
+
+    def forward(self, *given: Tensor) -> StudentT:
+        mu = full_precision(given[0])
+        log_df = torch.log1p(bounded(self.log_above_one).exp())
+        scale, df = (t.to(mu.dtype).expand_as(mu) for t in (bounded(self.log_scale), log_df))
+        return StudentT(mu, scale, df)
+
+
 class LogisticLevels(Likelihood):
     """A logistic summed over each level's bin, location and scale a pixel (1606.04934).
 
@@ -143,6 +174,36 @@ class LogisticLevels(Likelihood):
         mu, log_scale = split(given[0], self.params)
         # Centred so that an untrained decoder starts at mid-grey with a spread of a tenth.
         return DiscretizedLogistic(mu + 0.5, bounded(log_scale - 2.3).clamp(min=-7.0), self.levels)
+
+
+class LogisticMixtureLevels(Likelihood):
+    """A mixture of discretised logistics, one choice for the channels of a pixel (1701.05517).
+
+    Args:
+        levels: n, the number of grey levels.
+        components: K, at least 1.
+    """
+
+    accepts, discrete = GRID, True
+
+    centres: Tensor
+
+    def __init__(self, levels: int = 256, components: int = 5) -> None:
+        super().__init__()
+        if components < 1:
+            raise ValueError(f"components is {components}; a mixture has at least 1")
+        self.levels, self.components, self.params = levels, components, 3 * components
+        # Spread over the greys, so that components start as different ones.
+        centres = (torch.arange(components) + 0.5) / components
+        self.register_buffer("centres", centres, persistent=False)
+
+    def forward(self, *given: Tensor) -> LogisticMixture:
+        split_up = full_precision(given[0]).unflatten(1, (3, self.components, -1))
+        logits, mu, log_scale = (t.movedim(1, -1) for t in split_up.unbind(1))
+        if logits.ndim > 3:
+            logits = logits.sum(1, keepdim=True)
+        log_scale = bounded(log_scale - 2.3).clamp(min=-7.0)
+        return LogisticMixture(logits, mu + self.centres, log_scale, self.levels)
 
 
 class CategoricalLevels(Likelihood):

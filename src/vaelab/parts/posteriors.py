@@ -6,12 +6,13 @@ Each states `params`, the numbers it needs for one latent dimension; a network t
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 
 import torch
 from torch import Tensor
 
-from vaelab.walk import Conditional, Dirac, Distribution, Normal, full_precision
+from vaelab.walk import Conditional, Dirac, Distribution, FullNormal, Normal, full_precision
 
 LOG_SCALE_BOUND = 10.0
 
@@ -35,6 +36,10 @@ class Posterior(Conditional):
     def forward(self, *given: Tensor) -> Distribution:
         """The posterior for h (B, params · L, …)."""
 
+    def outputs(self, latent: int) -> int:
+        """The numbers it needs for L latent dimensions: params · L, unless it says otherwise."""
+        return self.params * latent
+
 
 class DiagonalNormal(Posterior):
     """N(μ, σ²) with a mean and a log standard deviation for every dimension (1312.6114)."""
@@ -44,6 +49,27 @@ class DiagonalNormal(Posterior):
     def forward(self, *given: Tensor) -> Normal:
         mu, log_sigma = split(given[0], self.params)
         return Normal(mu, bounded(log_sigma))
+
+
+class FullCovariance(Posterior):
+    """N(μ, L Lᵀ) with L = diag(σ) (I + A/√D), A strictly lower triangular: latents may covary.
+
+    It takes D(D + 3)/2 numbers for D latent dimensions, and for vectors only.
+    """
+
+    def outputs(self, latent: int) -> int:
+        return latent * (latent + 3) // 2
+
+    def forward(self, *given: Tensor) -> FullNormal:
+        h = full_precision(given[0])
+        dims = (math.isqrt(9 + 8 * h.shape[1]) - 3) // 2
+        mu, log_scale, below = h.split([dims, dims, dims * (dims - 1) // 2], 1)
+        log_scale = bounded(log_scale)
+        row, column = torch.tril_indices(dims, dims, -1, device=h.device)
+        # Each entry in its place by a product with constants: nothing is written in place.
+        place = torch.nn.functional.one_hot(row * dims + column, dims * dims).to(h.dtype)
+        lower = (below @ place).unflatten(1, (dims, dims)) / math.sqrt(dims)
+        return FullNormal(mu, log_scale, log_scale.exp()[..., None] * lower)
 
 
 class Point(Posterior):

@@ -14,6 +14,8 @@ from vaelab.recipes.compose import shallow, weighed
 def vae(data: DataSpec, latent: int = 16, beta: float = 1.0, design: Design = Design()) -> Built:
     """The variational autoencoder: −ELBO = distortion + rate (Kingma & Welling 1312.6114).
 
+    Good for a first model, and for every comparison.
+
     Args:
         data: what it is to model.
         latent: dimensions of z, at least 1.
@@ -29,6 +31,8 @@ def beta_vae(
 ) -> Built:
     """The VAE with its rate weighed by β (Higgins et al. 2017).
 
+    Good for codes that are smoother and tell less than the data's evidence asks for.
+
     Args:
         data: what it is to model.
         latent: dimensions of z, at least 1.
@@ -42,6 +46,8 @@ def beta_vae(
 def ae(data: DataSpec, latent: int = 16, design: Design = Design()) -> Built:
     """The plain autoencoder: a point for a code, the distortion alone.
 
+    Good for seeing what a rate is for, and for codes whose density does not matter.
+
     Args:
         data: what it is to model.
         latent: dimensions of the code, at least 1.
@@ -53,6 +59,8 @@ def ae(data: DataSpec, latent: int = 16, design: Design = Design()) -> Built:
 @recipe
 def kl_only(data: DataSpec, latent: int = 16, design: Design = Design()) -> Built:
     """The rate alone: every posterior becomes the prior, and z says nothing of x.
+
+    Good for seeing what the rate alone does.
 
     Args:
         data: what it is to model.
@@ -66,6 +74,8 @@ def kl_only(data: DataSpec, latent: int = 16, design: Design = Design()) -> Buil
 def reconstruction_only(data: DataSpec, latent: int = 16, design: Design = Design()) -> Built:
     """A stochastic encoder without a rate: its regions shrink to points and drift apart.
 
+    Good for seeing what the distortion alone does.
+
     Args:
         data: what it is to model.
         latent: dimensions of z, at least 1.
@@ -77,6 +87,8 @@ def reconstruction_only(data: DataSpec, latent: int = 16, design: Design = Desig
 @recipe
 def iwae(data: DataSpec, latent: int = 16, samples: int = 10, design: Design = Design()) -> Built:
     """The importance-weighted autoencoder: a bound tightened by K samples (Burda 1509.00519).
+
+    Good for a better likelihood from the same networks, at K times the decoding.
 
     Args:
         data: what it is to model.

@@ -30,9 +30,9 @@ def shallow(
         prior: of z; the standard normal if not given.
     """
     check_latent(latent)
-    pair = networks(design)
     likelihood, data, reason = fit_likelihood(design, data)
-    encoder = pair.encoder(data.shape, posterior.params * latent)
+    pair = networks(design, data)
+    encoder = pair.encoder(data.shape, posterior.outputs(latent))
     decoder = pair.decoder(latent, data.shape, likelihood.params)
     generator = Shallow(prior or Standard(latent), posterior, decoder, likelihood)
     return Built(VAE(encoder, generator), objective, data, reason)

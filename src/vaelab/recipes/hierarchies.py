@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from torch import nn
+
 from vaelab.data import DataSpec
-from vaelab.design import Design, fit_likelihood
+from vaelab.design import Design, fit_likelihood, shown
 from vaelab.nets import MLPDecoder, MLPPyramid
+from vaelab.nets.pyramid import (
+    ConvPyramid,
+    PixelMajor,
+    ResidualBottleneck,
+    convolution,
+    resolutions,
+)
 from vaelab.objectives import Distortion, Rate
-from vaelab.parts.ladder import DenseBlock, Root
+from vaelab.parts.ladder import ConvBlock, DenseBlock, Root
 from vaelab.recipe import Built, recipe
 from vaelab.recipes.compose import check_latent
 from vaelab.walk import VAE, Ladder
@@ -40,5 +49,61 @@ def ladder(
         MLPDecoder(width, data.shape, likelihood.params, (width,)),
         likelihood,
     )
-    encoder = MLPPyramid(data.shape, width, levels)
+    encoder = shown(data, lambda seen: MLPPyramid(seen, width, levels))
+    return Built(VAE(encoder, generator), Distortion() + Rate(), data, reason)
+
+
+@recipe
+def deep_ladder(
+    data: DataSpec,
+    latent: int = 4,
+    layers: tuple[int, ...] = (2, 2, 2, 0),
+    design: Design = Design(),
+) -> Built:
+    """A deep hierarchy of latent maps, from coarse to fine, on residual convolutions (2011.10650).
+
+    Args:
+        data: what it is to model, images of any size.
+        latent: channels of z at every layer, at least 1.
+        layers: how many at each resolution, the coarsest first. The last is the image's own, each
+            one before it has half the sides; the first has at least 1 layer, another may have 0.
+        design: width (32 channels if not set) and likelihood; its convolutions are its own.
+    """
+    if not data.is_image:
+        raise ValueError(
+            f"the deep ladder models images (C, H, W); this data has shape {data.shape}. Use the "
+            "recipe ladder, which is made of perceptrons (net mlp)"
+        )
+    if design.net == "conv":
+        raise ValueError(
+            "net is conv; the deep ladder is made of residual convolutions of its own. Leave it at "
+            "its default (net mlp), or say net resconv"
+        )
+    check_latent(latent)
+    if not layers or min(layers) < 0 or layers[0] < 1:
+        raise ValueError(
+            f"layers is {layers}; expected a number of layers for each resolution, at least 1 for "
+            "the coarsest, which comes first, and 0 or more for the others"
+        )
+    width = design.width or 32
+    sizes = resolutions(data.shape, len(layers))
+    likelihood, data, reason = fit_likelihood(design, data)
+    levels = [level for level, count in enumerate(layers) for _ in range(count)]
+    gain = len(levels) ** -0.5
+    blocks = []
+    for level, following in zip(levels, [*levels[1:], len(layers) - 1], strict=True):
+        below: list[nn.Module] = [ResidualBottleneck(width, gain)]
+        if following != level:
+            below.append(nn.Upsample(sizes[following]))
+        blocks.append(ConvBlock(latent, width, level, nn.Sequential(*below), gain))
+    generator = Ladder(
+        nn.Sequential(Root(width, *sizes[0]), PixelMajor()),
+        blocks,
+        nn.Sequential(
+            ResidualBottleneck(width),
+            convolution(width, likelihood.params * data.shape[0], 3, 0.1),
+        ),
+        likelihood,
+    )
+    encoder = ConvPyramid(data.shape, width, layers)
     return Built(VAE(encoder, generator), Distortion() + Rate(), data, reason)

@@ -1,5 +1,8 @@
 """The heart: distributions, the draw, and the program that is walked with it."""
 
+from vaelab.walk.columns import Nominal, SideBySide
+from vaelab.walk.counts import NegativeBinomial, Poisson, ZeroInflated
+from vaelab.walk.discrete import Concrete, OneHot, Quantized, UniformCodes
 from vaelab.walk.distributions import (
     Bernoulli,
     Categorical,
@@ -15,6 +18,9 @@ from vaelab.walk.distributions import (
     sum_dims,
 )
 from vaelab.walk.draw import Draw, Evidence, FromPosterior, FromPrior, Given, Site
+from vaelab.walk.gaussian import FullNormal
+from vaelab.walk.mixture import Mixture, take
+from vaelab.walk.mixture_logistic import LogisticMixture
 from vaelab.walk.model import (
     VAE,
     Block,
@@ -25,12 +31,17 @@ from vaelab.walk.model import (
     Trace,
     full_precision,
 )
+from vaelab.walk.pushed import Pushed
+from vaelab.walk.schedule import Schedule
+from vaelab.walk.sphere import SphereUniform, VonMisesFisher
+from vaelab.walk.student import StudentT
 
 __all__ = [
     "VAE",
     "Bernoulli",
     "Block",
     "Categorical",
+    "Concrete",
     "Conditional",
     "ContinuousBernoulli",
     "Dirac",
@@ -40,17 +51,34 @@ __all__ = [
     "Evidence",
     "FromPosterior",
     "FromPrior",
+    "FullNormal",
     "Generator",
     "Given",
     "Ladder",
     "Laplace",
+    "LogisticMixture",
+    "Mixture",
+    "NegativeBinomial",
+    "Nominal",
     "Normal",
+    "OneHot",
+    "Poisson",
+    "Pushed",
+    "Quantized",
+    "Schedule",
     "Shallow",
+    "SideBySide",
     "Site",
+    "SphereUniform",
+    "StudentT",
     "Trace",
+    "UniformCodes",
+    "VonMisesFisher",
+    "ZeroInflated",
     "full_precision",
     "kl",
     "kl_by_dimension",
     "register_kl",
     "sum_dims",
+    "take",
 ]

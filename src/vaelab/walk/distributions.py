@@ -51,6 +51,14 @@ class Distribution(ABC):
             temperature: scales the noise; 1 is an exact draw, 0 the deterministic centre.
         """
 
+    def drawn(self, temperature: float = 1.0) -> tuple[Tensor, Distribution]:
+        """A draw as `sample` gives it, and the distribution as it is to be asked about that draw.
+
+        That is the distribution itself, but where the log-density of its own draw is known on the
+        way there and dear afterwards.
+        """
+        return self.sample(temperature), self
+
     @property
     @abstractmethod
     def mean(self) -> Tensor:
@@ -271,7 +279,10 @@ _CLOSED: dict[tuple[type[Distribution], type[Distribution]], Divergence] = {}
 def register_kl(
     q: type[Q], p: type[P]
 ) -> Callable[[Callable[[Q, P], Tensor]], Callable[[Q, P], Tensor]]:
-    """Registers the closed form of KL(q ‖ p): (B, …), before the sum over dimensions."""
+    """Registers the closed form of KL(q ‖ p): (B, …) before the sum over dimensions.
+
+    Where it does not part into dimensions, as with a full covariance, it is (B,).
+    """
 
     def keep(function: Callable[[Q, P], Tensor]) -> Callable[[Q, P], Tensor]:
         _CLOSED[q, p] = function
@@ -289,12 +300,20 @@ def _normal_normal(q: Normal, p: Normal) -> Tensor:
 
 
 def kl_by_dimension(q: Distribution, p: Distribution) -> Tensor | None:
-    """KL(q ‖ p) in nats, (B, …) before the sum over dimensions; None without a closed form."""
-    closed = _CLOSED.get((type(q), type(p)))
-    return None if closed is None else closed(q, p)
+    """KL(q ‖ p) in nats, (B, …) before the sum over dimensions.
+
+    None without a closed form, and where it does not part into dimensions.
+    """
+    nats = _closed(q, p)
+    return None if nats is None or nats.ndim == 1 else nats
 
 
 def kl(q: Distribution, p: Distribution) -> Tensor | None:
     """KL(q ‖ p) in nats, (B,); None where no closed form is registered for the pair."""
-    by_dimension = kl_by_dimension(q, p)
-    return None if by_dimension is None else sum_dims(by_dimension)
+    nats = _closed(q, p)
+    return None if nats is None else sum_dims(nats)
+
+
+def _closed(q: Distribution, p: Distribution) -> Tensor | None:
+    closed = _CLOSED.get((type(q), type(p)))
+    return None if closed is None else closed(q, p)

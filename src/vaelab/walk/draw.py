@@ -81,8 +81,8 @@ class FromPosterior(Draw):
         self.evidence, self.temperature = evidence, temperature
 
     def meet(self, prior: Distribution, posterior: Posterior, index: int) -> Site:
-        q = posterior(self.evidence)
-        return Site(q.sample(self.temperature), prior, q)
+        z, q = posterior(self.evidence).drawn(self.temperature)
+        return Site(z, prior, q)
 
 
 class FromPrior(Draw):

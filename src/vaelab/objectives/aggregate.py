@@ -1,0 +1,136 @@
+r"""The rate split by the aggregate posterior q(z) = (1/N) Σ_n q(z|x_n) (Chen et al. 1802.04942).
+
+    R = I_q(x; z)                     index-code       E log q(z|x) − log q(z)
+      + KL(q(z) ‖ Π_j q(z_j))         total correlation     log q(z) − log Π_j q(z_j)
+      + Σ_j KL(q(z_j) ‖ p(z_j))       dimension-wise        log Π_j q(z_j) − log p(z)
+
+q(z) is estimated from the batch: of N training examples the own one is known to be there, and each
+of the other B − 1 stands for its share of the rest,
+
+    q(z_i) ≈ Σ_j W_ij q(z_i|x_j),   W_ii = 1/N,   W_ij = (1 − 1/N) / (B − 1)   (j ≠ i).
+
+This is the paper's stratified estimate, which gives one of the others a weight apart to account for
+the remainder, averaged over which of them it is: as unbiased for q(z), with less noise, and the
+same in any order of the batch. Every row of W sums to 1. The logarithm of it is biased, less so the
+larger the batch.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vaelab.objectives.terms import Loss, Objective
+from vaelab.walk import Normal, Site, Trace
+
+
+@dataclass(frozen=True, eq=False)
+class Aggregate:
+    """Log-densities at the draws of a batch, each (B,), the mean over K draws."""
+
+    conditional: Tensor
+    joint: Tensor
+    marginals: Tensor
+    prior: Tensor
+
+
+class Aggregated(Objective):
+    """What the three terms have in common.
+
+    Args:
+        rows: N, the training examples.
+    """
+
+    pooled = True
+
+    def __init__(self, rows: int) -> None:
+        super().__init__()
+        if rows < 1:
+            raise ValueError(
+                f"rows is {rows}; the aggregate posterior needs the number of training examples"
+            )
+        self.rows = rows
+
+    def split(self, trace: Trace) -> Aggregate:
+        """The four log-densities.
+
+        Raises:
+            ValueError: where there are several latents.
+            TypeError: where the posterior is not a diagonal normal.
+        """
+        site = only_site(trace)
+        q = site.posterior
+        if not isinstance(q, Normal):
+            raise TypeError(
+                f"the posterior is a {type(q).__name__}; the marginals of its aggregate are known "
+                "for a diagonal normal (DiagonalNormal) only"
+            )
+        mu, log_sigma = (trace.unfold(t.flatten(1))[0] for t in (q.mu, q.log_sigma))
+        z = trace.unfold(site.z.flatten(1))
+        standard = (z[:, :, None] - mu) * torch.exp(-log_sigma)  # (K, B, B, L)
+        log_q = -0.5 * standard**2 - log_sigma - 0.5 * math.log(2 * math.pi)
+        log_W = torch.log(stratified(len(mu), self.rows, mu))
+        own = log_q.diagonal(dim1=1, dim2=2).sum(1)
+        return Aggregate(
+            conditional=own.mean(0),
+            joint=torch.logsumexp(log_W + log_q.sum(-1), 2).mean(0),
+            marginals=torch.logsumexp(log_W[..., None] + log_q, 2).sum(-1).mean(0),
+            prior=trace.unfold(site.prior.log_prob(site.z)).mean(0),
+        )
+
+
+class IndexCode(Aggregated):
+    """log q(z|x) − log q(z): what a code says of its example, at most log N nats."""
+
+    def forward(self, trace: Trace, x: Tensor) -> Loss:
+        found = self.split(trace)
+        nats = found.conditional - found.joint
+        return Loss(nats, {"index_code": nats}, frozenset({"index_code"}))
+
+
+class TotalCorrelation(Aggregated):
+    """log q(z) − log Π_j q(z_j): what the dimensions of the codes say of each other."""
+
+    def forward(self, trace: Trace, x: Tensor) -> Loss:
+        found = self.split(trace)
+        nats = found.joint - found.marginals
+        return Loss(nats, {"total_correlation": nats}, frozenset({"total_correlation"}))
+
+
+class DimensionWise(Aggregated):
+    """log Π_j q(z_j) − log p(z): how far each dimension of the codes is from the prior."""
+
+    def forward(self, trace: Trace, x: Tensor) -> Loss:
+        found = self.split(trace)
+        nats = found.marginals - found.prior
+        return Loss(nats, {"dimension_wise": nats}, frozenset({"dimension_wise"}))
+
+
+def stratified(batch: int, rows: int, like: Tensor) -> Tensor:
+    """W (B, B) for a batch out of N rows; alone in its batch, an example stands for all.
+
+    >>> stratified(3, 6, torch.zeros(()))
+    tensor([[0.1667, 0.4167, 0.4167],
+            [0.4167, 0.1667, 0.4167],
+            [0.4167, 0.4167, 0.1667]])
+    """
+    other = (1 - 1 / rows) / max(1, batch - 1)
+    eye = torch.eye(batch, dtype=like.dtype, device=like.device)
+    return other + (1 - batch * other) * eye
+
+
+def only_site(trace: Trace) -> Site:
+    """The one latent of a model.
+
+    Raises:
+        ValueError: where there are several; the prior of the lower ones depends on those above.
+    """
+    if len(trace.sites) != 1:
+        raise ValueError(
+            f"the aggregate posterior is compared with the prior of one latent; here there are "
+            f"{len(trace.sites)}"
+        )
+    return trace.sites[0]

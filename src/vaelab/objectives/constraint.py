@@ -1,0 +1,65 @@
+r"""A term that is to reach a level, rather than to be small: GECO (Rezende & Viola 1810.00597).
+
+    min_θ R + λ (D − κ)        log λ ← log λ + ν tanh(C̄),   C̄ the running mean of D − κ
+
+The multiplier rises while the constraint D ≤ κ is broken and falls once it holds, so that the rate
+is as small as a distortion of κ allows. The paper's log λ ← log λ + ν C̄ is ours within a nat of κ;
+farther away a step is at most ν, so that a bad start does not carry λ off for long.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vaelab.objectives.terms import Loss, Objective
+from vaelab.walk import Trace
+
+FURTHEST = 10.0
+
+
+class Constraint(Objective):
+    """λ (term − κ): holds the mean of a term to κ by a multiplier that follows it.
+
+    Losses before and after λ has moved cannot be compared.
+
+    Args:
+        term: in nats per example.
+        at_most: κ, nats per example.
+        speed: ν > 0, the largest step of log λ; λ stays within e^±10.
+        memory: of the running mean, in [0, 1).
+    """
+
+    comparable = False
+    log_multiplier: Tensor
+    excess: Tensor
+
+    def __init__(
+        self, term: Objective, at_most: float, speed: float = 0.02, memory: float = 0.9
+    ) -> None:
+        super().__init__()
+        if not speed > 0 or not 0 <= memory < 1:
+            raise ValueError(
+                f"speed is {speed} and memory {memory}; expected a speed above 0 and a memory of "
+                "at least 0 and below 1"
+            )
+        self.term, self.at_most, self.speed, self.memory = term, at_most, speed, memory
+        self.samples, self.pooled = term.samples, term.pooled
+        self.register_buffer("log_multiplier", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("excess", torch.zeros((), dtype=torch.float64))
+
+    def forward(self, trace: Trace, x: Tensor) -> Loss:
+        loss = self.term(trace, x)
+        over = loss.total - self.at_most
+        estimated = frozenset({"constraint"}) if loss.estimated else frozenset()
+        return Loss(self.log_multiplier.exp() * over, {"constraint": over}, estimated)
+
+    def opposition(self, trace: Trace, x: Tensor) -> Loss | None:
+        return self.term.opposition(trace, x)
+
+    @torch.no_grad()
+    def settle(self, trace: Trace, x: Tensor) -> None:
+        self.term.settle(trace, x)
+        over = self.term(trace, x).mean - self.at_most
+        self.excess.lerp_(over.to(self.excess), 1 - self.memory)
+        self.log_multiplier.add_(self.speed * torch.tanh(self.excess)).clamp_(-FURTHEST, FURTHEST)

@@ -1,0 +1,145 @@
+r"""Likelihoods of counts, of categories, and of tables whose columns are of different kinds.
+
+counts    μ = exp(log m + h)       m the column's mean, so that an untrained decoder starts there
+mixed     log p(x | h) = Σ_g log p_g(x_g | h_g)       for groups g of columns
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from vaelab.parts.likelihoods import COUNTS, MIXED, Likelihood
+from vaelab.parts.posteriors import bounded, split
+from vaelab.walk import (
+    NegativeBinomial,
+    Nominal,
+    Poisson,
+    SideBySide,
+    ZeroInflated,
+    full_precision,
+)
+
+RAREST = 1e-4
+"""The least mean of a column that a decoder starts from; a column may hold nothing but 0."""
+
+
+class PoissonCounts(Likelihood):
+    """Counts whose variance is their mean.
+
+    Args:
+        means: of the columns, or one for all data.
+    """
+
+    accepts, discrete = COUNTS, True
+
+    log_means: Tensor
+
+    def __init__(self, means: Sequence[float] = (1.0,)) -> None:
+        super().__init__()
+        self.register_buffer("log_means", _logs(means), persistent=False)
+
+    def forward(self, *given: Tensor) -> Poisson:
+        return Poisson(self.log_means + bounded(full_precision(given[0])))
+
+
+class NegativeBinomialCounts(Likelihood):
+    """Counts of mean μ and variance μ + μ²/r, with one learned r for each column.
+
+    Args:
+        means: of the columns, or one for all data.
+    """
+
+    accepts, discrete = COUNTS, True
+
+    log_means: Tensor
+
+    def __init__(self, means: Sequence[float] = (1.0,)) -> None:
+        super().__init__()
+        self.register_buffer("log_means", _logs(means), persistent=False)
+        self.log_r = nn.Parameter(torch.zeros(len(means)))
+
+    def forward(self, *given: Tensor) -> NegativeBinomial:
+        log_mean = self.log_means + bounded(full_precision(given[0]))
+        return NegativeBinomial(log_mean, bounded(self.log_r).expand_as(log_mean))
+
+
+class ZeroInflatedCounts(Likelihood):
+    """As the negative binomial, with a probability of 0 on top for every value (scVI, 1709.02082).
+
+    Args:
+        means: of the columns, or one for all data.
+    """
+
+    params, accepts, discrete = 2, COUNTS, True
+
+    log_means: Tensor
+
+    def __init__(self, means: Sequence[float] = (1.0,)) -> None:
+        super().__init__()
+        self.register_buffer("log_means", _logs(means), persistent=False)
+        self.log_r = nn.Parameter(torch.zeros(len(means)))
+
+    def forward(self, *given: Tensor) -> ZeroInflated:
+        h, gate = split(given[0], self.params)
+        log_mean = self.log_means + bounded(h)
+        # An untrained decoder says that one value in eight is a false 0.
+        return ZeroInflated(log_mean, bounded(self.log_r).expand_as(log_mean), gate - 2.0)
+
+
+class Categories(Likelihood):
+    """One logit for each of n categories without an order, in every column.
+
+    Args:
+        categories: n, at least 2.
+    """
+
+    accepts, discrete = MIXED, True
+
+    def __init__(self, categories: int) -> None:
+        super().__init__()
+        self.params = categories
+
+    def forward(self, *given: Tensor) -> Nominal:
+        return Nominal(full_precision(given[0]).unflatten(1, (self.params, -1)).movedim(1, -1))
+
+
+class Mixed(Likelihood):
+    """A likelihood for each group of columns, side by side.
+
+    Its groups need different numbers, so a decoder gives it the least equal share for every column
+    that is enough for all.
+
+    Args:
+        groups: a likelihood and the columns it is for; every column of a row occurs once.
+
+    Raises:
+        ValueError: where columns are missing or occur twice.
+    """
+
+    accepts = MIXED
+
+    def __init__(self, groups: Sequence[tuple[Likelihood, Sequence[int]]]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(part for part, _ in groups)
+        self.columns = tuple(tuple(columns) for _, columns in groups)
+        places = sorted(place for columns in self.columns for place in columns)
+        if places != list(range(len(places))) or not places:
+            raise ValueError(f"the groups hold the columns {places}; expected each of 0, 1, … once")
+        self.needs = tuple(part.params * len(columns) for part, columns in groups)
+        self.params = math.ceil(sum(self.needs) / len(places))
+        self.discrete = all(part.discrete for part, _ in groups)
+
+    def forward(self, *given: Tensor) -> SideBySide:
+        outputs = given[0].flatten(1)[:, : sum(self.needs)].split(self.needs, 1)
+        parts = cast("Iterable[Likelihood]", self.parts)
+        each = tuple(part(h) for part, h in zip(parts, outputs, strict=True))
+        return SideBySide(each, self.columns)
+
+
+def _logs(means: Sequence[float]) -> Tensor:
+    return torch.tensor(means).clamp(min=RAREST).log()

@@ -1,0 +1,107 @@
+"""One latent and a standard normal prior, trained against a critic.
+
+A critic's loss is no measure of a model, so the weights of the last epoch are the ones kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import nn
+
+from vaelab.data import DataSpec
+from vaelab.design import Design, networks
+from vaelab.nets import perceptron
+from vaelab.objectives import Distortion, Rate
+from vaelab.objectives.adversary import (
+    Critic,
+    CriticFeatures,
+    CriticPriorMatch,
+    CriticTotalCorrelation,
+)
+from vaelab.parts.posteriors import DiagonalNormal, Point
+from vaelab.recipe import Built, recipe
+from vaelab.recipes.compose import check_latent, shallow
+
+FEATURES = 256
+"""What a critic of data makes of an example, in numbers."""
+
+
+@recipe
+def factor_vae(
+    data: DataSpec, latent: int = 16, gamma: float = 10.0, design: Design = Design()
+) -> Built:
+    """The VAE whose latents are also made independent of each other, by a critic (1802.05983).
+
+    Good for latents that vary one thing each, at less loss of detail than a higher β.
+
+    Args:
+        data: what it is to model.
+        latent: dimensions of z, at least 1.
+        gamma: weight of the total correlation, at least 0; 0 is the VAE.
+        design: networks and likelihood; its width is the critic's too.
+    """
+    _check_weight("gamma", gamma)
+    against = gamma * CriticTotalCorrelation(_of_codes(latent, design))
+    return shallow(data, latent, DiagonalNormal(), Distortion() + Rate() + against, design)
+
+
+@recipe
+def wae_gan(
+    data: DataSpec, latent: int = 16, weight: float = 10.0, design: Design = Design()
+) -> Built:
+    """An autoencoder whose codes pass for draws from the prior, by a critic (1711.01558).
+
+    Good for sharp reconstructions with a prior that still generates.
+
+    Args:
+        data: what it is to model.
+        latent: dimensions of the code, at least 1.
+        weight: of the critic's say in nats against nats, at least 0; 0 is the autoencoder.
+        design: networks and likelihood; its width is the critic's too.
+    """
+    _check_weight("weight", weight)
+    against = weight * CriticPriorMatch(_of_codes(latent, design))
+    return shallow(data, latent, Point(), Distortion() + against, design)
+
+
+@recipe
+def vae_gan(
+    data: DataSpec,
+    latent: int = 16,
+    beta: float = 1.0,
+    weight: float = 10.0,
+    design: Design = Design(),
+) -> Built:
+    """A VAE that reconstructs what a critic sees, and whose images pass for real (1512.09300).
+
+    Good for images that look real rather than blurred, where no likelihood is needed.
+
+    Of the pixels only the mean is used, so the default likelihood is one with nothing to learn.
+
+    Args:
+        data: what it is to model.
+        latent: dimensions of z, at least 1.
+        beta: weight of the rate in nats against nats, at least 0.
+        weight: of passing for real, in nats against nats, at least 0.
+        design: networks and likelihood; its network is the critic's too.
+    """
+    _check_weight("beta", beta)
+    if design.likelihood == "auto" and data.domain != "binary":
+        design = replace(design, likelihood="gaussian-fixed")
+    built = shallow(data, latent, DiagonalNormal(), Rate(), design)
+    body = networks(design, built.data).encoder(built.data.shape, FEATURES)
+    generator = built.model.generator
+    seen = CriticFeatures(Critic(body, FEATURES), lambda draw: generator(draw), weight)
+    return built._replace(objective=seen + beta * Rate())
+
+
+def _of_codes(latent: int, design: Design) -> nn.Sequential:
+    check_latent(latent)
+    width = design.width or 512
+    return perceptron([latent, width, width, width, 1])
+
+
+def _check_weight(name: str, weight: float) -> None:
+    if not weight >= 0:
+        raise ValueError(f"{name} is {weight}; a weight must be 0 or more")

@@ -1,0 +1,353 @@
+"""Discrete latents: classes, classes beside a continuous latent, and codes from a codebook.
+
+A code has P positions, and each takes one of K codes. With perceptrons the encoder's vector is cut
+into P pieces; with convolutions the positions are the cells of a grid.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from torch import nn
+
+from vaelab.data import DataSpec
+from vaelab.design import Design, fit_likelihood, networks
+from vaelab.nets import MLPDecoder, MLPPyramid, Shape, plain, residual
+from vaelab.nets.grid import GridDecoder, GridEncoder, grids, halvings_for
+from vaelab.nets.pyramid import ConvPyramid, ResidualBottleneck, resolutions
+from vaelab.objectives import Constant, Distortion, Objective, Rate, Rise
+from vaelab.objectives.codebook import CodebookLoss, Commitment, Perplexity
+from vaelab.parts.discrete import (
+    Blank,
+    Classes,
+    ConcreteClasses,
+    Independent,
+    UniformClasses,
+    UniformConcrete,
+)
+from vaelab.parts.ladder import Root
+from vaelab.parts.posteriors import DiagonalNormal
+from vaelab.parts.priors import Standard
+from vaelab.parts.quantize import (
+    AveragedCodebook,
+    Codebook,
+    DenseCodes,
+    FiniteScalars,
+    LearnedCodebook,
+    MapCodes,
+    ResidualCodes,
+)
+from vaelab.recipe import Built, recipe
+from vaelab.recipes.compose import check_latent, shallow
+from vaelab.walk import VAE, Block, Ladder
+
+WARM = 1.0
+"""Temperature a relaxation starts at, on its way to the one asked for."""
+
+
+@recipe
+def gumbel(
+    data: DataSpec,
+    variables: int = 10,
+    classes: int = 10,
+    tau: float = 0.5,
+    design: Design = Design(),
+) -> Built:
+    """Categorical latents: exact draws, with the gradient of a relaxation (1611.01144).
+
+    Good for classes and switches that are found without labels.
+
+    Args:
+        data: what it is to model.
+        variables: how many, at least 1.
+        classes: of each variable, at least 2.
+        tau: temperature of the relaxation, above 0, reached from 1 halfway through training.
+        design: networks and likelihood.
+    """
+    check_tau(tau)
+    prior = UniformClasses(variables, classes)
+    posterior = Classes(variables, classes, Rise(WARM, tau))
+    return shallow(data, variables * classes, posterior, Distortion() + Rate(), design, prior)
+
+
+@recipe
+def concrete(
+    data: DataSpec,
+    variables: int = 30,
+    classes: int = 2,
+    tau: float = 0.5,
+    design: Design = Design(),
+) -> Built:
+    """Relaxed categorical latents, points inside the simplex: an exact gradient (1611.00712).
+
+    Good for as gumbel, where the gradient must be exact and a soft choice will do.
+
+    The rate of a relaxed variable is larger than that of its classes, and drowns what the code
+    says while that is little; so its weight rises from 0 to 1 over the first half of training.
+
+    Args:
+        data: what it is to model.
+        variables: how many, at least 1.
+        classes: of each variable, at least 2.
+        tau: temperature of prior and posterior, above 0; the smaller, the nearer to classes.
+        design: networks and likelihood.
+    """
+    check_tau(tau)
+    prior = UniformConcrete(variables, classes, Constant(tau))
+    posterior = ConcreteClasses(variables, classes, Constant(tau))
+    objective = Distortion() + Rise(0.0, 1.0) * Rate()
+    return shallow(data, variables * classes, posterior, objective, design, prior)
+
+
+@recipe
+def joint(
+    data: DataSpec,
+    latent: int = 8,
+    variables: int = 1,
+    classes: int = 10,
+    tau: float = 0.5,
+    design: Design = Design(),
+) -> Built:
+    """Continuous latents beside categorical ones, which know nothing of each other (1804.00104).
+
+    Good for data with kinds and, within each kind, ways to vary.
+
+    Args:
+        data: what it is to model.
+        latent: dimensions of the continuous latent, at least 1.
+        variables: categorical ones, at least 1.
+        classes: of each of them, at least 2.
+        tau: temperature of their relaxation, above 0, reached from 1 halfway through training.
+        design: networks and likelihood.
+    """
+    check_latent(latent)
+    check_tau(tau)
+    likelihood, data, reason = fit_likelihood(design, data)
+    pair = networks(design, data)
+    normal, one_hot = DiagonalNormal(), Classes(variables, classes, Rise(WARM, tau))
+    cut, numbers = normal.params * latent, variables * classes
+    blocks = [
+        Independent(Standard(latent), normal, 0, cut),
+        Independent(UniformClasses(variables, classes), one_hot, cut, cut + numbers),
+    ]
+    decoder = pair.decoder(latent + numbers, data.shape, likelihood.params)
+    generator = Ladder(Blank(0), blocks, decoder, likelihood)
+    encoder = pair.encoder(data.shape, cut + numbers)
+    return Built(VAE(encoder, generator), Distortion() + Rate(), data, reason)
+
+
+@recipe
+def vq(
+    data: DataSpec,
+    codes: int = 128,
+    dim: int = 8,
+    positions: int = 16,
+    ema: bool = True,
+    commitment: float = 0.25,
+    design: Design = Design(),
+) -> Built:
+    """The vector-quantised VAE: the nearest of K codes at every position (1711.00937).
+
+    Good for compression to tokens, and a second model that generates them.
+
+    Args:
+        data: what it is to model.
+        codes: K, at least 2.
+        dim: numbers of a code, at least 1.
+        positions: of a code in an example; with convolutions, the coarsest grid with so many cells.
+        ema: whether codes follow running averages of what they stand for, or else a gradient.
+        commitment: weight of the encoder's distance to its codes, at least 0.
+        design: networks and likelihood.
+    """
+    book = _codebook(codes, dim, ema)
+    return _coded(data, [book], positions, _objective(ema, commitment), design)
+
+
+@recipe
+def rvq(
+    data: DataSpec,
+    codes: int = 64,
+    dim: int = 8,
+    positions: int = 16,
+    stages: int = 3,
+    ema: bool = True,
+    commitment: float = 0.25,
+    design: Design = Design(),
+) -> Built:
+    """Residual quantisation: each codebook codes what those before it left over (2107.03312).
+
+    Good for more bits a position than one codebook can hold.
+
+    Args:
+        data: what it is to model.
+        codes: K of every codebook, at least 2.
+        dim: numbers of a code, at least 1.
+        positions: of a code in an example; with convolutions, the coarsest grid with so many cells.
+        stages: codebooks, at least 1.
+        ema: whether codes follow running averages of what they stand for, or else a gradient.
+        commitment: weight of the encoder's distance to its codes, at least 0.
+        design: networks and likelihood.
+    """
+    if stages < 1:
+        raise ValueError(f"stages is {stages}; at least 1 codebook is needed")
+    books = [_codebook(codes, dim, ema) for _ in range(stages)]
+    return _coded(data, books, positions, _objective(ema, commitment), design)
+
+
+@recipe
+def fsq(
+    data: DataSpec,
+    levels: tuple[int, ...] = (8, 5, 5, 5),
+    positions: int = 16,
+    design: Design = Design(),
+) -> Built:
+    """Finite scalar quantisation: every number rounded to a few levels, no codebook (2309.15505).
+
+    Good for tokens without a codebook that could die.
+
+    Args:
+        data: what it is to model.
+        levels: of each number of a code, at least 2; together they are the codes.
+        positions: of a code in an example; with convolutions, the coarsest grid with so many cells.
+        design: networks and likelihood.
+    """
+    objective = Distortion() + Rate() + Perplexity()
+    return _coded(data, [FiniteScalars(levels)], positions, objective, design)
+
+
+@recipe
+def vq2(
+    data: DataSpec,
+    codes: int = 64,
+    dim: int = 8,
+    positions: int = 4,
+    ema: bool = True,
+    commitment: float = 0.25,
+    design: Design = Design(),
+) -> Built:
+    """Two levels of codes, the lower with four times the positions (VQ-VAE-2, 1906.00446).
+
+    Good for tokens of structure apart from tokens of detail.
+
+    Args:
+        data: what it is to model.
+        codes: K of both codebooks, at least 2.
+        dim: numbers of a code, at least 1.
+        positions: of the upper code; with convolutions, the coarsest grid with so many cells.
+        ema: whether codes follow running averages of what they stand for, or else a gradient.
+        commitment: weight of the encoder's distance to its codes, at least 0.
+        design: networks and likelihood; its convolutions are residual ones of its own.
+    """
+    _check_positions(positions)
+    likelihood, data, reason = fit_likelihood(design, data)
+    books = [_codebook(codes, dim, ema) for _ in range(2)]
+    levels = _dense_levels if design.net == "mlp" else _map_levels
+    encoder, root, blocks, decoder = levels(books, design, data.shape, positions, likelihood.params)
+    generator = Ladder(root, blocks, decoder, likelihood)
+    return Built(VAE(encoder, generator), _objective(ema, commitment), data, reason)
+
+
+Levels = tuple[nn.Module, nn.Module, list[Block], nn.Module]
+"""Encoder, root, blocks and decoder."""
+
+
+def _dense_levels(
+    books: Sequence[Codebook], design: Design, shape: Shape, positions: int, params: int
+) -> Levels:
+    width = design.width or 512
+    blocks: list[Block] = [
+        DenseCodes(book, positions * 4**level, width, level) for level, book in enumerate(books)
+    ]
+    decoder = MLPDecoder(width, shape, params, (width,))
+    return MLPPyramid(shape, width, len(books)), Root(width), blocks, decoder
+
+
+def _map_levels(
+    books: Sequence[Codebook], design: Design, shape: Shape, positions: int, params: int
+) -> Levels:
+    width, count = design.width or 64, halvings_for(shape, positions) + 1
+    if count < len(books):
+        raise ValueError(
+            f"positions is {positions}, and no grid of these images has four times as many cells; "
+            "use fewer"
+        )
+    sizes = resolutions(shape, count)
+    ways = [[finer] for finer in sizes[1 : len(books)]] + [sizes[len(books) :]]
+    blocks: list[Block] = [
+        MapCodes(book, width, level, _way(width, way))
+        for level, (book, way) in enumerate(zip(books, ways, strict=True))
+    ]
+    decoder = nn.Sequential(nn.GELU(), nn.Conv2d(width, params * shape[0], 3, padding=1))
+    return ConvPyramid(shape, width, [1] * count), Root(width, *sizes[0]), blocks, decoder
+
+
+def _way(width: int, sizes: Sequence[tuple[int, int]]) -> nn.Sequential:
+    """From maps of one size to those of the last of `sizes`, with residual blocks at each."""
+    steps: list[nn.Module] = [ResidualBottleneck(width)]
+    for size in sizes:
+        steps += [nn.Upsample(size), ResidualBottleneck(width)]
+    return nn.Sequential(*steps)
+
+
+def _coded(
+    data: DataSpec, books: Sequence[Codebook], positions: int, objective: Objective, design: Design
+) -> Built:
+    """A model whose one code is quantised by a codebook, or by several in turn."""
+    _check_positions(positions)
+    likelihood, data, reason = fit_likelihood(design, data)
+    dim = books[0].table.shape[1]
+    coder = _coder(design, data, positions, dim, likelihood.params)
+    blocks = [ResidualCodes(book, coder.positions) for book in books]
+    generator = Ladder(Blank(coder.positions, dim), blocks, coder.decoder, likelihood)
+    return Built(VAE(coder.encoder, generator), objective, data, reason)
+
+
+class Coder(NamedTuple):
+    """Networks between data and a code of P positions, (B, P, D)."""
+
+    encoder: nn.Module
+    decoder: nn.Module
+    positions: int
+
+
+def _coder(design: Design, data: DataSpec, positions: int, dim: int, params: int) -> Coder:
+    stage = {"conv": plain, "resconv": residual}.get(design.net)
+    if stage is None:
+        pair = networks(design, data)
+        encoder = pair.encoder(data.shape, positions * dim)
+        decoder = pair.decoder(positions * dim, data.shape, params)
+        cut = nn.Unflatten(1, (positions, dim))
+        return Coder(nn.Sequential(encoder, cut), decoder, positions)
+    halvings, width = halvings_for(data.shape, positions), design.width or 32
+    return Coder(
+        GridEncoder(data.shape, dim, halvings, width, stage),
+        GridDecoder(dim, data.shape, params, halvings, width, stage),
+        math.prod(grids(data.shape, halvings)[-1]),
+    )
+
+
+def _codebook(codes: int, dim: int, ema: bool) -> Codebook:
+    if dim < 1:
+        raise ValueError(f"dim is {dim}; a code needs at least 1 number")
+    return AveragedCodebook(codes, dim) if ema else LearnedCodebook(codes, dim)
+
+
+def _objective(ema: bool, commitment: float) -> Objective:
+    """D + R, and what moves the encoder to its codes and, where nothing else does, the codes."""
+    if not commitment >= 0:
+        raise ValueError(f"commitment is {commitment}; expected 0 or more")
+    objective = Distortion() + Rate() + commitment * Commitment() + Perplexity()
+    return objective if ema else objective + CodebookLoss()
+
+
+def _check_positions(positions: int) -> None:
+    if positions < 1:
+        raise ValueError(f"positions is {positions}; a code needs at least 1")
+
+
+def check_tau(tau: float) -> None:
+    """Refuses a relaxation at a temperature that is none."""
+    if not 0 < tau < math.inf:
+        raise ValueError(f"tau is {tau}; a temperature is finite and above 0")

@@ -1,0 +1,123 @@
+"""One latent under a prior that is learned with the model; in all else they are the VAE.
+
+R = E_q[log q(z|x) − log p(z)], estimated from the walk's own draw unless both are diagonal normals.
+
+A prior that learns soon agrees with posteriors that say nothing yet, and then holds them to it. So
+the rate's weight rises from 0 to β over the first half of training, as where the VampPrior was
+introduced (1705.07120).
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from vaelab.data import DataSpec
+from vaelab.design import Design
+from vaelab.objectives import Distortion, Objective, Rate, Rise
+from vaelab.parts.flows import Flow, FlowName
+from vaelab.parts.posteriors import DiagonalNormal
+from vaelab.parts.priors import LearnedNormal, NormalMixture, Vamp
+from vaelab.recipe import Built, recipe
+from vaelab.recipes.compose import check_latent, shallow
+from vaelab.walk import Shallow
+
+
+@recipe
+def learned_prior(
+    data: DataSpec, latent: int = 16, beta: float = 1.0, design: Design = Design()
+) -> Built:
+    """The VAE under a normal prior whose mean and spread are learned by dimension.
+
+    Args:
+        data: what it is to model.
+        latent: dimensions of z, at least 1.
+        beta: weight of the rate in the end, at least 0; 1 is the ELBO.
+        design: networks and likelihood.
+    """
+    check_latent(latent)
+    return shallow(data, latent, DiagonalNormal(), _warmed(beta), design, LearnedNormal(latent))
+
+
+@recipe
+def mixture_prior(
+    data: DataSpec,
+    latent: int = 16,
+    components: int = 50,
+    beta: float = 1.0,
+    design: Design = Design(),
+) -> Built:
+    """The VAE under a learned mixture of diagonal normals (1611.02648 without its labels).
+
+    Args:
+        data: what it is to model.
+        latent: dimensions of z, at least 1.
+        components: of the mixture, at least 1.
+        beta: weight of the rate in the end, at least 0; 1 is the ELBO.
+        design: networks and likelihood.
+    """
+    check_latent(latent)
+    prior = NormalMixture(components, latent)
+    return shallow(data, latent, DiagonalNormal(), _warmed(beta), design, prior)
+
+
+@recipe
+def vamp(
+    data: DataSpec,
+    latent: int = 16,
+    pseudo_inputs: int = 100,
+    beta: float = 1.0,
+    design: Design = Design(),
+) -> Built:
+    """The VAE whose prior is the mixture of its own posteriors at learned inputs (1705.07120).
+
+    Args:
+        data: what it is to model.
+        latent: dimensions of z, at least 1.
+        pseudo_inputs: how many, at least 1; all of them are encoded at every step.
+        beta: weight of the rate in the end, at least 0; 1 is the ELBO.
+        design: networks and likelihood.
+    """
+    if data.columns:
+        raise ValueError(
+            "the vamp prior learns inputs by their gradient, which counts and categories have none "
+            "of; for such a table take mixture_prior or flow_prior"
+        )
+    posterior = DiagonalNormal()
+    built = shallow(data, latent, posterior, _warmed(beta), design)
+    unit = built.data.bounded
+    prior = Vamp(built.model.encoder, posterior, pseudo_inputs, data.shape, unit)
+    cast(Shallow, built.model.generator).prior = prior
+    return built
+
+
+@recipe
+def flow_prior(
+    data: DataSpec,
+    latent: int = 16,
+    flow: FlowName = "coupling",
+    layers: int = 4,
+    width: int = 128,
+    beta: float = 1.0,
+    design: Design = Design(),
+) -> Built:
+    """The VAE under a normalizing flow (1611.02731): what the posteriors add up to, bent into one.
+
+    Args:
+        data: what it is to model.
+        latent: dimensions of z, at least 2.
+        flow: coupling, which samples fast, or autoregressive, which is finer and draws one number
+            after another.
+        layers: maps in the flow, at least 1.
+        width: of the flow's hidden layers.
+        beta: weight of the rate in the end, at least 0; 1 is the ELBO.
+        design: networks and likelihood.
+    """
+    check_latent(latent)
+    prior = Flow(latent, flow=flow, layers=layers, width=width)
+    return shallow(data, latent, DiagonalNormal(), _warmed(beta), design, prior)
+
+
+def _warmed(beta: float) -> Objective:
+    if not beta >= 0:
+        raise ValueError(f"beta is {beta}; the weight of the rate must be 0 or more")
+    return Distortion() + Rise(0.0, beta) * Rate()

@@ -1,0 +1,252 @@
+"""Tables: columns that differ, counts, what an encoder is shown of them, and the design."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.distributions as td
+from scipy import stats
+from torch import nn
+
+from vaelab.data import Batches, Column, Data, DataSpec, load, read_inputs, with_columns
+from vaelab.design import Design, fit_likelihood, networks
+from vaelab.nets.views import LogCounts, OneHot, Views
+from vaelab.parts.likelihoods import (
+    BernoulliLikelihood,
+    LearnedGaussian,
+)
+from vaelab.parts.posteriors import bounded
+from vaelab.parts.tables import (
+    Categories,
+    Mixed,
+    NegativeBinomialCounts,
+    PoissonCounts,
+)
+from vaelab.walk import (
+    Bernoulli,
+    Normal,
+    SideBySide,
+)
+
+B = 6
+
+
+KINDS = ["real", "binary", "categories", "counts", "real"]
+
+
+def table(n: int = 300, seed: int = 0) -> Data:
+    rng = np.random.default_rng(seed)
+    columns = [
+        rng.normal(5, 2, n),
+        rng.integers(0, 2, n),
+        rng.integers(0, 4, n),
+        rng.negative_binomial(2, 0.02, n),
+        rng.normal(0, 50, n),
+    ]
+    return with_columns(load(np.stack(columns, 1)), KINDS)
+
+
+def test_a_mixed_likelihood_is_the_sum_of_its_columns() -> None:
+    parts = (LearnedGaussian(2), BernoulliLikelihood(), Categories(4), PoissonCounts([3.0]))
+    mixed = Mixed(list(zip(parts, ([0, 4], [1], [2], [3]), strict=True)))
+    assert not mixed.discrete
+    assert mixed.params == 2  # 8 numbers for 5 columns
+    h = torch.randn(B, 10)
+    x = torch.tensor([[0.3, 1.0, 2.0, 7.0, -1.2]]).expand(B, -1)
+    p = mixed(h)
+    assert isinstance(p, SideBySide)
+    sigma = bounded(torch.tensor(-1.0)).exp().expand(B, 2)
+    expected = td.Normal(h[:, :2], sigma).log_prob(x[:, [0, 4]]).sum(1)
+    expected += td.Bernoulli(logits=h[:, 2]).log_prob(x[:, 1])
+    expected += td.Categorical(logits=h[:, 3:7]).log_prob(x[:, 2])
+    expected += td.Poisson(3 * bounded(h[:, 7]).exp()).log_prob(x[:, 3])
+    torch.testing.assert_close(p.log_prob(x), expected)
+    for row in (p.mean, p.sample(), p.sample(0.0)):
+        assert row.shape == (B, 5)
+        assert torch.equal(row[:, 2], row[:, 2].round())
+    torch.testing.assert_close(p.mean[:, [0, 4]], h[:, :2])
+    assert p.mean[:, 2].tolist() == h[:, 3:7].argmax(1).tolist()
+    torch.testing.assert_close(p.mean[:, 3], 3 * bounded(h[:, 7]).exp())
+    drawn = mixed(h[:1]).expand(4000).sample()
+    p_one = float(torch.sigmoid(h[0, 2].detach()))
+    assert float(drawn[:, 1].detach().mean()) == pytest.approx(p_one, abs=0.03)
+    assert len(p.tensors()) == 5
+    discrete = Mixed([(BernoulliLikelihood(), [1]), (Categories(3), [0])])
+    assert discrete.discrete
+
+
+@pytest.mark.parametrize("places", [([0, 1], [1]), ([0], [2]), ([], [])])
+def test_every_column_has_one_likelihood(places: tuple[list[int], list[int]]) -> None:
+    with pytest.raises(ValueError, match="each of 0, 1"):
+        Mixed([(LearnedGaussian(), places[0]), (BernoulliLikelihood(), places[1])])
+
+
+def test_columns_of_a_table_are_scaled_or_left_whole() -> None:
+    data = table()
+    assert data.spec.domain == "mixed"
+    assert data.spec.columns == (
+        Column("real"), Column("binary"), Column("categories", 4), Column("counts"), Column("real")
+    )  # fmt: skip
+    raw = data.train.x[:]
+    x = data.spec.prepare(raw)
+    assert torch.equal(x[:, 1:4], raw[:, 1:4])
+    torch.testing.assert_close(x[:, [0, 4]].mean(0), torch.zeros(2), atol=1e-5, rtol=0)
+    torch.testing.assert_close(x[:, [0, 4]].std(0, correction=0), torch.ones(2))
+    torch.testing.assert_close(data.spec.restore(x), raw, atol=1e-3, rtol=1e-5)
+    torch.testing.assert_close(data.spec.restore(x + 0.2)[:, 1:4], raw[:, 1:4])
+    assert DataSpec.from_json(json.loads(json.dumps(data.spec.to_json()))) == data.spec
+    old = {k: v for k, v in data.spec.to_json().items() if k != "columns"}
+    assert DataSpec.from_json(old).columns == ()
+
+
+@pytest.mark.parametrize(
+    ("kinds", "message"),
+    [
+        (KINDS[:4], "4 kinds of columns were given"),
+        (["text", *KINDS[1:]], "unknown kinds of columns: text"),
+        (["binary", *KINDS[1:]], r"column 0 holds .*; it is of binary, .* from 0 to 1"),
+        ([*KINDS[:4], "counts"], r"column 4 holds -.*; it is of counts, .* from 0 on"),
+    ],
+)
+def test_columns_that_are_not_what_is_said_are_refused(kinds: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        with_columns(table(), kinds)
+
+
+def test_rows_that_a_run_could_not_have_seen_are_refused() -> None:
+    spec = table().spec
+    good = np.array([[1.0, 1, 3, 900, -4]], dtype=np.float32)
+    assert torch.equal(read_inputs(good, spec)[0], torch.from_numpy(good))
+    for place, value in ((1, 2.0), (2, 4.0), (3, -1.0), (3, 0.5)):
+        bad = good.copy()
+        bad[0, place] = value
+        with pytest.raises(ValueError, match=f"column {place} holds"):
+            read_inputs(bad, spec)
+
+
+def test_spec_refuses_columns_that_contradict_it() -> None:
+    spec = table().spec
+    for columns, message in (
+        ((Column("real"),) * 2, "one for all or 5"),
+        ((Column("text"),) * 5, "'text'"),
+        ((Column("categories", 1),) * 5, "2 or more categories"),
+        ((Column("real", 3),) * 5, "2 or more categories"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            replace(spec, columns=columns)
+    with pytest.raises(ValueError, match=r"these are mixed values"):
+        replace(spec, binarize="dynamic")
+    with pytest.raises(ValueError, match="columns should be a list of kinds"):
+        DataSpec.from_json(spec.to_json() | {"columns": ["real"]})
+
+
+def test_an_encoder_is_shown_what_it_can_read() -> None:
+    k = torch.from_numpy(np.random.default_rng(0).lognormal(4, 1, (5000, 2)).round()).float()
+    seen = LogCounts(k.mean(0).tolist(), k.std(0).tolist())(k)
+    torch.testing.assert_close(seen.mean(0), torch.zeros(2), atol=0.15, rtol=0)
+    torch.testing.assert_close(seen.std(0), torch.ones(2), atol=0.15, rtol=0)
+    assert OneHot(3)(torch.tensor([[2.0, 0.0]])).tolist() == [[0, 0, 1, 1, 0, 0]]
+    shown = Views([(nn.Identity(), [1]), (OneHot(2), [0])])(torch.tensor([[1.0, 5.0]]))
+    assert shown.tolist() == [[5, 0, 1]]
+
+
+def count_table(n: int = 200) -> Data:
+    return load(np.random.default_rng(1).negative_binomial(2, 0.02, (n, 3)).astype(np.float32))
+
+
+def test_whole_numbers_of_a_table_are_counts_and_stay_so() -> None:
+    data = count_table()
+    assert data.spec.domain == "counts"
+    raw = data.train.x[:5]
+    assert torch.equal(data.spec.prepare(raw), raw)
+    assert torch.equal(data.spec.restore(raw + 0.3), raw)
+    assert load(data.train.x[:] - 1).spec.domain == "real"
+    assert load(data.train.x[:] + 0.5).spec.domain == "real"
+
+
+def test_counts_get_a_negative_binomial_and_say_why() -> None:
+    fitted = fit_likelihood(Design(), count_table().spec)
+    assert isinstance(fitted.likelihood, NegativeBinomialCounts)
+    assert fitted.likelihood.discrete
+    assert fitted.data.domain == "counts"
+    assert "the data is counts (whole numbers, 0 to" in fitted.reason
+    years = np.random.default_rng(0).integers(1950, 2020, (100, 2))
+    other = fit_likelihood(Design(), load(years).spec)
+    assert other.reason.startswith("gaussian: ")
+    assert "too little for counts" in other.reason
+    x = other.data.prepare(load(years).train.x)
+    assert float(x.std()) == pytest.approx(1, abs=0.05)  # standardised, as to any gaussian
+
+
+def test_a_table_of_different_columns_gets_a_likelihood_for_each_kind() -> None:
+    fitted = fit_likelihood(Design(), table().spec)
+    assert isinstance(fitted.likelihood, Mixed)
+    assert fitted.reason.endswith("(2 real, 1 binary, 1 categories, 1 counts)")
+    assert fitted.likelihood.columns == ((0, 4), (1,), (2,), (3,))
+    pair = networks(Design(width=8), fitted.data)
+    x = next(Batches(table().train.x, fitted.data).fixed(4, 0))
+    assert pair.encoder(fitted.data.shape, 6)(x).shape == (4, 6)
+    h = pair.decoder(2, fitted.data.shape, fitted.likelihood.params)(torch.randn(4, 2))
+    assert fitted.likelihood(h).log_prob(x).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "kind", "message"),
+    [
+        ("poisson", "real", "for counts data, but this data is real.*taken for counts"),
+        ("negative-binomial", "grey", r"this data is levels.*Use one of: .*logistic-mixture"),
+        ("zero-inflated", "mixed", r"this data is mixed.*Use one of: mixed\."),
+        ("bernoulli", "counts", r"Use one of: .*student, poisson, negative-binomial"),
+        ("logistic-mixture", "counts", "this data is counts"),
+        ("gaussian", "mixed", r"Use one of: mixed\."),
+        ("mixed", "real", "this data is real.*with_columns says what each column"),
+    ],
+)
+def test_a_likelihood_that_does_not_fit_is_refused(
+    likelihood: str, kind: str, message: str
+) -> None:
+    rng = np.random.default_rng(0)
+    specs = {
+        "real": lambda: load(rng.normal(size=(50, 2))).spec,
+        "grey": lambda: load(rng.integers(0, 256, (50, 4, 4), dtype=np.uint8)).spec,
+        "mixed": lambda: table().spec,
+        "counts": lambda: count_table().spec,
+    }
+    with pytest.raises(ValueError, match=message):
+        fit_likelihood(Design(likelihood=likelihood), specs[kind]())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["poisson", "zero-inflated", "auto"])
+def test_a_model_of_counts_finds_what_generated_them(name: str) -> None:
+    """Two sorts of rows whose means differ: the distortion comes near the counts' own entropy."""
+    rng = np.random.default_rng(0)
+    sort = rng.integers(0, 2, (400, 1))
+    rates = np.where(sort == 0, [[3.0, 60.0, 9.0]], [[30.0, 6.0, 9.0]])
+    data = load(rng.poisson(rates).astype(np.float32))
+    fitted = fit_likelihood(Design(likelihood=name), data.spec)  # type: ignore[arg-type]
+    x = fitted.data.prepare(data.train.x[:])
+    encoder = networks(Design(width=16), fitted.data).encoder((3,), 1)
+    decoder = nn.Sequential(
+        nn.Linear(1, 16), nn.GELU(), nn.Linear(16, 3 * fitted.likelihood.params)
+    )
+    model = nn.ModuleList([encoder, decoder, fitted.likelihood])
+    optimizer = torch.optim.Adam(model.parameters(), 2e-2)
+    for _ in range(120):
+        loss = -fitted.likelihood(decoder(torch.tanh(encoder(x)))).log_prob(x).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    entropy = -stats.poisson(rates).logpmf(rng.poisson(rates)).sum(1).mean()
+    assert entropy - 0.5 < float(loss.detach()) < entropy + 0.5
+
+
+def test_normals_are_still_one_sigma_for_all() -> None:
+    mu = torch.zeros(2, 3)
+    p = LearnedGaussian()(mu)
+    assert isinstance(p, Normal)
+    assert LearnedGaussian().log_sigma.shape == ()
+    assert isinstance(BernoulliLikelihood()(mu), Bernoulli)
