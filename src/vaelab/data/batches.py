@@ -109,8 +109,10 @@ def bernoulli(x: Tensor, generator: torch.Generator | None) -> Tensor:
     if x.device.type != "cpu":
         return (torch.rand(x.shape, generator=generator, device=x.device) < x).float()
     words = torch.empty(-(-x.numel() // 4), dtype=torch.int64)
-    bits = words.random_(-(2**63), None, generator=generator).view(torch.int16)
-    return (bits[: x.numel()].view(x.shape) < x * 2**16 - 2**15).float()
+    bits = words.random_(-(2**63), None, generator=generator).view(torch.int16)[: x.numel()]
+    # Float against float into float: compared as they come, three conversions take thrice the time.
+    drawn = torch.empty_like(x, dtype=torch.float32)
+    return torch.lt(bits.view(x.shape).float(), x.float() * 2**16 - 2**15, out=drawn)
 
 
 def _cut(chunks: Iterable[Tensor], size: int) -> Iterator[Tensor]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from .arrays import as_numpy, pick, read_arrays, rows
+from .columns import check_columns
 from .rows import Array, Raw, Rows, pieces
 from .sources import existing, load
 from .spec import DataSpec
@@ -138,7 +139,13 @@ def _fit(array: Array, spec: DataSpec, name: str) -> Raw:
             f"{name} has values from {low:g} to {high:g}; the run's data lie in "
             f"[{least:g}, {most:g}]"
         )
-    return _as(raw, torch.float32)
+    raw = _as(raw, torch.float32)
+    if spec.columns:
+        try:
+            check_columns(raw, spec.columns)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+    return raw
 
 
 def _as(raw: Raw, dtype: torch.dtype) -> Raw:

@@ -14,6 +14,7 @@ from .binarized import binarized_mnist
 from .fetch import fetch
 from .idx import read_idx
 from .splits import Found
+from .sprites import all_sprites, sprites
 
 _DIGITS = tuple("0123456789")
 
@@ -162,4 +163,6 @@ KNOWN: dict[str, Callable[[Path], Found]] = {
     "fashion-mnist": partial(idx_set, FASHION),
     "kmnist": partial(idx_set, KUZUSHIJI),
     "binarized_mnist": binarized_mnist,
+    "sprites": sprites,
+    "sprites-all": all_sprites,
 }

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .rows import Raw, pieces
+from .spec import Column
 
 # Integers up to this are their own scale (16 for scikit-learn's digits); beyond it, 8-bit grey.
 _SMALL = 31
@@ -29,6 +30,7 @@ class Measures(NamedTuple):
     offset: tuple[float, ...]
     scale: tuple[float, ...]
     contrast: float
+    columns: tuple[Column, ...] = ()
 
 
 def measure(train: Raw, *others: Raw) -> Measures:
@@ -73,6 +75,7 @@ def _reals(train: Raw, *others: Raw) -> Measures:
         found.add(piece.reshape(-1, 1) if train.ndim == 4 else piece)
     low, high = float(found.low.min()), float(found.high.max())
     least, most = low, high
+    whole = train.ndim == 2 and all(_whole(piece) for x in (train, *others) for piece in pieces(x))
     for piece in (piece for other in others for piece in pieces(other)):
         least, most = min(least, float(piece.min())), max(most, float(piece.max()))
     unit = least >= 0 and most <= 1
@@ -85,9 +88,13 @@ def _reals(train: Raw, *others: Raw) -> Measures:
     spread = found.variance.sqrt()
     flat = (found.high == found.low) | (spread == 0)
     sigma = torch.where(flat, 1.0, spread)
-    return Measures(
-        None, low, high, tuple(found.mean.tolist()), tuple(sigma.tolist()), contrast=math.nan
-    )
+    columns = (Column("counts"),) if whole and least >= 0 else ()
+    means, deviations = tuple(found.mean.tolist()), tuple(sigma.tolist())
+    return Measures(None, low, high, means, deviations, math.nan, columns)
+
+
+def _whole(rows: Tensor) -> bool:
+    return bool((rows == rows.round()).all())
 
 
 class Columns:

@@ -14,6 +14,7 @@ from .known import KNOWN, default_data_dir
 from .measure import measure
 from .spec import DataSpec
 from .splits import Data, Found, choose
+from .sprites import dsprites, is_dsprites
 
 Source: TypeAlias = (
     "str | os.PathLike[str] | np.ndarray[Any, Any] | Tensor | tuple[Any, Any] | Dataset[Any]"
@@ -37,9 +38,10 @@ def load(
     """Load, check, split and describe a data set.
 
     Args:
-        source: a known name (`digits`, `mnist`, `fashion-mnist`, `kmnist`, `binarized_mnist`); the
-            path of a `.npy` or `.npz` file, or of a folder or zip of pictures; or, in memory, an
-            array or tensor, a pair (x, y) of them, or a map-style torch data set.
+        source: a known name (`digits`, `mnist`, `fashion-mnist`, `kmnist`, `binarized_mnist`,
+            `sprites`, `sprites-all`); the path of a `.npy` or `.npz` file (that of dSprites among
+            them), or of a folder or zip of pictures; or, in memory, an array or tensor, a pair
+            (x, y) of them, or a map-style torch data set.
         data_dir: where known sets live, each in a folder of its name; None: `VAELAB_DATA`, else
             `~/.cache/vaelab/data`. What is missing is fetched there once.
         seed: of the split.
@@ -69,7 +71,8 @@ def load(
         valid = _MNIST_VALID if own_train == 60_000 and own_test else _SHARE
     chosen = choose(found, valid, _SHARE if test is None else test, seed)
     train, validation, held = (found.rows(index) for index in chosen)
-    levels, low, high, offset, scale, contrast = measure(train.x, validation.x, held.x)
+    measured = measure(train.x, validation.x, held.x)
+    levels, low, high = measured.levels, measured.low, measured.high
     spec = DataSpec(
         source=name,
         shape=tuple(found.x.shape[1:]),
@@ -77,13 +80,14 @@ def load(
         levels=levels,
         low=low,
         high=high,
-        offset=offset,
-        scale=scale,
-        contrast=contrast,
+        offset=measured.offset,
+        scale=measured.scale,
+        contrast=measured.contrast,
         classes=found.classes,
         sizes=(len(train), len(validation), len(held)),
         seed=seed,
         resize=found.resize,
+        columns=measured.columns,
     )
     notes = found.notes
     if low == high:
@@ -111,7 +115,7 @@ def _find(
         path = existing(name)
         if path.suffix.lower() in (".npy", ".npz"):
             refuse_size(image_size, "arrays")
-            return name, from_file(path)
+            return name, dsprites(path) if is_dsprites(path) else from_file(path)
         if path.is_dir() or path.suffix.lower() == ".zip":
             from .folder import from_folder
 

@@ -2,17 +2,33 @@
 
 Raw values with levels 0..L−1 have offset 0 and scale L−1, so x lies in [0, 1]; continuous data in
 a known interval are brought to [0, 1] too; any other real data are standardized, (raw − μ) / σ,
-with the mean and standard deviation of the training rows.
+with the mean and standard deviation of the training rows. Counts, categories and the binary columns
+of a table stay as they are, x = raw: a likelihood needs them whole.
 """
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 BINARIZE = ("no", "dynamic", "threshold")
+KINDS = ("real", "binary", "counts", "categories")
+
+
+class Column(NamedTuple):
+    """What the values of a column are.
+
+    Attributes:
+        kind: `"real"`, `"binary"` {0, 1}, `"counts"` {0, 1, 2, …} or `"categories"` {0, …, n−1},
+            which have no order.
+        categories: n, at least 2; 0 for the other kinds.
+    """
+
+    kind: str
+    categories: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +43,8 @@ class DataSpec:
         low: smallest raw value of the training rows.
         high: largest raw value of the training rows.
         offset: one number, or one per column of a table.
-        scale: as `offset`; all positive.
+        scale: as `offset`; all positive. Columns that are not real keep their mean and deviation
+            here, and are not scaled by them.
         contrast: Var(x) / (E x (1 − E x)) of training values x in [0, 1]: 1 for pure black and
             white, 0 for a flat grey; nan where x is not in [0, 1].
         binarize: `"no"`; `"threshold"`, black or white at x = ½; `"dynamic"`, drawn afresh as
@@ -36,6 +53,8 @@ class DataSpec:
         sizes: rows in training, validation and test.
         seed: of the split.
         resize: the (H, W) that every image of a folder was brought to; None if left alone.
+        columns: of a table, what its columns are: one for all of them, or one each; empty where
+            they are alike and `domain` follows from the values.
 
     Raises:
         ValueError: where the fields contradict each other.
@@ -61,6 +80,7 @@ class DataSpec:
     sizes: tuple[int, int, int] = (0, 0, 0)
     seed: int = 0
     resize: tuple[int, int] | None = None
+    columns: tuple[Column, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.shape) not in (1, 3) or min(self.shape) < 1:
@@ -85,23 +105,46 @@ class DataSpec:
             raise ValueError(
                 f"binarize should be one of {', '.join(BINARIZE)}, not {self.binarize!r}"
             )
-        if self.binarize != "no" and self.domain == "real":
+        if self.columns:
+            self._check_columns()
+        if self.binarize != "no" and not self.bounded:
             raise ValueError(
                 f"binarize={self.binarize!r} needs data in [0, 1] or with levels; "
-                f"these are real values from {self.low:g} to {self.high:g}"
+                f"these are {self.domain} values from {self.low:g} to {self.high:g}"
             )
+
+    def _check_columns(self) -> None:
+        if self.is_image or self.levels is not None or len(self.columns) not in (1, self.dims):
+            raise ValueError(
+                f"columns are of a table of float32 rows, one for all or {self.dims} of them; "
+                f"{len(self.columns)} were given for {self.dtype} rows of shape {self.shape}"
+            )
+        for kind, categories in self.columns:
+            if kind not in KINDS or (categories < 2 if kind == "categories" else categories != 0):
+                raise ValueError(
+                    f"a column is {kind!r} with {categories} categories; expected one of "
+                    f"{', '.join(KINDS)}, and 2 or more categories for the last alone"
+                )
 
     @property
     def domain(self) -> str:
-        """`"binary"`, `"levels"`, `"unit"` ([0, 1], continuous) or `"real"`: where raw values lie.
+        """Where raw values lie: `"binary"`, `"levels"`, `"unit"` ([0, 1], continuous), `"real"`,
+        `"counts"` (whole and not bounded) or, where columns differ, `"mixed"`.
 
         `binarize` does not enter: it says what is done to them afterwards.
         """
+        if self.columns:
+            return "counts" if {c.kind for c in self.columns} == {"counts"} else "mixed"
         if self.levels is not None:
             return "binary" if self.levels == 2 else "levels"
         offset, scale = self.offset[0], self.scale[0]
         bounded = len(self.offset) == 1 and offset <= self.low and self.high <= offset + scale
         return "unit" if bounded else "real"
+
+    @property
+    def bounded(self) -> bool:
+        """Whether x lies in [0, 1]."""
+        return self.domain in ("binary", "levels", "unit")
 
     @property
     def is_image(self) -> bool:
@@ -133,7 +176,7 @@ class DataSpec:
         """Model scale to the raw scale, raw = x · scale + offset, not rounded to levels.
 
         Args:
-            x: (…, *shape), float. Values out of [0, 1] are clipped unless the data are real.
+            x: (…, *shape), float. Values out of [0, 1] are clipped where the data are bounded.
 
         Returns:
             raw: (…, *shape), float32; what a mean image is on the raw scale.
@@ -142,7 +185,7 @@ class DataSpec:
             ValueError: where the last axes are not `shape`.
         """
         offset, scale = self._affine(x)
-        if self.domain != "real":
+        if self.bounded:
             x = x.clamp(0, 1)
         return x.float() * scale + offset
 
@@ -150,17 +193,22 @@ class DataSpec:
         """Model scale to raw rows, the inverse of `prepare`: `unscale`, then the nearest level.
 
         Args:
-            x: (…, *shape), float. Values out of [0, 1] are clipped unless the data are real.
+            x: (…, *shape), float. Values out of [0, 1] are clipped where the data are bounded.
 
         Returns:
             raw: (…, *shape): uint8, rounded to the nearest level, where there are levels; float32
-            otherwise.
+            otherwise, with columns that are not real rounded to whole numbers.
 
         Raises:
             ValueError: where the last axes are not `shape`.
         """
         raw = self.unscale(x)
-        return raw if self.levels is None else raw.round().to(torch.uint8)
+        if self.levels is not None:
+            return raw.round().to(torch.uint8)
+        if not self.columns:
+            return raw
+        real = torch.tensor([c.kind == "real" for c in self.columns], device=raw.device)
+        return torch.where(real, raw, raw.round())
 
     def to_json(self) -> dict[str, object]:
         """The fields as JSON values: tuples as lists, a nan contrast as null."""
@@ -180,6 +228,7 @@ class DataSpec:
         """
         if not isinstance(record, Mapping):
             raise ValueError(f"a data spec is a JSON object, not {type(record).__name__}")
+        record = {"columns": [], **record}  # which runs of earlier versions do not have
         names = {field.name for field in fields(cls)}
         if names != set(record):
             unknown = ", ".join(sorted(map(str, set(record) - names))) or "none"
@@ -191,6 +240,7 @@ class DataSpec:
                 raise ValueError(f"data spec: {name} should be {what}, not {value!r}")
         values = {k: tuple(v) if isinstance(v, list | tuple) else v for k, v in record.items()}
         values["contrast"] = math.nan if record["contrast"] is None else record["contrast"]
+        values["columns"] = tuple(Column(*column) for column in values["columns"])  # type: ignore[attr-defined]
         return cls(**values)  # type: ignore[arg-type]  # checked above, name by name
 
     def __eq__(self, other: object) -> bool:
@@ -206,11 +256,16 @@ class DataSpec:
                 f"rows of shape {self.shape} are expected (after any leading axes), "
                 f"not a tensor of shape {tuple(rows.shape)}"
             )
+        if self.domain == "counts":
+            return 0.0, 1.0
         if len(self.offset) == 1:  # plain numbers: nothing to copy to the device
             return self.offset[0], self.scale[0]
         offset = torch.tensor(self.offset, dtype=torch.float32, device=rows.device)
         scale = torch.tensor(self.scale, dtype=torch.float32, device=rows.device)
-        return offset, scale
+        if not self.columns:
+            return offset, scale
+        real = torch.tensor([c.kind == "real" for c in self.columns], device=rows.device)
+        return torch.where(real, offset, 0.0), torch.where(real, scale, 1.0)
 
 
 def _is_int(value: object) -> bool:
@@ -236,6 +291,15 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
+def _is_column(value: object) -> bool:
+    return (
+        isinstance(value, list | tuple)
+        and len(value) == 2
+        and _is_text(value[0])
+        and _is_int(value[1])
+    )
+
+
 _PAIR, _INTS, _NUMBERS = _all(_is_int, 2), _all(_is_int), _all(_is_number)
 _TYPES: dict[str, tuple[str, Callable[[object], bool]]] = {
     "source": ("text", _is_text),
@@ -252,4 +316,5 @@ _TYPES: dict[str, tuple[str, Callable[[object], bool]]] = {
     "sizes": ("three integers", _all(_is_int, 3)),
     "seed": ("an integer", _is_int),
     "resize": ("two integers or null", lambda v: v is None or _PAIR(v)),
+    "columns": ("a list of kinds with their categories", _all(_is_column)),
 }

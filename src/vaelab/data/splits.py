@@ -1,6 +1,6 @@
 """Rows into training, validation and test: disjoint, and the same for the same seed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -11,6 +11,25 @@ from .spec import DataSpec
 _FEWEST = 10
 
 
+@dataclass(frozen=True, eq=False)
+class Factors:
+    """Factors of variation: what is known to have made each row.
+
+    Args:
+        names: of the F factors.
+        ordered: for each, whether its values follow one another (a position) or are kinds (a shape).
+        values: (N, F), int64, class indices from 0.
+    """
+
+    names: tuple[str, ...]
+    ordered: tuple[bool, ...]
+    values: Tensor
+
+    def take(self, index: Tensor) -> "Factors":
+        """Those of some rows, (K,)."""
+        return replace(self, values=self.values[index])
+
+
 @dataclass(frozen=True)
 class Split:
     """Rows of one split.
@@ -18,10 +37,19 @@ class Split:
     Args:
         x: (N, *shape), raw rows: a tensor, or `Rows` of a file too large to be read.
         y: (N,), int64 labels, or None.
+        factors: what is known to have made each row, or None.
     """
 
     x: Raw
     y: Tensor | None
+    factors: Factors | None = None
+
+    @property
+    def variation(self) -> Factors | None:
+        """The factors of variation; where there are none but labels, these are the one factor."""
+        if self.factors is None and self.y is not None:
+            return Factors(("class",), (False,), self.y[:, None])
+        return self.factors
 
     def __len__(self) -> int:
         return len(self.x)
@@ -51,6 +79,7 @@ class Found:
         resize: the (H, W) that images were brought to, or None.
         shuffle: whether the source's own parts are in a telling order (sorted by class).
         notes: what was done.
+        factors: what is known to have made each row, or None.
     """
 
     x: Raw
@@ -60,11 +89,16 @@ class Found:
     resize: tuple[int, int] | None = None
     shuffle: bool = False
     notes: tuple[str, ...] = ()
+    factors: Factors | None = None
 
     def rows(self, index: Tensor) -> Split:
-        """The rows of those numbers, (N,), with their labels."""
+        """The rows of those numbers, (N,), with their labels and factors."""
         x = self.x.take(index) if isinstance(self.x, Rows) else self.x[index]
-        return Split(x, None if self.y is None else self.y[index])
+        return Split(
+            x,
+            None if self.y is None else self.y[index],
+            None if self.factors is None else self.factors.take(index),
+        )
 
 
 def choose(

@@ -1,0 +1,105 @@
+"""Tables whose columns are of different kinds: what each is, said by the user and checked.
+
+Raw rows are numbers: real values, 0 or 1, counts, and categories as their numbers 0, 1, …, n−1.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from .measure import Columns
+from .rows import Raw, Rows, pieces
+from .spec import KINDS, Column, DataSpec
+from .splits import Data, Split
+
+
+def with_columns(data: Data, kinds: Sequence[str]) -> Data:
+    """The same table, with its columns known for what they are.
+
+    Args:
+        data: rows (N, D).
+        kinds: one a column: `"real"`, `"binary"`, `"counts"` or `"categories"`; of the last, the
+            number is one above the largest that occurs.
+
+    Raises:
+        ValueError: for another number of kinds, an unknown one, or values that are not of theirs.
+
+    >>> from vaelab.data import load
+    >>> data = load(np.array([[0.5, 0], [1.5, 2], [2.5, 1]] * 10))
+    >>> with_columns(data, ["real", "categories"]).spec.columns
+    (Column(kind='real', categories=0), Column(kind='categories', categories=3))
+    """
+    if data.spec.is_image or len(kinds) != data.spec.dims:
+        raise ValueError(
+            f"{len(kinds)} kinds of columns were given for rows of shape {data.spec.shape}; "
+            "expected a table (N, D) and one kind for each of its D columns"
+        )
+    if unknown := sorted(set(kinds) - set(KINDS)):
+        raise ValueError(f"unknown kinds of columns: {', '.join(unknown)}; {', '.join(KINDS)} are")
+    train, valid, test = (
+        Split(_real(split.x), split.y) for split in (data.train, data.valid, data.test)
+    )
+    for split in (train, valid, test):
+        check_columns(split.x, [Column(kind) for kind in kinds])
+    tops = (
+        torch.stack([piece.amax(0) for s in (train, valid, test) for piece in pieces(s.x)])
+        .amax(0)
+        .tolist()
+    )
+    found = Columns()
+    for piece in pieces(train.x):
+        found.add(piece)
+    flat = (found.high == found.low) | (found.variance == 0)
+    columns = [
+        Column(kind, max(2, int(top) + 1)) if kind == "categories" else Column(kind)
+        for kind, top in zip(kinds, tops, strict=True)
+    ]
+    spec = DataSpec(
+        source=data.spec.source,
+        shape=data.spec.shape,
+        dtype="float32",
+        levels=None,
+        low=float(found.low.min()),
+        high=float(found.high.max()),
+        offset=tuple(found.mean.tolist()),
+        scale=tuple(torch.where(flat, 1.0, found.variance.sqrt()).tolist()),
+        classes=data.spec.classes,
+        sizes=data.spec.sizes,
+        seed=data.spec.seed,
+        columns=tuple(columns),
+    )
+    return Data(spec, train, valid, test, data.notes)
+
+
+def check_columns(rows: Raw, columns: Sequence[Column]) -> None:
+    """Refuses values that a column of its kind cannot have.
+
+    Args:
+        rows: (N, D), float32.
+        columns: one each, or one for all; 0 categories are any number of them.
+
+    Raises:
+        ValueError: names the column, the value seen and what was expected.
+    """
+    tops = {"binary": 1.0}
+    top = torch.tensor(
+        [c.categories - 1.0 if c.categories else tops.get(c.kind, math.inf) for c in columns]
+    )
+    whole = torch.tensor([c.kind != "real" for c in columns])
+    for piece in pieces(rows):
+        wrong = whole & ((piece < 0) | (piece > top) | (piece != piece.round()))
+        if wrong.any():
+            row, j = wrong.nonzero()[0].tolist()
+            kind, most = columns[j % len(columns)].kind, float(top[j % len(columns)])
+            upper = f"to {most:g}" if math.isfinite(most) else "on"
+            raise ValueError(
+                f"column {j} holds {float(piece[row, j]):g}; it is of {kind}, so whole numbers "
+                f"from 0 {upper} are expected"
+            )
+
+
+def _real(x: Raw) -> Raw:
+    return replace(x, kind=np.dtype(np.float32)) if isinstance(x, Rows) else x.float()
