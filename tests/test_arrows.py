@@ -29,10 +29,23 @@ ARROWS: dict[str, set[str]] = {
     "design": {"data", "nets", "parts"},
     "recipe": {"data", "design", "objectives", "walk"},
     "recipes": {"data", "design", "objectives", "walk", "recipe", "parts", "nets"},
-    "run": {"recipes", "recipe", "files", "data", "walk"},
+    "fitted": {
+        *(
+            "recipes",
+            "recipe",
+            "design",
+            "training",
+            "objectives",
+            "parts",
+            "data",
+            "walk",
+            "files",
+        ),
+    },
+    "run": {"recipes", "recipe", "files", "data", "walk", "fitted"},
     "apps": {
         *("run", "training", "metrics", "data", "recipe", "recipes", "design", "files"),
-        *("objectives", "parts", "walk"),
+        *("objectives", "parts", "walk", "fitted"),
     },
 }
 ARROWS["cli"] = set(ARROWS)

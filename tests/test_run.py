@@ -203,10 +203,12 @@ def test_a_traversal_passes_through_the_mean_code_and_moves_one_dimension(vae: R
     moved = base.clone()
     moved[2] -= reach
     close(images[0, 0], vae.decode(moved[None])[0])
-    start = torch.zeros(3)
+    # About the start's own place in that dimension, not about the mean code's.
+    start = torch.tensor([0.5, -2.0, 1.0])
     elsewhere = vae.traverse([1], steps=3, start=start)[0]
-    start[1] = base[1]
     close(elsewhere[1], vae.decode(start[None])[0])
+    start[1] += 3 * max(1.0, vae.codes.spread[1])
+    close(elsewhere[2], vae.decode(start[None])[0])
 
 
 def test_codes_of_a_ladder_are_its_sites_side_by_side(ladder: Run, digits: Data) -> None:
@@ -376,7 +378,7 @@ def damaged(path: Path, kind: str) -> None:
         ("truncated", "is damaged"),
         ("garbage", "is damaged"),
         ("pickle", "is damaged"),
-        ("foreign", "does not belong to this recipe"),
+        ("foreign", "does not belong to this run"),
         ("lacking", "1 tensors are missing.*first 'generator.decoder.net.0.weight'"),
         ("reshaped", "of another shape, the first 'generator.decoder.net.0.weight'"),
         ("not finite", "not finite, in 'generator.decoder.net.0.weight'"),
@@ -458,23 +460,27 @@ def test_a_failure_while_writing_leaves_the_old_file(
     assert [p.name for p in tmp_path.iterdir()] == ["weights"]  # and nothing half-written
 
 
-def test_a_failure_half_way_leaves_a_run_that_is_not_half_of_each(
-    vae: Run, kept: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("fails", range(1, 5))
+def test_a_failure_half_way_leaves_the_run_that_was_there(
+    fails: int, ladder: Run, kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each file is whole: the old one or the new one."""
     before = {p.name: p.read_bytes() for p in kept.iterdir()}
     real, seen = files.write, list[str]()
 
-    def second_fails(path: Path, content: str | bytes) -> None:
+    def one_fails(path: Path, content: str | bytes) -> None:
         seen.append(path.name)
-        if len(seen) == 2:
+        if len(seen) == fails:
             raise OSError(28, "No space left on device")
         real(path, content)
 
-    monkeypatch.setattr(files, "write", second_fails)
+    monkeypatch.setattr(files, "write", one_fails)
     with pytest.raises(OSError, match="No space left"):
-        vae.save(kept)
-    assert {p.name: p.read_bytes() for p in kept.iterdir()} == before  # the same run, rewritten
+        ladder.save(kept)
+    assert {p.name: p.read_bytes() for p in kept.iterdir()} == before
+    assert load(kept).recipe.name == "vae"
+    monkeypatch.setattr(files, "write", real)
+    ladder.save(kept)
+    assert load(kept).recipe.name == "ladder"
 
 
 def test_files_are_shared_like_any_other(tmp_path: Path) -> None:

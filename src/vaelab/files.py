@@ -10,6 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
 
 def write(path: Path, content: str | bytes) -> None:
     """Writes a file atomically; a failure leaves what was there untouched.
@@ -46,6 +51,21 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def together(folder: Path) -> Iterator[Path]:
+    """A place to write files to, which go to `folder` when all of them are complete.
+
+    A failure on the way leaves what was there as it was: no file is moved before the last is whole.
+
+    Raises:
+        OSError: where the place is full, read-only or missing.
+    """
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".") as staged:
+        yield Path(staged)
+        for path in Path(staged).iterdir():
+            path.replace(folder / path.name)
 
 
 def append(path: Path, line: str) -> None:
@@ -101,3 +121,37 @@ def read_lines(path: Path) -> list[Any]:
         except ValueError as error:
             raise ValueError(f"{path}, line {number} is not JSON: {error}") from None
     return rows
+
+
+def load_weights(module: nn.Module, path: Path, what: str) -> None:
+    """Loads a module's tensors from a safetensors file.
+
+    Args:
+        module: is changed in place.
+        path: of the file.
+        what: the file belongs to, for messages: a run, a prior.
+
+    Raises:
+        FileNotFoundError: where it is missing.
+        ValueError: where it is damaged, another module's, or holds what is not finite.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing; the {what} cannot be used without its weights")
+    try:
+        weights = load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ValueError(
+            f"{path} is damaged ({error}); restore it or make the {what} anew"
+        ) from None
+    own = module.state_dict()
+    wrong = sorted(set(own) ^ set(weights))
+    wrong += [k for k in sorted(set(own) & set(weights)) if own[k].shape != weights[k].shape]
+    if wrong:
+        raise ValueError(
+            f"{path} does not belong to this {what}: {len(wrong)} tensors are missing, foreign or "
+            f"of another shape, the first {wrong[0]!r}"
+        )
+    bad = [k for k, t in weights.items() if not torch.isfinite(t).all()]
+    if bad:
+        raise ValueError(f"{path} holds values that are not finite, in {bad[0]!r}")
+    module.load_state_dict(weights)

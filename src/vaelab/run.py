@@ -2,9 +2,11 @@
 
     recipe.json           name and arguments of the recipe, data specification, training, versions
     weights.safetensors   the best weights
+    objective.safetensors what the objective has learned: a critic's weights, where it has one
     optimizer.safetensors the optimizer's state that belongs to them
     metrics.jsonl         one line an epoch
     codes.json            what training codes look like: spread and rate by latent dimension
+    priors/               priors fitted afterwards, by name
 
 Loading executes nothing that a file names: a recipe is found by its name among the library's own,
 its arguments are checked against its signature, and every tensor against the model's.
@@ -16,26 +18,27 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
 from vaelab import __version__, files
 from vaelab.data import Batches, DataSpec, Raw, Rows
+from vaelab.fitted import Replaced, find, replaced
 from vaelab.recipe import Recipe, as_json, rebuild
-from vaelab.walk import VAE, kl_by_dimension
+from vaelab.walk import VAE, Conditional, kl_by_dimension
 
 FORMAT = 1
 RECIPE, WEIGHTS, OPTIMIZER = "recipe.json", "weights.safetensors", "optimizer.safetensors"
+OBJECTIVE = "objective.safetensors"
 METRICS, CODES = "metrics.jsonl", "codes.json"
-FILES = (WEIGHTS, OPTIMIZER, METRICS, CODES, RECIPE)
-EVALUATION = "evaluation.json"
+FILES = (WEIGHTS, OBJECTIVE, OPTIMIZER, METRICS, CODES, RECIPE)
+EVALUATION, PRIORS = "evaluation.json", "priors"
 UNFINISHED = "unfinished"
 """Folder inside a run's own, where a training keeps what it has reached until it is complete."""
 ROWS = 1024
@@ -196,27 +199,60 @@ class Run:
         Args:
             dimensions: indices into the code.
             steps: positions on each.
-            start: the code (L,) the others stay at; the mean code by default.
+            start: the code (L,) it is about and the others stay at; the mean code by default.
             reach: in standard deviations of the prior, or of the codes where they are wider.
         """
         base = torch.tensor(self.codes.mean) if start is None else start
         codes = base.repeat(len(dimensions), steps, 1)
         for row, j in enumerate(dimensions):
             width = reach * max(1.0, self.codes.spread[j])
-            codes[row, :, j] = self.codes.mean[j] + torch.linspace(-width, width, steps)
+            codes[row, :, j] += torch.linspace(-width, width, steps)
         return self.decode(codes.flatten(0, 1)).unflatten(0, (len(dimensions), steps))
 
+    def prior(self, name: str) -> Conditional:
+        """The prior of that name that was fitted to the run's codes (`vaelab.fit_prior`).
+
+        Raises:
+            FileNotFoundError: where there is none, with those that there are.
+            ValueError: where it is damaged, or was fitted to other weights.
+        """
+        if self.path is None:
+            raise ValueError("a run in memory keeps no priors; save it, or pass the prior itself")
+        return find(self.path / PRIORS, name, self.model).prior
+
+    def with_prior(self, prior: str | Conditional) -> Run:
+        """The run as it is with another prior of its first latent: one it keeps, or any other.
+
+        All that draws from a prior or judges by one follows: samples, rates and bounds. Weights
+        are shared, and latents below the first keep the prior they have given it.
+        """
+        other = self.prior(prior) if isinstance(prior, str) else prior
+        recipe = replace(self.recipe, model=replaced(self.model, other))
+        # The rates by dimension were those under the prior it had.
+        codes = replace(self.codes, rate=None)
+        return Run(recipe, self.training, self.history, codes, self.path)
+
     def save(self, path: str | Path, optimizer: Mapping[str, Tensor] | None = None) -> Path:
-        """Writes the run to a folder, each file whole or not at all; returns the folder."""
+        """Writes the run to a folder and returns it; a failure leaves the run that was there.
+
+        Raises:
+            ValueError: where the run was given another prior, which its recipe does not know of.
+        """
+        if isinstance(self.model.generator, Replaced):
+            raise ValueError("a run with another prior is not kept as a run; save the one it is of")
         folder = Path(path)
         folder.mkdir(parents=True, exist_ok=True)
-        files.write(folder / WEIGHTS, save(self.model.state_dict()))
-        if optimizer:
-            files.write(folder / OPTIMIZER, save(dict(optimizer)))
-        lines = "".join(json.dumps(row) + "\n" for row in self.history)
-        files.write(folder / METRICS, lines)
-        files.write_json(folder / CODES, asdict(self.codes))
-        files.write_json(folder / RECIPE, describe(self.recipe, self.training))
+        with files.together(folder) as staged:
+            files.write(staged / WEIGHTS, save(self.model.state_dict()))
+            # Most objectives have no state; a critic's weights are one.
+            if state := self.recipe.objective.state_dict():
+                files.write(staged / OBJECTIVE, save(state))
+            if optimizer:
+                files.write(staged / OPTIMIZER, save(dict(optimizer)))
+            lines = "".join(json.dumps(row) + "\n" for row in self.history)
+            files.write(staged / METRICS, lines)
+            files.write_json(staged / CODES, asdict(self.codes))
+            files.write_json(staged / RECIPE, describe(self.recipe, self.training))
         self.path = folder
         return folder
 
@@ -311,7 +347,9 @@ def load(path: str | Path) -> Run:
         recipe = rebuild(about["recipe"], about["arguments"], spec)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{folder / RECIPE}: {error}") from None
-    _load_weights(recipe.model, folder / WEIGHTS)
+    files.load_weights(recipe.model, folder / WEIGHTS, "run")
+    if recipe.objective.state_dict():
+        files.load_weights(recipe.objective, folder / OBJECTIVE, "run")
     history = files.read_lines(folder / METRICS)
     codes = _read_codes(folder / CODES)
     run = Run(recipe, about["training"], history, codes, folder)
@@ -333,27 +371,6 @@ def _read_codes(path: Path) -> Codes:
         if numbers and len({len(row) for row in rows}) == 1:
             return Codes(**found)
     raise ValueError(f"{path} does not describe codes; restore it or train the run anew")
-
-
-def _load_weights(model: VAE, path: Path) -> None:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing; the run cannot be used without its weights")
-    try:
-        weights = load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ValueError(f"{path} is damaged ({error}); restore it or train the run anew") from None
-    own = model.state_dict()
-    wrong = sorted(set(own) ^ set(weights))
-    wrong += [k for k in sorted(set(own) & set(weights)) if own[k].shape != weights[k].shape]
-    if wrong:
-        raise ValueError(
-            f"{path} does not belong to this recipe: {len(wrong)} tensors are missing, foreign or "
-            f"of another shape, the first {wrong[0]!r}"
-        )
-    bad = [k for k, t in weights.items() if not torch.isfinite(t).all()]
-    if bad:
-        raise ValueError(f"{path} holds values that are not finite, in {bad[0]!r}")
-    model.load_state_dict(weights)
 
 
 @contextmanager

@@ -52,6 +52,7 @@ def sample(
     run: RunFolder,
     n: Count = 64,
     out: Path = Path("samples.png"),
+    prior: str | None = None,
     temperature: float = 1.0,
     draw: Draw = False,
     seed: Seed = 0,
@@ -62,14 +63,20 @@ def sample(
     Args:
         n: how many.
         out: file to write: .png for a picture, .npy or .npz for the rows.
+        prior: name of a prior that was fitted with `vaelab fit-prior`; the model's own by default.
         temperature: scales the prior's spread; below 1 gives more typical examples.
     """
     promised(out, overwrite, *PICTURES_OR_ROWS)
     model = load(run)
     _warm(temperature)
+    if prior is not None:
+        model = model.with_prior(prior)
+    elif not _has_spread(model):
+        say(
+            "an autoencoder has no trained prior: these are decoded draws of N(0, I). Fit it one "
+            f"with `vaelab fit-prior mixture {run}`, then pass --prior mixture"
+        )
     parts = model.stream_samples(n, temperature=temperature, draw=draw, seed=seed)
-    if not _has_spread(model):
-        say("an autoencoder has no trained prior: these are decoded draws of N(0, I)")
     _write(out, model, parts, n, draw, lambda x: pictures.grid(x, span=span(model.data)))
     print(f"{out}  {_count(n, 'new example')}")
 
@@ -195,7 +202,7 @@ def traverse(
             dimensions faded, .npy or .npz for the rows, (dimensions, steps, …).
         steps: positions on each dimension.
         most: how many dimensions to show at most, those that carry most first.
-        input: an example for the others to rest at, such as test:0; by default the mean code.
+        input: an example to move away from, such as test:0; by default the mean code.
     """
     promised(out, overwrite, *PICTURES_OR_ROWS)
     for name, value in (("steps", steps), ("most", most)):

@@ -97,6 +97,7 @@ class Keeper:
         if self.best is None:
             return
         self.recipe.model.load_state_dict(self.best.weights)
+        self.recipe.objective.load_state_dict(self.best.objective)
         training = self.training | {"ending": "unfinished", "best_epoch": self.best_epoch}
         codes = survey(self.recipe.model, self.valid)
         Run(self.recipe, training, self.history, codes).save(self.unfinished, self.best.optimizer)
@@ -116,7 +117,8 @@ class Keeper:
     def finish(self) -> Path:
         """Puts the complete run in the place of what was there; returns its folder."""
         # Figures of the weights that were here would now be wrong.
-        (self.folder / EVALUATION).unlink(missing_ok=True)
+        for old in self.folder.glob(f"{Path(EVALUATION).stem}*"):
+            old.unlink()
         for name in FILES:
             new = self.unfinished / name
             if new.exists():

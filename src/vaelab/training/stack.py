@@ -156,7 +156,7 @@ class Stack:
             p.grad = None
         walked.mean.sum().backward()
         gradients = [p.grad for p in self.parameters.values() if p.grad is not None]
-        norm = torch.stack([g.flatten(1).norm(dim=1) for g in gradients]).norm(dim=0)
+        norm = torch.stack([g.reshape(len(g), -1).norm(dim=1) for g in gradients]).norm(dim=0)
         on_cpu = x.device.type == "cpu"  # where looking does not make every step wait
         if on_cpu:
             self._look(torch.isfinite(norm + walked.mean.detach()), x)

@@ -1,0 +1,206 @@
+"""`vaelab fit-prior KIND RUN`: another prior for a model, fitted to what its codes add up to.
+
+    q(z) = 1/N Σ_n q(z | x_n)        p(z) ← the kind's best account of it
+
+It is kept in the run's folder under a name, and commands that generate take it with `--prior NAME`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from torch import Tensor
+from tyro.conf import Positional, arg
+
+from vaelab.apps.progress import say
+from vaelab.data import Batches, Data, Raw
+from vaelab.data.inputs import reload
+from vaelab.fitted import KINDS, Fitted, Kind, find_kind, fit_codes, keep
+from vaelab.run import PRIORS, Run, load
+
+MOST = 100_000
+"""Training rows whose codes are fitted to; more would take longer and tell little more."""
+ROWS = 1024
+EXAMPLE = "vaelab fit-prior mixture runs/digits"
+
+Command = Callable[..., None]
+
+
+def fit_prior(
+    run: Run,
+    kind: Kind,
+    data: Data,
+    *,
+    name: str | None = None,
+    overwrite: bool = False,
+    seed: int = 0,
+) -> Fitted:
+    """Fits a prior of a run's first latent to draws of q(z|x), one a training row.
+
+    Of a hierarchy it replaces the top prior alone: the latents below keep theirs, given it.
+
+    Args:
+        run: whose codes they are; `run.with_prior(name)` uses what comes of it.
+        kind: how, such as `FittedMixture(components=50)`.
+        data: what the run was trained on; validation rows are held out, to stop by and to judge.
+        name: to keep it under in the run's folder; without one it stays in memory.
+        overwrite: whether a prior of that name may be replaced.
+        seed: of all draws.
+
+    Raises:
+        ValueError: where the data has another shape, or too few rows; where a prior of that name
+            is there already, or the run is not kept anywhere.
+    """
+    if data.spec.shape != run.data.shape:
+        raise ValueError(
+            f"the run is of data of shape {run.data.shape}, this data has {data.spec.shape}"
+        )
+    folder = None if name is None else vacant(run, name, overwrite)
+    codes = draws(run, data.train.x[:MOST], seed)
+    fitted = fit_codes(kind, run.model, codes, draws(run, data.valid.x[:MOST], seed + 1), seed)
+    if folder is not None:
+        assert name is not None
+        keep(fitted, folder, name)
+    return fitted
+
+
+def draws(run: Run, rows: Raw, seed: int) -> Tensor:
+    """One draw of the first latent for each raw row: (N, …)."""
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        batches = Batches(rows, run.data).fixed(ROWS, seed)
+        return torch.cat([run.model(x).latents[0] for x in batches])
+
+
+def vacant(run: Run, name: str, overwrite: bool) -> Path:
+    """The folder for a run's priors, checked to have no other of that name.
+
+    Raises:
+        ValueError: where it has one, or the run is not kept anywhere.
+    """
+    if run.path is None:
+        raise ValueError("the run is in memory only; save it first, or fit a prior without a name")
+    folder = run.path / PRIORS
+    if (folder / f"{name}.json").exists() and not overwrite:
+        raise ValueError(
+            f"{run.path} has a prior {name!r} already; give another --name, or pass --overwrite"
+        )
+    return folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What to fit to, and what to call it.
+
+    Attributes:
+        run: folder of a trained run.
+        name: to keep the prior under; by default that of its kind.
+        data: the run's data, where it was an array in memory or has moved.
+        data_dir: where known data sets live; by default VAELAB_DATA, else ~/.cache/vaelab/data.
+        overwrite: replace a prior of that name.
+        seed: of all draws.
+    """
+
+    run: Positional[Annotated[Path, arg(metavar="RUN")]]
+    name: str | None = None
+    data: str | None = None
+    data_dir: Path | None = None
+    overwrite: bool = False
+    seed: int = 0
+
+
+def choose(args: list[str]) -> Command | None:
+    """The command of the kind that the arguments name first; None where help was shown.
+
+    Raises:
+        ValueError: where no kind, or none that is known, comes first.
+    """
+    if args and args[0] in ("-h", "--help"):
+        print(kinds())
+        return None
+    if not args or args[0].startswith("-"):
+        raise ValueError(f"a kind comes first, as in `{EXAMPLE}`; there is {', '.join(KINDS)}")
+    return command(args[0])
+
+
+def kinds() -> str:
+    """The list of kinds, one line each."""
+    width = max(map(len, KINDS))
+    lines = [f"  {name:<{width}}  {_summary(cls)}" for name, cls in KINDS.items()]
+    return "\n".join(
+        [
+            "Fit a prior to a run's codes: vaelab fit-prior KIND RUN",
+            "",
+            *lines,
+            "",
+            f"Example           {EXAMPLE}",
+            "then              vaelab sample runs/digits --prior mixture",
+            "Flags of a kind   vaelab fit-prior mixture --help",
+        ]
+    )
+
+
+def command(name: str) -> Command:
+    """The kind's command: its settings are flags."""
+    cls = find_kind(name)
+
+    def run(task: Any, kind: Any) -> None:
+        perform(task, kind)
+
+    run.__doc__ = _summary(cls)
+    run.__annotations__ = {"task": Task, "kind": cls}
+    return run
+
+
+def perform(task: Task, kind: Kind) -> None:
+    """Reads, fits, keeps, and says what came of it."""
+    trained, name = load(task.run), task.name or kind.name
+    vacant(trained, name, task.overwrite)  # before a long read
+    data = splits(trained, task.data, task.data_dir)
+    rows = min(MOST, len(data.train))
+    say(f"{kind.name} of the first latent of {task.run}, fitted to {rows:,} codes")
+    fitted = fit_prior(
+        trained, kind, data, name=name, overwrite=task.overwrite, seed=task.seed
+    ).figures
+    print(
+        f"A held-out code costs {fitted['nats']:.2f} nats under it, {fitted['own_nats']:.2f} under "
+        "the model's own prior: −log p(z)"
+    )
+    print(
+        f"{task.run / PRIORS / name}.safetensors  the prior; try: "
+        f"vaelab sample {task.run} --prior {name}"
+    )
+
+
+def splits(run: Run, named: str | None, data_dir: Path | None) -> Data:
+    """The data a run was trained on.
+
+    Raises:
+        ValueError: where it cannot be found again or has changed.
+        FileNotFoundError: where it has moved.
+    """
+    spec = run.data
+    if named is None and spec.source == "array":
+        raise ValueError(
+            "the run was trained on an array in memory; save that array with numpy.save and name "
+            "the file with --data"
+        )
+    try:
+        spec = spec if named is None else dataclasses.replace(spec, source=named)
+        return Data(spec, *reload(spec, data_dir=data_dir))
+    except FileNotFoundError as error:
+        if named is None:
+            raise FileNotFoundError(
+                f"{error}. Where the run's data has moved, name it with --data"
+            ) from None
+        raise
+
+
+def _summary(cls: type) -> str:
+    return inspect.cleandoc(cls.__doc__ or "").partition("\n")[0]

@@ -1,0 +1,34 @@
+"""Priors fitted afterwards, to what a trained model's codes add up to.
+
+q(z) = 1/N Σ_n q(z | x_n) is seldom the p(z) a model was trained under, and for an autoencoder there
+was none. Where the two differ, draws of p(z) fall where the decoder was never asked; draws of a
+prior fitted to q(z) do not.
+
+A *kind* is how such a prior is fitted: a frozen dataclass of settings. A new one is a class with
+the decorator `kind`; the command line and the files of a run find it by its name.
+"""
+
+from vaelab.fitted.autoregressive import FittedSequence
+from vaelab.fitted.flow import FittedFlow
+from vaelab.fitted.kind import KINDS, Kind, find_kind, kind
+from vaelab.fitted.mixture import FittedMixture
+from vaelab.fitted.prior import Fitted, find, fit_codes, keep
+from vaelab.fitted.replaced import Replaced, replaced
+from vaelab.fitted.second_stage import SecondStage
+
+__all__ = [
+    "KINDS",
+    "Fitted",
+    "FittedFlow",
+    "FittedMixture",
+    "FittedSequence",
+    "Kind",
+    "Replaced",
+    "SecondStage",
+    "find",
+    "find_kind",
+    "fit_codes",
+    "keep",
+    "kind",
+    "replaced",
+]

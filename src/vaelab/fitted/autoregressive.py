@@ -1,0 +1,40 @@
+"""A prior over codes fitted position by position, each given those before it (1711.00937)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from vaelab.fitted.kind import Kind, at_least, kind
+from vaelab.parts.autoregressive import Autoregressive, alphabet, fit_autoregressive
+from vaelab.walk import Site
+
+
+@kind
+@dataclass(frozen=True)
+class FittedSequence(Kind):
+    """A causal transformer over the positions of a code, for latents that are codes or classes.
+
+    Attributes:
+        width: of its layers, a multiple of 4.
+        layers: of attention, at least 1.
+        steps: of gradient descent, at least 1.
+    """
+
+    name: ClassVar[str] = "autoregressive"
+    width: int = 128
+    layers: int = 2
+    steps: int = 2000
+
+    def __post_init__(self) -> None:
+        at_least(1, width=self.width, layers=self.layers, steps=self.steps)
+
+    def build(self, site: Site) -> Autoregressive:
+        return Autoregressive(alphabet(site.prior), site.z.shape[1], self.width, self.layers)
+
+    def fit(self, site: Site, codes: Tensor, held_out: Tensor) -> Autoregressive:
+        prior = self.build(site)
+        fit_autoregressive(prior, codes, held_out, steps=self.steps)
+        return prior

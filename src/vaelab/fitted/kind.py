@@ -1,0 +1,100 @@
+"""What it takes to fit a prior to codes, and to build it again from a name and JSON settings."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import typing
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar
+
+from torch import Tensor
+
+from vaelab.recipe import checked
+from vaelab.walk import Conditional, Site
+
+
+class Kind(ABC):
+    """A way to fit a prior; final subclasses are frozen dataclasses of settings, kept as JSON.
+
+    Attributes:
+        name: what it is called on the command line and in files.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def build(self, site: Site) -> Conditional:
+        """The prior with nothing learned: what the tensors of a fitted one are loaded into.
+
+        Args:
+            site: the model's first latent as it was generated: z (1, …), and its own prior.
+        """
+
+    @abstractmethod
+    def fit(self, site: Site, codes: Tensor, held_out: Tensor) -> Conditional:
+        """The prior fitted to codes, with draws from torch's own generator.
+
+        Args:
+            site: as in `build`.
+            codes: of training data, (N, …).
+            held_out: of validation data, (M, …), to stop by; never to learn from.
+        """
+
+
+KINDS: dict[str, type[Kind]] = {}
+
+K = TypeVar("K", bound=type[Kind])
+
+
+def kind(cls: K) -> K:
+    """Makes a kind known by its name."""
+    KINDS[cls.name] = cls
+    return cls
+
+
+def find_kind(name: str) -> type[Kind]:
+    """The kind of a name; dashes and underscores are alike.
+
+    Raises:
+        ValueError: for an unknown name, with the nearest ones.
+    """
+    known = name.replace("_", "-")
+    if known not in KINDS:
+        near = difflib.get_close_matches(known, KINDS, n=2, cutoff=0.4)
+        hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        raise ValueError(f"no kind of prior is called {name!r}.{hint} There is {', '.join(KINDS)}.")
+    return KINDS[known]
+
+
+def rebuild(name: str, settings: Mapping[str, Any]) -> Kind:
+    """A kind from its name and JSON settings, checked against its fields.
+
+    Raises:
+        ValueError: for an unknown name or setting, or one of a wrong type.
+    """
+    cls = find_kind(name)
+    assert dataclasses.is_dataclass(cls)
+    hints = typing.get_type_hints(cls)
+    fields = [field.name for field in dataclasses.fields(cls)]
+    unknown = sorted(set(settings) - set(fields))
+    if unknown:
+        raise ValueError(
+            f"the prior {name} has no setting {', '.join(unknown)}; it has {', '.join(fields)}"
+        )
+    return cls(**{key: checked(value, hints[key], key) for key, value in settings.items()})
+
+
+def at_least(least: int, **values: int | None) -> None:
+    """Refuses settings that are too small."""
+    for name, value in values.items():
+        if value is not None and value < least:
+            raise ValueError(f"{name} is {value}; it must be {least} or more")
+
+
+def standardizer(codes: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and log standard deviation of codes (N, …), by number, each (1, …)."""
+    shift = codes.mean(0, keepdim=True)
+    # A number that never changes keeps a spread above 0, so that its density is finite.
+    return shift, codes.std(0, unbiased=False, keepdim=True).clamp(min=1e-6).log()

@@ -1,0 +1,160 @@
+"""A fitted prior: how it was fitted, how good it is, and its two files in a run's folder.
+
+priors/NAME.safetensors   its tensors
+priors/NAME.json          its kind and settings, its figures, and whose codes it was fitted to
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from vaelab import __version__, files
+from vaelab.fitted.kind import Kind, rebuild
+from vaelab.walk import VAE, Conditional, Site
+
+FORMAT = 1
+AT_ONCE = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A prior fitted to the codes of a model.
+
+    Attributes:
+        kind: how.
+        prior: of the model's first latent.
+        model: fingerprint of the weights whose codes it was fitted to.
+        figures: `nats`, −log p(z) of a held-out code under it; `own_nats`, under the model's own
+            prior; the numbers of `codes` and `held_out` codes, and the `seed`.
+    """
+
+    kind: Kind
+    prior: Conditional
+    model: str
+    figures: dict[str, Any]
+
+
+def fit_codes(kind: Kind, model: VAE, codes: Tensor, held_out: Tensor, seed: int = 0) -> Fitted:
+    """Fits a prior to draws of a model's first latent.
+
+    Args:
+        kind: how.
+        model: whose latent it is.
+        codes: of training data, (N, …), one draw of q(z|x) each.
+        held_out: of validation data, (M, …), likewise.
+        seed: of all draws; the caller's random state is left alone.
+
+    Raises:
+        ValueError: where there are too few codes for it.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        site = first_site(model)
+        prior = kind.fit(site, codes, held_out).eval().requires_grad_(False)
+        figures = {
+            "nats": nats(prior, held_out),
+            "own_nats": nats(lambda: site.prior, held_out),
+            "codes": len(codes),
+            "held_out": len(held_out),
+            "seed": seed,
+        }
+    return Fitted(kind, prior, fingerprint(model), figures)
+
+
+@torch.no_grad()
+def nats(prior: Any, codes: Tensor) -> float:
+    """Mean of −log p(z) over codes (N, …)."""
+    parts = [-prior().expand(len(z)).log_prob(z).double() for z in codes.split(AT_ONCE)]
+    return float(torch.cat(parts).mean())
+
+
+@torch.no_grad()
+def first_site(model: VAE) -> Site:
+    """The first latent of one generated example."""
+    return model.sample(1).sites[0]
+
+
+def fingerprint(model: VAE) -> str:
+    """A number that another model, or the same one trained anew, does not have."""
+    found = hashlib.sha256()
+    for name, t in sorted(model.state_dict().items()):
+        found.update(name.encode())
+        found.update(t.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return found.hexdigest()
+
+
+def keep(fitted: Fitted, folder: Path, name: str) -> Path:
+    """Writes a prior under a name, both files or neither; returns that of its tensors.
+
+    Raises:
+        ValueError: where the name is not a plain one.
+    """
+    _plain(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    about = {
+        "format": FORMAT,
+        "vaelab": __version__,
+        "kind": fitted.kind.name,
+        "settings": asdict(cast(Any, fitted.kind)),
+        "model": fitted.model,
+        "figures": fitted.figures,
+    }
+    with files.together(folder) as staged:
+        files.write(staged / f"{name}.safetensors", save(fitted.prior.state_dict()))
+        files.write_json(staged / f"{name}.json", about)
+    return folder / f"{name}.safetensors"
+
+
+def names(folder: Path) -> list[str]:
+    """The priors that a folder holds."""
+    return sorted(path.stem for path in folder.glob("*.json"))
+
+
+def find(folder: Path, name: str, model: VAE) -> Fitted:
+    """Reads the prior of a name, fitted to the codes of this model.
+
+    Raises:
+        FileNotFoundError: where there is none, with those that there are.
+        ValueError: where a file is damaged or foreign, or was fitted to other weights.
+    """
+    _plain(name)
+    path = folder / f"{name}.json"
+    if not path.is_file():
+        there = f"there is {', '.join(names(folder))}" if names(folder) else "none is there"
+        raise FileNotFoundError(
+            f"{folder.parent} has no fitted prior {name!r}, {there}; "
+            f"`vaelab fit-prior mixture {folder.parent}` fits one"
+        )
+    about = files.read_json(path)
+    needed = {"format": int, "kind": str, "settings": dict, "model": str, "figures": dict}
+    has = about if isinstance(about, dict) else {}
+    if wrong := [key for key, type_ in needed.items() if not isinstance(has.get(key), type_)]:
+        raise ValueError(f"{path} does not describe a prior: {', '.join(wrong)} is missing or odd")
+    if about["format"] != FORMAT:
+        raise ValueError(f"{path} has format {about['format']!r}; this version reads {FORMAT}")
+    if about["model"] != fingerprint(model):
+        raise ValueError(
+            f"{path} was fitted to the codes of other weights than the run has now; fit it anew "
+            f"with `vaelab fit-prior {about['kind']} {folder.parent} --name {name} --overwrite`"
+        )
+    try:
+        kind = rebuild(about["kind"], about["settings"])
+        with torch.random.fork_rng(devices=[]):
+            prior = kind.build(first_site(model)).eval().requires_grad_(False)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    files.load_weights(prior, path.with_name(f"{name}.safetensors"), "prior")
+    return Fitted(kind, prior, about["model"], about["figures"])
+
+
+def _plain(name: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
+        raise ValueError(f"{name!r} is no name for a prior; use letters, digits, - and _")
