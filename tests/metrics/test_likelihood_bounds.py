@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 
+import linear_gaussian
 import pytest
 import torch
 from torch import Tensor, nn
 
 from vaelab.metrics import likelihood
-from vaelab.metrics.likelihood import elbo, importance_weighted
+from vaelab.metrics.estimate import Estimate
+from vaelab.metrics.layer import layers
+from vaelab.metrics.likelihood import elbo, importance_weighted, weigh
 from vaelab.objectives import Distortion, ImportanceWeighted, Rate
 from vaelab.parts.likelihoods import BernoulliLikelihood
 from vaelab.parts.posteriors import DiagonalNormal, Point
@@ -134,3 +137,65 @@ def test_bounds_sample_whatever_the_mode_and_track_no_gradient() -> None:
     assert not vae.training
     first, second = elbo(vae, [x])["distortion"].value, elbo(vae, [x])["distortion"].value
     assert first != second
+
+
+# --- how tight ---------------------------------------------------------------------------------
+
+
+def test_effective_draws_are_those_of_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    vae, x = model(), data(6)
+    torch.manual_seed(5)
+    w = vae(x, 40).log_weights(x).detach().double().exp()
+    torch.manual_seed(5)
+    found = weigh(vae, [x], 40)
+    torch.testing.assert_close(
+        found.ess.double(), w.sum(0) ** 2 / (w**2).sum(0), rtol=1e-4, atol=1e-4
+    )
+    monkeypatch.setattr(likelihood, "rows_at_once", lambda x: 7)
+    again = weigh(vae, x.split(4), 40)
+    assert again.ess.shape == again.nll.shape == (6,)
+    assert float((again.ess - found.ess).abs().max()) < 15
+
+
+def test_one_draw_is_one_effective_draw() -> None:
+    assert (weigh(model(), [data()], 1).ess == 1).all()
+
+
+def test_the_slack_is_what_more_draws_take_off() -> None:
+    wide = linear_gaussian.Posterior(shift=0.4, factor=1.6)
+    vae, x = linear_gaussian.model(wide), linear_gaussian.data(10_000)
+    few = weigh(vae, [x], 20)
+    bias = Estimate.mean(few.nll + linear_gaussian.EVIDENCE.log_prob(x))
+    assert bias.value > 5 * bias.se
+    assert few.slack.value == pytest.approx(bias.value, abs=4 * bias.se + 0.1 * bias.value)
+    assert few.slack.value < bias.value + 2 * bias.se  # "at least": it leaves out higher orders
+    assert weigh(vae, [x[:200]], 2000).slack.value < 0.05 * few.slack.value
+
+
+def test_a_bound_is_loose_where_few_draws_carry_weight() -> None:
+    vae, x = model(), data()
+    assert not weigh(vae, [x], 2000).is_loose
+    few = weigh(vae, [x], 9)  # fewer than ten there are, whatever they weigh
+    assert few.loose.value == 1.0
+    assert few.is_loose
+    with torch.no_grad():  # posteriors like needles: one draw outweighs all the rest
+        vae.encoder.bias[L:] = -4.0
+    needles = weigh(vae, [x], 500)
+    assert needles.loose.value > 0.2
+    assert needles.is_loose
+
+
+@pytest.mark.parametrize("size", [40, 13, 1])
+def test_rates_by_layer_do_not_depend_on_batches(size: int) -> None:
+    vae, x = model(), data()
+    (layer,) = layers(vae, x.split(size))
+    with torch.no_grad():
+        q = vae(x).sites[0].posterior
+    kl = torch.distributions.kl_divergence(
+        torch.distributions.Normal(q.mu, q.sigma), torch.distributions.Normal(0.0, 1.0)
+    )
+    assert layer.rate.value == pytest.approx(float(kl.sum(1).mean()), rel=1e-5)
+    for j, rate in enumerate(layer.by_dimension or ()):
+        assert rate.value == pytest.approx(float(kl[:, j].mean()), rel=1e-5)
+        assert rate.se == pytest.approx(float(kl[:, j].std()) / math.sqrt(40), rel=1e-4)
+    assert layer.active.tolist() == (q.mu.var(0, correction=0) > 0.01).tolist()

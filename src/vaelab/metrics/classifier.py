@@ -9,6 +9,7 @@ precision, coverage and the distance to the training data.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -68,10 +69,7 @@ class Classifier:
             raise ValueError("a classifier needs at least two classes; the labels have one")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            body = nn.Sequential(
-                nn.Linear(flat.shape[1], 256), nn.GELU(), nn.Linear(256, FEATURES), nn.GELU()
-            )
-            head = nn.Linear(FEATURES, classes)
+            body, head = _networks(flat.shape[1], classes)
         # One scale for all pixels: those that hardly vary must not be blown up.
         mean, scale = flat.mean(dim=0), flat.std().clamp(min=1e-6)
         self = cls(body.to(flat), head.to(flat), mean, scale)
@@ -92,9 +90,37 @@ class Classifier:
     __call__ = features
 
     @torch.no_grad()
+    def logits(self, x: Tensor) -> Tensor:
+        """log p(y|x) up to a constant, (N, C), for examples (N, …) in model scale."""
+        return self._head(self.features(x))
+
     def probabilities(self, x: Tensor) -> Tensor:
         """p(y|x), (N, C), for examples (N, …) in model scale."""
-        return F.softmax(self._head(self.features(x)), dim=1)
+        return F.softmax(self.logits(x), dim=1)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that `restore` needs, by name."""
+        parts = {"body": self._body, "head": self._head}
+        named = {f"{p}.{k}": t for p, m in parts.items() for k, t in m.state_dict().items()}
+        return named | {"mean": self._mean, "scale": self._scale}
+
+    @classmethod
+    def restore(cls, tensors: Mapping[str, Tensor]) -> "Classifier":
+        """A classifier from its `tensors`.
+
+        Raises:
+            ValueError: where they are not a classifier's.
+        """
+        try:
+            mean = tensors["mean"]
+            body, head = _networks(len(mean), len(tensors["head.bias"]))
+            for name, module in (("body.", body), ("head.", head)):
+                own = {k.removeprefix(name): t for k, t in tensors.items() if k.startswith(name)}
+                module.load_state_dict(own)
+                module.requires_grad_(False)
+            return cls(body, head, mean, tensors["scale"])
+        except (KeyError, RuntimeError, TypeError) as error:
+            raise ValueError(f"these tensors are not a classifier's: {error}") from None
 
     def accuracy(self, x: Tensor, y: Tensor) -> Estimate:
         """Share of examples (N, …) whose most probable class is the label (N,)."""
@@ -121,6 +147,11 @@ class Classifier:
                 schedule.step()
         for weight in weights:
             weight.requires_grad_(False)
+
+
+def _networks(width: int, classes: int) -> tuple[nn.Sequential, nn.Linear]:
+    body = nn.Sequential(nn.Linear(width, 256), nn.GELU(), nn.Linear(256, FEATURES), nn.GELU())
+    return body, nn.Linear(FEATURES, classes)
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ r"""Distances between two samples: are a and b drawn from one distribution?
     KID      MMD² with k(a, b) = (aᵀb / F + 1)³ on features          (Bińkowski 1801.01401)
     Fréchet  ‖m_a − m_b‖² + tr(C_a + C_b − 2 (C_a C_b)^½)             (Heusel 1706.08500)
 
-MMD² is estimated without bias, so it can be negative when a and b are alike: by the mean over
-i ≠ j of h_ij = k(a_i, a_j) + k(b_i, b_j) − k(a_i, b_j) − k(a_j, b_i).
+MMD² is estimated without bias, so it can be negative when a and b are alike: the means over i ≠ j
+of k(a_i, a_j) and k(b_i, b_j), less twice that over all i, j of k(a_i, b_j). Its spread is that of
+h_ij = k(a_i, a_j) + k(b_i, b_j) − k(a_i, b_j) − k(a_j, b_i).
 """
 
 import math
@@ -46,7 +47,7 @@ def mmd(a: Tensor, b: Tensor, kernel: Kernel = inverse_multiquadratic) -> Estima
 
     The standard error is the U-statistic's, both terms of Hoeffding's decomposition:
     Var = 4 (N − 2) / (N (N − 1)) ζ₁ + 2 / (N (N − 1)) ζ₂ with ζ₁ = Var_i(E_j h_ij), ζ₂ = Var(h_ij).
-    ζ₁ is kept from falling below 0, which makes it a fifth too wide where the samples are alike.
+    ζ₁ may come out below 0 where the samples are alike; half of the second term is kept then.
 
     Args:
         a: (N, F), N of at least 3.
@@ -64,19 +65,26 @@ def mmd(a: Tensor, b: Tensor, kernel: Kernel = inverse_multiquadratic) -> Estima
             f"give a[:{min(n, len(y))}] and b[:{min(n, len(y))}]"
         )
     sums, squares = torch.zeros_like(x[:, 0]), torch.zeros_like(x[:, 0])
+    across, twins = 0.0, 0.0
     chunk = max(1, CHUNK_ELEMENTS // n)
     for start in range(0, n, chunk):
         part = slice(start, start + chunk)
-        h = kernel(x[part], x) + kernel(y[part], y) - kernel(x[part], y) - kernel(y[part], x)
+        cross = kernel(x[part], y)
+        across += float(cross.sum())
+        twins += float(cross.diagonal(offset=start).sum())
+        h = kernel(x[part], x) + kernel(y[part], y) - cross - kernel(y[part], x)
         h.diagonal(offset=start).zero_()
         sums[part] = h.sum(dim=1)
         squares[part] = h.square().sum(dim=1)
     pairs = n * (n - 1)
-    value = float(sums.sum()) / pairs
-    zeta_2 = max(0.0, float(squares.sum()) / pairs - value**2)
+    paired = float(sums.sum()) / pairs
+    # Who stands beside whom must not matter: the cross term takes all N² pairs, i = j too.
+    value = paired + 2 * (across - twins) / pairs - 2 * across / n**2
+    zeta_2 = max(0.0, float(squares.sum()) / pairs - paired**2)
     # The spread of the row means, less what a mean of n − 1 terms has by chance.
-    zeta_1 = max(0.0, float((sums / (n - 1)).var()) - zeta_2 / (n - 1))
-    return Estimate(value, math.sqrt((4 * (n - 2) * zeta_1 + 2 * zeta_2) / pairs), n)
+    zeta_1 = float((sums / (n - 1)).var()) - zeta_2 / (n - 1)
+    variance = max(4 * (n - 2) * zeta_1 + 2 * zeta_2, zeta_2) / pairs
+    return Estimate(value, math.sqrt(variance), n)
 
 
 def kernel_distance(a: Tensor, b: Tensor) -> Estimate:
@@ -89,12 +97,27 @@ def frechet_distance(a: Tensor, b: Tensor, groups: int = 20) -> Estimate:
 
     Biased upwards, by about the number of features over N: compare only figures with one N and
     one feature space, which is why no figure of this kind can be set beside a published FID.
-    The standard error is a jackknife's over `groups` blocks of rows, so rows must be in no order.
+    The standard error is a jackknife's over `groups` blocks of rows, so rows must be in no order;
+    it is that of the figure at this N, and does not cover the bias.
 
     Args:
         a: (N, F).
         b: (M, F).
         groups: blocks left out in turn, at least 2; each sample needs that many rows.
+    """
+    return frechet_distances(a, b, groups)[0]
+
+
+def frechet_distances(a: Tensor, b: Tensor, groups: int = 20) -> tuple[Estimate, Estimate]:
+    """`frechet_distance`, and the same without the part of its bias that falls as 1/N.
+
+    The second is the jackknife's, G θ − (G − 1) mean of θ without a block: an estimate of the
+    distance between the distributions, which may fall below 0 where they are alike.
+
+    Args:
+        a: (N, F).
+        b: (M, F).
+        groups: G, as for `frechet_distance`.
     """
     x, y = _pair(a, b)
     if not 2 <= groups <= min(len(x), len(y)) // 2:
@@ -104,8 +127,10 @@ def frechet_distance(a: Tensor, b: Tensor, groups: int = 20) -> Estimate:
         dtype=torch.float64,
     )
     spread = float((left_out - left_out.mean()).square().sum())
-    se = math.sqrt((groups - 1) / groups * spread)
-    return Estimate(_frechet(x, y), se, min(len(x), len(y)))
+    se, n = math.sqrt((groups - 1) / groups * spread), min(len(x), len(y))
+    whole = _frechet(x, y)
+    corrected = groups * whole - (groups - 1) * float(left_out.mean())
+    return Estimate(whole, se, n), Estimate(corrected, se, n)
 
 
 def _frechet(x: Tensor, y: Tensor) -> float:

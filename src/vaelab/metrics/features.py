@@ -6,6 +6,7 @@ A figure of sample quality is nothing without its feature space, so every space 
 recorded beside the figure. `classifier.Classifier` is the other space of this room.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -103,3 +104,38 @@ class PixelFeatures:
         """Coordinates (N, C) of examples (N, …) on the principal axes."""
         flat = rows(x, "examples", width=len(self.mean))
         return (flat.to(self.mean) - self.mean) @ self.axes
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkFeatures:
+    """Features by any function or module of the user's.
+
+    Attributes:
+        function: x (N, …) in model scale → numbers (N, …), flattened to (N, F).
+        name: what to record beside a figure computed in this space.
+    """
+
+    function: Callable[[Tensor], Tensor]
+    name: str
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor) -> Tensor:
+        """Features (N, F) of examples (N, …), 1,024 at a time.
+
+        Raises:
+            ValueError: where the function does not give a row of finite floating-point numbers for
+                each example.
+        """
+        parts = []
+        for part in x.split(1024):
+            out = self.function(part)
+            if not (isinstance(out, Tensor) and out.is_floating_point()):
+                kind = out.dtype if isinstance(out, Tensor) else type(out).__name__
+                raise ValueError(f"{self.name} gave {kind}; expected a floating-point tensor")
+            if out.ndim < 2 or len(out) != len(part):
+                raise ValueError(
+                    f"{self.name} gave {tuple(out.shape)} for {len(part)} examples; expected "
+                    f"({len(part)}, F)"
+                )
+            parts.append(rows(out, f"the features of {self.name}"))
+        return torch.cat(parts)

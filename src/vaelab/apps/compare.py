@@ -1,0 +1,203 @@
+r"""`vaelab compare RUN RUN …`: runs side by side, and differences on the same examples.
+
+    paired: d̄ = 1/N Σ_n (b_n − a_n),   se² = Σ (d_n − d̄)² / (N (N − 1))
+
+Runs that were judged on the same x share its luck: easy examples are easy for both. The paired
+difference leaves that luck out, and its standard error is often a tenth of that of either figure.
+It knows one training of each; another seed of the training may differ by more.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+from tyro.conf import Positional, arg
+
+from vaelab import files
+from vaelab.apps.evaluate.figures import DEFINITIONS, GROUPS
+from vaelab.apps.evaluate.record import Record, figure, file_name, read_of_each
+from vaelab.apps.evaluate.table import written
+from vaelab.apps.progress import say
+from vaelab.metrics.estimate import Estimate
+
+PAIRED = ("neg_elbo", "nll", "rate", "distortion")
+LIKE = {
+    "likelihood": ("samples",),
+    "samples": ("features", "sample_count", "output", "neighbours"),
+}
+"""What must agree before figures of a group can be set beside each other."""
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """A run that was evaluated.
+
+    Attributes:
+        name: as it was typed.
+        record: its evaluation.json.
+        of_each: figures of every example.
+    """
+
+    name: str
+    record: Record
+    of_each: dict[str, Tensor]
+
+
+def compare(
+    runs: Positional[Annotated[tuple[str, ...], arg(metavar="RUN")]], json: bool = False
+) -> None:
+    """Puts evaluated runs side by side, with paired differences to the first of them.
+
+    Args:
+        runs: folders of two or more runs, each evaluated on the same data; RUN@PRIOR for one that
+            was evaluated with a prior fitted afterwards.
+        json: print one JSON object instead of the table.
+    """
+    if len(runs) < 2:
+        raise ValueError(f"{len(runs)} run was given; name two or more to compare")
+    judged = [read(path) for path in runs]
+    check(judged)
+    differences = {other.name: paired(judged[0], other) for other in judged[1:]}
+    if json:
+        _print_json(judged, differences)
+    else:
+        show(judged, differences)
+
+
+def read(run: str) -> Judged:
+    """What an evaluation left in a run: RUN, or RUN@PRIOR.
+
+    Raises:
+        FileNotFoundError: where there is no evaluation of the run's present weights.
+        ValueError: where it is damaged.
+    """
+    folder, _, prior = run.partition("@")
+    flag = f" --prior {prior}" if prior else ""
+    how = f"run `vaelab evaluate {folder}{flag}` first"
+    path = Path(folder) / file_name(prior or None)
+    # A prior's name may hold a point: the suffix is added, not replaced.
+    kept, of_each = Path(f"{path}.json"), Path(f"{path}.safetensors")
+    if not kept.is_file():
+        what = "was not evaluated" if Path(folder).is_dir() else "does not exist"
+        raise FileNotFoundError(f"{run} {what}; {how}")
+    record, figures = files.read_json(kept), read_of_each(of_each)
+    if figures is None or not isinstance(record, dict) or "figures" not in record:
+        raise FileNotFoundError(
+            f"{run} has no evaluation of its present weights by this version; {how}"
+        )
+    return Judged(run, record, figures)
+
+
+def check(judged: list[Judged]) -> None:
+    """Refuses what cannot be compared.
+
+    Raises:
+        ValueError: where runs were judged on other examples, or with likelihoods of other kinds.
+    """
+    first = judged[0]
+    for other in judged[1:]:
+        if other.record["digest"] != first.record["digest"]:
+            raise ValueError(
+                f"{first.name} was judged on {_data(first.record)}, {other.name} on "
+                f"{_data(other.record)}: these are not the same numbers, so nothing can be "
+                "compared. Evaluate both on one split with one --seed and --limit; runs whose "
+                "likelihoods see the data differently (binarized or not) cannot be compared"
+            )
+        if other.record["discrete"] != first.record["discrete"]:
+            kinds = {True: "a probability", False: "a density"}
+            raise ValueError(
+                f"the likelihood of {first.name} is {kinds[first.record['discrete']]}, that of "
+                f"{other.name} {kinds[other.record['discrete']]}: their nats have no common zero"
+            )
+
+
+def _data(record: Record) -> str:
+    how = {"no": "", "dynamic": f", binarized by seed {record['seed']}"}
+    return (
+        f"{record['n']:,} {record['split']} examples of {record['data']}"
+        f"{how.get(record['binarize'], ', binarized at one half')}"
+    )
+
+
+def paired(first: Judged, other: Judged) -> dict[str, Estimate]:
+    """Differences, other less first, of the figures that both have for every example."""
+    both = [name for name in PAIRED if name in first.of_each and name in other.of_each]
+    if unlike("likelihood", first, other):
+        both = [name for name in both if name != "nll"]
+    return {
+        name: Estimate.mean(other.of_each[name].double() - first.of_each[name].double())
+        for name in both
+    }
+
+
+def unlike(group: str, first: Judged, other: Judged) -> list[str]:
+    """What both were measured with, and not alike."""
+    keys = LIKE.get(group, ())
+    both = [key for key in keys if key in first.record and key in other.record]
+    return [key for key in both if first.record[key] != other.record[key]]
+
+
+def show(judged: list[Judged], differences: dict[str, dict[str, Estimate]]) -> None:
+    """Prints figures side by side, then the paired differences."""
+    first = judged[0]
+    print(f"{_data(first.record)[:1].upper()}{_data(first.record)[1:]}")
+    console = Console()
+    for group, heading in GROUPS.items():
+        names = [
+            name
+            for name, about in DEFINITIONS.items()
+            if about.group == group and any(name in run.record["figures"] for run in judged)
+        ]
+        if not names:
+            continue
+        shown = Table(box=SIMPLE_HEAD, show_edge=False, title=heading, title_justify="left")
+        shown.add_column("")
+        for run in judged:
+            shown.add_column(run.name, justify="right", overflow="fold")
+        for name in names:
+            cells = [
+                written(name, run.record) if name in run.record["figures"] else "–"
+                for run in judged
+            ]
+            shown.add_row(DEFINITIONS[name].title, *cells)
+        console.print(shown)
+        for run in judged[1:]:
+            for key in unlike(group, first, run):
+                say(
+                    f"{run.name} has {key.replace('_', ' ')} {run.record[key]}, {first.name} has "
+                    f"{first.record[key]}: these figures cannot be set beside each other"
+                )
+    print(f"Differences to {first.name} on the same examples, in nats; below 0 is less")
+    shown = Table(box=SIMPLE_HEAD, show_edge=False)
+    shown.add_column("")
+    for name in differences:
+        shown.add_column(name, justify="right", overflow="fold")
+    for name in PAIRED:
+        if any(name in found for found in differences.values()):
+            cells = [str(found.get(name, "–")).replace("-", "−") for found in differences.values()]
+            shown.add_row(DEFINITIONS[name].title, *cells)
+    console.print(shown)
+
+
+def _print_json(judged: list[Judged], differences: dict[str, dict[str, Estimate]]) -> None:
+    first = judged[0]
+    about: dict[str, Any] = {
+        "unit": "nats per example",
+        "n": first.record["n"],
+        "data": first.record["data"],
+        "split": first.record["split"],
+        "runs": {run.name: run.record["figures"] for run in judged},
+        "reference": first.name,
+        "differences": {
+            name: {key: figure(value) for key, value in found.items()}
+            for name, found in differences.items()
+        },
+    }
+    print(json.dumps(about, ensure_ascii=False))

@@ -1,0 +1,134 @@
+"""The command: reads a run and its data, measures, shows, and keeps what was measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from vaelab import files
+from vaelab.apps.evaluate import page, record, table
+from vaelab.apps.evaluate.judge import PARTS, Part, Settings, judge
+from vaelab.apps.progress import say
+from vaelab.data import DataSpec, Split
+from vaelab.data.inputs import reload
+from vaelab.metrics.annealing import Annealing
+from vaelab.run import load
+
+SplitName = Literal["train", "valid", "test"]
+
+
+def evaluate(
+    run: Positional[Annotated[Path, arg(metavar="RUN")]],
+    samples: int = 1000,
+    split: SplitName = "test",
+    limit: int | None = None,
+    parts: tuple[Part, ...] = PARTS,
+    ais: bool = False,
+    ais_examples: int = 100,
+    ais_steps: int = 500,
+    ais_chains: int = 8,
+    features: str = "auto",
+    draw: bool = False,
+    prior: str | None = None,
+    seed: int = 0,
+    data: str | None = None,
+    data_dir: Path | None = None,
+    device: str = "auto",
+    json: bool = False,
+) -> None:
+    """Judges a run on data it never saw: likelihood, latent space, prior and samples.
+
+    Every figure has a definition, a sample size and a standard error; they are printed, and kept in
+    the run as evaluation.json, evaluation.html and, example by example, evaluation.safetensors.
+
+    Args:
+        run: folder of a trained run.
+        samples: draws of z for each example behind the likelihood; more is tighter and slower.
+        split: which rows of the run's data.
+        limit: only this many of them, the first; all by default.
+        parts: which figures.
+        ais: check the likelihood by annealed importance sampling, from both sides; minutes.
+        ais_examples: examples that are annealed, the first, and as many simulated ones.
+        ais_steps: temperatures; more is tighter and slower.
+        ais_chains: independent chains for each example.
+        features: where samples are compared with data: auto, classifier, pixels, inception (needs
+            torch-fidelity) or FILE.py:function, a function of yours that is run.
+        draw: judge draws from the likelihood instead of its means.
+        prior: judge by this prior of the run's, which `vaelab fit-prior` fitted; the files are
+            then called evaluation-PRIOR.
+        seed: of all draws, and of the binarization of grey data.
+        data: the run's data, where it was an array in memory or has moved.
+        data_dir: where known data sets live.
+        device: auto, cpu, cuda, cuda:1, mps, …
+        json: print one JSON object instead of the table.
+    """
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit is {limit}; it must be 1 or more")
+    settings = Settings(
+        samples=samples,
+        seed=seed,
+        parts=parts,
+        features=features,
+        draw=draw,
+        annealing=Annealing(ais_steps, ais_chains) if ais else None,
+        annealed=ais_examples,
+    )
+    trained = load(run) if prior is None else load(run).with_prior(prior)
+    train, held = splits(trained.data, split, data, data_dir)
+    held = held if limit is None else cut(held, limit)
+    judged = judge(trained, held, train, settings, device)
+    about = record.describe(trained, judged, settings, split, prior)
+    if json:
+        _print_json(about)
+    else:
+        table.show(run, about)
+    # Printed first: what took minutes is not lost where the folder cannot be written.
+    name = record.file_name(prior)
+    files.write_json(run / f"{name}.json", about)
+    record.keep(run / f"{name}.safetensors", trained, judged, about)
+    files.write(run / f"{name}.html", page.document(run.name, about, judged, trained))
+    if not json:
+        print(f"{run / name}.json  the same figures")
+        print(f"{run / name}.html  the page")
+
+
+def splits(
+    spec: DataSpec, which: SplitName, named: str | None, data_dir: Path | None
+) -> tuple[Split, Split]:
+    """Training rows, and the rows to judge a run on, raw.
+
+    Raises:
+        ValueError: where the data cannot be found again or has changed.
+        FileNotFoundError: where it has moved.
+    """
+    if named is None and spec.source == "array":
+        raise ValueError(
+            "the run was trained on an array in memory; save that array with numpy.save and name "
+            "the file with --data"
+        )
+    source = spec.source if named is None else named
+    try:
+        found = reload(dataclasses.replace(spec, source=source), data_dir=data_dir)
+    except FileNotFoundError as error:
+        if named is None:
+            raise FileNotFoundError(
+                f"{error}. Where the run's data has moved, name it with --data"
+            ) from None
+        raise
+    by_name = dict(zip(("train", "valid", "test"), found, strict=True))
+    if which == "train":
+        say("The training split is what the model was fitted to: its figures flatter.")
+    return by_name["train"], by_name[which]
+
+
+def cut(rows: Split, n: int) -> Split:
+    """The first n rows."""
+    return Split(rows.x[:n], None if rows.y is None else rows.y[:n])
+
+
+def _print_json(about: record.Record) -> None:
+    print(json.dumps(about, ensure_ascii=False))

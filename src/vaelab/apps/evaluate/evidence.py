@@ -1,0 +1,99 @@
+r"""Bounds on −log p(x) of a split: −ELBO, the importance-weighted bound, and annealing."""
+
+from __future__ import annotations
+
+import math
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from vaelab.apps.evaluate.found import Found
+from vaelab.apps.progress import counting
+from vaelab.data import Batches
+from vaelab.metrics.annealing import anneal, sandwich
+from vaelab.metrics.estimate import Estimate
+from vaelab.metrics.likelihood import LEAST, Weighed, elbo_of_each, weigh
+from vaelab.parts.likelihoods import Likelihood
+from vaelab.run import Run
+
+if TYPE_CHECKING:
+    from vaelab.apps.evaluate.judge import Settings
+
+BATCH, AT_ONCE = 256, 4096
+NO_ELBO = "its code is a point, which has no density: neither a rate nor a bound on p(x) exists"
+
+
+def likelihood_of(run: Run) -> Likelihood:
+    """The run's likelihood."""
+    found = run.model.generator.likelihood
+    assert isinstance(found, Likelihood)
+    return found
+
+
+def measure(run: Run, batches: Batches, settings: Settings) -> Found:
+    """The bounds that exist, of every example and on average."""
+    of_each = elbo_of_each(run.model, batches.fixed(BATCH, settings.seed))
+    figures = {name: Estimate.mean(nats) for name, nats in of_each.items()}
+    if "neg_elbo" not in of_each:
+        return Found(figures, _home(of_each), {"why_no_elbo": NO_ELBO}, (f"No ELBO: {NO_ELBO}.",))
+    weighed = _weigh(run, batches, settings)
+    of_each |= {"nll": weighed.nll, "ess": weighed.ess}
+    figures |= {"nll": Estimate.mean(weighed.nll), "ess": Estimate.mean(weighed.ess)}
+    if weighed.samples > 1:
+        figures["slack"] = weighed.slack
+    if likelihood_of(run).discrete:
+        figures["bits"] = Estimate.mean(weighed.nll / (run.data.dims * math.log(2)))
+    found = Found(figures, _home(of_each), {"loose": weighed.is_loose}, tightness(weighed))
+    if settings.annealing is None:
+        return found
+    return found | _annealed(run, batches, settings, weighed)
+
+
+def tightness(weighed: Weighed) -> tuple[str, ...]:
+    """A sentence where the bound is loose, and nothing where it is not."""
+    if not weighed.is_loose:
+        return ()
+    return (
+        f"NLL is a loose bound here: for {weighed.loose.value:.0%} of the examples fewer than "
+        f"{LEAST} of {weighed.samples:,} draws carry weight, and its slack is at least "
+        f"{weighed.slack.value:.2f} nats. More --samples tighten it, --ais checks it.",
+    )
+
+
+def _weigh(run: Run, batches: Batches, settings: Settings) -> Weighed:
+    with counting(f"likelihood, {settings.samples} samples each", len(batches)) as done:
+        # Batches small enough to be told often how far it is.
+        size = max(16, AT_ONCE // settings.samples)
+        return weigh(run.model, batches.fixed(size, settings.seed), settings.samples, done)
+
+
+def _annealed(run: Run, batches: Batches, settings: Settings, weighed: Weighed) -> Found:
+    how, wanted = settings.annealing, min(settings.annealed, len(batches))
+    assert how is not None
+    parts = batches.fixed(min(BATCH, wanted), settings.seed)
+    x = torch.cat(list(islice(parts, -(-wanted // min(BATCH, wanted)))))[:wanted]
+    try:
+        with counting(f"annealing, {how.chains} chains each", 3 * wanted) as done:
+            forward = anneal(run.model, x, how, on_rows=done)
+            both = sandwich(run.model, wanted, how, on_rows=lambda n: done(wanted + n))
+    except TypeError as error:
+        return Found(notes=(f"No AIS: {error}.",))
+    excess = weighed.nll[:wanted].to(forward.log_p) + forward.log_p
+    figures = {
+        "nll_ais": forward.nll,
+        "nll_excess": Estimate.mean(excess),
+        "bdmc_gap": both.gap,
+    }
+    facts = {
+        "annealed": wanted,
+        "acceptance": forward.acceptance,
+        "bdmc_nll_above": both.lower.nll.value,
+        "bdmc_nll_below": both.upper.nll.value,
+    }
+    return Found(figures, facts=facts)
+
+
+def _home(of_each: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: nats.cpu().float() for name, nats in of_each.items()}

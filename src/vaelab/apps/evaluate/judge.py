@@ -1,0 +1,168 @@
+r"""All figures of a run on one split of its data, in nats per example unless said.
+
+likelihood   −ELBO = distortion + rate ≥ NLL_K ≥ −log p(x), and AIS where it is asked for
+latent       rate by layer and dimension, its split over the training rows, active units
+prior        do codes and prior draws look alike?
+samples      precision, recall, density, coverage, FID, KID, distance to the training data
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from vaelab.apps.evaluate import evidence, latents, quality
+from vaelab.apps.evaluate.found import Found
+from vaelab.apps.evaluate.spaces import space_of
+from vaelab.data import Batches, Raw, Split
+from vaelab.metrics.annealing import Annealing
+from vaelab.metrics.inputs import seeded
+from vaelab.metrics.layer import Layer
+from vaelab.run import Run
+from vaelab.training import find_device
+
+Part = Literal["likelihood", "latent", "samples"]
+PARTS: tuple[Part, ...] = ("likelihood", "latent", "samples")
+REFERENCE = 60_000
+"""Training rows that codes and samples are compared with: all, or this many at random."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is measured, and how.
+
+    Attributes:
+        samples: K, draws of z for each x behind the likelihood.
+        seed: of every draw, and of the binarization of grey data.
+        parts: which of the figures.
+        features: where samples are compared: auto, classifier, pixels, inception or
+            FILE.py:function.
+        draw: compare draws from the likelihood instead of its means.
+        annealing: how AIS is done; None leaves it out.
+        annealed: examples that are annealed, and simulated for the sandwich.
+    """
+
+    samples: int = 1000
+    seed: int = 0
+    parts: tuple[Part, ...] = PARTS
+    features: str = "auto"
+    draw: bool = False
+    annealing: Annealing | None = None
+    annealed: int = 100
+
+    def __post_init__(self) -> None:
+        for name, least in (("samples", 1), ("annealed", 2)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be {least} or more")
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """What a run came to.
+
+    Attributes:
+        found: figures, figures of each example, facts and notes.
+        layers: the layers of latents; None where codes are points, or were not looked at.
+        n: examples judged.
+        digest: of x as the model was given it: equal where two runs were judged on the same.
+        device: where it was measured.
+        pictures: samples (n, …) and the nearest training examples, raw; None without them.
+    """
+
+    found: Found
+    layers: list[Layer] | None
+    n: int
+    digest: str
+    device: str
+    pictures: tuple[Tensor, Tensor] | None = field(default=None)
+
+
+def judge(
+    run: Run, held: Split, train: Split, settings: Settings, device: str = "cpu"
+) -> Judgement:
+    """Measures a run.
+
+    Args:
+        run: what is judged; its model is back on the CPU afterwards.
+        held: raw rows it never saw.
+        train: raw rows it was trained on.
+        settings: what is measured.
+        device: auto, cpu, cuda, …
+    """
+    place = find_device(device)
+    seed, found = settings.seed, Found()
+    batches = Batches(held.x, run.data, place)
+    digest = digest_of(batches, seed)
+    layers, pictures = None, None
+    with on(run, place):
+        if {"latent", "samples"} & set(settings.parts):
+            some, labels = reference(train, seed)
+            rows = Batches(some, run.data, place)
+        if "samples" in settings.parts:
+            space, classifier = space_of(settings.features, run, rows, labels, seed)
+            space(next(rows.fixed(2, seed)))  # what cannot work is better met now than at the end
+        if "likelihood" in settings.parts:
+            with seeded(seed, place):
+                found |= evidence.measure(run, batches, settings)
+        if "latent" in settings.parts:
+            with seeded(seed, place):
+                more, layers = latents.measure(run, rows, batches, seed)
+            found |= more
+        if "samples" in settings.parts:
+            with seeded(seed, place):
+                more, pictures = quality.measure(
+                    run, rows, batches, space, classifier, settings.draw, seed
+                )
+            found |= more
+    return Judgement(found, layers, len(held.x), digest, str(place), pictures)
+
+
+def reference(train: Split, seed: int) -> tuple[Raw, Tensor | None]:
+    """At most 60,000 training rows with their labels, chosen at random but kept in order."""
+    if len(train.x) <= REFERENCE:
+        return train.x, train.y
+    generator = torch.Generator().manual_seed(seed)
+    which = torch.randperm(len(train.x), generator=generator)[:REFERENCE].sort().values
+    return train.x[which], None if train.y is None else train.y[which]
+
+
+def digest_of(batches: Batches, seed: int) -> str:
+    """SHA-256 of the rows as a model is given them, binarization included."""
+    seen = hashlib.sha256()
+    for x in batches.fixed(1024, seed):
+        seen.update(x.cpu().contiguous().numpy().tobytes())
+    return seen.hexdigest()
+
+
+@contextmanager
+def on(run: Run, place: torch.device) -> Iterator[None]:
+    """The model on a device, and back."""
+    run.model.to(place)
+    try:
+        yield
+    finally:
+        run.model.to("cpu")
+
+
+def facts_of(settings: Settings) -> dict[str, Any]:
+    """The settings that figures must be read with."""
+    how = settings.annealing
+    return {
+        "samples": settings.samples,
+        "seed": settings.seed,
+        "annealing": None
+        if how is None
+        else {
+            "examples": settings.annealed,
+            "steps": how.steps,
+            "chains": how.chains,
+            "leapfrogs": how.leapfrogs,
+            "start": "q(z|x)",
+        },
+    }

@@ -1,0 +1,126 @@
+"""What the codes carry, and whether the prior fits them.
+
+The split of the rate and the match with the prior are of the training rows, whose codes the model
+was fitted to; rates by dimension and active units are of the split that is judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from vaelab.apps.evaluate.found import Found
+from vaelab.apps.progress import counting
+from vaelab.data import Batches
+from vaelab.metrics.aggregate import rate_split
+from vaelab.metrics.continuity import Support, hole_fraction
+from vaelab.metrics.continuous import check_continuous
+from vaelab.metrics.discrepancy import mmd
+from vaelab.metrics.estimate import Estimate
+from vaelab.metrics.layer import Layer, layers
+from vaelab.metrics.starts import join
+from vaelab.metrics.two_sample import classifier_auc
+from vaelab.run import Run
+from vaelab.walk import VAE, Trace
+
+BATCH = 1000
+DRAWS, MMD_DRAWS, AUC_DRAWS, HOLE_DRAWS = 2000, 5000, 10_000, 10_000
+K, FEW = 5, 20
+
+
+def measure(run: Run, train: Batches, held: Batches, seed: int) -> tuple[Found, list[Layer] | None]:
+    """Figures of the codes, and the layers where they have a rate.
+
+    Args:
+        run: on the batches' device.
+        train: rows it was trained on.
+        held: rows it is judged on.
+        seed: of the draws and the binarization.
+    """
+    found, carried = Found(), None
+    first = next(_traces(run.model, held, seed))
+    if first.has_rate:
+        carried = layers(run.model, held.fixed(BATCH, seed))
+        found |= _units(carried)
+        found |= _split(run, train, seed, len(first.sites))
+    return found | _match(run, train, held, seed), carried
+
+
+def _units(carried: list[Layer]) -> Found:
+    active = torch.cat([layer.active for layer in carried])
+    count = Estimate(float(active.sum()), 0.0, len(active))
+    return Found({"active_units": count}, facts={"dimensions": len(active)})
+
+
+def _split(run: Run, train: Batches, seed: int, sites: int) -> Found:
+    if sites > 1:
+        why = "The split of the rate is defined for one layer of latents; this model has {}."
+        return Found(notes=(why.format(sites),))
+    with torch.no_grad(), counting("split of the rate", 1) as done:
+        posteriors = [trace.sites[0].posterior for trace in _traces(run.model, train, seed)]
+        prior = run.model.sample(1).sites[0].prior
+        split = rate_split(posteriors, prior, DRAWS, seed)
+        done(1)
+    parts = {
+        "split_rate": split.rate,
+        "information": split.information,
+        "total_correlation": split.total_correlation,
+        "dimension_wise": split.dimension_wise,
+        "mismatch": split.mismatch,
+    }
+    notes: tuple[str, ...] = ()
+    if split.information.value > 0.95 * split.ceiling:
+        notes = (
+            f"The information is at its ceiling log N = {split.ceiling:.2f} nats: every code names "
+            "its example, and what it tells of fresh data cannot be read from it.",
+        )
+    if split.total_correlation is None:
+        notes += ("The split has two parts: posterior or prior are no independent normals.",)
+    figures = {name: part for name, part in parts.items() if part is not None}
+    return Found(figures, facts={"ceiling": split.ceiling, "train": len(train)}, notes=notes)
+
+
+def _match(run: Run, train: Batches, held: Batches, seed: int) -> Found:
+    try:
+        check_continuous(run.model)
+    except TypeError:
+        return Found(
+            notes=("Latents are discrete: distances of codes to prior draws say nothing.",)
+        )
+    codes, fresh = _codes(run.model, train, seed), _codes(run.model, held, seed)
+    # Rows may be sorted, by class say; draws from them shall not be.
+    order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(seed))
+    mixed = codes[order.to(codes.device)]
+    prior = _prior(run.model, max(HOLE_DRAWS, AUC_DRAWS))
+    few = min(MMD_DRAWS, len(codes))
+    some = min(AUC_DRAWS, len(codes))
+    figures = {
+        "mmd": mmd(mixed[:few], prior[:few]),
+        "auc": classifier_auc(prior[:some], mixed[:some], seed),
+    }
+    if len(fresh) < FEW or len(codes) < FEW:
+        why = f"Too few rows for holes: {len(fresh)} held-out ones cannot place a threshold."
+        return Found(figures, notes=(why,))
+    support = Support.calibrate(codes, fresh, K)
+    figures["holes"] = hole_fraction(prior[:HOLE_DRAWS], support)
+    return Found(figures)
+
+
+@torch.no_grad()
+def _traces(model: VAE, batches: Batches, seed: int) -> Iterator[Trace]:
+    for x in batches.fixed(BATCH, seed):
+        yield model(x)
+
+
+def _codes(model: VAE, batches: Batches, seed: int) -> Tensor:
+    """One draw of the code of every row, (N, L)."""
+    return torch.cat([join(trace.latents) for trace in _traces(model, batches, seed)])
+
+
+@torch.no_grad()
+def _prior(model: VAE, n: int) -> Tensor:
+    """Codes drawn from the prior, (n, L)."""
+    sizes = [min(BATCH, n - start) for start in range(0, n, BATCH)]
+    return torch.cat([join(model.sample(size).latents) for size in sizes])

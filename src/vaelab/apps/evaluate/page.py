@@ -1,0 +1,192 @@
+"""An evaluation as one page that can be sent: self-contained, light and dark, without scripts' aid.
+
+Its look is that of the page of `vaelab understand`; its words are the definitions of the figures.
+"""
+
+from __future__ import annotations
+
+import base64
+from html import escape
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vaelab.apps.evaluate import charts
+from vaelab.apps.evaluate.figures import DEFINITIONS, GROUPS
+from vaelab.apps.evaluate.judge import Judgement
+from vaelab.apps.evaluate.record import Record
+from vaelab.apps.evaluate.table import UNITS, meaning_of, remarks, subtitle, written
+from vaelab.apps.pictures import png, rows
+from vaelab.apps.shown import shown, span
+from vaelab.run import Run
+
+HERE = Path(__file__).parent
+SHARED = HERE.parent / "understand" / "page" / "page.css"
+FACTS = {
+    "data": "data",
+    "split": "split",
+    "n": "examples",
+    "binarize": "binarization",
+    "likelihood": "likelihood",
+    "samples": "draws K",
+    "train": "training rows behind q(z)",
+    "features": "features",
+    "sample_count": "samples",
+    "output": "samples are",
+    "seed": "seed",
+    "device": "device",
+    "vaelab": "vaelab",
+    "torch": "torch",
+    "digest": "SHA-256 of x",
+}
+
+
+def document(name: str, record: Record, judged: Judgement, run: Run) -> str:
+    """The page of an evaluation, as HTML."""
+    css = SHARED.read_text(encoding="utf-8") + (HERE / "page.css").read_text(encoding="utf-8")
+    title = f"{escape(name)}, judged"
+    body = "\n".join(
+        [
+            *(_note(text) for text in remarks(record)),
+            *(_group(group, record) for group in GROUPS),
+            _layers(judged),
+            _spread(judged),
+            _pictures(judged, run),
+            _definitions(record),
+            _facts(record),
+        ]
+    )
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{title}</title>
+<link rel="icon" href="data:,">
+<style>
+{css}
+</style>
+</head>
+<body>
+<header>
+<div class="switches"><span></span><button type="button" id="theme">◐ light or dark</button></div>
+<h1>{title}</h1>
+<p class="deck">{_deck(record)}</p>
+</header>
+<main>
+{body}
+</main>
+<script>
+{(HERE / "page.js").read_text(encoding="utf-8")}
+</script>
+</body>
+</html>
+"""
+
+
+def _deck(record: Record) -> str:
+    once = f", binarized once by seed {record['seed']}" if record["binarize"] == "dynamic" else ""
+    prior = "" if record["prior"] is None else f" with the prior {escape(record['prior'])}"
+    return (
+        f"{escape(record['recipe'])}{prior}, {escape(record['likelihood'])} likelihood, on "
+        f"{record['n']:,} {record['split']} examples of {escape(record['data'])}{once}. "
+        "Every figure is given with one standard error."
+    )
+
+
+def _note(text: str) -> str:
+    return f'<section><p class="note">{escape(text)}</p></section>'
+
+
+def _group(group: str, record: Record) -> str:
+    names = [name for name in record["figures"] if DEFINITIONS[name].group == group]
+    if not names:
+        return ""
+    lines = []
+    for name in names:
+        about = DEFINITIONS[name]
+        value, _, error = written(name, record).partition(" ± ")
+        after = f"<small>± {error}</small>" if error else ""
+        unit = f'<span class="unit">{UNITS[about.unit]}</span>' if UNITS[about.unit] else ""
+        lines.append(
+            f'<tr><th scope="row"><a class="num" href="#about-{name}">{escape(about.title)}</a>'
+            f"{unit}</th><td>{value}{after}</td><td>{escape(meaning_of(about, record))}</td></tr>"
+        )
+    under = subtitle(group, record).removeprefix(" · ")
+    said = f"<p>{escape(under[0].upper() + under[1:])}.</p>" if under else ""
+    return (
+        f'<section id="{group}"><h2>{GROUPS[group]}</h2>{said}<table class="figures"><tbody>'
+        f"{''.join(lines)}</tbody></table></section>"
+    )
+
+
+def _layers(judged: Judgement) -> str:
+    if judged.layers is None:
+        return ""
+    parts = []
+    for number, layer in enumerate(judged.layers, 1):
+        several = len(judged.layers) > 1
+        head = f"Layer {number}: {layer.rate} nats" if several else f"{layer.rate} nats"
+        if layer.by_dimension is None:
+            parts.append(f"<p>{head}; it has no closed form by dimension.</p>")
+            continue
+        parts.append(
+            f"<figure>{charts.bars(layer.by_dimension, layer.active.tolist())}"
+            f"<figcaption><p>{head}, by dimension, most first; a line spans two standard errors. "
+            "Grey dimensions do not move with x.</p></figcaption></figure>"
+        )
+    return f'<section id="dimensions"><h2>Rate by dimension</h2>{"".join(parts)}</section>'
+
+
+def _spread(judged: Judgement) -> str:
+    of_each = judged.found.of_each
+    if "ess" not in of_each:
+        return ""
+    ess = charts.histogram(of_each["ess"].clamp(min=1).log10(), power=True)
+    nll = charts.histogram(of_each["nll"])
+    return (
+        '<section id="spread"><h2>Example by example</h2>'
+        f"<figure>{nll}<figcaption><p>NLL of every example, in nats.</p></figcaption></figure>"
+        f"<figure>{ess}<figcaption><p>How many of an example's draws carry weight. To the left of "
+        "10, the bound is loose.</p></figcaption></figure></section>"
+    )
+
+
+def _pictures(judged: Judgement, run: Run) -> str:
+    if judged.pictures is None:
+        return ""
+    made, closest = (shown(torch.as_tensor(x), run.data) for x in judged.pictures)
+    if not run.data.is_image:
+        made, closest = (x.reshape(len(x), -1) for x in (made, closest))
+    both = np.clip(np.stack([made, closest]), 0, 1) if run.data.is_image else [made, closest]
+    picture = rows(list(both), span=span(run.data))
+    data = base64.b64encode(png(picture)).decode()
+    return (
+        '<section id="nearest"><h2>Samples and what they are nearest to</h2><figure>'
+        f'<img class="pixels" alt="Samples above the nearest training examples" '
+        f'src="data:image/png;base64,{data}"><figcaption><p>Samples above; below each the training '
+        "example nearest to it in the features.</p></figcaption></figure></section>"
+    )
+
+
+def _definitions(record: Record) -> str:
+    items = "".join(
+        f'<dt id="about-{name}">{escape(DEFINITIONS[name].title)}</dt>'
+        f"<dd>{escape(DEFINITIONS[name].definition)} "
+        f"Over {record['figures'][name]['n']:,}.</dd>"
+        for name in record["figures"]
+    )
+    return f'<section class="notes" id="definitions"><h2>Definitions</h2><dl>{items}</dl></section>'
+
+
+def _facts(record: Record) -> str:
+    items = "".join(
+        f"<dt>{title}</dt><dd>{escape(str(record[key]))}</dd>"
+        for key, title in FACTS.items()
+        if key in record
+    )
+    return (
+        f'<section id="setup"><h2>How it was measured</h2><dl class="facts">{items}</dl></section>'
+    )

@@ -1,0 +1,135 @@
+r"""Where the rate goes over a whole data set (Hoffman & Johnson 2016; Chen 1802.04942); nats.
+
+    R = I_q(x; z)  +  KL(q(z) ‖ Π_j q(z_j))  +  Σ_j KL(q(z_j) ‖ p(z_j))
+        what z         what dimensions          what each dimension
+        tells of x     share                    is away from the prior
+                       ╰──────── KL(q(z) ‖ p(z)), the mismatch with the prior ────────╯
+
+    q(z) = 1/N Σ_n q(z|x_n): the exact mixture of all N posteriors, never a minibatch's, whose
+    estimate is biased. I_q(x; z) is at most log N.
+
+Each term is a mean over M draws z ~ q(z), so that the terms add up to the rate exactly, and their
+standard errors are of the split of *these* N examples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vaelab.metrics.estimate import Estimate
+from vaelab.metrics.inputs import seeded
+from vaelab.metrics.neighbours import CHUNK_ELEMENTS
+from vaelab.walk import Distribution, Normal
+
+
+@dataclass(frozen=True)
+class RateSplit:
+    """The rate and its parts, each with a standard error over the M draws.
+
+    Attributes:
+        rate: E log q(z|x) − log p(z).
+        information: I_q(x; z), between 0 and `ceiling`.
+        mismatch: KL(q(z) ‖ p(z)).
+        total_correlation: KL(q(z) ‖ Π q(z_j)); None where the dimensions of posterior and prior
+            are not independent normals, whose marginals would have to be integrated.
+        dimension_wise: Σ_j KL(q(z_j) ‖ p(z_j)); None where `total_correlation` is.
+        ceiling: log N; information near it says that N is too small to tell.
+    """
+
+    rate: Estimate
+    information: Estimate
+    mismatch: Estimate
+    total_correlation: Estimate | None
+    dimension_wise: Estimate | None
+    ceiling: float
+
+
+def rate_split(
+    posteriors: Sequence[Distribution], prior: Distribution, draws: int = 2000, seed: int = 0
+) -> RateSplit:
+    """Splits the rate of one site of latents.
+
+    Args:
+        posteriors: q(z|x_n) of all N examples, in pieces of any batch sizes.
+        prior: p(z), with batch 1.
+        draws: M, at which the mixture is evaluated; time grows with M · N · D.
+        seed: of the draws; the caller's random state is left alone.
+
+    Raises:
+        ValueError: where there is no posterior or no draw.
+        TypeError: where a posterior is a point, which has no rate.
+    """
+    sizes = [len(q.mean) for q in posteriors]
+    if sum(sizes) == 0 or draws < 1:
+        raise ValueError(f"{sum(sizes)} posteriors and {draws} draws: at least 1 of each is needed")
+    with torch.no_grad(), seeded(seed, posteriors[0].mean.device):
+        z, own = _draw(posteriors, sizes, draws)
+        log_p = prior.expand(draws).log_prob(z).double()
+        log_n = math.log(sum(sizes))
+        if isinstance(prior, Normal) and all(isinstance(q, Normal) for q in posteriors):
+            mu = torch.cat([q.mean.flatten(1) for q in posteriors])
+            log_sigma = torch.cat([q.tensors()["log_sigma"].flatten(1) for q in posteriors])
+            joint, product = _normal_mixture(mu, log_sigma, z.flatten(1))
+            return _split(own, joint - log_n, log_p, log_n, product - z[0].numel() * log_n)
+        return _split(own, _mixture(posteriors, z) - log_n, log_p, log_n, None)
+
+
+def _split(
+    own: Tensor, log_q: Tensor, log_p: Tensor, log_n: float, product: Tensor | None
+) -> RateSplit:
+    return RateSplit(
+        rate=Estimate.mean(own - log_p),
+        information=Estimate.mean(own - log_q),
+        mismatch=Estimate.mean(log_q - log_p),
+        total_correlation=None if product is None else Estimate.mean(log_q - product),
+        dimension_wise=None if product is None else Estimate.mean(product - log_p),
+        ceiling=log_n,
+    )
+
+
+def _draw(
+    posteriors: Sequence[Distribution], sizes: Sequence[int], draws: int
+) -> tuple[Tensor, Tensor]:
+    """z (M, …), each from a posterior picked at random, and log q(z|x) of that posterior (M,)."""
+    times = torch.bincount(torch.randint(sum(sizes), (draws,)), minlength=sum(sizes))
+    zs, own = [], []
+    for q, wanted in zip(posteriors, times.split(list(sizes)), strict=True):
+        for drawn in range(int(wanted.max())):
+            z = q.sample()
+            picked = (wanted > drawn).to(z.device)
+            zs.append(z[picked])
+            own.append(q.log_prob(z)[picked].double())
+    return torch.cat(zs), torch.cat(own)
+
+
+def _normal_mixture(mu: Tensor, log_sigma: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    """log Σ_n Π_j N(z_j; n) and Σ_j log Σ_n N(z_j; n) for z (M, D), (M,) each."""
+    constant = 0.5 * math.log(2 * math.pi)
+    precision = torch.exp(-log_sigma)
+    joints, products = [], []
+    for part in z.split(max(1, CHUNK_ELEMENTS // len(mu))):
+        joint = torch.zeros(len(part), len(mu), dtype=z.dtype, device=z.device)
+        product = torch.zeros(len(part), dtype=torch.float64, device=z.device)
+        for j in range(z.shape[1]):
+            term = ((part[:, j, None] - mu[:, j]) * precision[:, j]).square_().mul_(-0.5)
+            term -= log_sigma[:, j] + constant
+            joint += term
+            product += term.logsumexp(1).double()
+        joints.append(joint.logsumexp(1).double())
+        products.append(product)
+    return torch.cat(joints), torch.cat(products)
+
+
+def _mixture(posteriors: Sequence[Distribution], z: Tensor) -> Tensor:
+    """log Σ_n q(z|x_n) for z (M, …) and posteriors of any kind: (M,)."""
+    total = torch.full((len(z),), -math.inf, dtype=torch.float64, device=z.device)
+    for q in posteriors:
+        size = len(q.mean)
+        at = [q.log_prob(one.expand(size, *z.shape[1:])).logsumexp(0) for one in z]
+        total = torch.logaddexp(total, torch.stack(at).double())
+    return total

@@ -1,0 +1,57 @@
+"""Are all of a model's latents free real numbers, so that gradients lead somewhere?"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from vaelab.metrics.hamiltonian import gradient
+from vaelab.metrics.inputs import seeded
+from vaelab.walk import VAE, Given
+
+TRIALS = 1024
+"""Draws of the prior by which latents are seen to be free real numbers."""
+
+
+def check_continuous(model: VAE) -> None:
+    """Refuses latents that are not free real numbers: nothing can be annealed along them.
+
+    A density on all of R^L fulfils Stein's identity E Σ_j f'(z_j) + f(z_j) ∂_j log p(z) = 0, here
+    with f the hyperbolic tangent of the standardised z_j; codes, one-hot vectors and points of a
+    sphere do not. Points of a simplex leave a direction without spread. Both are tested at draws
+    of the prior.
+
+    Raises:
+        TypeError: where they do not.
+    """
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    with torch.no_grad(), seeded(0, device):
+        latents = [z.detach() for z in model.sample(TRIALS).latents]
+    with torch.enable_grad():
+        at = [z.clone().requires_grad_(z.is_floating_point()) for z in latents]
+        draw = Given(at)
+        model.generator(draw)
+        density = torch.stack([site.prior.log_prob(site.z) for site in draw.sites]).sum(0)
+        slopes = [gradient(density, z) for z in at]
+    for number, (z, slope) in enumerate(zip(latents, slopes, strict=True), 1):
+        spread = z.std(0).clamp(min=1e-12)
+        bent = torch.tanh((z - z.mean(0)) / spread)
+        steep = (1 - bent.square()).flatten(1).sum(1)
+        found = steep + (spread * bent * slope).flatten(1).sum(1)
+        off, se = abs(float(found.mean())), float(found.std()) / math.sqrt(TRIALS)
+        flat = ((z - z.mean(0)) / spread).flatten(1).double()
+        confined = flat.shape[1] < TRIALS // 2 and float(_least_spread(flat)) < 1e-5
+        if confined or not off < max(0.1 * float(steep.mean()), 6 * se):
+            raise TypeError(
+                f"latent {number} is not free to move over real numbers (its prior is "
+                f"{type(draw.sites[number - 1].prior).__name__}): annealing with Hamiltonian moves "
+                "needs a density there, so AIS and BDMC are not defined. The importance-weighted "
+                "bound is"
+            )
+
+
+def _least_spread(z: Tensor) -> Tensor:
+    """The variance of z (N, L) along the direction in which it varies least."""
+    return torch.linalg.eigvalsh(z.T @ z / len(z))[0]

@@ -1,0 +1,103 @@
+r"""What a trained model tells of itself when it is nudged; nats per example.
+
+    attention      D(z of another x) − D(z)                       0 where the decoder ignores z
+    effective β    −(dD/dt) / (dR/dt) at t = 1,  z = μ + t σ ε     the β its posteriors fit
+    misfit         D − H(p(x|z)),  H by draws x' ~ p(x|z)          0 where the likelihood fits
+
+Where D + β R is stationary it is so against one factor t on all standard deviations, a direction
+that the encoder's last bias allows. So the β a model was trained for can be read off the model.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from vaelab.metrics.estimate import Estimate
+from vaelab.walk import VAE, Normal, Trace
+
+NUDGE = 0.05
+"""Half the difference in t: D is smooth in it, and the noise is the same on both sides."""
+
+
+@torch.no_grad()
+def attention(model: VAE, batches: Iterable[Tensor]) -> Estimate:
+    """How much the distortion rises where every x is given the latents of another one.
+
+    Args:
+        model: on the batches' device.
+        batches: x (B, …) at the model's scale, B of at least 2, rows in no order.
+    """
+    found = []
+    for x in batches:
+        trace = model(x)
+        other = model.decode([z.roll(1, 0) for z in trace.latents])
+        found.append(trace.log_likelihood(x) - other.log_likelihood(x))
+    return Estimate.mean(torch.cat(found))
+
+
+@torch.no_grad()
+def effective_beta(model: VAE, batches: Iterable[Tensor], samples: int = 4) -> Estimate | None:
+    """The weight β of the rate for which the posteriors' scales minimise D + β R on these data.
+
+    Give training rows: it is there that a trained model is stationary. The standard error is the
+    ratio's, over examples.
+
+    Args:
+        model: on the batches' device.
+        batches: x (B, …) at the model's scale.
+        samples: draws of z for each x.
+
+    Returns:
+        None where a posterior is no diagonal normal, or all are the prior whatever x is.
+    """
+    slopes: list[Tensor] = []
+    for x in batches:
+        with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
+            ends = []
+            for t in (1 - NUDGE, 1 + NUDGE):
+                torch.manual_seed(len(slopes))  # the same noise on both sides
+                trace = model.infer(model.encoder(x), samples, t)
+                if not all(isinstance(site.posterior, Normal) for site in trace.sites):
+                    return None
+                ends.append(torch.stack([-trace.log_likelihood(x), _rate(trace, t)]))
+        slopes.append(trace.unfold((ends[1] - ends[0]).T).mean(0))
+    d, r = torch.cat(slopes).double().unbind(1)
+    if abs(float(r.mean())) < 0.1 * NUDGE:  # less than a tenth of one unit is in use
+        return None
+    beta = float(-d.mean() / r.mean())
+    doubt = Estimate.mean(d + beta * r).se / abs(float(r.mean()))
+    return Estimate(beta, doubt, len(d))
+
+
+def _rate(trace: Trace, t: float) -> Tensor:
+    """log q_t(z) − log p(z) at z = μ + t σ ε, without the terms in ε, which are the same at all t:
+    (K·B,)."""
+    total = torch.zeros(())
+    for site in trace.sites:
+        log_sigma = cast(Normal, site.posterior).log_sigma.flatten(1)
+        entropy = (log_sigma + math.log(t)).sum(1)
+        total = total.to(entropy) - entropy - site.prior.log_prob(site.z)
+    return total
+
+
+@torch.no_grad()
+def misfit(model: VAE, batches: Iterable[Tensor]) -> Estimate:
+    """How much more, or less, surprising the data are than draws from the model's own likelihood.
+
+    0 on training data where noise has the size and the shape that the likelihood claims; below 0
+    where it claims more noise than there is, above 0 where it claims less.
+
+    Args:
+        model: on the batches' device.
+        batches: x (B, …) at the model's scale.
+    """
+    found = []
+    for x in batches:
+        trace = model(x)
+        found.append(trace.log_likelihood(trace.likelihood.sample()) - trace.log_likelihood(x))
+    return Estimate.mean(torch.cat(found))

@@ -1,0 +1,110 @@
+r"""Where annealing sets out from: f_0 = q(z|x), or f_0 = p(z), over the latents of all sites."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import cast, final
+
+import torch
+from torch import Tensor
+
+from vaelab.metrics.hamiltonian import Densities, Density
+from vaelab.walk import VAE, Distribution, Draw, Evidence, Given, Site
+from vaelab.walk.draw import Posterior, tile
+
+
+class Start(ABC):
+    """f_0: the normalised distribution that annealing sets out from."""
+
+    @abstractmethod
+    def draw(self, model: VAE, x: Tensor, chains: int) -> Tensor:
+        """z ~ f_0, K for each x (N, …), all sites side by side: (K·N, L)."""
+
+    @abstractmethod
+    def densities(self, model: VAE, x: Tensor, chains: int) -> Density:
+        """The two densities as functions of z (K·N, L)."""
+
+
+@final
+class FromPriorStart(Start):
+    """f_0 = p(z)."""
+
+    def draw(self, model: VAE, x: Tensor, chains: int) -> Tensor:
+        return join(model.sample(chains * len(x)).latents)
+
+    def densities(self, model: VAE, x: Tensor, chains: int) -> Density:
+        shapes, of = shapes_of(model), tiled(x, chains)
+
+        def at(z: Tensor) -> Densities:
+            draw = Given(cut(z, shapes))
+            likelihood = model.generator(draw)
+            prior = torch.stack([site.prior.log_prob(site.z) for site in draw.sites]).sum(0)
+            return Densities(prior, likelihood.log_prob(of) + prior)
+
+        return at
+
+
+@final
+class FromPosteriorStart(Start):
+    """f_0 = q(z|x): the encoder's guess, which needs fewer steps to the posterior than the prior.
+
+    Raises:
+        TypeError: in use, where a posterior is a point and has no density.
+    """
+
+    def draw(self, model: VAE, x: Tensor, chains: int) -> Tensor:
+        return join(model(x, chains).latents)
+
+    def densities(self, model: VAE, x: Tensor, chains: int) -> Density:
+        shapes, of = shapes_of(model), tiled(x, chains)
+        evidence = tile(model.encoder(x), chains)
+
+        def at(z: Tensor) -> Densities:
+            draw = Held(cut(z, shapes), evidence)
+            likelihood = model.generator(draw)
+            prior, posterior = torch.zeros(2, len(z), dtype=z.dtype, device=z.device)
+            for site in draw.sites:
+                prior = prior + site.prior.log_prob(site.z)
+                posterior = posterior + site.posterior.log_prob(site.z)
+            return Densities(posterior, likelihood.log_prob(of) + prior)
+
+        return at
+
+
+class Held(Draw):
+    """Every site takes the given latent, and keeps what the posterior there says of it."""
+
+    def __init__(self, latents: Iterable[Tensor], evidence: Evidence) -> None:
+        self.latents = tuple(latents)
+        super().__init__(self.latents[0].shape[0])
+        self.evidence = evidence
+
+    def meet(self, prior: Distribution, posterior: Posterior, index: int) -> Site:
+        return Site(self.latents[index], prior, posterior(self.evidence))
+
+
+PRIOR, POSTERIOR = FromPriorStart(), FromPosteriorStart()
+
+
+def tiled(t: Tensor, chains: int) -> Tensor:
+    return cast(Tensor, tile(t, chains))
+
+
+def shapes_of(model: VAE) -> tuple[torch.Size, ...]:
+    """The shape of one example's latent at every site."""
+    with torch.no_grad():
+        return tuple(z.shape[1:] for z in model.sample(1).latents)
+
+
+def join(latents: Iterable[Tensor]) -> Tensor:
+    """All sites' latents side by side, (N, L)."""
+    return torch.cat([z.flatten(1) for z in latents], 1)
+
+
+def cut(z: Tensor, shapes: Iterable[torch.Size]) -> list[Tensor]:
+    """The inverse of `join`."""
+    shapes = list(shapes)
+    parts = z.split([math.prod(shape) for shape in shapes], 1)
+    return [part.unflatten(1, shape) for part, shape in zip(parts, shapes, strict=True)]

@@ -1,0 +1,115 @@
+"""`vaelab compare`: paired differences against numpy, and what it refuses."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from vaelab import cli, recipes
+from vaelab.apps.train import train
+from vaelab.data import load as load_data
+from vaelab.design import Design
+from vaelab.training import Plan
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("compare")
+    data = load_data("digits")
+    for name, latent in (("one", 1), ("three", 3)):
+        recipe = recipes.vae(data.spec, latent=latent, design=Design(width=16))
+        train(recipe, data, Plan(epochs=6), out=folder / name)
+        evaluate(folder / name)
+    return folder
+
+
+def evaluate(run, *args):
+    parts = ("--samples", "20", "--parts", "likelihood", "--device", "cpu")
+    assert cli.main(["evaluate", str(run), *parts, *args]) == 0
+
+
+def said(capsys, *args, status=0):
+    capsys.readouterr()
+    assert cli.main(["compare", *map(str, args)]) == status
+    return capsys.readouterr()
+
+
+def test_differences_are_paired(runs, capsys):
+    a, b = runs / "one", runs / "three"
+    found = json.loads(said(capsys, a, b, "--json").out)
+    one, three = (load_file(run / "evaluation.safetensors") for run in (a, b))
+    for name in ("neg_elbo", "nll", "rate", "distortion"):
+        gaps = three[name].double().numpy() - one[name].double().numpy()
+        got = found["differences"][str(b)][name]
+        assert got["value"] == pytest.approx(gaps.mean(), abs=1e-9)
+        assert got["se"] == pytest.approx(gaps.std(ddof=1) / len(gaps) ** 0.5)
+        assert got["n"] == 180
+    assert found["reference"] == str(a)
+    assert found["runs"][str(a)]["nll"]["value"] == pytest.approx(float(one["nll"].mean()))
+    # What pairing is for: the luck of the examples is in both.
+    apart = [run["neg_elbo"].std() / 180**0.5 for run in (one, three)]
+    assert found["differences"][str(b)]["neg_elbo"]["se"] < 0.95 * float(torch.stack(apart).norm())
+
+
+def test_the_table_shows_both_runs_and_the_differences(runs, capsys):
+    out = said(capsys, runs / "one", runs / "three", runs / "one").out
+    assert "180 test examples of digits, binarized by seed 0" in out
+    assert "on the same examples" in out
+    for title in ("−ELBO", "NLL", "rate", "distortion"):
+        assert title in out
+    assert out.count("0 ± 0") >= 4  # a run does not differ from itself
+
+
+def test_other_examples_are_refused(runs, tmp_path, capsys):
+    data = load_data("digits")
+    recipe = recipes.vae(data.spec, latent=1, design=Design(width=16))
+    train(recipe, data, Plan(epochs=1), out=tmp_path / "run")
+    evaluate(tmp_path / "run", "--limit", "50")
+    err = said(capsys, runs / "one", tmp_path / "run", status=2).err
+    assert "not the same numbers" in err
+    assert "50 test examples of digits" in err
+    evaluate(tmp_path / "run", "--seed", "1")
+    assert "binarized by seed 1" in said(capsys, runs / "one", tmp_path / "run", status=2).err
+    # Another K bounds another thing: the NLL has no paired difference then.
+    evaluate(tmp_path / "run", "--samples", "7")
+    found = said(capsys, runs / "one", tmp_path / "run", "--json")
+    differences = json.loads(found.out)["differences"][str(tmp_path / "run")]
+    assert "nll" not in differences
+    assert "neg_elbo" in differences
+    assert "has samples 7" in said(capsys, runs / "one", tmp_path / "run").err
+
+
+def test_a_density_and_a_probability_have_no_common_zero(tmp_path, capsys):
+    rows = (np.random.default_rng(0).random((200, 4)) > 0.5).astype(np.uint8)
+    np.save(tmp_path / "rows.npy", rows)
+    data = load_data(tmp_path / "rows.npy")
+    for name, likelihood in (("bits", "bernoulli"), ("reals", "gaussian")):
+        design = Design(width=8, likelihood=likelihood)
+        train(
+            recipes.vae(data.spec, latent=1, design=design),
+            data,
+            Plan(epochs=1),
+            out=tmp_path / name,
+        )
+        evaluate(tmp_path / name)
+    err = said(capsys, tmp_path / "bits", tmp_path / "reals", status=2).err
+    assert "no common zero" in err
+
+
+def test_what_was_not_evaluated_is_named(runs, tmp_path, capsys):
+    assert "name two or more" in said(capsys, runs / "one", status=2).err
+    err = said(capsys, runs / "one", tmp_path / "nowhere", status=2).err
+    assert "does not exist" in err
+    data = load_data("digits")
+    recipe = recipes.vae(data.spec, latent=1, design=Design(width=16))
+    train(recipe, data, Plan(epochs=1), out=tmp_path / "run")
+    err = said(capsys, runs / "one", tmp_path / "run", status=2).err
+    assert f"vaelab evaluate {tmp_path / 'run'}" in err
+    evaluate(tmp_path / "run")
+    said(capsys, runs / "one", tmp_path / "run")
+    # Other weights in the folder: the figures are of those that were there.
+    weights = tmp_path / "run" / "weights.safetensors"
+    weights.write_bytes((runs / "one" / "weights.safetensors").read_bytes())
+    assert "present weights" in said(capsys, runs / "one", tmp_path / "run", status=2).err
