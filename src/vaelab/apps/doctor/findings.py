@@ -1,0 +1,142 @@
+"""What the doctor says: findings with a number each, and the report they are in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from vaelab.metrics import Estimate
+
+Severity = Literal["info", "warning", "error"]
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+
+DOCS = "docs/findings.md"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The number behind a finding.
+
+    Attributes:
+        name: of the figure.
+        value: as measured.
+        limit: beyond which it is a finding; None where its mere presence is one.
+        unit: "nats", "rows", …; empty for a share or a ratio.
+        se: standard error; None for a count or an exact figure.
+    """
+
+    name: str
+    value: float
+    limit: float | None = None
+    unit: str = ""
+    se: float | None = None
+
+    @classmethod
+    def of(cls, name: str, found: Estimate, limit: float | None = None, unit: str = "") -> Evidence:
+        """An estimate with its standard error."""
+        return cls(name, found.value, limit, unit, found.se)
+
+    def __str__(self) -> str:
+        """`rate 0.02 ± 0.01 nats (limit 0.1)`."""
+        value = short(self.value)
+        if self.se is not None:
+            value += f" ± {self.se:.2g}"
+        limit = "" if self.limit is None else f" (limit {short(self.limit)})"
+        return f"{self.name} {value}{f' {self.unit}' if self.unit else ''}{limit}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Its fields as JSON values; a number that is not finite as null."""
+        numbers = {"value": self.value, "limit": self.limit, "se": self.se}
+        finite = {k: v if v is None or math.isfinite(v) else None for k, v in numbers.items()}
+        return {"name": self.name, "unit": self.unit} | finite
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong, or worth knowing.
+
+    Attributes:
+        code: its stable name, and the anchor of its page in the docs.
+        severity: an error makes results wrong, a warning makes them worse than they need be, an
+            info is worth knowing.
+        what: is the matter, in one sentence.
+        evidence: the number that shows it.
+        remedy: what to do, in one line.
+    """
+
+    code: str
+    severity: Severity
+    what: str
+    evidence: Evidence
+    remedy: str
+
+    @property
+    def docs(self) -> str:
+        """Where it is explained."""
+        return f"{DOCS}#{self.code}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Its fields as JSON values."""
+        return {
+            "code": self.code,
+            "severity": self.severity,
+            "what": self.what,
+            "evidence": self.evidence.to_json(),
+            "remedy": self.remedy,
+            "docs": self.docs,
+        }
+
+
+Findings = Iterator[Finding]
+"""What a check yields: nothing where all is well."""
+
+
+@dataclass
+class Report:
+    """What was examined, and what was found.
+
+    Attributes:
+        subject: as it was named.
+        kind: "run", "data" or "loss".
+        about: what it is, a line each.
+        checked: the checks that were made, in words.
+        findings: the gravest first.
+        figures: what was measured, by name.
+    """
+
+    subject: str
+    kind: Literal["run", "data", "loss"]
+    about: list[str]
+    checked: list[str]
+    findings: list[Finding]
+    figures: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.findings = sorted(self.findings, key=lambda f: -SEVERITIES.index(f.severity))
+
+    def reaches(self, severity: Severity) -> bool:
+        """Whether anything of this severity, or graver, was found."""
+        grave = SEVERITIES.index(severity)
+        return any(SEVERITIES.index(f.severity) >= grave for f in self.findings)
+
+    def to_json(self) -> dict[str, Any]:
+        """Its fields as JSON values."""
+        return {
+            "subject": self.subject,
+            "kind": self.kind,
+            "about": self.about,
+            "checked": self.checked,
+            "figures": self.figures,
+            "findings": [finding.to_json() for finding in self.findings],
+        }
+
+
+def short(value: float) -> str:
+    """Three digits, thousands apart.
+
+    >>> short(1234.5), short(0.01234), short(2.0)
+    ('1,234', '0.0123', '2')
+    """
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.3g}"

@@ -1,0 +1,215 @@
+"""The checks of a run: each yields what it finds wrong in what was seen, and nothing else.
+
+Limits were set on runs known to be healthy and on planted diseases; a figure counts as beyond its
+limit only where it is so by two standard errors.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from vaelab.apps.doctor.findings import Evidence, Finding, Findings
+from vaelab.apps.doctor.run_seen import Seen
+from vaelab.apps.doctor.training_checks import complete, converged, stable
+from vaelab.metrics import Estimate, rate_per_dimension
+from vaelab.parts.likelihoods import Likelihood
+
+NO_RATE = 0.1
+OVER, UNDER, POOR = 1.1, 0.2, 0.4
+HOLES, UNREACHED = 0.25, 0.25
+GAP, COPIES = 0.1, 0.2
+MISFIT = 0.25
+PLENTY = 0.5
+
+
+def beyond(found: Estimate, limit: float) -> bool:
+    """Whether a figure exceeds a limit by two standard errors."""
+    return found.value - 2 * found.se > limit
+
+
+def listens(seen: Seen) -> Findings:
+    """Does the decoder make anything of z?"""
+    if not seen.collapsed:
+        yield from _levels(seen)
+        return
+    swap = Evidence.of("rise of the distortion where z is swapped", seen.attention, 0.1, "nats")
+    rate = seen.train.get("rate")
+    if rate is None or rate.value > NO_RATE:
+        paid = "" if rate is None else f", although {rate.value:.2f} nats are paid for it"
+        yield Finding(
+            "ignored-code",
+            "error",
+            f"the decoder ignores z{paid}: any other example's z does as well",
+            swap,
+            "train longer or with a smaller --lr; where it stays so, a decoder that is less able "
+            "on its own (a smaller --width)",
+        )
+        return
+    active = int(seen.active.sum())
+    yield Finding(
+        "collapse",
+        "error",
+        f"z tells nothing of x: rate {rate.value:.3f} nats, {active} of {seen.run.latent} units "
+        "active, every posterior is the prior",
+        swap,
+        "lower the weight of the rate (--beta), raise it slowly, lower --lr, or take a likelihood "
+        "with less noise",
+    )
+
+
+def _levels(seen: Seen) -> Findings:
+    rates = seen.codes.rates or []
+    dead = [i for i, nats in enumerate(rates) if nats < NO_RATE]
+    if len(rates) > 1 and dead:
+        names = ", ".join(str(i + 1) for i in dead)
+        yield Finding(
+            "dead-level",
+            "warning",
+            f"of {len(rates)} groups of latents, from the top, number {names} says nothing",
+            Evidence("rate of the least group", min(rates), NO_RATE, "nats"),
+            "fewer groups or levels, or a rate that is weighed less at first",
+        )
+
+
+def weighed(seen: Seen) -> Findings:
+    """Is the rate weighed too much, or too little?"""
+    beta = seen.beta
+    if beta is None or seen.collapsed:
+        return
+    if beta.value + 2 * beta.se < UNDER:
+        yield Finding(
+            "under-regularised",
+            "warning",
+            f"the rate, {seen.train['rate'].value:.1f} nats, hardly counts: codes shrink to points "
+            "and drift away from the prior",
+            Evidence.of("effective β", beta, UNDER),
+            "raise --beta towards 1, or fit another prior: vaelab fit-prior mixture RUN",
+        )
+    if beyond(beta, OVER) and seen.explained.model < POOR * seen.explained.linear:
+        yield Finding(
+            "over-regularised",
+            "warning",
+            f"z explains {seen.explained.model:.0%} of the variance, {seen.run.latent} principal "
+            f"components {seen.explained.linear:.0%}; the rate is weighed {beta.value:.2g} times",
+            Evidence.of("effective β", beta, OVER),
+            "lower --beta towards 1",
+        )
+
+
+def matches_prior(seen: Seen) -> Findings:
+    """Are codes where the prior is, and the prior where codes are?"""
+    remedy = "raise --beta, take fewer latents, or fit another prior: vaelab fit-prior mixture RUN"
+    if seen.prior.holes is not None and beyond(seen.prior.holes, HOLES):
+        yield Finding(
+            "holes",
+            "warning",
+            "much of the prior falls where no code is: samples from there resemble nothing",
+            Evidence.of("share of prior draws in holes", seen.prior.holes, HOLES),
+            remedy,
+        )
+    if seen.prior.unreached is not None and beyond(seen.prior.unreached, UNREACHED):
+        yield Finding(
+            "unreached",
+            "warning",
+            "many codes lie where the prior does not come: such examples are never generated",
+            Evidence.of("share of test codes unreached", seen.prior.unreached, UNREACHED),
+            remedy,
+        )
+
+
+def generalises(seen: Seen) -> Findings:
+    """Does it do as well on rows it never saw, and are its samples its own?"""
+    train, test = seen.train[seen.bound], seen.test[seen.bound]
+    gap = Estimate(test.value - train.value, math.hypot(test.se, train.se), test.n)
+    scale = max(seen.attention.value, 1.0)
+    if gap.value > GAP * scale and gap.value > 4 * gap.se:
+        yield Finding(
+            "over-fitting",
+            "warning",
+            f"test rows cost {test.value:.1f} nats, training rows {train.value:.1f}",
+            Evidence.of("gap", gap, GAP * scale, "nats"),
+            "more data, a smaller --width or --latent, more --weight-decay, or --patience 10",
+        )
+    if seen.prior.copies is not None and beyond(seen.prior.copies, COPIES):
+        yield Finding(
+            "memorised",
+            "warning",
+            "samples are copies of training rows: twice as near to one of these as to any test row",
+            Evidence.of("share of samples that are", seen.prior.copies, COPIES),
+            "more data, or a smaller --width and --latent",
+        )
+
+
+def likelihood_fits(seen: Seen) -> Findings:
+    """Is the noise in the data the noise that the likelihood claims?"""
+    likelihood = seen.run.model.generator.likelihood
+    name = seen.run.recipe.reason.partition(":")[0]
+    domain = seen.run.data.domain
+    if domain == "binary" and isinstance(likelihood, Likelihood) and not likelihood.discrete:
+        yield Finding(
+            "density-on-binary",
+            "warning",
+            f"the {name} likelihood is a density, and the data have two values: its nats are no "
+            "probabilities, and may fall for ever",
+            Evidence("values", 2),
+            "--likelihood bernoulli",
+        )
+    if abs(seen.misfit.value) - 2 * seen.misfit.se > MISFIT:
+        much = seen.misfit.value < 0
+        yield Finding(
+            "misfit",
+            "warning",
+            f"the {name} likelihood claims {'more' if much else 'less'} noise than there is in "
+            "the training rows",
+            Evidence.of(
+                "surprise beyond its own draws'",
+                seen.misfit,
+                math.copysign(MISFIT, -much or 1),
+                "nats per dimension",
+            ),
+            "learn the noise: --likelihood auto"
+            if name.endswith("fixed")
+            else "train longer; where it stays so, another --likelihood",
+        )
+
+
+def enough_latents(seen: Seen) -> Findings:
+    """Are there too many latents, or too few?"""
+    rates, sigma = seen.codes.rates, seen.codes.sigma
+    if seen.collapsed or sigma is None or rates is None or len(rates) > 1:
+        return
+    idle, latent = int((~seen.active).sum()), seen.run.latent
+    if idle > PLENTY * latent:
+        yield Finding(
+            "idle-latents",
+            "info",
+            f"{idle} of {latent} units never move; they cost time and nothing else",
+            Evidence("share of idle units", idle / latent, PLENTY),
+            f"--latent {max(1, latent - idle + 2)} would do",
+        )
+    # Codes that nothing holds back use every unit, however many there are.
+    held_back = seen.beta is None or seen.beta.value + 2 * seen.beta.se >= UNDER
+    if held_back:
+        least = min(rate_per_dimension(seen.codes.mean, sigma), key=lambda r: r.value)
+        if beyond(least, PLENTY):
+            yield Finding(
+                "few-latents",
+                "info",
+                f"every one of the {latent} units is in full use; more of them would carry more",
+                Evidence.of("rate of the least unit", least, PLENTY, "nats"),
+                f"--latent {2 * latent}, and look at the active units again",
+            )
+
+
+CHECKS: dict[str, Callable[[Seen], Findings]] = {
+    "collapse": listens,
+    "weight of the rate": weighed,
+    "match with the prior": matches_prior,
+    "over-fitting and copies": generalises,
+    "fit of the likelihood": likelihood_fits,
+    "number of latents": enough_latents,
+    "training complete": lambda seen: complete(seen.run),
+    "training stable": lambda seen: stable(seen.run),
+    "training converged": lambda seen: converged(seen.run),
+}

@@ -1,0 +1,222 @@
+r"""What there is to be measured of a run, before anything is judged.
+
+Everything is measured on the trained model itself, so that no check knows of a recipe's name: a
+rate where its posteriors have one, a prior where its objective cares for it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from vaelab import metrics as m
+from vaelab.data import Batches, Raw
+from vaelab.metrics.aggregate import rate_split
+from vaelab.metrics.likelihood import elbo
+from vaelab.metrics.probes import attention, effective_beta, misfit
+from vaelab.run import Run
+from vaelab.walk import VAE, Normal
+
+BATCH, DRAWS = 256, 4000
+FEWEST = 20
+"""Rows that a threshold at 95% can be set with."""
+WIDEST = 512
+"""Latent numbers beyond which nearest neighbours say nothing of a cloud's shape."""
+
+
+class Codes(NamedTuple):
+    """The latents of some rows, all sites side by side.
+
+    Attributes:
+        z: draws of q(z|x), (N, L).
+        mean: posterior means, (N, L).
+        sigma: standard deviations (N, L); None where a posterior is no diagonal normal.
+        rates: mean nats by site; None where a posterior has no density.
+    """
+
+    z: Tensor
+    mean: Tensor
+    sigma: Tensor | None
+    rates: list[float] | None
+
+
+class AgainstPrior(NamedTuple):
+    """Codes and samples against what they should be like; None where nothing asks them to.
+
+    Attributes:
+        holes: share of prior draws where no code is.
+        unreached: share of test codes where the prior does not come.
+        copies: share of samples twice as near to a training row as to any test row.
+    """
+
+    holes: m.Estimate | None = None
+    unreached: m.Estimate | None = None
+    copies: m.Estimate | None = None
+
+
+class Explained(NamedTuple):
+    """Shares of the variance of the test rows.
+
+    Attributes:
+        model: that reconstructions hold.
+        linear: that principal components hold, as many as there are latents.
+    """
+
+    model: float
+    linear: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """What was measured of a run; the checks judge it.
+
+    Attributes:
+        run: the run.
+        train: −ELBO, rate and distortion on training rows.
+        test: the same on test rows.
+        codes: of the training rows.
+        attention: what the distortion rises by where z is another example's.
+        beta: the effective weight of the rate; None where it cannot be told.
+        misfit: nats by which the data surprise more than the likelihood's own draws, per dimension.
+        information: I_q(x; z), at most the logarithm of the rows; None where it cannot be told.
+        prior: how codes and samples compare with the prior and the data.
+        explained: what is left of the data in reconstructions.
+    """
+
+    run: Run
+    train: dict[str, m.Estimate]
+    test: dict[str, m.Estimate]
+    codes: Codes
+    attention: m.Estimate
+    beta: m.Estimate | None
+    misfit: m.Estimate
+    information: m.Estimate | None
+    prior: AgainstPrior
+    explained: Explained
+
+    @property
+    def bound(self) -> str:
+        """The name of the loss that can be compared: −ELBO, or the distortion of a point code."""
+        return "neg_elbo" if "neg_elbo" in self.test else "distortion"
+
+    @property
+    def active(self) -> Tensor:
+        """Which latent dimensions move with x, (L,)."""
+        return m.active_units(self.codes.mean)
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether the decoder makes nothing of z: swapping it costs less than 0.1 nats."""
+        return self.attention.value < max(0.1, 2 * self.attention.se)
+
+
+@torch.no_grad()
+def look(run: Run, train: Raw, test: Raw, seed: int, device: torch.device) -> Seen:
+    """Measures a run whose model is on `device`."""
+    model = run.model
+    rows, held = (
+        list(Batches(x, run.data, device).fixed(min(BATCH, len(x)), seed)) for x in (train, test)
+    )
+    codes, others = encode(model, rows), encode(model, held)
+    grey = dataclasses.replace(run.data, binarize="no")
+    x, y = (grey.prepare(raw[:]).flatten(1) for raw in (train, test))
+    # Columns of a table count alike, whatever they are measured in.
+    unit = torch.ones(()) if run.data.is_image else positive(x.std(0))
+    objective = run.recipe.objective
+    bound_to_prior = (
+        codes.rates is not None or objective.pooled or bool(list(objective.parameters()))
+    )
+    return Seen(
+        run,
+        elbo(model, rows, 4),
+        elbo(model, held, 4),
+        codes,
+        attention(model, [batch for batch in rows if len(batch) > 1]),
+        effective_beta(model, rows),
+        scaled(misfit(model, rows), 1 / run.data.dims),
+        information(codes, seed),
+        _against_prior(model, codes, others, x, y, unit) if bound_to_prior else AgainstPrior(),
+        _explained(model, x, y, unit, run),
+    )
+
+
+def encode(model: VAE, batches: list[Tensor]) -> Codes:
+    """The codes of batches, on the CPU."""
+    z, means, sigmas, rates = [], [], [], []
+    for x in batches:
+        trace = model(x)
+        z.append(_join([site.z for site in trace.sites]))
+        means.append(_join([site.posterior.mean for site in trace.sites]))
+        normal = [s.posterior.sigma for s in trace.sites if isinstance(s.posterior, Normal)]
+        if len(normal) == len(trace.sites):
+            sigmas.append(_join(normal))
+        if trace.has_rate:
+            rates.append(torch.stack([site.rate()[0] for site in trace.sites], 1).cpu())
+    return Codes(
+        torch.cat(z),
+        torch.cat(means),
+        torch.cat(sigmas) if sigmas else None,
+        torch.cat(rates).mean(0).tolist() if rates else None,
+    )
+
+
+def _join(latents: list[Tensor]) -> Tensor:
+    return torch.cat([z.flatten(1) for z in latents], 1).float().cpu()
+
+
+def information(codes: Codes, seed: int) -> m.Estimate | None:
+    """What z tells of which row x is, of one site with normal posteriors."""
+    if codes.sigma is None or codes.rates is None or len(codes.rates) > 1:
+        return None
+    zero = torch.zeros(1, codes.mean.shape[1])
+    posteriors = [Normal(codes.mean, codes.sigma.log())]
+    return rate_split(posteriors, Normal(zero, zero), seed=seed).information
+
+
+def scaled(found: m.Estimate, factor: float) -> m.Estimate:
+    """An estimate in another unit."""
+    return m.Estimate(found.value * factor, found.se * factor, found.n)
+
+
+def _against_prior(
+    model: VAE, codes: Codes, others: Codes, x: Tensor, y: Tensor, unit: Tensor
+) -> AgainstPrior:
+    """Codes against draws of the prior, and the samples made of these against the data."""
+    walks = [model.sample(BATCH) for _ in range(math.ceil(2 * DRAWS / BATCH))]
+    draws = torch.cat([_join(list(walk.latents)) for walk in walks])
+    n = min(len(x), len(y))  # as many rows to be near to on either side
+    samples = torch.cat([walk.likelihood.mean for walk in walks[:4]]).flatten(1).cpu()
+    near, far = (m.nearest(samples / unit, rows[:n] / unit)[0] for rows in (x, y))
+    copies = m.Estimate.share(near < far / 2)
+    if draws.shape[1] > WIDEST or min(len(codes.z), len(others.z)) <= FEWEST:
+        return AgainstPrior(copies=copies)
+    return AgainstPrior(
+        m.hole_fraction(draws[:DRAWS], m.Support.calibrate(codes.z, others.z)),
+        m.unreached_fraction(others.z, draws[:DRAWS], draws[DRAWS:]),
+        copies,
+    )
+
+
+def positive(t: Tensor) -> Tensor:
+    """Its numbers, with 1 for 0."""
+    return torch.where(t > 0, t, 1.0)
+
+
+def _explained(model: VAE, x: Tensor, y: Tensor, unit: Tensor, run: Run) -> Explained:
+    device = next(model.parameters()).device
+    grey = y.reshape(-1, *run.data.shape).split(BATCH)
+    decoded = torch.cat([model(b.to(device), 1, 0.0).likelihood.mean.cpu() for b in grey])
+    x, y, decoded = x / unit, y / unit, decoded.flatten(1) / unit
+    centre = x.mean(0)
+    total = float((y - centre).square().sum())
+    if not total > 0:
+        return Explained(math.nan, math.nan)
+    axes = torch.linalg.svd((x - centre)[:1000], full_matrices=False).Vh[: run.latent]
+    rest = (y - centre) - (y - centre) @ axes.T @ axes
+    return Explained(
+        1 - float((y - decoded).square().sum()) / total, 1 - float(rest.square().sum()) / total
+    )

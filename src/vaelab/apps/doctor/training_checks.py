@@ -1,0 +1,76 @@
+"""The checks of a run's history: was its training complete, stable, and long enough?"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+from vaelab.apps.doctor.findings import Evidence, Finding, Findings
+from vaelab.run import Run
+from vaelab.training import Plan
+
+JUMP, LATE = 0.1, 0.1
+
+
+def complete(run: Run) -> Findings:
+    """Did the training come to the end of its plan?"""
+    ending = run.training.get("ending")
+    if ending not in ("interrupted", "unfinished"):
+        return
+    batch = run.training.get("batch_size", Plan.batch_size)
+    planned = Plan(epochs=run.training.get("epochs"), batch_size=batch).passes(run.data.sizes[0])
+    done = len(run.history)
+    how = "was interrupted" if ending == "interrupted" else "never ended, or is still going on"
+    lr = run.history[-1].get("lr", math.nan) / run.training.get("lr", math.nan)
+    yield Finding(
+        "unfinished",
+        "warning",
+        f"the training {how}, at {lr:.0%} of its peak learning rate: {done} of {planned} epochs",
+        Evidence("share of the plan done", done / planned, 1.0),
+        "train it again to the end; the last, slow part of the schedule is where much is gained",
+    )
+
+
+def stable(run: Run) -> Findings:
+    """Did the validation loss fall steadily?"""
+    losses = _losses(run)
+    gained = losses[0] - min(losses)
+    if len(losses) < 3 or not run.recipe.objective.comparable:
+        return
+    jump, epoch = max((b - a, i) for i, (a, b) in enumerate(pairwise(losses), start=2))
+    share = jump / gained if gained > 0 else math.inf
+    if jump > 0 and share > JUMP:
+        yield Finding(
+            "unstable",
+            "warning",
+            f"the validation loss jumped up by {jump:.2f} nats at epoch {epoch}; in all of "
+            f"training it fell by {gained:.2f}",
+            Evidence("largest jump over the whole fall", share, JUMP),
+            "a smaller --lr (a third of it), or a longer --warmup",
+        )
+
+
+def converged(run: Run) -> Findings:
+    """Had the validation loss stopped falling?"""
+    losses = _losses(run)
+    if run.training.get("ending") != "finished" or not run.recipe.objective.comparable:
+        return
+    if len(losses) < 2:
+        late = 1.0
+    else:
+        then = min(losses[: max(1, math.ceil(len(losses) * 2 / 3))])
+        gained = losses[0] - min(losses)
+        late = max(0.0, then - min(losses)) / gained if gained > 0 else 0.0
+    if late > LATE:
+        yield Finding(
+            "still-learning",
+            "warning",
+            "the validation loss was still falling when the training ended, after "
+            f"{len(losses)} epochs",
+            Evidence("share of the fall in the last third", late, LATE),
+            f"--epochs {3 * len(losses)}",
+        )
+
+
+def _losses(run: Run) -> list[float]:
+    return [row["valid_loss"] for row in run.history]

@@ -1,0 +1,59 @@
+"""`vaelab doctor DATA`: planted faults are found, healthy data are left alone."""
+
+import numpy as np
+import pytest
+from diseased import data as made
+
+from vaelab.apps.doctor import examine_data
+
+
+def examined(make, folder):
+    return examine_data(str(make(folder)))
+
+
+@pytest.mark.parametrize("make", made.HEALTHY, ids=lambda f: f.__name__)
+def test_healthy_data_are_left_alone(make, tmp_path):
+    report = examined(make, tmp_path)
+    assert report.findings == []
+    assert "likelihood that fits" in report.about[-1]
+
+
+@pytest.mark.parametrize(("make", "code"), made.ILL.items(), ids=lambda f: str(f)[:40])
+def test_a_planted_fault_is_found(make, code, tmp_path):
+    found = {finding.code for finding in examined(make, tmp_path).findings}
+    assert code in found
+    also = {
+        made.copies: {"leak"},
+        made.leak: {"duplicate-rows"},
+        made.unscaled_test: {"outliers"},
+    }
+    assert found - {code} <= also.get(make, set())
+
+
+def evidence(make, folder, code):
+    (found,) = [f.evidence for f in examined(make, folder).findings if f.code == code]
+    return found.value
+
+
+def test_the_evidence_is_the_number_that_was_planted(tmp_path):
+    assert evidence(made.nan, tmp_path, "nan") == 2
+    assert evidence(made.leak, tmp_path, "leak") == 20 / 120
+    assert evidence(made.copies, tmp_path, "duplicate-rows") == 60 / 660
+    assert evidence(made.dead_column, tmp_path, "constant-columns") == 1
+    assert evidence(made.unreadable, tmp_path, "unreadable") == 1
+    assert evidence(made.near_leak, tmp_path, "near-leak") == pytest.approx(40 / 240, abs=0.01)
+    ratio = evidence(made.rare_class, tmp_path, "imbalance")
+    assert ratio > 10
+
+
+def test_rows_of_a_mapped_file_are_looked_at_likewise(tmp_path, monkeypatch):
+    from vaelab.data import arrays
+
+    np.save(tmp_path / "large.npy", np.concatenate([made.columns(), made.columns()[:60]]))
+    monkeypatch.setattr(arrays, "MAPPED", 1000)
+    found = {finding.code for finding in examine_data(str(tmp_path / "large.npy")).findings}
+    assert found == {"duplicate-rows", "leak"}
+
+
+def test_the_likelihood_that_fits_is_said_with_its_reason():
+    assert "nearly two-toned" in examine_data("digits").about[-1]

@@ -1,0 +1,186 @@
+"""`vaelab doctor FILE.py:function`: planted mistakes are found, healthy losses are left alone."""
+
+import re
+
+import pytest
+import torch
+from diseased import losses
+
+from vaelab.apps.doctor import examine_loss
+from vaelab.apps.doctor.loss_subject import kinds, role
+
+FILE = losses.__file__
+
+
+def examined(function, **kwargs):
+    return examine_loss(f"{FILE}:{function.__name__}", **kwargs)
+
+
+def codes(report):
+    return [finding.code for finding in report.findings]
+
+
+@pytest.mark.parametrize("loss", losses.HEALTHY, ids=lambda f: f.__name__)
+def test_a_healthy_loss_is_left_alone(loss):
+    assert examined(loss).findings == []
+
+
+@pytest.mark.parametrize(("loss", "code"), losses.ILL.items(), ids=lambda f: str(f)[:40])
+def test_a_planted_mistake_is_found(loss, code):
+    found = codes(examined(loss))
+    assert code in found
+    # Nothing is said that is not so: a second finding is a second planted consequence.
+    also = {
+        losses.kl_by_share_of_the_data: {"mean-reconstruction"},
+        losses.exp_forgotten: {"no-gradient"},
+        losses.sampled: {"kl-form"},
+    }
+    assert set(found) - {code} <= also.get(loss, set())
+
+
+@pytest.mark.parametrize(
+    ("loss", "beta"),
+    [
+        (losses.bce_mean_over_batch, 1.0),
+        (losses.gaussian, 1.0),
+        (losses.squared_error_and_std, 0.5),
+        (losses.beta_four_for_images, 4.0),
+        (losses.mean_reconstruction, 784 / 2),
+        (losses.mean_reconstruction_of_one_size, 784.0),
+        (losses.mean_kl, 1 / 5),
+        (losses.tiny_weight, 0.00025),
+        (losses.half_forgotten, 2.0),
+    ],
+    ids=lambda v: getattr(v, "__name__", str(v)),
+)
+def test_the_effective_beta_is_exact(loss, beta):
+    assert examined(loss).figures["effective_beta"] == pytest.approx(beta, rel=1e-6)
+
+
+@pytest.mark.parametrize("loss", [losses.one_forgotten, losses.std_as_logvar, losses.mean_kl])
+def test_the_one_line_fix_is_the_closed_form(loss):
+    """The line that is offered, run, agrees with torch.distributions."""
+    (finding,) = examined(loss).findings
+    line = finding.remedy
+    mu = torch.randn(7, 3, dtype=torch.float64)
+    std = torch.rand(7, 3, dtype=torch.float64) + 0.1
+    names = {"mu": mu, "std": std, "logvar": 2 * std.log()}
+    exec(line, names)
+    q = torch.distributions.Normal(mu, std)
+    p = torch.distributions.Normal(torch.zeros_like(mu), 1.0)
+    exact = torch.distributions.kl_divergence(q, p).sum(1).mean()
+    assert float(names["kl"]) == pytest.approx(float(exact))
+
+
+def test_evidence_is_a_number_and_the_clamp_is_told_from_the_absent_kl():
+    (clamped,) = examined(losses.capacity_of_nothing).findings
+    assert clamped.evidence.value == 0
+    assert "clamped" in clamped.what
+    (absent,) = examined(losses.no_kl).findings
+    assert "not there, or detached" in absent.what
+    (tied,) = examined(losses.kl_summed_over_the_batch).findings
+    assert tied.evidence.value == 2.0
+    assert tied.remedy == "divide the KL term by x.shape[0]"
+
+
+def test_the_terms_of_an_odd_kl_are_told():
+    (finding,) = examined(losses.mixed_up_exponents).findings
+    terms = "+ 0.5 mu² − 0.5 logvar + 0.5 exp(2 logvar)"
+    assert terms in finding.what
+
+
+def test_a_shape_can_be_given_and_images_are_tried():
+    assert examined(losses.beta_four_for_images).figures["shape"] == [1, 28, 28]
+    found = examined(losses.mean_reconstruction, shape=(3, 8, 8)).figures["effective_beta"]
+    assert found == pytest.approx(192 / 2)
+
+
+def test_arguments_can_be_said():
+    with pytest.raises(ValueError, match="--arguments"):
+        examined(losses.any_arguments)
+    found = examined(losses.any_arguments, arguments="reconstruction,x,mu,logvar,M_N=0.5")
+    assert found.figures["effective_beta"] == pytest.approx(0.5)
+    assert examined(losses.wordless).findings == []
+    assert "b is its reconstruction" in examined(losses.wordless).about[0]
+    assert examined(losses.wordless, arguments="x,reconstruction,mu,logvar").findings == []
+    swapped = examined(losses.wordless, arguments="reconstruction,x,mu,logvar")
+    assert "swapped" in codes(swapped)
+    asked = "x,reconstruction,mu,std"
+    assert "scale-mismatch" in codes(examined(losses.wordless, arguments=asked))
+    for wrong, said in (("x,thing,mu,logvar", "'thing'"), ("x,x,mu,logvar", "which is it")):
+        with pytest.raises(ValueError, match=said):
+            examined(losses.wordless, arguments=wrong)
+
+
+def test_a_part_of_a_loss_is_examined_as_far_as_it_goes():
+    report = examined(losses.kl_alone)
+    assert report.findings == []
+    assert report.figures["kl"]["form"] == "logvar"
+    assert codes(examine_loss(f"{FILE}:kl_of")) == []
+
+
+def test_a_class_and_noise_on_stdout(capsys):
+    assert examine_loss(f"{FILE}:Model.loss").findings == []
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "noise on stdout" in said.err
+
+
+def test_what_cannot_be_examined_says_why(tmp_path):
+    with pytest.raises(ValueError, match="RuntimeError: no such thing"):
+        examined(losses.broken)
+    with pytest.raises(ValueError, match="returned str"):
+        examined(losses.a_string)
+    with pytest.raises(ValueError, match="Did you mean swapped"):
+        examine_loss(f"{FILE}:swaped")
+    with pytest.raises(ValueError, match="no function"):
+        examine_loss(f"{FILE}:constant")
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        examine_loss(f"{tmp_path / 'none.py'}:f")
+    (tmp_path / "bad.py").write_text("import nothing_of_this_name\n")
+    with pytest.raises(ValueError, match=re.escape("cannot be loaded: ModuleNotFoundError")):
+        examine_loss(f"{tmp_path / 'bad.py'}:f")
+    (tmp_path / "leaves.py").write_text("raise SystemExit(3)\n")
+    with pytest.raises(ValueError, match="SystemExit"):
+        examine_loss(f"{tmp_path / 'leaves.py'}:f")
+
+
+def test_a_neighbouring_module_can_be_imported_and_leaves_no_trace(tmp_path):
+    import sys
+
+    (tmp_path / "neighbour_of_loss.py").write_text("WEIGHT = 3.0\n")
+    (tmp_path / "mine.py").write_text(
+        "from neighbour_of_loss import WEIGHT\n"
+        "def f(x, recon, mu, logvar):\n"
+        "    kl = 0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum(1).mean()\n"
+        "    return ((x - recon) ** 2 / 2).sum(1).mean() + WEIGHT * kl\n"
+    )
+    before = list(sys.path)
+    found = examine_loss(f"{tmp_path / 'mine.py'}:f").figures["effective_beta"]
+    assert found == pytest.approx(3.0)
+    assert sys.path == before
+    assert "examined_loss" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        *[(n, "reconstruction") for n in ("recon_x", "x_recon", "x_hat", "recons", "output")],
+        *[(n, "reconstruction") for n in ("logits", "decoded", "y_pred", "x_logits", "x_prime")],
+        *[(n, "x") for n in ("x", "inputs", "target", "data", "images", "y_true", "batch")],
+        *[(n, "mu") for n in ("mu", "mean", "z_mean", "mu_z", "z_mu", "q_mu", "latent_mean")],
+        *[(n, "scale") for n in ("logvar", "log_var", "z_log_var", "std", "sigma", "log_sigma")],
+        *[(n, None) for n in ("beta", "kld_weight", "n", "epoch", "self")],
+    ],
+)
+def test_names_of_arguments_are_known(name, what):
+    assert role(name) == what
+
+
+def test_names_of_scales_say_what_they_are():
+    assert kinds("z_log_var")[0] == ("logvar",)
+    assert kinds("logstd")[0] == ("logstd",)
+    assert kinds("sigma2")[0] == ("var",)
+    assert kinds("variance")[0] == ("var",)
+    assert kinds("z_std")[0] == ("std",)
+    assert kinds("scale")[0] == ()

@@ -1,0 +1,161 @@
+"""Small runs, trained in a second or two: `HEALTHY`, and `ILL` with what each must lead to."""
+
+import numpy as np
+import torch
+
+from diseased.data import IMAGES, columns
+from vaelab import recipes
+from vaelab.apps.train import train
+from vaelab.data import load
+from vaelab.design import Design
+from vaelab.training import Plan
+
+GAUSSIAN = Design(width=64, likelihood="gaussian")
+
+
+def trained(
+    folder, make, source, epochs, lr=5e-3, design=Design(width=64), listener=None, **kwargs
+):
+    data = load(source)
+    recipe = make(data.spec, design=design, **kwargs)
+    plan = Plan(epochs=epochs, lr=lr, compile="off", precision="fp32", device="cpu")
+    return train(recipe, data, plan, out=folder / "run", listener=listener)
+
+
+def saved(folder, **arrays):
+    np.savez(folder / "data.npz", **arrays)
+    return folder / "data.npz"
+
+
+def table(folder):
+    return saved(folder, x=columns(1000).astype(np.float32))
+
+
+def vae(folder):
+    trained(folder, recipes.vae, "digits", 40, latent=8)
+
+
+def autoencoder(folder):
+    trained(folder, recipes.ae, "digits", 25, latent=8)
+
+
+def beta_of_two(folder):
+    trained(folder, recipes.beta_vae, "digits", 50, 1e-2, GAUSSIAN, latent=8, beta=2.0)
+
+
+def beta_of_a_half(folder):
+    trained(folder, recipes.beta_vae, "digits", 40, latent=8, beta=0.5)
+
+
+def importance_weighted(folder):
+    trained(folder, recipes.iwae, "digits", 40, latent=8, samples=5)
+
+
+def of_a_table(folder):
+    trained(folder, recipes.vae, table(folder), 60, 1e-2, latent=4)
+
+
+HEALTHY = [vae, autoencoder, beta_of_two, beta_of_a_half, importance_weighted, of_a_table]
+
+
+def collapsed(folder):
+    trained(folder, recipes.beta_vae, "digits", 20, latent=8, beta=20.0)
+
+
+def deaf_decoder(folder):
+    run = trained(folder, recipes.vae, "digits", 20, latent=8)
+    first = next(p for p in run.model.generator.decoder.parameters() if p.ndim == 2)
+    with torch.no_grad():
+        first.zero_()
+    run.save(folder / "run")
+
+
+def no_rate(folder):
+    trained(folder, recipes.reconstruction_only, "digits", 40, latent=8)
+
+
+def beta_of_four(folder):
+    trained(folder, recipes.beta_vae, "digits", 20, 1e-2, GAUSSIAN, latent=8, beta=4.0)
+
+
+def by_heart(folder):
+    x = IMAGES[:, None]
+    few, rest = np.tile(x[:12], (10, 1, 1, 1)), x[-180:]
+    source = saved(folder, x_train=few, x_valid=x[:12], x_test=rest)
+    trained(folder, recipes.vae, source, 400, 1e-2, GAUSSIAN, latent=1)
+
+
+def too_much_noise(folder):
+    design = Design(width=64, likelihood="gaussian-fixed")
+    trained(folder, recipes.vae, "digits", 10, design=design, latent=8)
+
+
+def density_of_two_values(folder):
+    source = saved(folder, x=(IMAGES[:, None] > 8).astype(np.uint8))
+    trained(folder, recipes.vae, source, 20, design=GAUSSIAN, latent=8)
+
+
+def three_epochs(folder):
+    trained(folder, recipes.vae, "digits", 3, 2e-3, latent=8)
+
+
+class Stop:
+    """Ctrl-C after five epochs."""
+
+    def on_step(self, step, steps, row):
+        pass
+
+    def on_epoch(self, row, best):
+        if row["epoch"] == 5:
+            raise KeyboardInterrupt
+
+
+def interrupted(folder):
+    trained(folder, recipes.vae, "digits", 30, latent=8, listener=Stop())
+
+
+def killed(folder):
+    """What a training leaves that was ended from outside."""
+    run = trained(folder, recipes.vae, "digits", 5, latent=8)
+    run.training |= {"ending": "unfinished", "epochs": 40}
+    run.save(folder / "run" / "unfinished")
+    (folder / "run" / "recipe.json").unlink()
+
+
+def wild_learning_rate(folder):
+    trained(folder, recipes.vae, "digits", 20, 0.3, latent=8)
+
+
+def thirty_latents_for_two_factors(folder):
+    trained(folder, recipes.vae, table(folder), 60, latent=30)
+
+
+def one_latent_for_two_factors(folder):
+    trained(folder, recipes.vae, table(folder), 60, latent=1)
+
+
+def silent_level(folder):
+    run = trained(folder, recipes.ladder, "digits", 20, 1e-2, GAUSSIAN)
+    block = run.model.generator.blocks[0]
+    with torch.no_grad():
+        for parameter in (*block.to_prior.parameters(), *block.to_posterior.parameters()):
+            parameter.zero_()
+    run.save(folder / "run")
+
+
+ILL = {
+    collapsed: {"collapse"},
+    deaf_decoder: {"ignored-code"},
+    no_rate: {"under-regularised", "holes", "unreached"},
+    beta_of_four: {"over-regularised"},
+    by_heart: {"over-fitting", "memorised"},
+    too_much_noise: {"misfit"},
+    density_of_two_values: {"density-on-binary"},
+    three_epochs: {"still-learning"},
+    interrupted: {"unfinished"},
+    killed: {"unfinished"},
+    wild_learning_rate: {"unstable"},
+    thirty_latents_for_two_factors: {"idle-latents"},
+    one_latent_for_two_factors: {"few-latents"},
+    silent_level: {"dead-level"},
+}
