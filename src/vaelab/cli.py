@@ -57,8 +57,24 @@ COMMANDS = {
     ),
     "evaluate": Command(
         "vaelab.apps.evaluate:evaluate",
-        "judge a run on its test data: −ELBO, rate, distortion, likelihood",
+        "judge a run on its test data: likelihood, latent space, prior, samples",
         "vaelab evaluate runs/digits --samples 1000",
+    ),
+    "compare": Command(
+        "vaelab.apps.compare:compare",
+        "put evaluated runs side by side, with paired differences",
+        "vaelab compare runs/beta-1 runs/beta-4",
+    ),
+    "doctor": Command(
+        "vaelab.apps.doctor.command:doctor",
+        "what is wrong with a run, a data set, or somebody else's loss, and what to do",
+        "vaelab doctor runs/digits",
+    ),
+    "fit-prior": Command(
+        "vaelab.apps.fit_prior:choose",
+        "fit another prior to a run's codes, for better samples",
+        "vaelab fit-prior mixture runs/digits",
+        choice=True,
     ),
     "sample": Command(
         "vaelab.apps.imagine:sample",

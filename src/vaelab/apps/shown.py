@@ -32,7 +32,7 @@ def span(spec: DataSpec) -> tuple[float, float] | None:
     """The ends of the colours, which only vectors need."""
     if spec.is_image:
         return None
-    return SPAN if spec.domain == "real" else (0.0, 1.0)
+    return (0.0, 1.0) if spec.bounded else SPAN
 
 
 def levels(raw: Tensor, spec: DataSpec) -> Tensor:

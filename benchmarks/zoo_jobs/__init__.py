@@ -1,0 +1,1 @@
+"""Every image recipe and its counterparts elsewhere: trained alike, judged by one scorer."""

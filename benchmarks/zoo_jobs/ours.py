@@ -1,0 +1,83 @@
+"""One recipe of vaelab on MNIST: trained, judged in nats, and asked for samples."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from speed.worker import Record, Settings, answer
+from vaelab.metrics.aggregate import rate_split
+
+import vaelab
+from vaelab.apps.fit_prior import fit_prior
+from vaelab.data import Batches
+from vaelab.design import Design
+from vaelab.fitted import FittedMixture, FittedSequence
+from vaelab.metrics.likelihood import elbo, importance_weighted
+from vaelab.recipe import find
+from vaelab.run import Run, survey
+from vaelab.walk import Trace
+
+NLL_ROWS, SPLIT_ROWS = 500, 5_000
+
+
+def train(settings: Settings) -> Record:
+    """Trains one recipe; its samples go to files in the folder it is given."""
+    data = vaelab.load_data("mnist")
+    recipe = find(settings["recipe"])(data.spec, design=Design(likelihood="bernoulli"))
+    plan = vaelab.Plan(epochs=settings["epochs"], seed=settings["seed"], lr=1e-3)
+    started = time.perf_counter()
+    history = vaelab.fit(recipe.model, recipe.objective, data, recipe.data, plan).history
+    record: Record = {"seconds": time.perf_counter() - started, "loss": history[-1]["valid_loss"]}
+    codes = survey(recipe.model, Batches(data.valid.x, recipe.data))
+    run = Run(recipe, {}, history, codes)
+    record |= {"active": sum(codes.active), "latent": run.latent} | judged(run, data)
+    return record | {"samples": samples(run, data, Path(settings["folder"]), settings["count"])}
+
+
+@torch.no_grad()
+def judged(run: Run, data: vaelab.Data) -> Record:
+    """−ELBO, rate and distortion of the test set, NLL of some of it, and where the rate goes."""
+    test = Batches(data.test.x, run.data)
+    torch.manual_seed(0)
+    found: Record = {name: e.value for name, e in elbo(run.model, test.fixed(1000, 0)).items()}
+    some = Batches(data.test.x[:NLL_ROWS], run.data)
+    # Before the walk is known to have them: a point has no density, and says so.
+    trace: Trace = run.model(next(iter(some.fixed(10, 0))))
+    if trace.has_rate:
+        bound = importance_weighted(run.model, some.fixed(100, 0), 1000)
+        found |= {"nll": bound.value, "nll_se": bound.se}
+    if trace.has_rate and len(trace.sites) == 1:
+        x = next(iter(Batches(data.test.x[:SPLIT_ROWS], run.data).fixed(SPLIT_ROWS, 0)))
+        site = run.model(x).sites[0]
+        try:
+            split = rate_split([site.posterior], run.model.generator.prior())
+        except (TypeError, ValueError):
+            return found
+        if split.total_correlation is not None:
+            found["total_correlation"] = split.total_correlation.value
+    return found
+
+
+def samples(run: Run, data: vaelab.Data, folder: Path, count: int) -> dict[str, str]:
+    """Files of samples in [0, 1], from the model's own prior and from one fitted afterwards."""
+    drawn = {"own": run.sample(count, seed=1)}
+    for kind in (FittedMixture(components=50), FittedSequence()):
+        try:
+            fitted = fit_prior(run, kind, data, seed=0)
+        except (TypeError, ValueError):
+            continue  # each kind is for latents of another sort
+        drawn["fitted"] = run.with_prior(fitted.prior).sample(count, seed=1)
+        break
+    files = {}
+    for name, x in drawn.items():
+        path = folder / f"{name}.npy"
+        np.save(path, (x.float() / 255).clamp(0, 1).numpy())
+        files[name] = str(path)
+    return files
+
+
+if __name__ == "__main__":
+    answer({"train": train})

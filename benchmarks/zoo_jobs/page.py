@@ -1,0 +1,172 @@
+"""docs/zoo.md: what every recipe is, from the code, and what it reached, from a run."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from vaelab.data import DataSpec
+from vaelab.design import Design
+from vaelab.recipe import Recipe, find
+from vaelab.walk import VAE
+
+MNIST = DataSpec(
+    "mnist",
+    (1, 28, 28),
+    "uint8",
+    256,
+    0,
+    255,
+    (0.0,),
+    (255.0,),
+    contrast=0.84,
+    sizes=(55_000, 5_000, 10_000),
+)
+
+HEAD = """# The zoo
+
+Every family is one short typed function in [`recipes/`](../src/vaelab/recipes), composed of a
+prior, a posterior, a likelihood, two networks and an objective. The first table is made from the
+code; D is the distortion −E log p(x|z), R the rate KL(q(z|x) ‖ p(z)), both in nats per image.
+"""
+
+MEASURED = """## What they reach on MNIST
+
+Written by `python benchmarks/zoo.py`: {epochs} epochs each, seed {seed}, batch 128, learning rate
+0.001, a perceptron of two hidden layers of 512 and 16 latents unless a recipe is made otherwise,
+dynamic binarization; each at the defaults of its arguments. A small budget: the figures say how the
+families compare here, not how far each can be taken.
+
+−ELBO, rate and distortion: the test set, binarized once. NLL: K = 1000, its first 500 images. TC:
+KL(q(z) ‖ Π q(z_j)) of 5,000. Active: latents with Var E[z_j|x] > 0.01. P, R, D, C: precision,
+recall, density and coverage of 2,500 samples (likelihood means) in the features of a classifier of
+MNIST, k = 5; under the model's own prior | under one fitted afterwards (a mixture of 50 normals, or
+for discrete codes an autoregressive network). Rows of pythae 0.1.2 have the same networks, budget
+and scorer, its defaults for all else; N(0, I) | its own mixture of 50.
+"""
+
+
+def page(found: Mapping[str, Any], theirs: Mapping[str, str], names: Sequence[str]) -> str:
+    """The page of what was found, by contestant."""
+    parts = [HEAD, "## What they are\n", families(names)]
+    if rows := found.get("rows"):
+        settings = found["settings"]
+        parts += [MEASURED.format(**settings), measured(rows, theirs, names)]
+        parts += [verdicts(rows)]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def families(names: Sequence[str]) -> str:
+    """The first table, from the code alone."""
+    lines = ["| recipe | family | objective | prior | posterior | good for |", "|" + "---|" * 6]
+    for name in names:
+        recipe = find(name)(MNIST, design=Design())
+        summary, good = about(name)
+        prior, posterior = parts_of(recipe.model)
+        cells = (f"`{name}`", summary, formula(recipe), prior, posterior, good)
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def about(name: str) -> tuple[str, str]:
+    """A recipe's first line, and what it is good for."""
+    words = " ".join((inspect.getdoc(find(name)) or "").split("Args:")[0].split())
+    summary, _, rest = words.partition(" Good for ")
+    return summary.rstrip("."), rest.split(". ")[0].rstrip(".")
+
+
+def formula(recipe: Recipe) -> str:
+    """Its objective in a line."""
+    return recipe.objective.formula
+
+
+def parts_of(model: VAE) -> tuple[str, str]:
+    """The names of prior and posterior; of a hierarchy those of its levels."""
+    generator = model.generator
+    if hasattr(generator, "blocks"):
+        kinds = [spaced(block) for block in generator.blocks]  # type: ignore[union-attr]
+        levels = f"{len(kinds)} × {kinds[0]}" if len(kinds) > 1 else kinds[0]
+        return levels, levels
+    return spaced(generator.prior), spaced(generator.posterior)  # type: ignore[arg-type]
+
+
+def spaced(module: nn.Module) -> str:
+    """A class's name in words."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(module).__name__).lower()
+
+
+def measured(rows: Mapping[str, Any], theirs: Mapping[str, str], names: Sequence[str]) -> str:
+    """The second table: each recipe, and under it its counterpart."""
+    head = ("", "−ELBO", "NLL", "R", "D", "TC", "active", "P", "R", "D", "C", "s")
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for name in names:
+        if name in rows:
+            lines.append(row(f"`{name}`", rows[name]))
+        counterpart = f"pythae:{theirs.get(name)}"
+        if counterpart in rows:
+            lines.append(row(f"*pythae {theirs[name]}*", rows[counterpart]))
+    return "\n".join(lines) + "\n"
+
+
+def row(title: str, found: Mapping[str, Any]) -> str:
+    """One contestant's figures."""
+    if "failed" in found:
+        return f"| {title} | failed: {found['failed']} |" + " |" * 10
+    nats = [
+        number(found.get(k)) for k in ("neg_elbo", "nll", "rate", "distortion", "total_correlation")
+    ]
+    active = f"{found['active']}/{found['latent']}" if "latent" in found else "–"
+    samples = found["samples"]
+    shares = [
+        " \\| ".join(
+            f"{samples[prior][figure]:.2f}" if prior in samples else "–"
+            for prior in ("own", "fitted")
+        )
+        for figure in ("precision", "recall", "density", "coverage")
+    ]
+    return "| " + " | ".join([title, *nats, active, *shares, f"{found['seconds']:.0f}"]) + " |"
+
+
+def number(value: float | None) -> str:
+    """Nats to a hundredth."""
+    return "–" if value is None else f"{value:.2f}"
+
+
+def verdicts(rows: Mapping[str, Any]) -> str:
+    """What was expected of the table, and whether it came out so."""
+    lines = ["## What was expected\n"]
+
+    def figure(name: str, key: str) -> float | None:
+        value = rows.get(name, {}).get(key)
+        return None if value is None else float(value)
+
+    def claim(text: str, left: float | None, right: float | None) -> None:
+        if left is not None and right is not None:
+            verdict = "yes" if left <= right else "**no**"
+            lines.append(f"- {text}: {left:.2f} against {right:.2f}: {verdict}")
+
+    def coverage(name: str, prior: str) -> float | None:
+        samples = rows.get(name, {}).get("samples", {})
+        return -samples[prior]["coverage"] if prior in samples else None
+
+    claim("NLL of `iwae` at most that of `vae`", figure("iwae", "nll"), figure("vae", "nll"))
+    for name in ("vamp", "flow_prior", "mixture_prior"):
+        claim(f"NLL of `{name}` at most that of `vae`", figure(name, "nll"), figure("vae", "nll"))
+    for name in ("ae", "rae", "wae_mmd", "wae_gan"):
+        claim(
+            f"a fitted mixture covers more of the digits after `{name}` (coverage, negated)",
+            coverage(name, "fitted"),
+            coverage(name, "own"),
+        )
+    for name in ("beta_tc", "factor_vae"):
+        tc = figure(name, "total_correlation")
+        claim(
+            f"total correlation of `{name}` below that of `vae`",
+            tc,
+            figure("vae", "total_correlation"),
+        )
+    return "\n".join(lines) + "\n"
