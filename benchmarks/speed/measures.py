@@ -72,6 +72,10 @@ def measures(quick: bool, raced: dict[str, Settings]) -> dict[str, Measure]:
     def pythae(**settings: Any) -> Contestant:
         return Contestant("pythae", "speed.pythae_jobs", settings)
 
+    def bounded(**how: bool) -> Contestant:
+        job = {"job": "bound", "rows": 8 if quick else 500, "samples": 1000, "how": how}
+        return Contestant("vaelab", "speed.ours", job)
+
     def products(precision: str) -> Contestant:
         blocks, steps = (3, 20) if quick else (9, 400)
         job = {"job": "train", "precision": precision, "batch": 128}
@@ -145,15 +149,14 @@ def measures(quick: bool, raced: dict[str, Settings]) -> dict[str, Measure]:
         "images × samples/s",
         "pairs_per_s",
         {
-            "vaelab": Contestant(
-                "vaelab",
-                "speed.ours",
-                {"job": "bound", "rows": 8 if quick else 500, "samples": 1000},
-            ),
+            "vaelab": bounded(bf16=True, compile=True),
+            "vaelab, fp32": bounded(compile=True),
+            "vaelab, fp32, not compiled": bounded(),
             "pythae": pythae(job="bound", rows=4 if quick else 100, samples=1000),
         },
         (Target("importance-weighted bound", "pairs_per_s", "vaelab", "pythae", 5),),
-        "The perceptron above at random weights. pythae's `get_nll` "
+        "The perceptron above at random weights; the networks in bf16 or fp32, likelihoods and "
+        "weights always in fp32. pythae's `get_nll` "
         "with its batch of 100 or one of 1000, the better; only its time is used (it returns "
         "+log p, and its n_samples is not the number drawn unless its batch divides it).",
     )

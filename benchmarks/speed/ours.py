@@ -132,10 +132,10 @@ def bound(settings: Settings) -> Record:
     def run(rows: int) -> float:
         batches = Batches(data.test.x[:rows], spec).fixed(rows, seed=0)
         started = time.perf_counter()
-        importance_weighted(model, batches, settings["samples"])
+        importance_weighted(model, batches, settings["samples"], **settings["how"])
         return time.perf_counter() - started
 
-    warm_up = run(8)
+    warm_up = run(8)  # of the very shapes of what is measured, so that those are compiled
     seconds = run(settings["rows"])
     rate = settings["rows"] * settings["samples"] / seconds
     return {"pairs_per_s": rate, "seconds": seconds, "warm_up_s": warm_up}

@@ -100,6 +100,9 @@ def weigh(
     batches: Iterable[Tensor],
     samples: int = 1000,
     on_batch: Callable[[int], None] | None = None,
+    *,
+    bf16: bool = False,
+    compile: bool = False,
 ) -> Weighed:
     """NLL_K of every x, an upper bound on −log p(x) that tightens as K grows.
 
@@ -111,6 +114,8 @@ def weigh(
         batches: x (B, …) at the model's scale.
         samples: K ≥ 1.
         on_batch: told how many examples are done, after each batch.
+        bf16: whether the networks run in bf16, which the likelihoods and the weights never do.
+        compile: whether to make one program of a walk; it takes seconds, and changes rounding only.
 
     Raises:
         ValueError: where K is below 1.
@@ -119,10 +124,11 @@ def weigh(
     if samples < 1:
         raise ValueError(f"samples is {samples}; the bound needs at least 1")
     sums, squares, done = [], [], 0
+    walk = _Walk(model, bf16, compile)
     for x in batches:
         most = rows_at_once(x)
         for rows in x.split(max(1, most // samples)):
-            one, two = _log_sums(model, rows, model.encoder(rows), samples, most)
+            one, two = _log_sums(walk, rows, walk.encode(rows), samples, most)
             sums.append(one)
             squares.append(two)
         done += len(x)
@@ -139,9 +145,13 @@ def importance_weighted(
     batches: Iterable[Tensor],
     samples: int = 1000,
     on_batch: Callable[[int], None] | None = None,
+    *,
+    bf16: bool = False,
+    compile: bool = False,
 ) -> Estimate:
     """The mean of `weigh` over x, with its standard error over x."""
-    return Estimate.mean(weigh(model, batches, samples, on_batch).nll)
+    found = weigh(model, batches, samples, on_batch, bf16=bf16, compile=compile)
+    return Estimate.mean(found.nll)
 
 
 def rows_at_once(x: Tensor) -> int:
@@ -156,14 +166,38 @@ def rows_at_once(x: Tensor) -> int:
     return max(1, numbers // max(WIDTH, x[0].numel()))
 
 
+class _Walk:
+    """log Σ w and log Σ w² over some draws, (2, B): eagerly, or as one program for each shape."""
+
+    def __init__(self, model: VAE, bf16: bool, compile: bool) -> None:
+        self.model, self.bf16 = model, bf16
+        # With the noise of the eager walk, so that compiling changes figures by rounding only.
+        self.sums: Callable[[Tensor, Evidence, int], Tensor] = (
+            torch.compile(self._sums, dynamic=False, options={"fallback_random": True})
+            if compile
+            else self._sums
+        )
+
+    def encode(self, x: Tensor) -> Evidence:
+        with self._autocast(x):
+            return self.model.encoder(x)
+
+    def _sums(self, x: Tensor, evidence: Evidence, count: int) -> Tensor:
+        with self._autocast(x):
+            trace = self.model.infer(evidence, count)
+        log_w = trace.log_weights(x)
+        return torch.stack([torch.logsumexp(log_w, 0), torch.logsumexp(2 * log_w, 0)])
+
+    def _autocast(self, x: Tensor) -> torch.autocast:
+        return torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16)
+
+
 def _log_sums(
-    model: VAE, x: Tensor, evidence: Evidence, samples: int, most: int
+    walk: _Walk, x: Tensor, evidence: Evidence, samples: int, most: int
 ) -> tuple[Tensor, Tensor]:
     """log Σ w and log Σ w² over K draws, (B,) each."""
     sums = torch.full((2, len(x)), -math.inf, device=x.device)
     for start in range(0, samples, most):
-        count = min(most, samples - start)
-        log_w = model.infer(evidence, count).log_weights(x)
-        new = torch.stack([torch.logsumexp(log_w, 0), torch.logsumexp(2 * log_w, 0)])
-        sums = torch.logaddexp(sums.to(log_w), new)
+        new = walk.sums(x, evidence, min(most, samples - start))
+        sums = torch.logaddexp(sums.to(new), new)
     return sums[0], sums[1]
