@@ -1,6 +1,6 @@
 """Trains every image recipe on MNIST for a small, equal budget, and pythae's beside them.
 
-    python benchmarks/zoo.py [--epochs 5] [--only vae vamp pythae:VAE …] [--report]
+    python benchmarks/zoo.py [--epochs 3] [--only vae vamp pythae:VAE …] [--report]
 
 Every contestant has a process of its own and the same perceptron (784-512-512-16-512-512-784,
 unless a recipe is made otherwise), batch 128, learning rate 0.001, binarized anew at every visit.
@@ -56,7 +56,7 @@ THEIRS = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--only", nargs="+", metavar="NAME", help="recipes, or pythae:MODEL")

@@ -101,7 +101,7 @@ def spaced(module: nn.Module) -> str:
 
 def measured(rows: Mapping[str, Any], theirs: Mapping[str, str], names: Sequence[str]) -> str:
     """The second table: each recipe, and under it its counterpart."""
-    head = ("", "−ELBO", "NLL", "R", "D", "TC", "active", "P", "R", "D", "C", "s")
+    head = ("", "−ELBO", "NLL", "R", "D", "TC", "active", "P", "R", "D", "C")
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for name in names:
         if name in rows:
@@ -115,7 +115,7 @@ def measured(rows: Mapping[str, Any], theirs: Mapping[str, str], names: Sequence
 def row(title: str, found: Mapping[str, Any]) -> str:
     """One contestant's figures."""
     if "failed" in found:
-        return f"| {title} | failed: {found['failed']} |" + " |" * 10
+        return f"| {title} | failed: {found['failed']} |" + " |" * 9
     nats = [
         number(found.get(k)) for k in ("neg_elbo", "nll", "rate", "distortion", "total_correlation")
     ]
@@ -128,7 +128,7 @@ def row(title: str, found: Mapping[str, Any]) -> str:
         )
         for figure in ("precision", "recall", "density", "coverage")
     ]
-    return "| " + " | ".join([title, *nats, active, *shares, f"{found['seconds']:.0f}"]) + " |"
+    return "| " + " | ".join([title, *nats, active, *shares]) + " |"
 
 
 def number(value: float | None) -> str:

@@ -10,7 +10,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vaelab import recipes
+    from vaelab import fitted, recipes
+    from vaelab.apps.fit_prior import fit_prior
     from vaelab.apps.train import train
     from vaelab.data import Data, DataSpec
     from vaelab.data import load as load_data
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "fitted": ("vaelab.fitted", None),
     "recipes": ("vaelab.recipes", None),
+    "fit_prior": ("vaelab.apps.fit_prior", "fit_prior"),
     "train": ("vaelab.apps.train", "train"),
     "Data": ("vaelab.data", "Data"),
     "DataSpec": ("vaelab.data", "DataSpec"),
@@ -61,6 +64,8 @@ __all__ = [
     "Run",
     "Shallow",
     "fit",
+    "fit_prior",
+    "fitted",
     "load",
     "load_data",
     "recipes",

@@ -11,6 +11,7 @@ look the same, and near quarter turns of a small square may.
 The pictures are not the published ones pixel by pixel; `dsprites` reads those from their file.
 """
 
+import zipfile
 from functools import cache
 from pathlib import Path
 from typing import Final, cast, final

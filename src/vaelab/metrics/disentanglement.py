@@ -138,15 +138,16 @@ def _figures(
     whole, halves, importances = [], [], []
     for cut in range(seed, seed + seeds):
         generator = torch.Generator().manual_seed(cut)
+        tells = counts.tells(counts.binned(z), v, generator)
         order = torch.randperm(n, generator=generator)
         a, b = order[: n // 2], order[n // 2 :]
-        whole.append(_counted(z, v, generator))
+        whole.append(_counted(z, v, tells, generator))
         pair = []
         for mine, other in ((a, b), (b, a)):
             figures, importance = _predicted(
                 z[mine], v[mine], z[other], v[other], tuple(ordered), cut
             )
-            pair.append(_counted(z[mine], v[mine], generator) | figures)
+            pair.append(_counted(z[mine], v[mine], tells, generator) | figures)
             importances.append(importance)
         halves.append(pair)
     # Student's factor: 95% shall lie within 1.96 standard errors, however few the cuts.
@@ -161,17 +162,17 @@ def _figures(
         value = float(np.mean(all_points or sides))
         se = wider * math.sqrt(float(np.mean(np.diff(sides) ** 2)) / 4)
         found[name] = Estimate(value, se, n)
-    for name, items in (("factor_vae", VOTES), ("dci_informativeness", n)):
+    for name, items in (("factor_vae", VOTES), ("dci_informativeness", n * v.shape[1])):
         if name in found:
             found[name] = _never_certain(found[name], items)
     return found, torch.stack(importances).mean(dim=0)
 
 
-def _counted(z: Tensor, v: Tensor, generator: torch.Generator) -> dict[str, float]:
-    bins, entropy = counts.binned(z), counts.entropies(v)
-    told = counts.told(bins, v, generator)
+def _counted(z: Tensor, v: Tensor, tells: Tensor, generator: torch.Generator) -> dict[str, float]:
+    entropy, information = counts.entropies(v), counts.mutual_information(counts.binned(z), v)
+    told = information * tells
     return {
-        "mig": counts.mig(counts.mutual_information(bins, v), entropy),
+        "mig": counts.mig(information, entropy),
         "factor_vae": factor_vae_score(z, v, generator),
         "modularity": counts.modularity(told),
         "infom": counts.infom(told, entropy),

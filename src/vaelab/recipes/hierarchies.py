@@ -30,6 +30,8 @@ def ladder(
 ) -> Built:
     """A hierarchy of perceptrons whose posteriors meet the decoder's state (1602.02282).
 
+    Good for tables and small images with structure at several levels.
+
     Args:
         data: what it is to model.
         latent: dimensions of z at every level, at least 1.
@@ -61,6 +63,8 @@ def deep_ladder(
     design: Design = Design(),
 ) -> Built:
     """A deep hierarchy of latent maps, from coarse to fine, on residual convolutions (2011.10650).
+
+    Good for the best likelihood on images that time allows.
 
     Args:
         data: what it is to model, images of any size.

@@ -28,6 +28,8 @@ def learned_prior(
 ) -> Built:
     """The VAE under a normal prior whose mean and spread are learned by dimension.
 
+    Good for seeing which latents the model gives more room than N(0, I) would.
+
     Args:
         data: what it is to model.
         latent: dimensions of z, at least 1.
@@ -47,6 +49,8 @@ def mixture_prior(
     design: Design = Design(),
 ) -> Built:
     """The VAE under a learned mixture of diagonal normals (1611.02648 without its labels).
+
+    Good for data in clusters.
 
     Args:
         data: what it is to model.
@@ -69,6 +73,8 @@ def vamp(
     design: Design = Design(),
 ) -> Built:
     """The VAE whose prior is the mixture of its own posteriors at learned inputs (1705.07120).
+
+    Good for a tighter prior in few latents, made of typical inputs.
 
     Args:
         data: what it is to model.
@@ -101,6 +107,8 @@ def flow_prior(
     design: Design = Design(),
 ) -> Built:
     """The VAE under a normalizing flow (1611.02731): what the posteriors add up to, bent into one.
+
+    Good for the closest prior to the codes, learned with them.
 
     Args:
         data: what it is to model.

@@ -14,7 +14,7 @@ Compile = Literal["auto", "on", "off"]
 
 ENOUGH_STEPS = 4_000
 
-WORTH_COMPILING = 20_000
+WORTH_COMPILING = 10_000
 """Steps from which compiling repays its time; benchmarks/speed measures both."""
 
 WORTH_CASTING = 200_000
@@ -104,6 +104,11 @@ def uses_bf16(precision: Precision, device: torch.device, parameters: int) -> bo
     return device.type == "cpu" and bool(capabilities.get("amx_bf16"))
 
 
+def can_compile() -> bool:
+    """Whether there is the C++ compiler that torch.compile needs."""
+    return any(shutil.which(name) for name in ("g++", "clang++", "c++", "cl"))
+
+
 def compiles(choice: Compile, steps: int) -> bool:
     """Whether a training of this many steps compiles its walk.
 
@@ -112,7 +117,7 @@ def compiles(choice: Compile, steps: int) -> bool:
     Raises:
         ValueError: where it was asked for and there is no C++ compiler to do it with.
     """
-    able = any(shutil.which(name) for name in ("g++", "clang++", "c++", "cl"))
+    able = can_compile()
     if choice == "on" and not able:
         raise ValueError("compile is on, but no C++ compiler was found; install one or use auto")
     return choice == "on" or (choice == "auto" and able and steps >= WORTH_COMPILING)

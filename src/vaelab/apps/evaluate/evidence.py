@@ -17,11 +17,15 @@ from vaelab.metrics.estimate import Estimate
 from vaelab.metrics.likelihood import LEAST, Weighed, elbo_of_each, weigh
 from vaelab.parts.likelihoods import Likelihood
 from vaelab.run import Run
+from vaelab.training.plan import can_compile
 
 if TYPE_CHECKING:
     from vaelab.apps.evaluate.judge import Settings
 
 BATCH, AT_ONCE = 256, 4096
+WORTH_COMPILING = 5_000_000_000
+"""Numbers decoded from which compiling repays its seconds; benchmarks/speed measures both."""
+
 NO_ELBO = "its code is a point, which has no density: neither a rate nor a bound on p(x) exists"
 
 
@@ -66,7 +70,10 @@ def _weigh(run: Run, batches: Batches, settings: Settings) -> Weighed:
     with counting(f"likelihood, {settings.samples} samples each", len(batches)) as done:
         # Batches small enough to be told often how far it is.
         size = max(16, AT_ONCE // settings.samples)
-        return weigh(run.model, batches.fixed(size, settings.seed), settings.samples, done)
+        parts = batches.fixed(size, settings.seed)
+        long = len(batches) * settings.samples * run.data.dims >= WORTH_COMPILING
+        compile = long and can_compile()
+        return weigh(run.model, parts, settings.samples, done, compile=compile)
 
 
 def _annealed(run: Run, batches: Batches, settings: Settings, weighed: Weighed) -> Found:
