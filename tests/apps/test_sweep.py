@@ -159,7 +159,7 @@ def test_an_interrupt_before_anything_was_reached(
 @pytest.mark.parametrize(
     ("vary", "given", "message"),
     [
-        ({"gamma": [1.0]}, {}, "gamma cannot be varied; there is latent, beta, width, sigma, ep"),
+        ({"gamma": [1.0]}, {}, "gamma cannot be varied; there is latent, beta, width, sigma, c"),
         ({"seed": [1.0]}, {}, "seed cannot be varied"),
         ({"net": ["mlp"]}, {}, "net cannot be varied"),
         ({"beta": [1.0, 1.0]}, {}, "give each value once"),

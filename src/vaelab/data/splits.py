@@ -17,7 +17,7 @@ class Factors:
 
     Args:
         names: of the F factors.
-        ordered: for each, whether its values follow one another (a position) or are kinds (a shape).
+        ordered: for each, whether its values follow one another, as positions do and shapes do not.
         values: (N, F), int64, class indices from 0.
     """
 

@@ -79,9 +79,9 @@ def all_sprites(folder: Path) -> Found:
 def is_dsprites(path: Path) -> bool:
     """Whether an array file holds the published data set, or rows of it."""
     try:
-        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return {"imgs", "latents_classes"} <= set(getattr(file, "files", ()))
-    except Exception:  # what is wrong with a file is for its reader to say
+        with zipfile.ZipFile(path) as file:
+            return {"imgs.npy", "latents_classes.npy"} <= set(file.namelist())
+    except (zipfile.BadZipFile, OSError):  # what is wrong with a file is for its reader to say
         return False
 
 

@@ -1,4 +1,4 @@
-r"""Do latents stand for the factors of variation that made the data? Nine answers, with their doubt.
+r"""Do latents stand for the factors of variation that made the data? Several answers, and doubt.
 
 Codes are means of q(z|x); what they tell of the factors is counted in bins
 (`disentanglement_information`), learned by predictors (`disentanglement_predictors`) and voted upon

@@ -11,7 +11,8 @@ Counted from N points, I is above its true value by about (bins âˆ’ 1)(values âˆ
 factors of many values: a latent that tells nothing would look like a module of such a factor. So
 modularity, InfoM and InfoC see a table where what shuffled factors give as well is 0, and the first
 two are means over the latents that have something left. (2305.18378 itself estimates I from
-neighbours.)
+neighbours.) MIG sees the table as it is, and a latent in 20 bins cannot tell all of a factor of 40
+values: a perfect one reaches 0.8.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ def gap(scores: Tensor) -> Tensor:
 
 
 def _above_equal(shares: Tensor) -> float:
-    """The top share of each row (n, k), as a mean: 0 where all shares are equal, 1 for one alone."""
+    """The mean top share of rows (n, k): 0 where all shares are equal, 1 for one alone."""
     least = 1 / max(shares.shape[1], 2)
     top = shares.amax(dim=1) / shares.sum(dim=1)
     return float((top.mean() - least) / (1 - least))

@@ -4,8 +4,8 @@ r"""The FactorVAE score: hold a factor, and see which latent holds still (Kim & 
     score: how often the factor that j was most often voted for is the one that was held
 
 Latents that never move (variance below 0.05) would win every vote; they are to be left out before.
-Points are drawn from those there are, with replacement; the table of majorities is made from half of
-the votes, and the score from the others. Chance is 1/F.
+Points are drawn with replacement from those there are; the table of majorities is made from half
+of the votes, and the score from the others. Chance is 1/F.
 """
 
 from __future__ import annotations

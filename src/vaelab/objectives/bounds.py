@@ -34,6 +34,8 @@ class ImportanceWeighted(Objective):
         samples: K ≥ 1.
     """
 
+    symbol = "−L_K"
+
     def __init__(self, samples: int = 50) -> None:
         super().__init__()
         self.samples = counted(samples)

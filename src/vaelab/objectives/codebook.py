@@ -68,6 +68,10 @@ class Perplexity(Objective):
         TypeError: where no latent is quantised.
     """
 
+    @property
+    def formula(self) -> str:
+        return ""
+
     def forward(self, trace: Trace, x: Tensor) -> Loss:
         _quantized(trace)
         # The same in every row, as the draw expanded it.

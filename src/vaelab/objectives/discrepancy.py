@@ -55,6 +55,7 @@ class MMD(Objective):
         kernel: positive definite.
     """
 
+    symbol = "MMD²"
     pooled = True
 
     def __init__(self, kernel: Kernel = inverse_multiquadratic) -> None:
