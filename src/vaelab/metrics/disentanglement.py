@@ -138,16 +138,15 @@ def _figures(
     whole, halves, importances = [], [], []
     for cut in range(seed, seed + seeds):
         generator = torch.Generator().manual_seed(cut)
-        tells = counts.tells(counts.binned(z), v, generator)
         order = torch.randperm(n, generator=generator)
         a, b = order[: n // 2], order[n // 2 :]
-        whole.append(_counted(z, v, tells, generator))
+        whole.append(_counted(z, v, generator))
         pair = []
         for mine, other in ((a, b), (b, a)):
             figures, importance = _predicted(
                 z[mine], v[mine], z[other], v[other], tuple(ordered), cut
             )
-            pair.append(_counted(z[mine], v[mine], tells, generator) | figures)
+            pair.append(_counted(z[mine], v[mine], generator) | figures)
             importances.append(importance)
         halves.append(pair)
     # Student's factor: 95% shall lie within 1.96 standard errors, however few the cuts.
@@ -168,11 +167,11 @@ def _figures(
     return found, torch.stack(importances).mean(dim=0)
 
 
-def _counted(z: Tensor, v: Tensor, tells: Tensor, generator: torch.Generator) -> dict[str, float]:
-    entropy, information = counts.entropies(v), counts.mutual_information(counts.binned(z), v)
-    told = information * tells
+def _counted(z: Tensor, v: Tensor, generator: torch.Generator) -> dict[str, float]:
+    bins, entropy = counts.binned(z), counts.entropies(v)
+    told = counts.beyond_chance(bins, v, generator)
     return {
-        "mig": counts.mig(information, entropy),
+        "mig": counts.mig(counts.mutual_information(bins, v), entropy),
         "factor_vae": factor_vae_score(z, v, generator),
         "modularity": counts.modularity(told),
         "infom": counts.infom(told, entropy),

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal
 
+import torch
 from tyro.conf import Positional, arg
 
 from vaelab import files
@@ -31,6 +32,7 @@ def evaluate(
     ais_examples: int = 100,
     ais_steps: int = 500,
     ais_chains: int = 8,
+    factors: bool = False,
     features: str = "auto",
     draw: bool = False,
     prior: str | None = None,
@@ -55,6 +57,8 @@ def evaluate(
         ais_examples: examples that are annealed, the first, and as many simulated ones.
         ais_steps: temperatures; more is tighter and slower.
         ais_chains: independent chains for each example.
+        factors: set the latents beside the factors of variation that are known to have made the
+            data, as of sprites and dSprites, or beside its labels; a minute.
         features: where samples are compared with data: auto, classifier, pixels, inception (needs
             torch-fidelity) or FILE.py:function, a function of yours that is run.
         draw: judge draws from the likelihood instead of its means.
@@ -76,6 +80,7 @@ def evaluate(
         draw=draw,
         annealing=Annealing(ais_steps, ais_chains) if ais else None,
         annealed=ais_examples,
+        factors=factors,
     )
     trained = load(run) if prior is None else load(run).with_prior(prior)
     train, held = splits(trained.data, split, data, data_dir)
@@ -127,7 +132,11 @@ def splits(
 
 def cut(rows: Split, n: int) -> Split:
     """The first n rows."""
-    return Split(rows.x[:n], None if rows.y is None else rows.y[:n])
+    return Split(
+        rows.x[:n],
+        None if rows.y is None else rows.y[:n],
+        None if rows.factors is None else rows.factors.take(torch.arange(min(n, len(rows)))),
+    )
 
 
 def _print_json(about: record.Record) -> None:

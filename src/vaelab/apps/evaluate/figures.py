@@ -15,6 +15,7 @@ GROUPS = {
     "latent": "The rate, and where it goes",
     "prior": "Does the prior fit the codes?",
     "samples": "Samples beside held-out data",
+    "factors": "Latents beside factors of variation",
 }
 
 
@@ -83,7 +84,7 @@ DEFINITIONS = {
         "(BDMC, 1511.02543). It holds for data like the model's own.",
     ),
     "split_rate": Definition(
-        *("rate of the codes", "nats", "latent", "of the training rows, in three parts below"),
+        *("rate of the codes", "nats", "latent", "of the training rows, in the parts below"),
         "E log q(z|x) − log p(z) over draws z ~ q(z) of the training rows; the sum of its parts.",
     ),
     "information": Definition(
@@ -177,5 +178,58 @@ DEFINITIONS = {
     "balance": Definition(
         *("class balance", "share", "samples", "entropy of the samples' classes over its maximum"),
         "H(ȳ) / log C of the predicted classes of the samples.",
+    ),
+    "mig": Definition(
+        *("MIG", "number", "factors", "lead of a factor's best latent over its second best"),
+        "Mean over factors of the gap of mutual informations, z in 20 bins, over the factor's "
+        "entropy (1802.04942). A factor of more than 20 values cannot reach 1.",
+    ),
+    "dci_disentanglement": Definition(
+        *("DCI disentanglement", "number", "factors", "does a latent serve one factor?"),
+        "1 less the entropy, to base F, of a latent's importances for the factors, weighted by "
+        "importance (Eastwood & Williams 2018). Importances are a random forest's.",
+    ),
+    "dci_completeness": Definition(
+        *("DCI completeness", "number", "factors", "does a factor need one latent?"),
+        "1 less the entropy, to base D, of the latents' importances for a factor, averaged over "
+        "factors (Eastwood & Williams 2018).",
+    ),
+    "dci_informativeness": Definition(
+        *("DCI informativeness", "share", "factors", "factors told right; guessing: {guess:.2f}"),
+        "Accuracy of the same forests on points they did not learn, averaged over factors.",
+    ),
+    "sap": Definition(
+        *("SAP", "number", "factors", "the lead, by linear predictors of one latent each"),
+        "Mean over factors of the best less the second best latent's R², or, for kinds, balanced "
+        "accuracy over chance (1711.00848).",
+    ),
+    "factor_vae": Definition(
+        *("FactorVAE score", "share", "factors", "a factor held: which latent holds still?"),
+        "Accuracy of the majority vote from the latent of least relative variance to the factor "
+        "that was held (1802.05983); chance is 1/F. Dead latents are left out.",
+    ),
+    "modularity": Definition(
+        *("modularity", "number", "factors", "does a latent tell of one factor?"),
+        "1 less the squared informations on all factors but the top one, over (F − 1) times that "
+        "of the top (1802.05312), less chance, over latents that tell of a factor.",
+    ),
+    "explicitness": Definition(
+        *("explicitness", "number", "factors", "is a factor read off by a linear rule?"),
+        "Mean over the factors' values of 2 AUC − 1 of a logistic regression on all latents, on "
+        "points it did not learn (1802.05312 gives the AUC).",
+    ),
+    "infom": Definition(
+        *("InfoM", "number", "factors", "modularity by shares of information"),
+        "Top factor's share of a latent's normalised informations, 0 where all are equal "
+        "(2305.18378), less chance, over latents that tell of a factor.",
+    ),
+    "infoc": Definition(
+        *("InfoC", "number", "factors", "compactness: one latent for a factor"),
+        "Top latent's share of the informations on a factor, 0 where all are equal (2305.18378).",
+    ),
+    "infoe": Definition(
+        *("InfoE", "number", "factors", "share of a factor that a linear rule tells"),
+        "1 less the held-out loss of a logistic regression on all latents over that of none "
+        "(2305.18378); below 0 where it misleads.",
     ),
 }

@@ -4,6 +4,7 @@ likelihood   −ELBO = distortion + rate ≥ NLL_K ≥ −log p(x), and AIS wher
 latent       rate by layer and dimension, its split over the training rows, active units
 prior        do codes and prior draws look alike?
 samples      precision, recall, density, coverage, FID, KID, distance to the training data
+factors      where asked for: do latents stand for the factors of variation?
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from vaelab.apps.evaluate import evidence, latents, quality
+from vaelab.apps.evaluate import evidence, factors, latents, quality
 from vaelab.apps.evaluate.found import Found
 from vaelab.apps.evaluate.spaces import space_of
 from vaelab.data import Batches, Raw, Split
@@ -46,6 +47,7 @@ class Settings:
         draw: compare draws from the likelihood instead of its means.
         annealing: how AIS is done; None leaves it out.
         annealed: examples that are annealed, and simulated for the sandwich.
+        factors: set codes against the factors of variation, or the labels.
     """
 
     samples: int = 1000
@@ -55,6 +57,7 @@ class Settings:
     draw: bool = False
     annealing: Annealing | None = None
     annealed: int = 100
+    factors: bool = False
 
     def __post_init__(self) -> None:
         for name, least in (("samples", 1), ("annealed", 2)):
@@ -120,6 +123,9 @@ def judge(
                     run, rows, batches, space, classifier, settings.draw, seed
                 )
             found |= more
+        if settings.factors:
+            with seeded(seed, place):
+                found |= factors.measure(run, batches, held.variation, seed)
     return Judgement(found, layers, len(held.x), digest, str(place), pictures)
 
 

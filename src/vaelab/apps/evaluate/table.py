@@ -56,6 +56,12 @@ def subtitle(group: str, record: Record) -> str:
             f" · {record['sample_count']:,} {record['output']}, in {record['features']}, "
             f"k = {record['neighbours']}"
         )
+    if group == "factors":
+        about = record["disentanglement"]
+        return (
+            f" · {', '.join(about['factors'])}; means of {about['points']:,} codes, "
+            f"{about['seeds']} seeds"
+        )
     return ""
 
 
@@ -66,6 +72,7 @@ def meaning_of(about: Definition, record: Record) -> str:
         "annealed": record.get("annealed", 0),
         "ceiling": record.get("ceiling", 0.0),
         "dimensions": record.get("dimensions", 0),
+        "guess": record.get("disentanglement", {}).get("guess", 0.0),
     }
     return about.meaning.format(**blanks)
 

@@ -1,0 +1,1 @@
+"""Published likelihoods, trained and measured again as they were."""

@@ -1,0 +1,61 @@
+"""Codes beside the factors of variation that are known to have made the data.
+
+Codes are posterior means of the split that is judged. Where the data has no factors its labels are
+one, and the figures that need two are left out.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from vaelab.apps.evaluate.found import Found
+from vaelab.apps.progress import counting
+from vaelab.data import Batches, Factors
+from vaelab.metrics.continuous import check_continuous
+from vaelab.metrics.disentanglement import DEAD, disentanglement
+from vaelab.metrics.starts import join
+from vaelab.run import Run
+
+BATCH, FEW = 1000, 100
+
+
+def measure(run: Run, held: Batches, known: Factors | None, seed: int) -> Found:
+    """Figures of disentanglement.
+
+    Args:
+        run: on the batches' device.
+        held: rows it is judged on.
+        known: what made these rows, or None.
+        seed: of binarization, cuts, forests and votes.
+    """
+    if known is None:
+        why = "The data has neither factors of variation nor labels to set codes against."
+        return Found(notes=(why,))
+    if len(held) < FEW:
+        why = f"{len(held)} rows are too few to set codes against factors; {FEW} are needed."
+        return Found(notes=(why,))
+    with torch.no_grad(), counting("factors", 1) as done:
+        traces = [run.model(x, temperature=0.0) for x in held.fixed(BATCH, seed)]
+        found = disentanglement(
+            torch.cat([join(trace.latents) for trace in traces]).float(),
+            known.values,
+            known.names,
+            known.ordered,
+            dead_below=DEAD if traces[0].has_rate and _continuous(run) else None,
+            seed=seed,
+        )
+        done(1)
+    table = {
+        "information": found.information.tolist(),
+        "importances": found.importances.tolist(),
+        "live": found.live.tolist(),
+    }
+    return Found(found.figures, facts={"disentanglement": found.facts | table}, notes=found.notes)
+
+
+def _continuous(run: Run) -> bool:
+    try:
+        check_continuous(run.model)
+    except TypeError:
+        return False
+    return True
