@@ -30,8 +30,8 @@ in their order: a stage of n passes becomes one of n^a, with the a in [0, 1] tha
 are asked for. `--passes 0` asks for as many as published.
 """
 
-EVERYWHERE = """Everywhere here log σ of the posterior is smoothly bounded to ±10, and first weights,
-noise and order come from torch's generators.
+EVERYWHERE = """Everywhere here log σ of the posterior is smoothly bounded to ±10, and first
+weights, noise and order come from torch's generators.
 """
 
 

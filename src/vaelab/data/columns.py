@@ -40,7 +40,7 @@ def with_columns(data: Data, kinds: Sequence[str]) -> Data:
     if unknown := sorted(set(kinds) - set(KINDS)):
         raise ValueError(f"unknown kinds of columns: {', '.join(unknown)}; {', '.join(KINDS)} are")
     train, valid, test = (
-        Split(_real(split.x), split.y) for split in (data.train, data.valid, data.test)
+        replace(split, x=_real(split.x)) for split in (data.train, data.valid, data.test)
     )
     for split in (train, valid, test):
         check_columns(split.x, [Column(kind) for kind in kinds])
