@@ -14,8 +14,8 @@ class Source:
     """What data to read.
 
     Attributes:
-        data: a known name (digits, mnist, fashion-mnist, kmnist, binarized_mnist, sprites), a .npy or
-            .npz file, or a folder or zip of pictures.
+        data: a known name (digits, mnist, fashion-mnist, kmnist, binarized_mnist, sprites), a
+            .npy or .npz file, or a folder or zip of pictures.
         seed: of the split, the initial weights and the training.
         data_dir: where known data sets live; by default VAELAB_DATA, else ~/.cache/vaelab/data.
         image_size: side, or height and width, to bring pictures of a folder to.

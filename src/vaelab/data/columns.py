@@ -13,7 +13,7 @@ import torch
 from .measure import Columns
 from .rows import Raw, Rows, pieces
 from .spec import KINDS, Column, DataSpec
-from .splits import Data, Split
+from .splits import Data
 
 
 def with_columns(data: Data, kinds: Sequence[str]) -> Data:
