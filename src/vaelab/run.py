@@ -113,6 +113,12 @@ class Run:
         """Numbers in a code."""
         return sum(math.prod(shape) for shape in self.shapes)
 
+    @property
+    def has_rate(self) -> bool:
+        """Whether every posterior has a density; the code of an autoencoder is a point."""
+        with torch.no_grad():
+            return self.model(torch.zeros(1, *self.data.shape)).has_rate
+
     def encode(self, raw: Any, *, temperature: float = 0.0, seed: int = 0) -> Tensor:
         """The codes (N, L) of raw rows (N, …): posterior means, or draws at temperature 1."""
         return torch.cat(list(self.stream_codes(raw, temperature=temperature, seed=seed)))

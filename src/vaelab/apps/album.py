@@ -49,7 +49,7 @@ def samples(run: Run, data: Data) -> Shown:
     """New examples."""
     n = 64 if run.data.is_image else 24
     grid = pictures.grid(shown(run.sample(n), run.data), span=span(run.data))
-    point = "" if run.codes.rate else "; an autoencoder was not trained to answer them"
+    point = "" if run.has_rate else "; an autoencoder was not trained to answer them"
     return grid, f"{n} new examples: draws from the prior, decoded{point}"
 
 
@@ -64,7 +64,7 @@ def reconstructions(run: Run, data: Data) -> Shown:
 
 def variations(run: Run, data: Data) -> Shown:
     """Draws from posteriors."""
-    if run.codes.rate is None:
+    if not run.has_rate:
         return None
     raw = chosen(data, 6)
     across = 8 if run.data.is_image else 4
@@ -125,7 +125,7 @@ def manifold(run: Run, data: Data) -> Shown:
     line = torch.special.ndtri((torch.arange(SIDE) + 0.5) / SIDE)
     z = torch.cartesian_prod(-line, line).flip(1)  # the top row is the largest second coordinate
     where = "the prior's quantiles"
-    if run.codes.rate is None:  # without a rate codes lie where they like
+    if not run.has_rate:  # without a rate codes lie where they like
         z = torch.tensor(run.codes.mean) + z * torch.tensor(run.codes.spread)
         where = "quantiles of the codes' spread"
     picture = pictures.manifold(shown(run.decode(z), run.data), SIDE)

@@ -119,7 +119,7 @@ def check(judged: list[Judged]) -> None:
 
 
 def _data(record: Record) -> str:
-    how = {"no": "", "dynamic": f", binarized by seed {record['seed']}"}
+    how = {"no": "", "dynamic": f", binarized once by seed {record['seed']}"}
     return (
         f"{record['n']:,} {record['split']} examples of {record['data']}"
         f"{how.get(record['binarize'], ', binarized at one half')}"
@@ -166,7 +166,8 @@ def show(judged: list[Judged], differences: dict[str, dict[str, Estimate]]) -> N
                 written(name, run.record) if name in run.record["figures"] else "–"
                 for run in judged
             ]
-            shown.add_row(DEFINITIONS[name].title, *cells)
+            about = DEFINITIONS[name]
+            shown.add_row(f"{about.title} [dim]{about.unit}[/]", *cells)
         console.print(shown)
         for run in judged[1:]:
             for key in unlike(group, first, run):
@@ -174,6 +175,8 @@ def show(judged: list[Judged], differences: dict[str, dict[str, Estimate]]) -> N
                     f"{run.name} has {key.replace('_', ' ')} {run.record[key]}, {first.name} has "
                     f"{first.record[key]}: these figures cannot be set beside each other"
                 )
+    if not any(differences.values()):
+        return
     print(f"Differences to {first.name} on the same examples, in nats; below 0 is less")
     shown = Table(box=SIMPLE_HEAD, show_edge=False)
     shown.add_column("")

@@ -27,6 +27,8 @@ from vaelab.run import PRIORS, Run, load
 MOST = 100_000
 """Training rows whose codes are fitted to; more would take longer and tell little more."""
 ROWS = 1024
+OWN = 2**32
+"""Added to the seed: codes drawn with the noise that a model is judged with would flatter it."""
 EXAMPLE = "vaelab fit-prior mixture runs/digits"
 
 Command = Callable[..., None]
@@ -62,8 +64,9 @@ def fit_prior(
             f"the run is of data of shape {run.data.shape}, this data has {data.spec.shape}"
         )
     folder = None if name is None else vacant(run, name, overwrite)
-    codes = draws(run, data.train.x[:MOST], seed)
-    fitted = fit_codes(kind, run.model, codes, draws(run, data.valid.x[:MOST], seed + 1), seed)
+    codes = draws(run, data.train.x[:MOST], seed + OWN)
+    held_out = draws(run, data.valid.x[:MOST], seed + OWN + 1)
+    fitted = fit_codes(kind, run.model, codes, held_out, seed)
     if folder is not None:
         assert name is not None
         keep(fitted, folder, name)

@@ -71,7 +71,7 @@ def sample(
     _warm(temperature)
     if prior is not None:
         model = model.with_prior(prior)
-    elif not _has_spread(model):
+    elif not model.has_rate:
         say(
             "an autoencoder has no trained prior: these are decoded draws of N(0, I). Fit it one "
             f"with `vaelab fit-prior mixture {run}`, then pass --prior mixture"
@@ -135,7 +135,7 @@ def vary(
     if n < 1:
         raise ValueError(f"n is {n}; ask for at least 1 variation")
     raw = _read(input, model, data_dir)
-    if not _has_spread(model):
+    if not model.has_rate:
         say(POINTS)
     made = model.vary(raw, n, temperature=temperature, seed=seed)
     originals = shown(raw, model.data)
@@ -271,12 +271,6 @@ def _write(
 def _warm(temperature: float) -> None:
     if not temperature >= 0:
         raise ValueError(f"temperature is {temperature}; it must be 0 or more")
-
-
-def _has_spread(run: Run) -> bool:
-    with torch.no_grad():
-        sites = run.model(torch.zeros(1, *run.data.shape)).sites
-    return all(site.has_rate for site in sites)
 
 
 def _count(n: int, what: str) -> str:

@@ -24,6 +24,7 @@ class FittedSequence(Kind):
     """
 
     name: ClassVar[str] = "autoregressive"
+    of_codes: ClassVar[bool] = True
     width: int = 128
     layers: int = 2
     steps: int = 2000

@@ -20,9 +20,11 @@ class Kind(ABC):
 
     Attributes:
         name: what it is called on the command line and in files.
+        of_codes: whether it is for latents of codes or classes, rather than of real numbers.
     """
 
     name: ClassVar[str]
+    of_codes: ClassVar[bool] = False
 
     @abstractmethod
     def build(self, site: Site) -> Conditional:

@@ -17,8 +17,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from vaelab import __version__, files
-from vaelab.fitted.kind import Kind, rebuild
-from vaelab.walk import VAE, Conditional, Site
+from vaelab.fitted.kind import KINDS, Kind, rebuild
+from vaelab.walk import VAE, Conditional, OneHot, Site, UniformCodes
 
 FORMAT = 1
 AT_ONCE = 256
@@ -58,6 +58,7 @@ def fit_codes(kind: Kind, model: VAE, codes: Tensor, held_out: Tensor, seed: int
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         site = first_site(model)
+        check_sort(kind, site)
         prior = kind.fit(site, codes, held_out).eval().requires_grad_(False)
         figures = {
             "nats": nats(prior, held_out),
@@ -67,6 +68,21 @@ def fit_codes(kind: Kind, model: VAE, codes: Tensor, held_out: Tensor, seed: int
             "seed": seed,
         }
     return Fitted(kind, prior, fingerprint(model), figures)
+
+
+def check_sort(kind: Kind, site: Site) -> None:
+    """Refuses a kind that is for latents of another sort.
+
+    Raises:
+        ValueError: where codes meet a density, or numbers a table of codes.
+    """
+    if kind.of_codes != isinstance(site.prior, UniformCodes | OneHot):
+        made = "real numbers" if kind.of_codes else "codes or classes"
+        fitting = [name for name, cls in KINDS.items() if cls.of_codes != kind.of_codes]
+        raise ValueError(
+            f"the latent is made of {made}, which {kind.name} is not for; there is "
+            f"{', '.join(fitting)}"
+        )
 
 
 @torch.no_grad()
@@ -131,7 +147,7 @@ def find(folder: Path, name: str, model: VAE) -> Fitted:
         there = f"there is {', '.join(names(folder))}" if names(folder) else "none is there"
         raise FileNotFoundError(
             f"{folder.parent} has no fitted prior {name!r}, {there}; "
-            f"`vaelab fit-prior mixture {folder.parent}` fits one"
+            f"`vaelab fit-prior KIND {folder.parent}` fits one"
         )
     about = files.read_json(path)
     needed = {"format": int, "kind": str, "settings": dict, "model": str, "figures": dict}

@@ -101,4 +101,4 @@ def generated(run: Run, n: int, draw: bool) -> Tensor:
         likelihood = run.model.sample(min(BATCH, n - start)).likelihood
         parts.append(likelihood.sample() if draw else likelihood.mean)
     x = torch.cat(parts)
-    return x if run.data.domain == "real" else x.clamp(0, 1)
+    return x.clamp(0, 1) if run.data.bounded else x
