@@ -55,7 +55,7 @@ def test_differences_are_paired(runs, capsys):
 
 def test_the_table_shows_both_runs_and_the_differences(runs, capsys):
     out = said(capsys, runs / "one", runs / "three", runs / "one").out
-    assert "180 test examples of digits, binarized by seed 0" in out
+    assert "180 test examples of digits, binarized once by seed 0" in out
     assert "on the same examples" in out
     for title in ("−ELBO", "NLL", "rate", "distortion"):
         assert title in out
@@ -71,7 +71,7 @@ def test_other_examples_are_refused(runs, tmp_path, capsys):
     assert "not the same numbers" in err
     assert "50 test examples of digits" in err
     evaluate(tmp_path / "run", "--seed", "1")
-    assert "binarized by seed 1" in said(capsys, runs / "one", tmp_path / "run", status=2).err
+    assert "binarized once by seed 1" in said(capsys, runs / "one", tmp_path / "run", status=2).err
     # Another K bounds another thing: the NLL has no paired difference then.
     evaluate(tmp_path / "run", "--samples", "7")
     found = said(capsys, runs / "one", tmp_path / "run", "--json")

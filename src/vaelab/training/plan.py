@@ -36,7 +36,7 @@ class Plan:
         patience: epochs without a better validation loss before stopping; none if not set.
         precision: of the networks; auto takes bf16 where the processor has its instructions and
             the networks are large enough to gain. Likelihoods and rates are always float32.
-        compile: the whole step, by torch.compile; auto does so where there are steps enough to repay it.
+        compile: the whole step, by torch.compile; auto does so where steps enough repay it.
         device: auto, cpu, cuda, cuda:1, mps, …
         seed: of the order of the data and of all noise.
     """
