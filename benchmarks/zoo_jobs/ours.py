@@ -27,7 +27,7 @@ def train(settings: Settings) -> Record:
     """Trains one recipe; its samples go to files in the folder it is given."""
     data = vaelab.load_data("mnist")
     recipe = find(settings["recipe"])(data.spec, design=Design(likelihood="bernoulli"))
-    plan = vaelab.Plan(epochs=settings["epochs"], seed=settings["seed"], lr=1e-3)
+    plan = vaelab.Plan(epochs=settings["epochs"], seed=settings["seed"])
     started = time.perf_counter()
     history = vaelab.fit(recipe.model, recipe.objective, data, recipe.data, plan).history
     record: Record = {"seconds": time.perf_counter() - started, "loss": history[-1]["valid_loss"]}
