@@ -100,7 +100,14 @@ def of(ours: int, published: int) -> str:
 
 def reasons(groups: Sequence[Sequence[Result]]) -> str:
     """What is missing from each, as far as it is known."""
-    return "\n".join(f"- {reason(group, ROWS[group[0]['name']])}" for group in groups) + "\n"
+    lines = [f"- {reason(group, ROWS[group[0]['name']])}" for group in groups]
+    run = {group[0]["name"] for group in groups}
+    lines += [
+        f"- **{row.title}**, not run: no time was left for it."
+        for name, row in ROWS.items()
+        if name not in run
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def reason(group: Sequence[Result], row: Row) -> str:

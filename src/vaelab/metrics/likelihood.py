@@ -123,18 +123,20 @@ def weigh(
     """
     if samples < 1:
         raise ValueError(f"samples is {samples}; the bound needs at least 1")
-    sums, squares, done = [], [], 0
+    found, done = [], 0
     walk = _Walk(model, bf16, compile)
     for x in batches:
         most = rows_at_once(x)
-        for rows in x.split(max(1, most // samples)):
-            one, two = _log_sums(walk, rows, walk.encode(rows), samples, most)
-            sums.append(one)
-            squares.append(two)
+        # In one place for a batch: small results kept between large buffers would part the memory.
+        of_batch, size = x.new_empty(2, len(x)), max(1, most // samples)
+        for start in range(0, len(x), size):
+            rows = x[start : start + size]
+            of_batch[:, start : start + size] = _log_sums(walk, rows, samples, most)
+        found.append(of_batch)
         done += len(x)
         if on_batch is not None:
             on_batch(done)
-    total, square = torch.cat(sums), torch.cat(squares)
+    total, square = torch.cat(found, 1)
     # Rounding must not lead out of what the definition allows.
     ess = torch.exp(2 * total - square).clamp(1, samples)
     return Weighed(math.log(samples) - total, ess, samples)
@@ -192,12 +194,11 @@ class _Walk:
         return torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16)
 
 
-def _log_sums(
-    walk: _Walk, x: Tensor, evidence: Evidence, samples: int, most: int
-) -> tuple[Tensor, Tensor]:
-    """log Σ w and log Σ w² over K draws, (B,) each."""
+def _log_sums(walk: _Walk, x: Tensor, samples: int, most: int) -> Tensor:
+    """log Σ w and log Σ w² over K draws, (2, B)."""
+    evidence = walk.encode(x)
     sums = torch.full((2, len(x)), -math.inf, device=x.device)
     for start in range(0, samples, most):
         new = walk.sums(x, evidence, min(most, samples - start))
         sums = torch.logaddexp(sums.to(new), new)
-    return sums[0], sums[1]
+    return sums
