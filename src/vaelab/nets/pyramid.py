@@ -1,13 +1,12 @@
 """A pyramid of images: features at every resolution, and the residual block they are made of.
 
 The block is that of very deep VAEs (2011.10650): 1×1, 3×3, 3×3, 1×1 convolutions through fewer
-channels, without normalisation. Initial weights keep the spread of what they read (1502.01852), and
-the last convolution of each of N blocks starts at 1/√N of that, so that so does their sum.
+channels, without normalisation. A sum of N such blocks keeps its spread whatever N is, as the last
+convolution of each starts at 1/√N.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from torch import Tensor, nn
@@ -15,21 +14,10 @@ from torch import Tensor, nn
 from vaelab.nets.shapes import Shape, halvings, image_shape
 
 
-def convolution(
-    inputs: int, outputs: int, side: int, gain: float = 1.0, stride: int = 1
-) -> nn.Conv2d:
-    """A convolution that starts with `gain` times the spread of its input, and without biases.
-
-    Args:
-        inputs: channels.
-        outputs: channels.
-        side: of its window, odd.
-        gain: 0 or more.
-        stride: what sides are divided by, rounding up.
-    """
-    conv = nn.Conv2d(inputs, outputs, side, stride, padding=side // 2)
-    nn.init.normal_(conv.weight, std=gain / math.sqrt(inputs * side**2))
+def scaled(conv: nn.Conv2d, gain: float) -> nn.Conv2d:
+    """A convolution with its initial weights multiplied by `gain`, and its biases 0."""
     assert conv.bias is not None
+    conv.weight.data.mul_(gain)
     nn.init.zeros_(conv.bias)
     return conv
 
@@ -40,19 +28,18 @@ def bottleneck(inputs: int, outputs: int, gain: float = 1.0) -> nn.Sequential:
     Args:
         inputs: channels.
         outputs: channels.
-        gain: as in `convolution`.
+        gain: of the last layer, as in `scaled`.
     """
     middle = max(1, inputs // 2)
-    kept = math.sqrt(2)  # about what GELU takes of the spread
     return nn.Sequential(
         nn.GELU(),
-        convolution(inputs, middle, 1, kept),
+        nn.Conv2d(inputs, middle, 1),
         nn.GELU(),
-        convolution(middle, middle, 3, kept),
+        nn.Conv2d(middle, middle, 3, padding=1),
         nn.GELU(),
-        convolution(middle, middle, 3, kept),
+        nn.Conv2d(middle, middle, 3, padding=1),
         nn.GELU(),
-        convolution(middle, outputs, 1, kept * gain),
+        scaled(nn.Conv2d(middle, outputs, 1), gain),
     )
 
 
@@ -61,7 +48,7 @@ class ResidualBottleneck(nn.Module):
 
     Args:
         channels: of h.
-        gain: as in `convolution`; 1/√N for one of N blocks.
+        gain: as in `bottleneck`; 1/√N for one of N blocks.
     """
 
     def __init__(self, channels: int, gain: float = 1.0) -> None:
@@ -96,8 +83,8 @@ class ConvPyramid(nn.Module):
     def __init__(self, shape: Shape, width: int, depths: Sequence[int]) -> None:
         super().__init__()
         gain = max(1, sum(depths)) ** -0.5
-        arrivals = [convolution(image_shape(shape)[0], width, 3)]
-        arrivals += [convolution(width, width, 3, stride=2) for _ in depths[1:]]
+        arrivals = [nn.Conv2d(image_shape(shape)[0], width, 3, padding=1)]
+        arrivals += [nn.Conv2d(width, width, 3, stride=2, padding=1) for _ in depths[1:]]
         self.layout = PixelMajor()
         self.stages = nn.ModuleList(
             nn.Sequential(arrival, *(ResidualBottleneck(width, gain) for _ in range(depth)))

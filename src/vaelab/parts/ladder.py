@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vaelab.nets.pyramid import bottleneck, convolution
+from vaelab.nets.pyramid import bottleneck, scaled
 from vaelab.parts.posteriors import DiagonalNormal
 from vaelab.walk import Block, Distribution, Evidence
 
@@ -75,8 +75,8 @@ class ConvBlock(Block):
         super().__init__()
         self.level, self.below = level, below
         self.to_prior = bottleneck(width, 2 * latent, 0.0)
-        self.to_posterior = bottleneck(2 * width, 2 * latent, 0.1)
-        self.to_state = convolution(latent, width, 1, gain)
+        self.to_posterior = bottleneck(2 * width, 2 * latent)
+        self.to_state = scaled(nn.Conv2d(latent, width, 1), gain)
         self.normal = DiagonalNormal()
 
     def prior(self, h: Tensor) -> Distribution:

@@ -11,8 +11,8 @@ from vaelab.nets.pyramid import (
     ConvPyramid,
     PixelMajor,
     ResidualBottleneck,
-    convolution,
     resolutions,
+    scaled,
 )
 from vaelab.objectives import Distortion, Rate
 from vaelab.parts.ladder import ConvBlock, DenseBlock, Root
@@ -105,7 +105,7 @@ def deep_ladder(
         blocks,
         nn.Sequential(
             ResidualBottleneck(width),
-            convolution(width, likelihood.params * data.shape[0], 3, 0.1),
+            scaled(nn.Conv2d(width, likelihood.params * data.shape[0], 3, padding=1), 0.1),
         ),
         likelihood,
     )
