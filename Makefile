@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test test-slow check bench bench-understand bench-published clean help
+.PHONY: demo test test-slow check bench bench-understand bench-zoo bench-published clean help
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,9 @@ bench: $(STAMP)  ## the measurements: −ELBO on MNIST, then speed beside its pe
 
 bench-understand: $(STAMP)  ## what the page claims, on MNIST with three seeds
 	$(BIN)/python benchmarks/understand.py
+
+bench-zoo: $(STAMP)  ## every recipe on MNIST beside pythae's models (an hour; repeated, it goes on)
+	$(BIN)/python benchmarks/zoo.py
 
 bench-published: $(STAMP)  ## published likelihoods, trained and measured again (hours; repeated, it goes on)
 	$(BIN)/python benchmarks/published.py
