@@ -42,9 +42,10 @@ ARROWS: dict[str, set[str]] = {
             "files",
         ),
     },
-    "run": {"recipes", "recipe", "files", "data", "walk", "fitted"},
+    "codes": {"data", "walk"},
+    "run": {"codes", "recipes", "recipe", "files", "data", "walk", "fitted"},
     "apps": {
-        *("run", "training", "metrics", "data", "recipe", "recipes", "design", "files"),
+        *("run", "codes", "training", "metrics", "data", "recipe", "recipes", "design", "files"),
         *("objectives", "parts", "walk", "fitted"),
     },
 }

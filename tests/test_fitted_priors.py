@@ -16,6 +16,7 @@ from torch import Tensor
 
 from vaelab import cli, files
 from vaelab.apps.fit_prior import draws, fit_prior
+from vaelab.codes import survey
 from vaelab.data import Batches, Data, Split
 from vaelab.design import Design
 from vaelab.fitted import (
@@ -35,7 +36,7 @@ from vaelab.metrics.samples import precision_recall_density_coverage
 from vaelab.parts.posteriors import DiagonalNormal
 from vaelab.parts.priors import LearnedNormal, Standard
 from vaelab.recipe import find as find_recipe
-from vaelab.run import Run, load, survey
+from vaelab.run import Run, load
 from vaelab.training import Plan, fit
 from vaelab.walk import VAE, Normal, Shallow, Site
 

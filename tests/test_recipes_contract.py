@@ -17,11 +17,12 @@ import torch
 from torch import Tensor
 
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
+from vaelab.codes import survey
 from vaelab.data import Batches, Data, load
 from vaelab.design import Design, LikelihoodName, fit_likelihood
 from vaelab.objectives import Loss
 from vaelab.recipe import RECIPES, Recipe, as_json, find, rebuild
-from vaelab.run import Run, survey
+from vaelab.run import Run
 from vaelab.run import load as load_run
 from vaelab.training import Plan, fit
 from vaelab.walk import Trace

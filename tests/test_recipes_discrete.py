@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from vaelab.codes import survey
 from vaelab.data import Batches, load
 from vaelab.design import Design
 from vaelab.fitted import Fitted, find, fit_codes, keep, replaced
@@ -19,7 +20,7 @@ from vaelab.fitted.autoregressive import FittedSequence
 from vaelab.parts.quantize import Codebook, nearest
 from vaelab.recipe import Recipe
 from vaelab.recipes.discrete import concrete, fsq, gumbel, joint, rvq, vq, vq2
-from vaelab.run import Run, survey
+from vaelab.run import Run
 from vaelab.run import load as load_run
 from vaelab.training import Plan, fit
 

@@ -15,10 +15,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from vaelab import files
+from vaelab.codes import Codes, survey
 from vaelab.data import Batches, Data
 from vaelab.design import Design
 from vaelab.recipe import find
-from vaelab.run import CODES, METRICS, RECIPE, WEIGHTS, Codes, Run, load, slerp, survey
+from vaelab.run import CODES, METRICS, RECIPE, WEIGHTS, Run, load, slerp
 from vaelab.training import Plan, fit
 from vaelab.walk import Normal
 

@@ -119,7 +119,8 @@ class Steps:
 def endless(batches: Batches) -> Iterator[Tensor]:
     """Epoch after epoch."""
     order = torch.Generator().manual_seed(0)
-    return chain.from_iterable(batches.epoch(BATCH, order) for _ in repeat(None))
+    epochs = (batches.epoch(BATCH, order) for _ in repeat(None))
+    return (batch.x for batch in chain.from_iterable(epochs))
 
 
 def reading(path: Path, whence: str, batches: int = 3000) -> None:

@@ -11,13 +11,14 @@ from speed.worker import Record, Settings, answer
 
 import vaelab
 from vaelab.apps.fit_prior import fit_prior
+from vaelab.codes import survey
 from vaelab.data import Batches
 from vaelab.design import Design
 from vaelab.fitted import FittedMixture, FittedSequence
 from vaelab.metrics.aggregate import rate_split
 from vaelab.metrics.likelihood import elbo, importance_weighted
 from vaelab.recipe import find
-from vaelab.run import Run, survey
+from vaelab.run import Run
 from vaelab.walk import Trace
 
 NLL_ROWS, SPLIT_ROWS = 500, 5_000

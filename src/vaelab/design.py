@@ -22,6 +22,7 @@ from torch import nn
 
 from vaelab.data import Column, DataSpec
 from vaelab.nets import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, Shape, residual
+from vaelab.nets.told import Begun, Told, beside
 from vaelab.nets.views import LogCounts, OneHot, Views
 from vaelab.parts import likelihoods as parts
 from vaelab.parts import tables
@@ -44,6 +45,7 @@ LikelihoodName = Literal[
     "zero-inflated",
     "mixed",
 ]
+ConditionName = Literal["none", "labels"]
 Binarize = Literal["auto", "dynamic", "threshold"]
 
 TWO_TONED = 0.5
@@ -74,6 +76,8 @@ class Design:
             once in evaluation, threshold cuts at one half.
         sigma: standard deviation of the gaussian-fixed likelihood, at the model's scale.
         components: of the logistic-mixture likelihood.
+        condition: what the model is told of every example, in training and ever after: nothing, or
+            its label, so that it can be asked for examples of a class.
         seed: of the initial weights.
     """
 
@@ -83,6 +87,7 @@ class Design:
     binarize: Binarize = "auto"
     sigma: float = 1.0
     components: int = 5
+    condition: ConditionName = "none"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -107,7 +112,7 @@ def networks(design: Design, data: DataSpec) -> Pair:
     Args:
         design: which networks.
         data: as the likelihood sees it; an encoder is shown counts by their logarithms and
-            categories one-hot.
+            categories one-hot, and told the condition.
     """
     width = design.width
     hidden, channels = (width or 512,) * 2, width or 32
@@ -126,12 +131,41 @@ def networks(design: Design, data: DataSpec) -> Pair:
 def shown(data: DataSpec, make: Callable[[Shape], nn.Module]) -> nn.Module:
     """A network of what an encoder is shown: counts by their logarithms, categories one-hot.
 
+    Where there is a condition, it is shown beside these.
+
     Args:
         data: as the likelihood sees it.
         make: the network, for what it is shown, of a shape.
     """
+    views, shape = _views(data)
+    if data.known:
+        shape, spread = beside(shape, data.known)
+        return Told(make(shape), views, spread)
+    return make(shape) if views is None else nn.Sequential(views, make(shape))
+
+
+def told(data: DataSpec, make: Callable[[int], nn.Module], inputs: int) -> nn.Module:
+    """A network of a vector, told the condition where there is one.
+
+    Args:
+        data: as the likelihood sees it.
+        make: the network, for a vector of so many numbers.
+        inputs: of the vector without the condition.
+    """
+    if not data.known:
+        return make(inputs)
+    return Told(make(inputs + data.known), nn.Flatten())
+
+
+def begun(data: DataSpec, root: nn.Module, *shape: int) -> nn.Module:
+    """The root of a hierarchy, told the condition where there is one: `Begun`."""
+    return Begun(root, data.known, *shape) if data.known else root
+
+
+def _views(data: DataSpec) -> tuple[nn.Module | None, Shape]:
+    """What is shown of the columns of a table, and its shape; x itself where they are alike."""
     if not data.columns:
-        return make(data.shape)
+        return None, data.shape
     groups, width = [], 0
     for column, places in _grouped(data).items():
         views: dict[str, Callable[[], nn.Module]] = {
@@ -142,7 +176,7 @@ def shown(data: DataSpec, make: Callable[[Shape], nn.Module]) -> nn.Module:
         }
         groups.append((views[column.kind](), places))
         width += len(places) * max(1, column.categories)
-    return nn.Sequential(Views(groups), make((width,)))
+    return Views(groups), (width,)
 
 
 def _likelihood_of_columns(data: DataSpec) -> tables.Mixed:
@@ -186,7 +220,8 @@ def fit_likelihood(design: Design, data: DataSpec) -> Fitted:
     Raises:
         ValueError: where the likelihood does not accept the data's domain, with the range seen.
     """
-    data = replace(data, binarize="no")  # what another recipe made of it does not carry over
+    # What another recipe made of it does not carry over.
+    data = replace(data, binarize="no", condition=design.condition)
     levels = data.levels or 256
     makers: dict[str, Callable[[], parts.Likelihood]] = {
         "bernoulli": parts.BernoulliLikelihood,

@@ -17,7 +17,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -28,10 +27,11 @@ from torch import Tensor
 
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
 from vaelab import __version__, files
-from vaelab.data import Batches, DataSpec, Raw, Rows
+from vaelab.codes import ROWS, Codes, seeded
+from vaelab.data import Classes, DataSpec, Raw, Rows, of_each, vectors
 from vaelab.fitted import Replaced, find, replaced
 from vaelab.recipe import Recipe, as_json, rebuild
-from vaelab.walk import VAE, Conditional, kl_by_dimension
+from vaelab.walk import VAE, Condition, Conditional
 
 FORMAT = 1
 RECIPE, WEIGHTS, OPTIMIZER = "recipe.json", "weights.safetensors", "optimizer.safetensors"
@@ -41,33 +41,6 @@ FILES = (WEIGHTS, OBJECTIVE, OPTIMIZER, METRICS, CODES, RECIPE)
 EVALUATION, PRIORS = "evaluation.json", "priors"
 UNFINISHED = "unfinished"
 """Folder inside a run's own, where a training keeps what it has reached until it is complete."""
-ROWS = 1024
-
-
-@dataclass(frozen=True)
-class Codes:
-    """What the codes of the validation split look like, by latent dimension.
-
-    Attributes:
-        mean: of the posterior means.
-        spread: their standard deviation; a unit is active where its square exceeds 0.01.
-        rate: mean KL in nats; None where it has no closed form by dimension.
-    """
-
-    mean: list[float]
-    spread: list[float]
-    rate: list[float] | None
-
-    @property
-    def active(self) -> list[bool]:
-        """Var_x(E[z_j|x]) > 0.01 (1509.00519)."""
-        return [s**2 > 0.01 for s in self.spread]
-
-    @property
-    def order(self) -> list[int]:
-        """Dimensions by what they carry, most first: by rate, or by spread without one."""
-        carried = self.spread if self.rate is None else self.rate
-        return sorted(range(len(carried)), key=lambda j: -carried[j])
 
 
 @dataclass(eq=False)
@@ -76,7 +49,7 @@ class Run:
 
     A *code* is the latents of all sites of one example side by side, (L,). Images come out as the
     likelihood's mean on the raw scale, unrounded (0–255 for 8-bit images); `draw=True` draws from
-    the likelihood instead.
+    the likelihood instead. What a conditional model is told is said once, by `given`.
 
     Attributes:
         recipe: what was trained.
@@ -84,6 +57,7 @@ class Run:
         history: one row of figures an epoch.
         codes: what training codes look like.
         path: where it is kept, if it is.
+        condition: what a conditional model is told, (1, C) for all examples or (N, C).
     """
 
     recipe: Recipe
@@ -91,12 +65,14 @@ class Run:
     history: list[dict[str, float]]
     codes: Codes
     path: Path | None = None
+    condition: Tensor | None = None
     shapes: tuple[torch.Size, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         self.model.eval()
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            self.shapes = tuple(z.shape[1:] for z in self.model.sample(1).latents)
+            one = self.model.sample(1, condition=self.anything(1))
+            self.shapes = tuple(z.shape[1:] for z in one.latents)
 
     @property
     def model(self) -> VAE:
@@ -117,7 +93,34 @@ class Run:
     def has_rate(self) -> bool:
         """Whether every posterior has a density; the code of an autoencoder is a point."""
         with torch.no_grad():
-            return self.model(torch.zeros(1, *self.data.shape)).has_rate
+            x, condition = torch.zeros(1, *self.data.shape), self.data.tell(torch.zeros(1).long())
+            return self.model(x, condition=condition).has_rate
+
+    def given(self, classes: Classes) -> Run:
+        """The run, told of what class all its examples are, or each of them: for conditional ones.
+
+        `run.given("3").sample(8)`; `run.given(labels).encode(raw)`.
+
+        Args:
+            classes: by name or number, one for all or one for each example; or vectors (N, C), a
+                weight for each class, which may lie between classes.
+
+        Raises:
+            ValueError: where there is no such class, or the model is not conditional.
+        """
+        return replace(self, condition=vectors(self.data, classes))
+
+    def told(self, n: int) -> Condition:
+        """What the model is told of n examples: (n, C), or nothing if it is not conditional.
+
+        Raises:
+            ValueError: where it is conditional and was given nothing, or another number.
+        """
+        return of_each(self.data, self.condition, n)
+
+    def anything(self, n: int) -> Condition:
+        """n classes drawn uniformly, as a conditional model is told them; else nothing."""
+        return () if not self.data.known else self.data.tell(torch.randint(self.data.known, (n,)))
 
     def encode(self, raw: Any, *, temperature: float = 0.0, seed: int = 0) -> Tensor:
         """The codes (N, L) of raw rows (N, …): posterior means, or draws at temperature 1."""
@@ -134,10 +137,12 @@ class Run:
             seed: of the draws.
         """
         rows = self._checked(raw)
+        known = self.told(len(rows))
 
         def codes(start: int) -> Tensor:
             x = self.data.prepare(rows[start : start + ROWS])
-            return self._join(self.model(x, temperature=temperature).latents)
+            trace = self.model(x, temperature=temperature, condition=_part(known, start))
+            return self._join(trace.latents)
 
         return _parts(codes, range(0, max(1, len(rows)), ROWS), seed)
 
@@ -147,10 +152,13 @@ class Run:
         z = torch.as_tensor(codes, dtype=torch.float32)
         if z.ndim != 2 or z.shape[1] != self.latent:
             raise ValueError(f"codes have shape {tuple(z.shape)}; expected (N, {self.latent})")
-        with _seeded(seed):
-            return torch.cat(
-                [self._out(self.model.decode(self._cut(b)), draw) for b in z.split(ROWS)]
+        known = self.told(len(z))
+        with seeded(seed):
+            traces = (
+                self.model.decode(self._cut(z[i : i + ROWS]), condition=_part(known, i))
+                for i in range(0, len(z), ROWS)
             )
+            return torch.cat([self._out(trace, draw) for trace in traces])
 
     def reconstruct(self, raw: Any, *, draw: bool = False, seed: int = 0) -> Tensor:
         """Raw data (N, …) decoded from the codes of raw rows."""
@@ -159,7 +167,7 @@ class Run:
     def sample(
         self, n: int, *, temperature: float = 1.0, draw: bool = False, seed: int = 0
     ) -> Tensor:
-        """n new examples (n, …) from the prior."""
+        """n new examples (n, …) from the prior; of classes drawn uniformly where none is given."""
         return torch.cat(
             list(self.stream_samples(n, temperature=temperature, draw=draw, seed=seed))
         )
@@ -171,8 +179,12 @@ class Run:
         if n < 1:
             raise ValueError(f"n is {n}; ask for at least 1 sample")
 
+        known = None if self.condition is None else self.told(n)
+
         def samples(start: int) -> Tensor:
-            return self._out(self.model.sample(min(ROWS, n - start), temperature), draw)
+            size = min(ROWS, n - start)
+            condition = self.anything(size) if known is None else _part(known, start)
+            return self._out(self.model.sample(size, temperature, condition), draw)
 
         return _parts(samples, range(0, n, ROWS), seed)
 
@@ -180,17 +192,25 @@ class Run:
         """n variations (N, n, …) of each raw row: decoded draws from its posterior."""
         if n < 1:
             raise ValueError(f"n is {n}; ask for at least 1 variation")
-        rows = torch.as_tensor(raw).repeat_interleave(n, 0)
-        codes = self.encode(rows, temperature=temperature, seed=seed)
-        return self.decode(codes, seed=seed).unflatten(0, (-1, n))
+        rows = torch.as_tensor(raw)
+        told = [c.repeat_interleave(n, 0) for c in self.told(len(rows))]
+        run = replace(self, condition=next(iter(told), None))
+        codes = run.encode(rows.repeat_interleave(n, 0), temperature=temperature, seed=seed)
+        return run.decode(codes, seed=seed).unflatten(0, (-1, n))
 
     def interpolate(self, a: Any, b: Any, steps: int = 10, *, spherical: bool = False) -> Tensor:
-        """The walk (steps, …) from one raw example to another, both ends included."""
+        """The walk (steps, …) from one raw example to another, both ends included.
+
+        Where they are given two classes, what the model is told goes straight from one to the
+        other.
+        """
         if steps < 2:
             raise ValueError(f"steps is {steps}; a walk has at least its 2 ends")
         start, end = self.encode(torch.stack([torch.as_tensor(a), torch.as_tensor(b)]))
         t = torch.linspace(0, 1, steps)[:, None]
-        return self.decode(slerp(start, end, t) if spherical else torch.lerp(start, end, t))
+        told = [torch.lerp(c[0], c[1], t) for c in self.told(2)]
+        run = replace(self, condition=next(iter(told), None))
+        return run.decode(slerp(start, end, t) if spherical else torch.lerp(start, end, t))
 
     def traverse(
         self,
@@ -236,7 +256,7 @@ class Run:
         recipe = replace(self.recipe, model=replaced(self.model, other))
         # The rates by dimension were those under the prior it had.
         codes = replace(self.codes, rate=None)
-        return Run(recipe, self.training, self.history, codes, self.path)
+        return replace(self, recipe=recipe, codes=codes)
 
     def save(self, path: str | Path, optimizer: Mapping[str, Tensor] | None = None) -> Path:
         """Writes the run to a folder and returns it; a failure leaves the run that was there.
@@ -284,6 +304,10 @@ class Run:
         return self.data.unscale(x)
 
 
+def _part(condition: Condition, start: int) -> Condition:
+    return tuple(c[start : start + ROWS] for c in condition)
+
+
 def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     """Along the great circle between the directions of a and b (L,), their lengths interpolated."""
     cosine = torch.dot(a, b) / (a.norm() * b.norm()).clamp(min=1e-12)
@@ -292,23 +316,6 @@ def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
         return torch.lerp(a, b, t)
     way = torch.sin((1 - t) * angle) * a / a.norm() + torch.sin(t * angle) * b / b.norm()
     return way / torch.sin(angle) * torch.lerp(a.norm(), b.norm(), t)
-
-
-@torch.no_grad()
-def survey(model: VAE, batches: Batches, seed: int = 0) -> Codes:
-    """Looks at the codes of a split: mean, spread and rate by latent dimension."""
-    means, rates = [], []
-    with _seeded(seed):
-        for x in batches.fixed(ROWS, seed):
-            trace = model(x)
-            means.append(torch.cat([s.posterior.mean.flatten(1) for s in trace.sites], 1))
-            by_site = [kl_by_dimension(s.posterior, s.prior) for s in trace.sites]
-            closed = [kl.flatten(1) for kl in by_site if kl is not None]
-            if len(closed) == len(by_site):
-                rates.append(torch.cat(closed, 1))
-    mu = torch.cat(means)
-    rate = torch.cat(rates).mean(0).tolist() if rates else None
-    return Codes(mu.mean(0).tolist(), mu.std(0, unbiased=False).tolist(), rate)
 
 
 def describe(recipe: Recipe, training: Mapping[str, Any]) -> dict[str, Any]:
@@ -377,14 +384,6 @@ def _read_codes(path: Path) -> Codes:
         if numbers and len({len(row) for row in rows}) == 1:
             return Codes(**found)
     raise ValueError(f"{path} does not describe codes; restore it or train the run anew")
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Random draws inside come from a seed; the caller's random state is left alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
 
 
 def _parts(make: Callable[[int], Tensor], starts: Iterable[int], seed: int) -> Iterator[Tensor]:

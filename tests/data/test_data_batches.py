@@ -22,7 +22,7 @@ DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 @settings(max_examples=20, deadline=None)
 def test_an_epoch_has_every_row_once(device: str, size: int, n: int) -> None:
     raw = torch.arange(n, dtype=torch.uint8)[:, None].expand(n, 4)
-    seen = list(Batches(raw, SPEC, device).epoch(size))
+    seen = [batch.x for batch in Batches(raw, SPEC, device).epoch(size)]
     assert [len(x) for x in seen[:-1]] == [size] * (len(seen) - 1)
     assert len(seen[-1]) == (n - 1) % size + 1
     rows = (torch.cat(seen)[:, 0] * 255).round().int().cpu()
@@ -33,8 +33,8 @@ def test_an_epoch_has_every_row_once(device: str, size: int, n: int) -> None:
 def test_orders_are_fresh_but_repeatable(device: str) -> None:
     batches = Batches(RAW, SPEC, device)
     g = torch.Generator(device).manual_seed(3)
-    first, second = (torch.cat(list(batches.epoch(64, g))) for _ in range(2))
-    again = torch.cat(list(batches.epoch(64, torch.Generator(device).manual_seed(3))))
+    first, second = (torch.cat([b.x for b in batches.epoch(64, g)]) for _ in range(2))
+    again = torch.cat([b.x for b in batches.epoch(64, torch.Generator(device).manual_seed(3))])
     assert not torch.equal(first, second)
     assert torch.equal(first, again)
     assert first.dtype == torch.float32
@@ -65,7 +65,7 @@ def test_fixed_is_the_same_on_every_device() -> None:
 def test_binarization_has_the_right_mean() -> None:
     raw = torch.full((4000, 4), 51, dtype=torch.uint8)  # x = 0.2
     batches = Batches(raw, DYNAMIC.spec)
-    for x in (next(batches.fixed(4000, 0)), next(batches.epoch(4000))):
+    for x in (next(batches.fixed(4000, 0)), next(batches.epoch(4000)).x):
         # The standard error is √(0.2 · 0.8 / 16,000) = 0.0032.
         assert float(x.mean()) == pytest.approx(0.2, abs=0.016)
 
@@ -73,14 +73,14 @@ def test_binarization_has_the_right_mean() -> None:
 def test_black_and_white_stay_black_and_white() -> None:
     raw = torch.tensor([[0, 255, 0, 255]] * 3000, dtype=torch.uint8)
     batches = Batches(raw, DYNAMIC.spec)
-    for x in (next(batches.fixed(3000, 0)), next(batches.epoch(3000))):
+    for x in (next(batches.fixed(3000, 0)), next(batches.epoch(3000)).x):
         assert torch.equal(x, raw.float() / 255)
 
 
 def test_dynamic_binarization_is_fresh_each_epoch() -> None:
     one_row = Batches(torch.full((1, 4), 128, dtype=torch.uint8), DYNAMIC.spec)
     g = torch.Generator().manual_seed(0)
-    drawn = {tuple(next(one_row.epoch(1, g))[0].tolist()) for _ in range(50)}
+    drawn = {tuple(next(one_row.epoch(1, g)).x[0].tolist()) for _ in range(50)}
     assert len(drawn) > 5
 
 

@@ -206,7 +206,7 @@ def test_an_epoch_has_every_row_once(device: str, n: int, size: int, chosen: boo
     rows = Rows(NUMBERED[:n] if not chosen else NUMBERED, BYTE)
     store = Streamed(rows.take(numbers) if chosen else rows, torch.device(device))
     g = torch.Generator(device).manual_seed(0)
-    for batches in (list(store.shuffled(size, g)), list(store.ordered(size))):
+    for batches in ([x for x, _ in store.shuffled(size, g)], list(store.ordered(size))):
         assert [len(x) for x in batches[:-1]] == [size] * (len(batches) - 1)
         assert len(batches[-1]) == (n - 1) % size + 1
         assert {x.device.type for x in batches} == {device}
@@ -219,8 +219,8 @@ def test_orders_are_fresh_but_repeatable() -> None:
     batches = Batches(Rows(NUMBERED, BYTE), SPEC)
     assert isinstance(batches.rows, Streamed)
     g = torch.Generator().manual_seed(3)
-    first, second = (torch.cat(list(batches.epoch(64, g))) for _ in range(2))
-    again = torch.cat(list(batches.epoch(64, torch.Generator().manual_seed(3))))
+    first, second = (torch.cat([b.x for b in batches.epoch(64, g)]) for _ in range(2))
+    again = torch.cat([b.x for b in batches.epoch(64, torch.Generator().manual_seed(3))])
     assert not torch.equal(first, second)
     assert torch.equal(first, again)
 
@@ -228,7 +228,7 @@ def test_orders_are_fresh_but_repeatable() -> None:
 @pytest.mark.usefixtures("small")
 def test_blocks_are_scattered_and_mixed() -> None:
     store = Streamed(Rows(NUMBERED, BYTE), CPU)
-    seen = np.array(number(torch.cat(list(store.shuffled(10, None)))))
+    seen = np.array(number(torch.cat([x for x, _ in store.shuffled(10, None)])))
     # Rows in random order lie N / 3 apart on average; the rows of one block at most 10.
     assert np.abs(np.diff(seen)).mean() == pytest.approx(N / 3, rel=0.15)
     assert abs(np.corrcoef(seen, np.arange(N))[0, 1]) < 0.2
@@ -296,7 +296,7 @@ def test_no_more_than_two_pools_are_read_ahead(monkeypatch: pytest.MonkeyPatch) 
         return plain(self, out)
 
     monkeypatch.setattr(Rows, "read", counted)
-    for i, x in enumerate(Batches(Rows(NUMBERED, BYTE), SPEC).epoch(50)):
+    for i, (x, _) in enumerate(Batches(Rows(NUMBERED, BYTE), SPEC).epoch(50)):
         assert sum(read) <= (i + 1) * len(x) + 2 * 250
     assert sum(read) == N
 

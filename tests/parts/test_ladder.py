@@ -15,12 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
+from vaelab.codes import survey
 from vaelab.data import Batches, Data, load
 from vaelab.design import Design
 from vaelab.parts.ladder import ConvBlock, Root
 from vaelab.recipe import Recipe, as_json, rebuild
 from vaelab.recipes.hierarchies import deep_ladder
-from vaelab.run import Run, survey
+from vaelab.run import Run
 from vaelab.run import load as load_run
 from vaelab.training import Plan, fit
 from vaelab.walk import Normal

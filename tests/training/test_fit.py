@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
-from vaelab.data import Batches, Data, Split
+from vaelab.data import Batch, Batches, Data, Split
 from vaelab.design import Design
 from vaelab.recipe import Recipe, find
 from vaelab.training import Fit, NotFinite, Plan, Row, Snapshot, find_device, fit
@@ -291,12 +291,12 @@ def test_weights_are_untouched_at_a_step_that_is_not_finite(
     recipe = make(few)
     x = recipe.data.prepare(few.train.x[:10])
     step = stepper(recipe)
-    step(x)
+    step(Batch(x))
     with torch.no_grad():
         recipe.model.get_parameter(where).view(-1)[0] = math.inf
     before = weights(recipe)
     with pytest.raises(NotFinite, match=named):
-        step(x)
+        step(Batch(x))
     assert same(weights(recipe), before)
 
 
@@ -307,14 +307,14 @@ def test_a_gradient_alone_that_is_not_finite_is_named(few: Data) -> None:
     recipe.model.get_parameter(where).register_hook(lambda g: g * math.nan)
     before = weights(recipe)
     with pytest.raises(NotFinite, match=f"gradient of {where} has 256 of 256"):
-        stepper(recipe)(x)
+        stepper(recipe)(Batch(x))
     assert same(weights(recipe), before)
 
 
 def test_gradients_are_clipped_to_a_norm(few: Data) -> None:
     recipe = make(few)
     x = recipe.data.prepare(few.train.x[:10])
-    stepper(recipe, clip=0.5)(x)
+    stepper(recipe, clip=0.5)(Batch(x))
     norm = torch.stack([p.grad.norm() for p in recipe.model.parameters() if p.grad is not None])
     assert float(norm.norm()) == pytest.approx(0.5, rel=1e-4)
 
@@ -323,9 +323,9 @@ def test_a_step_gives_sums_of_what_the_walk_was(few: Data) -> None:
     recipe = make(few)
     x = recipe.data.prepare(few.train.x[:10])
     torch.manual_seed(5)
-    loss, _ = stepper(recipe).forward(x)
+    loss, _ = stepper(recipe).forward(Batch(x))
     torch.manual_seed(5)
-    found = stepper(recipe)(x)
+    found = stepper(recipe)(Batch(x))
     assert float(found["loss"]) == pytest.approx(float(loss.total.detach().sum()), rel=1e-6)
     assert found["loss"].requires_grad is False
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
-from vaelab.data import Data, Split, load
+from vaelab.data import Batch, Data, Split, load
 from vaelab.design import Design
 from vaelab.recipe import RECIPES, Recipe, find
 from vaelab.training import Fit, NotFinite, Plan, Row, Snapshot, fit
@@ -112,13 +112,13 @@ def test_a_step_of_each_is_the_step_of_that_model_alone(
 
     stack = Stack(models, [r.objective for r in recipes], plans)
     assert [span.stop for span in stack.spans] == [2, 3]
-    together = [stack.step(part) for part in x]
+    together = [stack.step(Batch(part)) for part in x]
 
     for i, (recipe, plan) in enumerate(zip(recipes, plans, strict=True)):
         before = weights(recipe)
         step = Step(recipe.model, recipe.objective, plan)
         for part, found in zip(x, together, strict=True):
-            for key, nats in step(part).items():
+            for key, nats in step(Batch(part)).items():
                 torch.testing.assert_close(found[key][i], nats, rtol=1e-9, atol=1e-9)
         ours = stack.snapshot(i, stack.parameters)
         for key, t in weights(recipe).items():
@@ -135,7 +135,7 @@ def test_each_has_noise_of_its_own(few: Data) -> None:
     for name, alike in (("ae", True), ("vae", False)):
         twins = [make(few, name), make(few, name)]
         stack = Stack([r.model for r in twins], [r.objective for r in twins], [SHORT, SHORT])
-        loss = stack.step(x)["loss"]
+        loss = stack.step(Batch(x))["loss"]
         assert (loss[0] == loss[1]) == alike
 
 

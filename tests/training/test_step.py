@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
-from vaelab.data import Data, Split
+from vaelab.data import Batch, Data, Split
 from vaelab.design import Design
 from vaelab.objectives import Cycles, Distortion, Loss, Objective, Rate, Rise, Schedule
 from vaelab.recipe import Recipe, find
@@ -92,9 +92,9 @@ def test_a_critic_learns_its_own_loss_and_the_model_does_not(few: Data) -> None:
     before = state(objective)
     for i in range(30):
         torch.manual_seed(i)
-        losses.append(float(opposed(x)["critic"]))
+        losses.append(float(opposed(Batch(x))["critic"]))
         torch.manual_seed(i)
-        plain(x)
+        plain(Batch(x))
     # At weight 0 the critic's loss would still move the model if it reached it.
     for a, b in zip(recipe.model.parameters(), alone.model.parameters(), strict=True):
         torch.testing.assert_close(a, b)
@@ -109,7 +109,7 @@ def test_the_model_is_moved_by_what_the_critic_says(few: Data) -> None:
     assert step.critic is not None
     critic, encoder = objective.critic.weight.detach().clone(), state(recipe.model.encoder)
     step.critic.lr = 0.0
-    step(x)
+    step(Batch(x))
     assert moved(encoder, recipe.model.encoder)
     torch.testing.assert_close(objective.critic.weight.detach(), critic)
 
@@ -234,14 +234,14 @@ def test_weights_are_untouched_at_a_compiled_step_that_is_not_finite(few: Data) 
     x = recipe.data.prepare(few.train.x[:10])
     step = Step(recipe.model, recipe.objective, SHORT, full=10)
     for _ in range(3):
-        step(x)
+        step(Batch(x))
     before = state(recipe.model)
     poisoned = x.clone()
     poisoned[3, 0, 2, 2] = torch.inf
     with pytest.raises(ArithmeticError, match="the data has 1 of"):
-        step(poisoned)
+        step(Batch(poisoned))
     assert not moved(before, recipe.model)
-    step(x)
+    step(Batch(x))
     assert moved(before, recipe.model)
 
 

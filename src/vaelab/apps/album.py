@@ -55,7 +55,7 @@ def samples(run: Run, data: Data) -> Shown:
 
 def reconstructions(run: Run, data: Data) -> Shown:
     """Originals over reconstructions."""
-    raw = chosen(data, 20 if run.data.is_image else 8)
+    run, raw = chosen(run, data, 20 if run.data.is_image else 8)
     picture = pictures.comparison(
         shown(raw, run.data), shown(run.reconstruct(raw), run.data), span=span(run.data)
     )
@@ -66,7 +66,7 @@ def variations(run: Run, data: Data) -> Shown:
     """Draws from posteriors."""
     if not run.has_rate:
         return None
-    raw = chosen(data, 6)
+    run, raw = chosen(run, data, 6)
     across = 8 if run.data.is_image else 4
     made = shown(run.vary(raw, across), run.data)
     picture = pictures.rows(list(made), shown(raw, run.data), span=span(run.data))
@@ -75,12 +75,12 @@ def variations(run: Run, data: Data) -> Shown:
 
 def interpolation(run: Run, data: Data) -> Shown:
     """Straight walks between pairs."""
-    raw = chosen(data, 12 if run.data.is_image else 6)
-    half = len(raw) // 2
+    order = places(data, 12 if run.data.is_image else 6)
+    half = len(order) // 2
     if half == 0:
         return None
-    pairs = zip(raw[:half], raw[half : 2 * half], strict=True)
-    made = torch.stack([run.interpolate(a, b) for a, b in pairs])
+    x, pairs = data.test.x, order[: 2 * half].view(2, half).T
+    made = torch.stack([told(run, data.test.y, pair).interpolate(*x[pair]) for pair in pairs])
     return walks(run, made), "walks in latent space between held-out pairs"
 
 
@@ -107,12 +107,14 @@ def latent_map(run: Run, data: Data) -> Shown:
     if not flat(run):
         return None
     raw = torch.cat([split.x[:MOST_CODES] for split in (data.test, data.valid)])[:MOST_CODES]
+    y = [split.y[:MOST_CODES] for split in (data.test, data.valid) if split.y is not None]
+    labels = torch.cat(y)[:MOST_CODES] if y else None
     with torch.no_grad():
-        posterior = run.model(run.data.prepare(raw)).sites[0].posterior
+        condition = run.data.tell(labels)
+        posterior = run.model(run.data.prepare(raw), condition=condition).sites[0].posterior
     sigma = posterior.sigma.numpy() if isinstance(posterior, Normal) else None
-    y = [split.y for split in (data.test, data.valid) if split.y is not None]
-    labels = torch.cat(y)[:MOST_CODES].numpy() if y else None
-    picture = pictures.latent_map(posterior.mean.numpy(), sigma, labels, run.data.classes)
+    seen = None if labels is None else labels.numpy()
+    picture = pictures.latent_map(posterior.mean.numpy(), sigma, seen, run.data.classes)
     ellipses = "" if sigma is None else ", ellipses at 1 and 2 σ"
     by_class = "" if labels is None else " by class"
     return picture, f"{len(raw):,} held-out posterior means{by_class}{ellipses}; circles: the prior"
@@ -128,15 +130,18 @@ def manifold(run: Run, data: Data) -> Shown:
     if not run.has_rate:  # without a rate codes lie where they like
         z = torch.tensor(run.codes.mean) + z * torch.tensor(run.codes.spread)
         where = "quantiles of the codes' spread"
+    run, of_class = first(run)
     picture = pictures.manifold(shown(run.decode(z), run.data), SIDE)
-    return picture, f"{SIDE} × {SIDE} decoded codes over {where}"
+    return picture, f"{SIDE} × {SIDE} decoded codes over {where}{of_class}"
 
 
 def traversal(run: Run, data: Data) -> Shown:
     """One dimension a row."""
     if flat(run) and run.data.is_image:
         return None
-    return traverse(run, MOST_DIMENSIONS, 9 if run.data.is_image else 5)
+    run, of_class = first(run)
+    picture, caption = traverse(run, MOST_DIMENSIONS, 9 if run.data.is_image else 5)
+    return picture, caption + of_class
 
 
 def traverse(
@@ -170,8 +175,26 @@ def flat(run: Run) -> bool:
     return run.shapes == ((2,),)
 
 
-def chosen(data: Data, n: int) -> Tensor:
-    """Held-out rows in an order fixed by seed 0; classes take turns where there are any."""
+def chosen(run: Run, data: Data, n: int) -> tuple[Run, Tensor]:
+    """Held-out rows, and the run told of their classes."""
+    which = places(data, n)
+    return told(run, data.test.y, which), data.test.x[which]
+
+
+def told(run: Run, y: Tensor | None, which: Tensor) -> Run:
+    """The run told of the labels of some rows, where it is conditional."""
+    return run.given(y[which]) if run.data.known and y is not None else run
+
+
+def first(run: Run) -> tuple[Run, str]:
+    """The run told of its first class where it is conditional, and how to say so."""
+    if not run.data.known:
+        return run, ""
+    return run.given(run.data.classes[0]), f", all of class {run.data.classes[0]}"
+
+
+def places(data: Data, n: int) -> Tensor:
+    """Where held-out rows are, in an order fixed by seed 0; classes take turns if there are any."""
     x, y = data.test.x, data.test.y
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0)).tolist()
     if y is not None:
@@ -181,4 +204,4 @@ def chosen(data: Data, n: int) -> Tensor:
             label = int(y[i])
             keys[i] = turns[label] = turns.get(label, 0) + 1
         order.sort(key=keys.__getitem__)
-    return x[torch.tensor(order[:n])]
+    return torch.tensor(order[:n])

@@ -63,6 +63,10 @@ def fit_prior(
         raise ValueError(
             f"the run is of data of shape {run.data.shape}, this data has {data.spec.shape}"
         )
+    if run.data.known:
+        raise ValueError(
+            "priors are fitted to the codes of models without a condition; this run is told labels"
+        )
     folder = None if name is None else vacant(run, name, overwrite)
     codes = draws(run, data.train.x[:MOST], seed + OWN)
     held_out = draws(run, data.valid.x[:MOST], seed + OWN + 1)

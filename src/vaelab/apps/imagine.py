@@ -39,6 +39,14 @@ Seed = Annotated[int, arg(help="of all draws; the same seed gives the same outpu
 Draw = Annotated[
     bool, arg(help="draw from the likelihood instead of taking its mean, in the data's own levels.")
 ]
+Class = Annotated[
+    str | None,
+    arg(
+        name="class",
+        help="what a conditional model is told: the name of a class, or names with commas between "
+        "them, one for each example.",
+    ),
+]
 Overwrite = Annotated[bool, arg(help="replace the file if it is there.")]
 DataDir = Annotated[
     Path | None,
@@ -57,6 +65,7 @@ def sample(
     draw: Draw = False,
     seed: Seed = 0,
     overwrite: Overwrite = False,
+    label: Class = None,
 ) -> None:
     """Generates new examples: z from the prior, decoded.
 
@@ -67,8 +76,10 @@ def sample(
         temperature: scales the prior's spread; below 1 gives more typical examples.
     """
     promised(out, overwrite, *PICTURES_OR_ROWS)
-    model = load(run)
+    model = _load(run, label)
     _warm(temperature)
+    if model.data.known and label is None:
+        say(f"no --class was named: classes are drawn uniformly from {_classes(model)}")
     if prior is not None:
         model = model.with_prior(prior)
     elif not model.has_rate:
@@ -89,6 +100,7 @@ def reconstruct(
     seed: Seed = 0,
     overwrite: Overwrite = False,
     data_dir: DataDir = None,
+    label: Class = None,
 ) -> None:
     """Encodes examples and decodes them again; the picture shows them under their originals.
 
@@ -96,7 +108,7 @@ def reconstruct(
         out: file to write: .png for a picture, .npy or .npz for the rows.
     """
     promised(out, overwrite, *PICTURES_OR_ROWS)
-    model = load(run)
+    model = _load(run, label)
     raw = _read(input, model, data_dir)
     made = model.reconstruct(raw, draw=draw, seed=seed)
     originals = shown(raw, model.data)
@@ -120,6 +132,7 @@ def vary(
     seed: Seed = 0,
     overwrite: Overwrite = False,
     data_dir: DataDir = None,
+    label: Class = None,
 ) -> None:
     """Makes variations of examples: decoded draws from the posterior of each.
 
@@ -130,7 +143,7 @@ def vary(
         temperature: scales the posterior's spread; 0 gives reconstructions, 2 goes further away.
     """
     promised(out, overwrite, *PICTURES_OR_ROWS)
-    model = load(run)
+    model = _load(run, label)
     _warm(temperature)
     if n < 1:
         raise ValueError(f"n is {n}; ask for at least 1 variation")
@@ -159,6 +172,7 @@ def interpolate(
     out: Path = Path("interpolation.png"),
     overwrite: Overwrite = False,
     data_dir: DataDir = None,
+    label: Class = None,
 ) -> None:
     """Walks in latent space from one example to another, both reconstructed ends included.
 
@@ -172,7 +186,7 @@ def interpolate(
         out: file to write: .png for a picture, .npy or .npz for the rows, (walks, steps, …).
     """
     promised(out, overwrite, *PICTURES_OR_ROWS)
-    model = load(run)
+    model = _load(run, label)
     starts, ends = _read(a, model, data_dir), _read(b, model, data_dir)
     count = max(len(starts), len(ends))
     if {len(starts), len(ends)} - {1, count}:
@@ -194,6 +208,7 @@ def traverse(
     input: str | None = None,
     overwrite: Overwrite = False,
     data_dir: DataDir = None,
+    label: Class = None,
 ) -> None:
     """Moves one latent dimension at a time from −3 to 3 standard deviations, the others at rest.
 
@@ -208,7 +223,7 @@ def traverse(
     for name, value in (("steps", steps), ("most", most)):
         if value < 1:
             raise ValueError(f"{name} is {value}; it must be 1 or more")
-    model = load(run)
+    model = _load(run, label)
     start = None if input is None else model.encode(_read(input, model, data_dir)[:1])[0]
     picture, caption = album.traverse(model, most, steps, start)
     rows = model.traverse(model.codes.order[:most], steps, start=start)
@@ -224,6 +239,7 @@ def encode(
     seed: Seed = 0,
     overwrite: Overwrite = False,
     data_dir: DataDir = None,
+    label: Class = None,
 ) -> None:
     """Writes the codes of examples, one row each: posterior means unless asked to draw.
 
@@ -232,12 +248,24 @@ def encode(
         temperature: 0 for posterior means, 1 for draws from the posteriors.
     """
     promised(out, overwrite, ".npy", ".npz", ".csv")
-    model = load(run)
+    model = _load(run, label)
     _warm(temperature)
     raw = _find(input, model, data_dir)
     codes = model.stream_codes(raw, temperature=temperature, seed=seed)
     write(out, as_array(codes, len(raw)) | as_table(codes))
     print(f"{out}  {len(raw)} codes of {model.latent} numbers")
+
+
+def _load(folder: Path, named: str | None) -> Run:
+    """The run, told of the classes that are named."""
+    run = load(folder)
+    if named is None:
+        return run
+    return run.given(named if named in run.data.classes else named.split(","))
+
+
+def _classes(run: Run) -> str:
+    return ", ".join(run.data.classes)
 
 
 def _read(source: str, run: Run, data_dir: Path | None) -> Tensor:

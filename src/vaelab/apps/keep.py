@@ -18,9 +18,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from vaelab import files
+from vaelab.codes import survey
 from vaelab.data import Batches, Data
 from vaelab.recipe import Recipe
-from vaelab.run import EVALUATION, FILES, METRICS, UNFINISHED, WEIGHTS, Run, survey
+from vaelab.run import EVALUATION, FILES, METRICS, UNFINISHED, WEIGHTS, Run
 from vaelab.training import Listener, Plan, Row, Snapshot
 
 EVERY = 10.0
@@ -58,7 +59,8 @@ class Keeper:
         self.listener, self.training = listener, asdict(plan)
         # A copy, as the model itself is elsewhere and half-way through when its best is saved.
         self.recipe = copy.deepcopy(recipe)
-        self.valid = Batches(data.valid.x[:ROWS], recipe.data)
+        x, y = data.valid.x[:ROWS], data.valid.y
+        self.valid = Batches(x, recipe.data, y=None if y is None else y[:ROWS])
         self.history: list[Row] = []
         self.best: Snapshot | None = None
         self.best_epoch, self.saved_at = 0, float("-inf")

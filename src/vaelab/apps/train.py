@@ -8,9 +8,10 @@ from pathlib import Path
 from torch import Tensor
 
 from vaelab.apps.keep import Keeper
+from vaelab.codes import survey
 from vaelab.data import Batches, Data
 from vaelab.recipe import Recipe
-from vaelab.run import RECIPE, UNFINISHED, Run, survey
+from vaelab.run import RECIPE, UNFINISHED, Run
 from vaelab.training import Fit, Listener, NotFinite, Plan, fit
 
 
@@ -74,7 +75,7 @@ def _fitted(
 
 def finished(recipe: Recipe, data: Data, plan: Plan, result: Fit) -> Run:
     """The run of a recipe that has been fitted: its training on record, its codes surveyed."""
-    codes = survey(recipe.model, Batches(data.valid.x, recipe.data))
+    codes = survey(recipe.model, Batches(data.valid.x, recipe.data, y=data.valid.y))
     training = asdict(plan) | {"ending": result.ending, "best_epoch": result.best_epoch}
     return Run(recipe, training, result.history, codes)
 

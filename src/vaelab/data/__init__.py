@@ -1,7 +1,8 @@
 """Data: from files, arrays and known names to batches on a device."""
 
-from .batches import Batches
+from .batches import Batch, Batches
 from .columns import with_columns
+from .condition import Classes, of_each, vectors
 from .inputs import read_inputs
 from .rows import Raw, Rows
 from .sources import load
@@ -10,7 +11,9 @@ from .splits import Data, Factors, Split
 from .stream import placing
 
 __all__ = [
+    "Batch",
     "Batches",
+    "Classes",
     "Column",
     "Data",
     "DataSpec",
@@ -19,7 +22,9 @@ __all__ = [
     "Rows",
     "Split",
     "load",
+    "of_each",
     "placing",
     "read_inputs",
+    "vectors",
     "with_columns",
 ]

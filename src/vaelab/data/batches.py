@@ -7,6 +7,7 @@ figure computed on a split is a figure of one stated data set.
 """
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,6 +20,18 @@ from .stream import Resident, Streamed, fits
 _CHUNK = 1024
 
 
+class Batch(NamedTuple):
+    """Some rows to train on.
+
+    Attributes:
+        x: (B, *shape), float32, at model scale.
+        condition: what a model is told of them: nothing, or one tensor (B, C).
+    """
+
+    x: Tensor
+    condition: tuple[Tensor, ...] = ()
+
+
 class Batches:
     """The rows of one split as batches on a device, at model scale.
 
@@ -26,22 +39,33 @@ class Batches:
         x: (N, *spec.shape), raw rows.
         spec: how to scale and binarize them.
         device: where the batches come out, and where rows are kept that fit (see `stream.fits`).
+        y: (N,), int64 labels; needed where the spec has a model told them.
 
     Raises:
-        ValueError: where `x` has no rows or rows of another shape.
+        ValueError: where `x` has no rows or rows of another shape, or labels are needed.
 
     >>> spec = DataSpec("array", (2,), "uint8", 256, 0, 255, (0.0,), (255.0,))
     >>> rows = Batches(torch.zeros(10, 2, dtype=torch.uint8), spec)
-    >>> [len(batch) for batch in rows.epoch(4)]
+    >>> [len(batch.x) for batch in rows.epoch(4)]
     [4, 4, 2]
     """
 
-    def __init__(self, x: Raw, spec: DataSpec, device: str | torch.device = "cpu") -> None:
+    def __init__(
+        self,
+        x: Raw,
+        spec: DataSpec,
+        device: str | torch.device = "cpu",
+        y: Tensor | None = None,
+    ) -> None:
         if x.shape[1:] != spec.shape or len(x) == 0:
             raise ValueError(f"rows of shape (N, *{spec.shape}) are expected, not {tuple(x.shape)}")
         self.spec, self.device = spec, torch.device(device)
         self.rows = (Resident if fits(x, self.device) else Streamed)(x, self.device)
         self._drawn: tuple[int, Tensor] | None = None
+        if y is not None and len(y) != len(x):
+            raise ValueError(f"{len(y)} labels were given for {len(x)} rows")
+        spec.tell(None if y is None else y[:1])
+        self.y = None if y is None or not spec.known else y.to(self.device)
 
     def __len__(self) -> int:
         """Rows, not batches."""
@@ -52,20 +76,19 @@ class Batches:
         """The raw rows, where they wait."""
         return self.rows.x
 
-    def epoch(self, batch_size: int, generator: torch.Generator | None = None) -> Iterator[Tensor]:
+    def epoch(self, batch_size: int, generator: torch.Generator | None = None) -> Iterator[Batch]:
         """Every row once, in a fresh order; the last batch may be short.
 
         Args:
             batch_size: rows in a batch, at least 1.
             generator: of the order and of the binarization; on this object's device.
-
-        Yields:
-            x: (B, *shape), float32.
         """
         _check(batch_size)
-        for raw in self.rows.shuffled(batch_size, generator):
+        for raw, which in self.rows.shuffled(batch_size, generator):
             x = self.spec.prepare(raw)
-            yield bernoulli(x, generator) if self.spec.binarize == "dynamic" else x
+            if self.spec.binarize == "dynamic":
+                x = bernoulli(x, generator)
+            yield Batch(x, self.spec.tell(None if self.y is None else self.y[which]))
 
     def fixed(self, batch_size: int, seed: int) -> Iterator[Tensor]:
         """Every row once, in order; binarized from `seed` alone.
@@ -92,6 +115,18 @@ class Batches:
         else:
             for drawn in _cut(self._binarized(seed), batch_size):
                 yield drawn.float()
+
+    def told(self, batch_size: int) -> Iterator[tuple[Tensor, ...]]:
+        """What a model is told of the rows that `fixed` gives, batch by batch.
+
+        Beside `fixed` rather than in it: most of what looks at rows has no use for it.
+
+        Yields:
+            condition: (), or one tensor (B, C).
+        """
+        _check(batch_size)
+        for start in range(0, len(self), batch_size):
+            yield self.spec.tell(None if self.y is None else self.y[start : start + batch_size])
 
     def _binarized(self, seed: int) -> Iterator[Tensor]:
         generator = torch.Generator().manual_seed(seed)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 BINARIZE = ("no", "dynamic", "threshold")
+CONDITIONS = ("none", "labels")
 KINDS = ("real", "binary", "counts", "categories")
 
 
@@ -49,6 +50,7 @@ class DataSpec:
             white, 0 for a flat grey; nan where x is not in [0, 1].
         binarize: `"no"`; `"threshold"`, black or white at x = ½; `"dynamic"`, drawn afresh as
             Bernoulli(x) each time a training row is met (Burda et al. 2016, arXiv:1509.00519).
+        condition: what a model is told of every row: `"none"`, or its class, `"labels"`.
         classes: class names by label number; empty where unlabelled.
         sizes: rows in training, validation and test.
         seed: of the split.
@@ -76,6 +78,7 @@ class DataSpec:
     scale: tuple[float, ...]
     contrast: float = math.nan
     binarize: str = "no"
+    condition: str = "none"
     classes: tuple[str, ...] = ()
     sizes: tuple[int, int, int] = (0, 0, 0)
     seed: int = 0
@@ -104,6 +107,15 @@ class DataSpec:
         if self.binarize not in BINARIZE:
             raise ValueError(
                 f"binarize should be one of {', '.join(BINARIZE)}, not {self.binarize!r}"
+            )
+        if self.condition not in CONDITIONS:
+            raise ValueError(
+                f"condition should be one of {', '.join(CONDITIONS)}, not {self.condition!r}"
+            )
+        if self.condition == "labels" and not self.classes:
+            raise ValueError(
+                "the condition is to be the labels, but this data has none; give labelled data, "
+                "or leave the condition at none"
             )
         if self.columns:
             self._check_columns()
@@ -145,6 +157,29 @@ class DataSpec:
     def bounded(self) -> bool:
         """Whether x lies in [0, 1]."""
         return self.domain in ("binary", "levels", "unit")
+
+    @property
+    def known(self) -> int:
+        """C, the numbers that a model is told of every row: one for each class, or none."""
+        return len(self.classes) if self.condition == "labels" else 0
+
+    def tell(self, y: Tensor | None) -> tuple[Tensor, ...]:
+        """What a model is told of rows with these labels: nothing, or one-hot (B, C).
+
+        Args:
+            y: (B,), int64; None where the labels are not known.
+
+        Raises:
+            ValueError: where they are not known, and must be told.
+        """
+        if not self.known:
+            return ()
+        if y is None:
+            raise ValueError(
+                "this model is told the class of every row, and these come without labels; there "
+                f"is {', '.join(self.classes)}"
+            )
+        return ((y[:, None] == torch.arange(self.known, device=y.device)).float(),)
 
     @property
     def is_image(self) -> bool:
@@ -228,7 +263,8 @@ class DataSpec:
         """
         if not isinstance(record, Mapping):
             raise ValueError(f"a data spec is a JSON object, not {type(record).__name__}")
-        record = {"columns": [], **record}  # which runs of earlier versions do not have
+        # Which runs of earlier versions do not have.
+        record = {"columns": [], "condition": "none", **record}
         names = {field.name for field in fields(cls)}
         if names != set(record):
             unknown = ", ".join(sorted(map(str, set(record) - names))) or "none"
@@ -312,6 +348,7 @@ _TYPES: dict[str, tuple[str, Callable[[object], bool]]] = {
     "scale": ("a list of numbers", _NUMBERS),
     "contrast": ("a number or null", lambda v: v is None or _is_number(v)),
     "binarize": ("text", _is_text),
+    "condition": ("text", _is_text),
     "classes": ("a list of names", _all(_is_text)),
     "sizes": ("three integers", _all(_is_int, 3)),
     "seed": ("an integer", _is_int),

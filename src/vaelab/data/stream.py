@@ -64,6 +64,10 @@ def memory(device: torch.device) -> float:
     return min(held, float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")))
 
 
+Numbered = tuple[Tensor, Tensor]
+"""Some rows (B, *shape), and which they are, (B,) int64 on their device."""
+
+
 class Resident:
     """Rows that lie whole on the device.
 
@@ -79,11 +83,11 @@ class Resident:
         """Every row once, in order: (B, *shape)."""
         yield from self.x.split(batch_size)
 
-    def shuffled(self, batch_size: int, generator: torch.Generator | None) -> Iterator[Tensor]:
-        """Every row once, in a fresh order drawn from `generator`: (B, *shape)."""
+    def shuffled(self, batch_size: int, generator: torch.Generator | None) -> Iterator[Numbered]:
+        """Every row once, in a fresh order drawn from `generator`."""
         order = torch.randperm(len(self.x), generator=generator, device=self.x.device)
         for which in order.split(batch_size):
-            yield self.x.index_select(0, which)
+            yield self.x.index_select(0, which), which
 
 
 class Streamed:
@@ -101,18 +105,23 @@ class Streamed:
         self.device = device
         numbers = None if self.x.numbers is None else np.sort(self.x.numbers)
         self.forward = Rows(self.x.array, self.x.kind, numbers)
+        order = np.arange(len(x)) if self.x.numbers is None else np.argsort(self.x.numbers)
+        self.places = torch.from_numpy(order)
         row = max(1, x.nbytes // len(x))
         self.block, self.pool = max(1, BLOCK // row), max(1, POOL // row)
 
     def ordered(self, batch_size: int) -> Iterator[Tensor]:
         """Every row once, in order: (B, *shape)."""
-        return self._ahead(self.x, self._cut(batch_size), batch_size)
+        for rows, _ in self._ahead(self.x, self._cut(batch_size)):
+            yield from rows.split(batch_size)
 
-    def shuffled(self, batch_size: int, generator: torch.Generator | None) -> Iterator[Tensor]:
-        """Every row once, in a fresh order drawn from `generator`: (B, *shape)."""
+    def shuffled(self, batch_size: int, generator: torch.Generator | None) -> Iterator[Numbered]:
+        """Every row once, in a fresh order drawn from `generator`."""
         place = None if generator is None else generator.device
         seed = int(torch.randint(2**62, (), generator=generator, device=place))
-        return self._ahead(self.forward, self._pools(seed, batch_size), batch_size)
+        for rows, pool in self._ahead(self.forward, self._pools(seed, batch_size)):
+            which = self.places[pool].to(self.device)
+            yield from zip(rows.split(batch_size), which.split(batch_size), strict=True)
 
     def _pools(self, seed: int, batch_size: int) -> Iterator[Tensor]:
         n, draws = len(self.x), torch.Generator().manual_seed(seed)
@@ -131,18 +140,18 @@ class Streamed:
         for start in range(0, len(self.x), size):
             yield torch.arange(start, min(start + size, len(self.x)))
 
-    def _ahead(self, x: Rows, pools: Iterable[Tensor], batch_size: int) -> Iterator[Tensor]:
-        """Batches of one pool while the next is being read."""
+    def _ahead(self, x: Rows, pools: Iterable[Tensor]) -> Iterator[Numbered]:
+        """The rows of one pool, and the pool, while the next is being read."""
         with ThreadPoolExecutor(1, "vaelab-rows") as thread:
-            waiting: deque[Future[Tensor]] = deque()
+            waiting: deque[tuple[Future[Tensor], Tensor]] = deque()
             try:
                 for pool in pools:
-                    waiting.append(thread.submit(self._read, x.take(pool)))
+                    waiting.append((thread.submit(self._read, x.take(pool)), pool))
                     if len(waiting) == 2:
-                        yield from self._arrived(waiting.popleft()).split(batch_size)
-                yield from self._arrived(waiting.popleft()).split(batch_size)
+                        yield self._arrived(*waiting.popleft())
+                yield self._arrived(*waiting.popleft())
             finally:  # also where whoever asked stops early; what is being read is waited for
-                for job in waiting:
+                for job, _ in waiting:
                     job.cancel()
 
     def _read(self, x: Rows) -> Tensor:
@@ -150,5 +159,5 @@ class Streamed:
         pinned = self.device.type == "cuda"
         return x.read(torch.empty(x.shape, dtype=x.dtype, pin_memory=pinned))
 
-    def _arrived(self, pool: Future[Tensor]) -> Tensor:
-        return pool.result().to(self.device, non_blocking=True)
+    def _arrived(self, rows: Future[Tensor], pool: Tensor) -> Numbered:
+        return rows.result().to(self.device, non_blocking=True), pool

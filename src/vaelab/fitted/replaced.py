@@ -15,7 +15,7 @@ class _Elsewhere(Draw):
     """A draw that meets the first site with another prior."""
 
     def __init__(self, draw: Draw, prior: Distribution) -> None:
-        super().__init__(draw.batch)
+        super().__init__(draw.batch, draw.given)
         self.draw, self.prior = draw, prior.expand(draw.batch)
         self.sites = draw.sites  # one list, so that the walk's owner sees what was met
 

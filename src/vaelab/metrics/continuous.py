@@ -9,13 +9,13 @@ from torch import Tensor
 
 from vaelab.metrics.hamiltonian import gradient
 from vaelab.metrics.inputs import seeded
-from vaelab.walk import VAE, Given
+from vaelab.walk import VAE, Condition, Given
 
 TRIALS = 1024
 """Draws of the prior by which latents are seen to be free real numbers."""
 
 
-def check_continuous(model: VAE) -> None:
+def check_continuous(model: VAE, condition: Condition = ()) -> None:
     """Refuses latents that are not free real numbers: nothing can be annealed along them.
 
     A density on all of R^L fulfils Stein's identity E Σ_j f'(z_j) + f(z_j) ∂_j log p(z) = 0, here
@@ -23,15 +23,20 @@ def check_continuous(model: VAE) -> None:
     sphere do not. Points of a simplex leave a direction without spread. Both are tested at draws
     of the prior.
 
+    Args:
+        model: on any device.
+        condition: what is known of one example, ((1, C),), for a conditional model.
+
     Raises:
         TypeError: where they do not.
     """
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    known = tuple(c.expand(TRIALS, *c.shape[1:]) for c in condition)
     with torch.no_grad(), seeded(0, device):
-        latents = [z.detach() for z in model.sample(TRIALS).latents]
+        latents = [z.detach() for z in model.sample(TRIALS, condition=known).latents]
     with torch.enable_grad():
         at = [z.clone().requires_grad_(z.is_floating_point()) for z in latents]
-        draw = Given(at)
+        draw = Given(at, given=known)
         model.generator(draw)
         density = torch.stack([site.prior.log_prob(site.z) for site in draw.sites]).sum(0)
         slopes = [gradient(density, z) for z in at]

@@ -1,10 +1,12 @@
 """What the figures accept: finite floating-point rows, whatever device they are on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
+
+from vaelab.walk import Condition
 
 
 def in_double(x: Tensor) -> Tensor:
@@ -62,3 +64,16 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
+
+
+def paired(
+    batches: Iterable[Tensor], conditions: Iterable[Condition] | None
+) -> Iterator[tuple[Tensor, Condition]]:
+    """Every batch with what is known of it: nothing, where no conditions are given.
+
+    Raises:
+        ValueError: where there are not as many conditions as batches.
+    """
+    if conditions is None:
+        return ((x, ()) for x in batches)
+    return zip(batches, conditions, strict=True)

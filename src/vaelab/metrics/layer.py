@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from vaelab.metrics.estimate import Estimate
+from vaelab.metrics.inputs import paired
 from vaelab.metrics.latent import active_units
-from vaelab.walk import VAE, kl_by_dimension
+from vaelab.walk import VAE, Condition, kl_by_dimension
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,12 +37,15 @@ class Layer:
 
 
 @torch.no_grad()
-def layers(model: VAE, batches: Iterable[Tensor]) -> list[Layer]:
+def layers(
+    model: VAE, batches: Iterable[Tensor], conditions: Iterable[Condition] | None = None
+) -> list[Layer]:
     """The layers of a model in the order of its walk.
 
     Args:
         model: on the batches' device, with posteriors that have a density.
         batches: x (B, …) at the model's scale.
+        conditions: what is known of each batch, ((B, C),), for a conditional model.
 
     Raises:
         TypeError: where a posterior is a point, which has no rate.
@@ -49,8 +53,8 @@ def layers(model: VAE, batches: Iterable[Tensor]) -> list[Layer]:
     rates: dict[int, list[Tensor]] = {}
     means: dict[int, list[Tensor]] = {}
     split: dict[int, list[Tensor]] = {}
-    for x in batches:
-        for number, site in enumerate(model(x).sites):
+    for x, condition in paired(batches, conditions):
+        for number, site in enumerate(model(x, condition=condition).sites):
             rates.setdefault(number, []).append(site.rate()[0])
             means.setdefault(number, []).append(site.posterior.mean.flatten(1))
             by_dimension = kl_by_dimension(site.posterior, site.prior)

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from vaelab.metrics.estimate import Estimate
-from vaelab.walk import VAE, Evidence
+from vaelab.metrics.inputs import paired
+from vaelab.walk import VAE, Condition, Evidence
 
 CACHED, WIDTH = 2**20, 256
 """Numbers that are decoded at once on a processor: 4 MB, which its caches hold (MNIST: 1,337 rows,
@@ -31,17 +32,23 @@ LEAST = 10
 
 
 @torch.no_grad()
-def elbo_of_each(model: VAE, batches: Iterable[Tensor], samples: int = 1) -> dict[str, Tensor]:
+def elbo_of_each(
+    model: VAE,
+    batches: Iterable[Tensor],
+    samples: int = 1,
+    conditions: Iterable[Condition] | None = None,
+) -> dict[str, Tensor]:
     """−ELBO, rate and distortion of every x, (N,); for a deterministic encoder distortion alone.
 
     Args:
         model: on the batches' device.
         batches: x (B, …) at the model's scale.
         samples: draws of z for each x, averaged.
+        conditions: what is known of each batch, ((B, C),), for a conditional model.
     """
     found: dict[str, list[Tensor]] = {}
-    for x in batches:
-        trace = model(x, samples)
+    for x, condition in paired(batches, conditions):
+        trace = model(x, samples, condition=condition)
         distortion = -trace.unfold(trace.log_likelihood(x)).mean(0)
         found.setdefault("distortion", []).append(distortion)
         if trace.has_rate:
@@ -51,9 +58,14 @@ def elbo_of_each(model: VAE, batches: Iterable[Tensor], samples: int = 1) -> dic
     return {name: torch.cat(nats) for name, nats in found.items()}
 
 
-def elbo(model: VAE, batches: Iterable[Tensor], samples: int = 1) -> dict[str, Estimate]:
+def elbo(
+    model: VAE,
+    batches: Iterable[Tensor],
+    samples: int = 1,
+    conditions: Iterable[Condition] | None = None,
+) -> dict[str, Estimate]:
     """The means of `elbo_of_each`, with standard errors over x."""
-    found = elbo_of_each(model, batches, samples)
+    found = elbo_of_each(model, batches, samples, conditions)
     return {name: Estimate.mean(nats) for name, nats in found.items()}
 
 
@@ -103,6 +115,7 @@ def weigh(
     *,
     bf16: bool = False,
     compile: bool = False,
+    conditions: Iterable[Condition] | None = None,
 ) -> Weighed:
     """NLL_K of every x, an upper bound on −log p(x) that tightens as K grows.
 
@@ -116,6 +129,7 @@ def weigh(
         on_batch: told how many examples are done, after each batch.
         bf16: whether the networks run in bf16, which the likelihoods and the weights never do.
         compile: whether to make one program of a walk; it takes seconds, and changes rounding only.
+        conditions: what is known of each batch, ((B, C),), for a conditional model.
 
     Raises:
         ValueError: where K is below 1.
@@ -125,13 +139,14 @@ def weigh(
         raise ValueError(f"samples is {samples}; the bound needs at least 1")
     found, done = [], 0
     walk = _Walk(model, bf16, compile)
-    for x in batches:
+    for x, condition in paired(batches, conditions):
         most = rows_at_once(x)
         # In one place for a batch: small results kept between large buffers would part the memory.
         of_batch, size = x.new_empty(2, len(x)), max(1, most // samples)
         for start in range(0, len(x), size):
-            rows = x[start : start + size]
-            of_batch[:, start : start + size] = _log_sums(walk, rows, samples, most)
+            rows = slice(start, start + size)
+            known = tuple(c[rows] for c in condition)
+            of_batch[:, rows] = _log_sums(walk, x[rows], known, samples, most)
         found.append(of_batch)
         done += len(x)
         if on_batch is not None:
@@ -150,9 +165,12 @@ def importance_weighted(
     *,
     bf16: bool = False,
     compile: bool = False,
+    conditions: Iterable[Condition] | None = None,
 ) -> Estimate:
     """The mean of `weigh` over x, with its standard error over x."""
-    found = weigh(model, batches, samples, on_batch, bf16=bf16, compile=compile)
+    found = weigh(
+        model, batches, samples, on_batch, bf16=bf16, compile=compile, conditions=conditions
+    )
     return Estimate.mean(found.nll)
 
 
@@ -174,19 +192,19 @@ class _Walk:
     def __init__(self, model: VAE, bf16: bool, compile: bool) -> None:
         self.model, self.bf16 = model, bf16
         # With the noise of the eager walk, so that compiling changes figures by rounding only.
-        self.sums: Callable[[Tensor, Evidence, int], Tensor] = (
+        self.sums: Callable[[Tensor, Evidence, Condition, int], Tensor] = (
             torch.compile(self._sums, dynamic=False, options={"fallback_random": True})
             if compile
             else self._sums
         )
 
-    def encode(self, x: Tensor) -> Evidence:
+    def encode(self, x: Tensor, condition: Condition) -> Evidence:
         with self._autocast(x):
-            return self.model.encoder(x)
+            return self.model.encoder(x, *condition)
 
-    def _sums(self, x: Tensor, evidence: Evidence, count: int) -> Tensor:
+    def _sums(self, x: Tensor, evidence: Evidence, condition: Condition, count: int) -> Tensor:
         with self._autocast(x):
-            trace = self.model.infer(evidence, count)
+            trace = self.model.infer(evidence, count, condition=condition)
         log_w = trace.log_weights(x)
         return torch.stack([torch.logsumexp(log_w, 0), torch.logsumexp(2 * log_w, 0)])
 
@@ -194,11 +212,11 @@ class _Walk:
         return torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16)
 
 
-def _log_sums(walk: _Walk, x: Tensor, samples: int, most: int) -> Tensor:
+def _log_sums(walk: _Walk, x: Tensor, condition: Condition, samples: int, most: int) -> Tensor:
     """log Σ w and log Σ w² over K draws, (2, B)."""
-    evidence = walk.encode(x)
+    evidence = walk.encode(x, condition)
     sums = torch.full((2, len(x)), -math.inf, device=x.device)
     for start in range(0, samples, most):
-        new = walk.sums(x, evidence, min(most, samples - start))
+        new = walk.sums(x, evidence, condition, min(most, samples - start))
         sums = torch.logaddexp(sums.to(new), new)
     return sums

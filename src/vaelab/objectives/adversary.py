@@ -135,8 +135,8 @@ class CriticFeatures(Objective):
         real = cast(Tensor, tile(self.critic.features(x), trace.samples)) / self.spread
         seen = self.critic.features(trace.likelihood.mean) / self.spread
         near = -Normal(seen, torch.zeros_like(seen)).log_prob(real)
-        again = self._generate(Given([z.detach() for z in trace.latents])).mean
-        imagined = self._generate(FromPrior(len(seen))).mean
+        again = self._generate(Given([z.detach() for z in trace.latents], given=trace.given)).mean
+        imagined = self._generate(FromPrior(len(seen), given=trace.given)).mean
         passing = sum(F.softplus(-_logits(self.critic, fake)) for fake in (again, imagined))
         parts = {"features": near, "realism": 0.5 * cast(Tensor, passing)}
         parts = {name: trace.unfold(nats).mean(0) for name, nats in parts.items()}
@@ -149,7 +149,7 @@ class CriticFeatures(Objective):
     def opposition(self, trace: Trace, x: Tensor) -> Loss:
         again = trace.likelihood.mean.detach()
         with torch.no_grad():
-            imagined = self._generate(FromPrior(len(again))).mean
+            imagined = self._generate(FromPrior(len(again), given=trace.given)).mean
         fake = torch.stack([again, imagined])
         false = _logits(self.critic, fake.flatten(0, 1)).unflatten(0, (2, -1))
         true = cast(Tensor, tile(_logits(self.critic, x.detach()), trace.samples))

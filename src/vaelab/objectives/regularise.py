@@ -16,21 +16,25 @@ import torch
 from torch import Tensor, nn
 
 from vaelab.objectives.terms import Loss, Objective
-from vaelab.walk import Conditional, Dirac, Distribution, Trace, full_precision, sum_dims
+from vaelab.walk import Condition, Conditional, Dirac, Distribution, Trace, full_precision, sum_dims
 
-Penalty = Callable[[nn.Module, Conditional, Tensor], Tensor]
-"""Decoder, likelihood and z (B, …) ↦ what they are charged, (B,)."""
+Penalty = Callable[[nn.Module, Conditional, Tensor, Condition], Tensor]
+"""Decoder, likelihood, z (B, …) and what is known beside it ↦ what they are charged, (B,)."""
 
 
-def weight_norm(decoder: nn.Module, likelihood: Conditional, z: Tensor) -> Tensor:
+def weight_norm(
+    decoder: nn.Module, likelihood: Conditional, z: Tensor, told: Condition = ()
+) -> Tensor:
     """½‖θ‖² over the decoder's weights, its biases left out; the same for every z."""
     squares = [p.square().sum() for p in decoder.parameters() if p.ndim > 1]
     return 0.5 * torch.stack(squares).sum().to(z.dtype).expand(len(z))
 
 
-def gradient_norm(decoder: nn.Module, likelihood: Conditional, z: Tensor) -> Tensor:
+def gradient_norm(
+    decoder: nn.Module, likelihood: Conditional, z: Tensor, told: Condition = ()
+) -> Tensor:
     """‖J‖²_F of J = ∂x̂/∂z, estimated without bias as ‖vᵀJ‖² along one v ~ N(0, I)."""
-    x, pull = torch.func.vjp(lambda z: full_precision(likelihood(decoder(z)).mean), z)[:2]
+    x, pull = torch.func.vjp(lambda z: full_precision(likelihood(decoder(z, *told)).mean), z)[:2]
     return sum_dims(pull(torch.randn_like(x))[0].square())
 
 
@@ -72,7 +76,7 @@ class ChargedPoint(Conditional):
 
     def forward(self, *given: Tensor) -> Charged:
         z = full_precision(given[0])
-        return Charged(z, self.penalty(*self._model, z))
+        return Charged(z, self.penalty(*self._model, z, given[1:]))
 
 
 class DecoderPenalty(Objective):

@@ -134,8 +134,8 @@ class Blank(nn.Module):
 class Independent(Block):
     """One of several latents that know nothing of each other, as a level of a ladder.
 
-    h is the latents so far, side by side, from a `Blank(0)` at the top; each latent reads its own
-    stretch of the evidence.
+    h is the latents so far, side by side, from a `Blank(0)` at the top, or from the condition; each
+    latent reads its own stretch of the evidence.
 
     Args:
         own_prior: p(z).

@@ -79,9 +79,11 @@ class Vamp(Conditional):
         pseudo_inputs: K, at least 1.
         shape: of one x.
         bounded: whether x lies in [0, 1], so that the pseudo-inputs must.
+        condition: what the encoder is told of each, (K, C), where the model is conditional.
     """
 
     log_weights: Tensor
+    condition: Tensor | None
 
     def __init__(
         self,
@@ -90,6 +92,7 @@ class Vamp(Conditional):
         pseudo_inputs: int,
         shape: Sequence[int],
         bounded: bool,
+        condition: Tensor | None = None,
     ) -> None:
         super().__init__()
         _some(pseudo_inputs, "pseudo_inputs")
@@ -100,6 +103,7 @@ class Vamp(Conditional):
         self.raw = nn.Parameter(torch.randn(pseudo_inputs, *shape))
         even = torch.full((1, pseudo_inputs), -math.log(pseudo_inputs))
         self.register_buffer("log_weights", even, persistent=False)
+        self.register_buffer("condition", condition, persistent=False)
 
     @property
     def pseudo_inputs(self) -> Tensor:
@@ -108,7 +112,8 @@ class Vamp(Conditional):
 
     def forward(self, *given: Tensor) -> Mixture:
         encoder, posterior = self.inference
-        return Mixture(self.log_weights, posterior(encoder(self.pseudo_inputs)))
+        told = () if self.condition is None else (self.condition,)
+        return Mixture(self.log_weights, posterior(encoder(self.pseudo_inputs, *told)))
 
 
 def _some(count: int, name: str) -> None:

@@ -90,7 +90,8 @@ def vae_gan(
     if design.likelihood == "auto" and data.domain != "binary":
         design = replace(design, likelihood="gaussian-fixed")
     built = shallow(data, latent, DiagonalNormal(), Rate(), design)
-    body = networks(design, built.data).encoder(built.data.shape, FEATURES)
+    seen_alone = replace(built.data, condition="none")  # a critic is told nothing
+    body = networks(design, seen_alone).encoder(built.data.shape, FEATURES)
     generator = built.model.generator
     seen = CriticFeatures(Critic(body, FEATURES), lambda draw: generator(draw), weight)
     return built._replace(objective=seen + beta * Rate())

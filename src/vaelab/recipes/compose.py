@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vaelab.data import DataSpec
-from vaelab.design import Design, fit_likelihood, networks
+from vaelab.design import Design, fit_likelihood, networks, told
 from vaelab.objectives import Distortion, Objective, Rate
 from vaelab.parts.posteriors import Posterior
 from vaelab.parts.priors import Standard
@@ -33,7 +33,7 @@ def shallow(
     likelihood, data, reason = fit_likelihood(design, data)
     pair = networks(design, data)
     encoder = pair.encoder(data.shape, posterior.outputs(latent))
-    decoder = pair.decoder(latent, data.shape, likelihood.params)
+    decoder = told(data, lambda n: pair.decoder(n, data.shape, likelihood.params), latent)
     generator = Shallow(prior or Standard(latent), posterior, decoder, likelihood)
     return Built(VAE(encoder, generator), objective, data, reason)
 

@@ -13,10 +13,11 @@ from typing import NamedTuple
 from torch import nn
 
 from vaelab.data import DataSpec
-from vaelab.design import Design, fit_likelihood, networks
-from vaelab.nets import MLPDecoder, MLPPyramid, Shape, plain, residual
+from vaelab.design import Design, begun, fit_likelihood, networks, shown
+from vaelab.nets import MLPDecoder, MLPPyramid, plain, residual
 from vaelab.nets.grid import GridDecoder, GridEncoder, grids, halvings_for
 from vaelab.nets.pyramid import ConvPyramid, ResidualBottleneck, resolutions
+from vaelab.nets.told import Chain
 from vaelab.objectives import Constant, Distortion, Objective, Rate, Rise
 from vaelab.objectives.codebook import CodebookLoss, Commitment, Perplexity
 from vaelab.parts.discrete import (
@@ -132,8 +133,9 @@ def joint(
         Independent(Standard(latent), normal, 0, cut),
         Independent(UniformClasses(variables, classes), one_hot, cut, cut + numbers),
     ]
-    decoder = pair.decoder(latent + numbers, data.shape, likelihood.params)
-    generator = Ladder(Blank(0), blocks, decoder, likelihood)
+    decoder = pair.decoder(data.known + latent + numbers, data.shape, likelihood.params)
+    root = begun(data, Blank(data.known), data.known)
+    generator = Ladder(root, blocks, decoder, likelihood)
     encoder = pair.encoder(data.shape, cut + numbers)
     return Built(VAE(encoder, generator), Distortion() + Rate(), data, reason)
 
@@ -244,7 +246,7 @@ def vq2(
     likelihood, data, reason = fit_likelihood(design, data)
     books = [_codebook(codes, dim, ema) for _ in range(2)]
     levels = _dense_levels if design.net == "mlp" else _map_levels
-    encoder, root, blocks, decoder = levels(books, design, data.shape, positions, likelihood.params)
+    encoder, root, blocks, decoder = levels(books, design, data, positions, likelihood.params)
     generator = Ladder(root, blocks, decoder, likelihood)
     return Built(VAE(encoder, generator), _objective(ema, commitment), data, reason)
 
@@ -254,19 +256,21 @@ Levels = tuple[nn.Module, nn.Module, list[Block], nn.Module]
 
 
 def _dense_levels(
-    books: Sequence[Codebook], design: Design, shape: Shape, positions: int, params: int
+    books: Sequence[Codebook], design: Design, data: DataSpec, positions: int, params: int
 ) -> Levels:
     width = design.width or 512
     blocks: list[Block] = [
         DenseCodes(book, positions * 4**level, width, level) for level, book in enumerate(books)
     ]
-    decoder = MLPDecoder(width, shape, params, (width,))
-    return MLPPyramid(shape, width, len(books)), Root(width), blocks, decoder
+    decoder = MLPDecoder(width, data.shape, params, (width,))
+    encoder = shown(data, lambda seen: MLPPyramid(seen, width, len(books)))
+    return encoder, begun(data, Root(width), width), blocks, decoder
 
 
 def _map_levels(
-    books: Sequence[Codebook], design: Design, shape: Shape, positions: int, params: int
+    books: Sequence[Codebook], design: Design, data: DataSpec, positions: int, params: int
 ) -> Levels:
+    shape = data.shape
     width, count = design.width or 64, halvings_for(shape, positions) + 1
     if count < len(books):
         raise ValueError(
@@ -280,7 +284,8 @@ def _map_levels(
         for level, (book, way) in enumerate(zip(books, ways, strict=True))
     ]
     decoder = nn.Sequential(nn.GELU(), nn.Conv2d(width, params * shape[0], 3, padding=1))
-    return ConvPyramid(shape, width, [1] * count), Root(width, *sizes[0]), blocks, decoder
+    encoder = shown(data, lambda seen: ConvPyramid(seen, width, [1] * count))
+    return encoder, begun(data, Root(width, *sizes[0]), width, 1, 1), blocks, decoder
 
 
 def _way(width: int, sizes: Sequence[tuple[int, int]]) -> nn.Sequential:
@@ -300,7 +305,8 @@ def _coded(
     dim = books[0].table.shape[1]
     coder = _coder(design, data, positions, dim, likelihood.params)
     blocks = [ResidualCodes(book, coder.positions) for book in books]
-    generator = Ladder(Blank(coder.positions, dim), blocks, coder.decoder, likelihood)
+    root = begun(data, Blank(coder.positions, dim), coder.positions, dim)
+    generator = Ladder(root, blocks, coder.decoder, likelihood)
     return Built(VAE(coder.encoder, generator), objective, data, reason)
 
 
@@ -319,10 +325,10 @@ def _coder(design: Design, data: DataSpec, positions: int, dim: int, params: int
         encoder = pair.encoder(data.shape, positions * dim)
         decoder = pair.decoder(positions * dim, data.shape, params)
         cut = nn.Unflatten(1, (positions, dim))
-        return Coder(nn.Sequential(encoder, cut), decoder, positions)
+        return Coder(Chain(encoder, cut), decoder, positions)
     halvings, width = halvings_for(data.shape, positions), design.width or 32
     return Coder(
-        GridEncoder(data.shape, dim, halvings, width, stage),
+        shown(data, lambda seen: GridEncoder(seen, dim, halvings, width, stage)),
         GridDecoder(dim, data.shape, params, halvings, width, stage),
         math.prod(grids(data.shape, halvings)[-1]),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from vaelab.data import DataSpec
-from vaelab.design import Design, fit_likelihood, shown
+from vaelab.design import Design, begun, fit_likelihood, shown
 from vaelab.nets import MLPDecoder, MLPPyramid
 from vaelab.nets.pyramid import (
     ConvPyramid,
@@ -46,7 +46,7 @@ def ladder(
     width = design.width or 512
     likelihood, data, reason = fit_likelihood(design, data)
     generator = Ladder(
-        Root(width),
+        begun(data, Root(width), width),
         [DenseBlock(latent, width, level) for level in range(levels)],
         MLPDecoder(width, data.shape, likelihood.params, (width,)),
         likelihood,
@@ -101,7 +101,7 @@ def deep_ladder(
             below.append(nn.Upsample(sizes[following]))
         blocks.append(ConvBlock(latent, width, level, nn.Sequential(*below), gain))
     generator = Ladder(
-        nn.Sequential(Root(width, *sizes[0]), PixelMajor()),
+        begun(data, nn.Sequential(Root(width, *sizes[0]), PixelMajor()), width, 1, 1),
         blocks,
         nn.Sequential(
             ResidualBottleneck(width),
@@ -109,5 +109,5 @@ def deep_ladder(
         ),
         likelihood,
     )
-    encoder = ConvPyramid(data.shape, width, layers)
+    encoder = shown(data, lambda seen: ConvPyramid(seen, width, layers))
     return Built(VAE(encoder, generator), Distortion() + Rate(), data, reason)

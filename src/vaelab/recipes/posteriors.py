@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import cast
 
-from torch import nn
-
 from vaelab.data import DataSpec
 from vaelab.design import Design
+from vaelab.nets.told import Chain
 from vaelab.parts.flow_posteriors import InverseAutoregressive, Planar
 from vaelab.parts.posteriors import FullCovariance
 from vaelab.parts.sphere import Hyperspherical, Stretch, UniformSphere
@@ -96,5 +95,5 @@ def hyperspherical(
     prior = UniformSphere(latent)
     built = shallow(data, latent, Hyperspherical(), weighed(beta), design, prior)
     generator = cast(Shallow, built.model.generator)
-    generator.decoder = nn.Sequential(Stretch(), generator.decoder)
+    generator.decoder = Chain(Stretch(), generator.decoder, told=1)
     return built

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import cast
 
+import torch
+
 from vaelab.data import DataSpec
 from vaelab.design import Design
 from vaelab.objectives import Distortion, Objective, Rate, Rise
@@ -91,7 +93,9 @@ def vamp(
     posterior = DiagonalNormal()
     built = shallow(data, latent, posterior, _warmed(beta), design)
     unit = built.data.bounded
-    prior = Vamp(built.model.encoder, posterior, pseudo_inputs, data.shape, unit)
+    # Of a conditional model the pseudo-inputs are of every class in turn.
+    told = built.data.tell(torch.arange(pseudo_inputs) % max(1, built.data.known))
+    prior = Vamp(built.model.encoder, posterior, pseudo_inputs, data.shape, unit, *told)
     cast(Shallow, built.model.generator).prior = prior
     return built
 

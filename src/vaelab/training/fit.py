@@ -1,6 +1,6 @@
 r"""The training loop, whole.
 
-for each epoch:  for each batch x:  walk → loss → step;   then judge on the validation split
+for each epoch:  for each batch:  walk → loss → step;   then judge on the validation split
 the best weights by validation loss are the ones that are kept, with their own optimizer state
 """
 
@@ -55,7 +55,7 @@ def fit(
             "epochs cannot be compared; leave patience out and choose the epochs"
         )
     device = find_device(plan.device)
-    train, valid = (Batches(split.x, spec, device) for split in (data.train, data.valid))
+    train, valid = (Batches(split.x, spec, device, split.y) for split in (data.train, data.valid))
     steps_an_epoch = math.ceil(len(train) / plan.batch_size)
     epochs = plan.passes(len(train))
     steps = steps_an_epoch * epochs
@@ -78,16 +78,16 @@ def fit(
         try:
             for epoch in range(1, epochs + 1):
                 started, sums, seen = time.perf_counter(), Sums(), 0
-                for i, x in enumerate(train.epoch(plan.batch_size, order)):
+                for i, batch in enumerate(train.epoch(plan.batch_size, order)):
                     done = (epoch - 1) * steps_an_epoch + i + 1
                     clock.set((done - 1) / steps)
                     step.scale(learning_rate(done - 1, steps, plan.warmup))
                     try:
-                        sums.add(step(x))
+                        sums.add(step(batch))
                     except NotFinite as error:
                         at = f"step {done} (epoch {epoch}, batch {i + 1})"
                         raise NotFinite(f"{error}, at {at}. {REMEDY}") from None
-                    seen += len(x)
+                    seen += len(batch.x)
                     if average is not None:
                         average.update_parameters(model)
                     if listener is not None and sums.due():
@@ -95,7 +95,7 @@ def fit(
                 seconds = time.perf_counter() - started
                 row = {"epoch": epoch} | sums.means(seen)
                 if not math.isfinite(row["loss"]):
-                    raise NotFinite(f"{step.diagnose(x)}, in epoch {epoch}. {REMEDY}")
+                    raise NotFinite(f"{step.diagnose(batch)}, in epoch {epoch}. {REMEDY}")
                 clock.set(1.0)
                 row |= judge(judged, objective, valid, plan, bf16)
                 row |= {"lr": step.learner.lr, "images_per_s": seen / seconds}
@@ -137,9 +137,11 @@ def judge(model: VAE, objective: Objective, valid: Batches, plan: Plan, bf16: bo
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(plan.seed + 1)
         # Small batches where an example is walked many times, so that memory stays level.
-        for i, x in enumerate(valid.fixed(max(1, 1024 // objective.samples), plan.seed)):
+        size = max(1, 1024 // objective.samples)
+        batches = zip(valid.fixed(size, plan.seed), valid.told(size), strict=True)
+        for i, (x, condition) in enumerate(batches):
             with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
-                trace = model(x, objective.samples)
+                trace = model(x, objective.samples, condition=condition)
             loss = objective(trace, x)
             if not torch.isfinite(loss.total).all():
                 what = first_not_finite(model, x, trace, loss)

@@ -18,7 +18,7 @@ from functools import partial
 import torch
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from vaelab.data import Batches, Data, DataSpec
+from vaelab.data import Batch, Batches, Data, DataSpec
 from vaelab.objectives import Objective
 from vaelab.training.fit import ACTIVE, REMEDY, learning_rate
 from vaelab.training.plan import Plan, compiles, find_device, uses_bf16
@@ -93,7 +93,7 @@ def fit_population(
     """
     n, plan = len(models), _checked(models, objectives, plans, listeners)
     device = find_device(plan.device)
-    train, valid = (Batches(split.x, spec, device) for split in (data.train, data.valid))
+    train, valid = (Batches(split.x, spec, device, split.y) for split in (data.train, data.valid))
     steps_an_epoch = math.ceil(len(train) / plan.batch_size)
     epochs = plan.passes(len(train))
     steps = steps_an_epoch * epochs
@@ -110,16 +110,16 @@ def fit_population(
         try:
             for epoch in range(1, epochs + 1):
                 started, sums, seen = time.perf_counter(), Sums(), 0
-                for batch, x in enumerate(train.epoch(plan.batch_size, order), 1):
-                    done = (epoch - 1) * steps_an_epoch + batch
+                for number, batch in enumerate(train.epoch(plan.batch_size, order), 1):
+                    done = (epoch - 1) * steps_an_epoch + number
                     stack.clock.set((done - 1) / steps)
                     stack.scale(learning_rate(done - 1, steps, plan.warmup))
-                    sums.add(stack.step(x))
+                    sums.add(stack.step(batch))
                     for i, found in stack.broken.items():
                         if members[i].going:
-                            at = f"step {done} (epoch {epoch}, batch {batch})"
+                            at = f"step {done} (epoch {epoch}, batch {number})"
                             members[i].breaks_down(f"{found}, at {at}")
-                    seen += len(x)
+                    seen += len(batch.x)
                     if average is not None:
                         average.update()
                     if listeners and sums.due():
@@ -136,7 +136,7 @@ def fit_population(
                     row = {"epoch": epoch} | row | verdicts[i] | {"lr": stack.lr(i)}
                     row |= {"images_per_s": seen / seconds, "seconds": seconds}
                     if not math.isfinite(row["loss"]):
-                        members[i].breaks_down(f"{stack.diagnose(i, x)}, in epoch {epoch}")
+                        members[i].breaks_down(f"{stack.diagnose(i, batch)}, in epoch {epoch}")
                     elif not math.isfinite(row["valid_loss"]):
                         members[i].breaks_down(
                             f"the loss of the validation split is not finite, in epoch {epoch}"
@@ -189,8 +189,8 @@ def judge(stack: Stack, parameters: Tensors, valid: Batches, plan: Plan) -> list
     sums, moments = Sums(), Moments()
     with torch.random.fork_rng(devices=[valid.device] if valid.device.type == "cuda" else []):
         torch.manual_seed(plan.seed + 1)
-        for x in valid.fixed(size, plan.seed):
-            walked = stack.walk(parameters, x)
+        for batch in map(Batch, valid.fixed(size, plan.seed), valid.told(size)):
+            walked = stack.walk(parameters, batch)
             sums.add(walked.figures)
             moments.add(walked.codes.movedim(0, 1))
     program.train()

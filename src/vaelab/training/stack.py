@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, stack_module_state, vmap
 
+from vaelab.data import Batch
 from vaelab.objectives import Loss, Objective, Scaled, Sum
 from vaelab.training.checkpoint import Snapshot
 from vaelab.training.clock import Clock
@@ -148,10 +149,11 @@ class Stack:
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * share
 
-    def step(self, x: Tensor) -> Tensors:
-        """One step of every member on x (B, …); returns its sums over the batch, each (N,)."""
+    def step(self, batch: Batch) -> Tensors:
+        """One step of every member on a batch; returns its sums over the batch, each (N,)."""
+        x = batch.x
         walk = self.compiled if len(x) == self.full else self.walk
-        walked = walk(self.parameters, x)
+        walked = walk(self.parameters, batch)
         for p in self.parameters.values():
             p.grad = None
         walked.mean.sum().backward()
@@ -159,7 +161,7 @@ class Stack:
         norm = torch.stack([g.reshape(len(g), -1).norm(dim=1) for g in gradients]).norm(dim=0)
         on_cpu = x.device.type == "cpu"  # where looking does not make every step wait
         if on_cpu:
-            self._look(torch.isfinite(norm + walked.mean.detach()), x)
+            self._look(torch.isfinite(norm + walked.mean.detach()), batch)
         if not on_cpu or (norm > self.clip).any():
             share = (self.clip / (norm + 1e-6)).clamp(max=1.0)
             for g in gradients:
@@ -168,36 +170,40 @@ class Stack:
         self.optimizer.step()
         return walked.figures
 
-    def walk(self, parameters: Tensors, x: Tensor) -> Walked:
-        """Walks x (B, …) with every member, each with noise of its own."""
+    def walk(self, parameters: Tensors, batch: Batch) -> Walked:
+        """Walks a batch with every member, each with noise of its own."""
         mapped = vmap(self._alone, in_dims=(0, 0, 0, None), randomness="different")
-        return Walked(*mapped(parameters, self.buffers, self.weights, x))
+        return Walked(*mapped(parameters, self.buffers, self.weights, batch))
 
     def _alone(
-        self, parameters: Tensors, buffers: Tensors, weights: Tensors, x: Tensor
+        self, parameters: Tensors, buffers: Tensors, weights: Tensors, batch: Batch
     ) -> tuple[Tensor, Tensors, Tensor]:
         model, objective = self.models[0], self.objectives[0]
+        x, condition = batch
         parameters = {name: turned(p, 2) for name, p in parameters.items()}
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
-            trace: Trace = functional_call(model, (parameters, buffers), (x, objective.samples))
+            trace: Trace = functional_call(
+                model, (parameters, buffers), (x, objective.samples, 1.0, condition)
+            )
         loss: Loss = functional_call(objective, weights, (trace, x))
         mu = torch.cat([site.posterior.mean.detach().flatten(1) for site in trace.sites], 1)
         return loss.mean, figures(loss, trace, x), trace.unfold(mu)[0]
 
-    def _look(self, finite: Tensor, x: Tensor) -> None:
+    def _look(self, finite: Tensor, batch: Batch) -> None:
         for i in (~finite).nonzero().flatten().tolist():
-            self.broken[i] = self.diagnose(i, x)
+            self.broken[i] = self.diagnose(i, batch)
 
-    def diagnose(self, i: int, x: Tensor) -> str:
-        """Walks x with member i alone and names its first tensor that is not finite."""
+    def diagnose(self, i: int, batch: Batch) -> str:
+        """Walks a batch with member i alone and names its first tensor that is not finite."""
         model, objective = self.models[i], self.objectives[i]
+        x, condition = batch
         for name, p in model.named_parameters():
             stacked = self.parameters[name]
             p.data.copy_(turned(stacked.data)[i])
             p.grad = None if stacked.grad is None else turned(stacked.grad)[i]
         with torch.no_grad():
             with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
-                trace = model(x, objective.samples)
+                trace = model(x, objective.samples, condition=condition)
             found = first_not_finite(model, x, trace, objective(trace, x))
         model.zero_grad()
         return found

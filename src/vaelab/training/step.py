@@ -14,6 +14,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from vaelab.data import Batch
 from vaelab.objectives import Distortion, Loss, Objective, Rate
 from vaelab.training.learner import Gradients, Learner, norm_of
 from vaelab.training.plan import Plan
@@ -59,37 +60,38 @@ class Step:
         for learner in self.learners:
             learner.lr = learner.peak * share
 
-    def __call__(self, x: Tensor) -> dict[str, Tensor]:
-        """Takes one step on x (B, …); returns the sum over the batch of each figure in nats.
+    def __call__(self, batch: Batch) -> dict[str, Tensor]:
+        """Takes one step on a batch; returns the sum over it of each figure in nats.
 
         Raises:
             NotFinite: with the weights untouched; on an accelerator, where looking would make
                 every step wait, `fit` finds it when it reads the sums.
         """
         # The first step is never compiled: it makes the state of the optimizers.
-        if self.compiled is not None and len(x) == self.full and self.learner.taken:
+        if self.compiled is not None and len(batch.x) == self.full and self.learner.taken:
             for learner in self.learners:
                 learner.prepare()
-            done = self.compiled(x)
+            done = self.compiled(batch)
             if done is None:
                 self.compiled = None
         else:
             done = None
-        found, norm = done or self.step(Learner.take, x)
-        if x.device.type == "cpu" and not math.isfinite(float(norm)):
-            raise NotFinite(self.diagnose(x))
+        found, norm = done or self.step(Learner.take, batch)
+        if batch.x.device.type == "cpu" and not math.isfinite(float(norm)):
+            raise NotFinite(self.diagnose(batch))
         for learner in self.learners:
             learner.taken += 1
         return found
 
-    def step(self, take: Take, x: Tensor) -> Done:
-        """One step on x; its figures, and the norm of all gradients.
+    def step(self, take: Take, batch: Batch) -> Done:
+        """One step on a batch; its figures, and the norm of all gradients.
 
         Args:
             take: how a learner moves along its gradients.
-            x: (B, …).
+            batch: rows with their condition.
         """
-        loss, trace = self.forward(x)
+        x = batch.x
+        loss, trace = self.forward(batch)
         found, losses = figures(loss, trace, x), [loss]
         if self.critic is not None:
             against = self.objective.opposition(trace, x)
@@ -109,19 +111,20 @@ class Step:
             self.objective.settle(trace, x)
         return found, every
 
-    def forward(self, x: Tensor) -> tuple[Loss, Trace]:
-        """The loss of x and the walk it was computed on."""
+    def forward(self, batch: Batch) -> tuple[Loss, Trace]:
+        """The loss of a batch and the walk it was computed on."""
+        x, condition = batch
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
-            trace = self.model(x, self.objective.samples)
+            trace = self.model(x, self.objective.samples, condition=condition)
         return self.objective(trace, x), trace
 
-    def diagnose(self, x: Tensor) -> str:
-        """Walks x once more and names the first tensor that is not finite."""
-        loss, trace = self.forward(x)
+    def diagnose(self, batch: Batch) -> str:
+        """Walks a batch once more and names the first tensor that is not finite."""
+        loss, trace = self.forward(batch)
         gradients = self.learner.gradients(loss.mean)
         for p, g in zip(self.learner.parameters, gradients, strict=True):
             p.grad = g
-        found = first_not_finite(self.model, x, trace, loss)
+        found = first_not_finite(self.model, batch.x, trace, loss)
         self.model.zero_grad()
         return found
 
@@ -129,7 +132,7 @@ class Step:
 class Compiled:
     """A step as one program, which torch.compile makes of it at the first call."""
 
-    def __init__(self, step: Callable[[Tensor], Done]) -> None:
+    def __init__(self, step: Callable[[Batch], Done]) -> None:
         self.program = torch.compile(  # type: ignore[call-overload]  # as typed, one is missing
             step,
             fullgraph=True,
@@ -145,13 +148,13 @@ class Compiled:
         )
         self.made = False
 
-    def __call__(self, x: Tensor) -> Done | None:
+    def __call__(self, batch: Batch) -> Done | None:
         """The step's figures and norm; None where it could not be compiled, and was not taken."""
         if self.made:
-            return self.program(x)
+            return self.program(batch)
         try:
             with torch._dynamo.config.patch(trace_autograd_ops=True):
-                done = self.program(x)
+                done = self.program(batch)
         except torch._dynamo.exc.TorchDynamoException as error:
             reason = str(error).strip().splitlines()[0]
             warnings.warn(

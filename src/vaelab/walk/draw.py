@@ -24,6 +24,9 @@ from vaelab.walk.distributions import Dirac, Distribution, kl
 Evidence = Tensor | tuple[Tensor, ...]
 """What an encoder says of x: (B, …), or one such tensor a level of a hierarchy."""
 
+Condition = tuple[Tensor, ...]
+"""What is known of every example beforehand: nothing, or one vector each, (B, C)."""
+
 Posterior = Callable[[Evidence], Distribution]
 
 
@@ -55,10 +58,15 @@ class Site:
 
 
 class Draw(ABC):
-    """Answers a program's request for a latent and remembers each site it was asked at."""
+    """Answers a program's request for a latent and remembers each site it was asked at.
 
-    def __init__(self, batch: int) -> None:
-        self.batch = batch
+    Args:
+        batch: B, how many examples are walked.
+        given: what is known of them, of batch B; the program hands it to its parts.
+    """
+
+    def __init__(self, batch: int, given: Condition = ()) -> None:
+        self.batch, self.given = batch, given
         self.sites: list[Site] = []
 
     def __call__(self, prior: Distribution, posterior: Posterior) -> Tensor:
@@ -75,9 +83,9 @@ class Draw(ABC):
 class FromPosterior(Draw):
     """z ~ q(z|x) from the evidence of an encoder; temperature 0 takes the posterior's centre."""
 
-    def __init__(self, evidence: Evidence, temperature: float = 1.0) -> None:
+    def __init__(self, evidence: Evidence, temperature: float = 1.0, given: Condition = ()) -> None:
         first = evidence[0] if isinstance(evidence, tuple) else evidence
-        super().__init__(first.shape[0])
+        super().__init__(first.shape[0], given)
         self.evidence, self.temperature = evidence, temperature
 
     def meet(self, prior: Distribution, posterior: Posterior, index: int) -> Site:
@@ -88,8 +96,8 @@ class FromPosterior(Draw):
 class FromPrior(Draw):
     """z ~ p(z), n of them; temperature scales the prior's spread."""
 
-    def __init__(self, n: int, temperature: float = 1.0) -> None:
-        super().__init__(n)
+    def __init__(self, n: int, temperature: float = 1.0, given: Condition = ()) -> None:
+        super().__init__(n, given)
         self.temperature = temperature
 
     def meet(self, prior: Distribution, posterior: Posterior, index: int) -> Site:
@@ -102,12 +110,15 @@ class Given(Draw):
     Args:
         latents: one tensor a site, in the order of the walk; at least one.
         temperature: of the prior draws at the sites that were not given.
+        given: what is known of the examples.
     """
 
-    def __init__(self, latents: Sequence[Tensor], temperature: float = 1.0) -> None:
+    def __init__(
+        self, latents: Sequence[Tensor], temperature: float = 1.0, given: Condition = ()
+    ) -> None:
         if not latents:
             raise ValueError("no latent was given; give at least the first site's, or use sample()")
-        super().__init__(latents[0].shape[0])
+        super().__init__(latents[0].shape[0], given)
         self.latents, self.temperature = tuple(latents), temperature
 
     def meet(self, prior: Distribution, posterior: Posterior, index: int) -> Site:

@@ -3,6 +3,8 @@ r"""The walk: a generative program, walked with a draw.
 p(x, z) = p(z₁) p(z₂|z₁) … p(x|z)          q(z|x) = q(z₁|x) q(z₂|z₁, x) …
 
 log w = log p(x|z) + Σ_sites [log p(z) − log q(z|x)],   E_q[w] = p(x)
+
+Where something is known of x beforehand, every part of this may be conditioned on it.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from vaelab.walk.distributions import Distribution
-from vaelab.walk.draw import Draw, Evidence, FromPosterior, FromPrior, Given, Site, tile
+from vaelab.walk.draw import Condition, Draw, Evidence, FromPosterior, FromPrior, Given, Site, tile
 
 
 class Conditional(nn.Module, ABC):
@@ -46,11 +48,13 @@ class Trace:
         sites: the latents in the order they were met, batch K·B.
         likelihood: p(x|z), batch K·B.
         samples: K, the number of draws for each example.
+        given: what was known of the examples, batch K·B.
     """
 
     sites: tuple[Site, ...]
     likelihood: Distribution
     samples: int = 1
+    given: Condition = ()
 
     @property
     def latents(self) -> tuple[Tensor, ...]:
@@ -96,7 +100,7 @@ class Generator(nn.Module, ABC):
 
 
 class Shallow(Generator):
-    """One latent: p(z) p(x|z), with q(z | evidence)."""
+    """One latent: p(z) p(x|z), with q(z | evidence); what is known the last two are told."""
 
     def __init__(
         self,
@@ -110,8 +114,8 @@ class Shallow(Generator):
         self.decoder, self.likelihood = decoder, likelihood
 
     def forward(self, draw: Draw) -> Distribution:
-        z = draw(self.prior(), lambda evidence: self.posterior(cast(Tensor, evidence)))
-        return self.likelihood(self.decoder(z))
+        z = draw(self.prior(), lambda evidence: self.posterior(cast(Tensor, evidence), *draw.given))
+        return self.likelihood(self.decoder(z, *draw.given))
 
     def settle(self, sites: Sequence[Site]) -> None:
         self.posterior.settle(sites[0])
@@ -140,7 +144,8 @@ class Ladder(Generator):
     """Latents from the top down; each posterior sees the decoder's state and the evidence.
 
     Args:
-        root: n ↦ the state above the first level, (n, …).
+        root: n, and what is known where something is ↦ the state above the first level, (n, …);
+            it is through the state that all below is told.
         blocks: the levels, top first.
         decoder: the last state ↦ the likelihood's parameters.
         likelihood: p(x | decoder's output).
@@ -158,7 +163,7 @@ class Ladder(Generator):
         self.decoder, self.likelihood = decoder, likelihood
 
     def forward(self, draw: Draw) -> Distribution:
-        h = self.root(draw.batch)
+        h = self.root(draw.batch, *draw.given)
         for block in cast("Iterable[Block]", self.blocks):
             z = draw(block.prior(h), partial(block.posterior, h))
             h = block.merge(h, z)
@@ -173,7 +178,8 @@ class VAE(nn.Module):
     """An encoder and a generator: every member of the family.
 
     Args:
-        encoder: any module x (B, …) ↦ evidence, a tensor or a tuple of them with batch B.
+        encoder: any module x (B, …), and what is known of x where something is ↦ evidence, a
+            tensor or a tuple of them with batch B.
         generator: the generative program.
     """
 
@@ -181,27 +187,43 @@ class VAE(nn.Module):
         super().__init__()
         self.encoder, self.generator = encoder, generator
 
-    def forward(self, x: Tensor, samples: int = 1, temperature: float = 1.0) -> Trace:
+    def forward(
+        self,
+        x: Tensor,
+        samples: int = 1,
+        temperature: float = 1.0,
+        condition: Condition = (),
+    ) -> Trace:
         """Infers: K latents for each x.
 
         Args:
             x: (B, …) at the model's scale.
             samples: K; the encoder runs once, its evidence is tiled.
             temperature: scales the posteriors' spread; 0 gives their centres.
+            condition: what is known of each x, (B, C), for a conditional model; () for any other.
         """
-        return self.infer(self.encoder(x), samples, temperature)
+        return self.infer(self.encoder(x, *condition), samples, temperature, condition)
 
-    def infer(self, evidence: Evidence, samples: int = 1, temperature: float = 1.0) -> Trace:
+    def infer(
+        self,
+        evidence: Evidence,
+        samples: int = 1,
+        temperature: float = 1.0,
+        condition: Condition = (),
+    ) -> Trace:
         """As `forward`, from what the encoder said of x; bounds encode once and infer often."""
-        return self._walk(FromPosterior(tile(evidence, samples), temperature), samples)
+        known = cast(Condition, tile(condition, samples))
+        return self._walk(FromPosterior(tile(evidence, samples), temperature, known), samples)
 
-    def sample(self, n: int, temperature: float = 1.0) -> Trace:
-        """Generates n examples from the prior."""
-        return self._walk(FromPrior(n, temperature))
+    def sample(self, n: int, temperature: float = 1.0, condition: Condition = ()) -> Trace:
+        """Generates n examples from the prior, of a condition (n, C) where the model has one."""
+        return self._walk(FromPrior(n, temperature, condition))
 
-    def decode(self, latents: Sequence[Tensor], temperature: float = 1.0) -> Trace:
+    def decode(
+        self, latents: Sequence[Tensor], temperature: float = 1.0, condition: Condition = ()
+    ) -> Trace:
         """Decodes the first sites' latents (B, …); the sites below are drawn from their prior."""
-        return self._walk(Given(latents, temperature))
+        return self._walk(Given(latents, temperature, condition))
 
     def settle(self, trace: Trace) -> None:
         """Lets every part change what is not a gradient's to change, after a step on this walk."""
@@ -209,11 +231,17 @@ class VAE(nn.Module):
 
     def _walk(self, draw: Draw, samples: int = 1) -> Trace:
         likelihood = self.generator(draw)
-        return Trace(tuple(draw.sites), likelihood, samples)
+        return Trace(tuple(draw.sites), likelihood, samples, draw.given)
 
     if TYPE_CHECKING:
 
-        def __call__(self, x: Tensor, samples: int = 1, temperature: float = 1.0) -> Trace: ...
+        def __call__(
+            self,
+            x: Tensor,
+            samples: int = 1,
+            temperature: float = 1.0,
+            condition: Condition = (),
+        ) -> Trace: ...
 
 
 def full_precision(t: Tensor) -> Tensor:

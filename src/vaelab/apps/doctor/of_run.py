@@ -41,6 +41,11 @@ def examine_run(
     """
     there = (path / RECIPE).is_file() or not (path / UNFINISHED / RECIPE).is_file()
     run = load(path if there else path / UNFINISHED)
+    if run.data.known:
+        raise ValueError(
+            f"{path} is told labels, and the doctor examines runs without a condition; "
+            "`vaelab evaluate` judges both"
+        )
     train, _, test = splits(run.data, data, data_dir)
     place = find_device(device)
     model = run.model.to(place)

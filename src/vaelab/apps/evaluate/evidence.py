@@ -38,7 +38,9 @@ def likelihood_of(run: Run) -> Likelihood:
 
 def measure(run: Run, batches: Batches, settings: Settings) -> Found:
     """The bounds that exist, of every example and on average."""
-    of_each = elbo_of_each(run.model, batches.fixed(BATCH, settings.seed))
+    of_each = elbo_of_each(
+        run.model, batches.fixed(BATCH, settings.seed), conditions=batches.told(BATCH)
+    )
     figures = {name: Estimate.mean(nats) for name, nats in of_each.items()}
     if "neg_elbo" not in of_each:
         return Found(figures, _home(of_each), {"why_no_elbo": NO_ELBO}, (f"No ELBO: {NO_ELBO}.",))
@@ -73,10 +75,13 @@ def _weigh(run: Run, batches: Batches, settings: Settings) -> Weighed:
         parts = batches.fixed(size, settings.seed)
         long = len(batches) * settings.samples * run.data.dims >= WORTH_COMPILING
         compile = long and can_compile()
-        return weigh(run.model, parts, settings.samples, done, compile=compile)
+        told = batches.told(size)
+        return weigh(run.model, parts, settings.samples, done, compile=compile, conditions=told)
 
 
 def _annealed(run: Run, batches: Batches, settings: Settings, weighed: Weighed) -> Found:
+    if run.data.known:
+        return Found(notes=("No AIS: it is not there for conditional models.",))
     how, wanted = settings.annealing, min(settings.annealed, len(batches))
     assert how is not None
     parts = batches.fixed(min(BATCH, wanted), settings.seed)

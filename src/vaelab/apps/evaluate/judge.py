@@ -100,13 +100,13 @@ def judge(
     """
     place = find_device(device)
     seed, found = settings.seed, Found()
-    batches = Batches(held.x, run.data, place)
+    batches = Batches(held.x, run.data, place, held.y)
     digest = digest_of(batches, seed)
     layers, pictures = None, None
     with on(run, place):
         if {"latent", "samples"} & set(settings.parts):
             some, labels = reference(train, seed)
-            rows = Batches(some, run.data, place)
+            rows = Batches(some, run.data, place, labels)
         if "samples" in settings.parts:
             space, classifier = space_of(settings.features, run, rows, labels, seed)
             space(next(rows.fixed(2, seed)))  # what cannot work is better met now than at the end

@@ -23,7 +23,7 @@ from vaelab.metrics.layer import Layer, layers
 from vaelab.metrics.starts import join
 from vaelab.metrics.two_sample import classifier_auc
 from vaelab.run import Run
-from vaelab.walk import VAE, Trace
+from vaelab.walk import VAE, Condition, Trace
 
 BATCH = 1000
 DRAWS, MMD_DRAWS, AUC_DRAWS, HOLE_DRAWS = 2000, 5000, 10_000, 10_000
@@ -42,7 +42,7 @@ def measure(run: Run, train: Batches, held: Batches, seed: int) -> tuple[Found, 
     found, carried = Found(), None
     first = next(_traces(run.model, held, seed))
     if first.has_rate:
-        carried = layers(run.model, held.fixed(BATCH, seed))
+        carried = layers(run.model, held.fixed(BATCH, seed), held.told(BATCH))
         found |= _units(carried)
         found |= _split(run, train, seed, len(first.sites))
     return found | _match(run, train, held, seed), carried
@@ -60,7 +60,7 @@ def _split(run: Run, train: Batches, seed: int, sites: int) -> Found:
         return Found(notes=(why.format(sites),))
     with torch.no_grad(), counting("split of the rate", 1) as done:
         posteriors = [trace.sites[0].posterior for trace in _traces(run.model, train, seed)]
-        prior = run.model.sample(1).sites[0].prior
+        prior = run.model.sample(1, condition=_anything(run, 1)).sites[0].prior
         split = rate_split(posteriors, prior, DRAWS, seed)
         done(1)
     parts = {
@@ -84,7 +84,7 @@ def _split(run: Run, train: Batches, seed: int, sites: int) -> Found:
 
 def _match(run: Run, train: Batches, held: Batches, seed: int) -> Found:
     try:
-        check_continuous(run.model)
+        check_continuous(run.model, _anything(run, 1))
     except TypeError:
         return Found(
             notes=("Latents are discrete: distances of codes to prior draws say nothing.",)
@@ -93,7 +93,7 @@ def _match(run: Run, train: Batches, held: Batches, seed: int) -> Found:
     # Rows may be sorted, by class say; draws from them shall not be.
     order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(seed))
     mixed = codes[order.to(codes.device)]
-    prior = _prior(run.model, max(HOLE_DRAWS, AUC_DRAWS))
+    prior = _prior(run, max(HOLE_DRAWS, AUC_DRAWS))
     few = min(MMD_DRAWS, len(codes))
     some = min(AUC_DRAWS, len(codes))
     figures = {
@@ -110,8 +110,8 @@ def _match(run: Run, train: Batches, held: Batches, seed: int) -> Found:
 
 @torch.no_grad()
 def _traces(model: VAE, batches: Batches, seed: int) -> Iterator[Trace]:
-    for x in batches.fixed(BATCH, seed):
-        yield model(x)
+    for x, condition in zip(batches.fixed(BATCH, seed), batches.told(BATCH), strict=True):
+        yield model(x, condition=condition)
 
 
 def _codes(model: VAE, batches: Batches, seed: int) -> Tensor:
@@ -120,7 +120,13 @@ def _codes(model: VAE, batches: Batches, seed: int) -> Tensor:
 
 
 @torch.no_grad()
-def _prior(model: VAE, n: int) -> Tensor:
-    """Codes drawn from the prior, (n, L)."""
+def _prior(run: Run, n: int) -> Tensor:
+    """Codes drawn from the prior, (n, L), of classes drawn uniformly in a conditional model."""
     sizes = [min(BATCH, n - start) for start in range(0, n, BATCH)]
-    return torch.cat([join(model.sample(size).latents) for size in sizes])
+    drawn = (run.model.sample(size, condition=_anything(run, size)) for size in sizes)
+    return torch.cat([join(trace.latents) for trace in drawn])
+
+
+def _anything(run: Run, n: int) -> Condition:
+    device = next(run.model.parameters()).device
+    return tuple(c.to(device) for c in run.anything(n))

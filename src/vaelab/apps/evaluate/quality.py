@@ -49,7 +49,7 @@ def measure(
         return Found(notes=(why,)), None
     with torch.no_grad(), counting("samples", 4) as done:
         real, seen = as_given(held, n, draw, seed), as_given(train, len(train), draw, seed)
-        fake = generated(run, n, draw)
+        fake = generated(run, n, draw, held, seed)
         real_f, fake_f, seen_f = space(real), space(fake), space(seen)
         done(1)
         four = precision_recall_density_coverage(real_f, fake_f, K, seed)
@@ -86,19 +86,29 @@ def measure(
 
 def as_given(batches: Batches, n: int, binarized: bool, seed: int) -> Tensor:
     """n rows in random order at the model's scale (n, …), binarized where that is asked for."""
-    order = torch.randperm(len(batches), generator=torch.Generator().manual_seed(seed))[:n]
+    order = chosen(batches, n, seed)
     if binarized:
         return torch.cat(list(batches.fixed(BATCH, seed)))[order.to(batches.device)]
     parts = [batches.spec.prepare(batches.x[part]) for part in order.split(BATCH)]
     return torch.cat(parts).to(batches.device)
 
 
+def chosen(batches: Batches, n: int, seed: int) -> Tensor:
+    """n rows in random order, by number."""
+    return torch.randperm(len(batches), generator=torch.Generator().manual_seed(seed))[:n]
+
+
 @torch.no_grad()
-def generated(run: Run, n: int, draw: bool) -> Tensor:
-    """n samples (n, …) at the model's scale; bounded data in [0, 1]."""
+def generated(run: Run, n: int, draw: bool, held: Batches, seed: int) -> Tensor:
+    """n samples (n, …) at the model's scale; bounded data in [0, 1].
+
+    A conditional model is told the classes of the held-out rows they are compared with.
+    """
     parts = []
-    for start in range(0, n, BATCH):
-        likelihood = run.model.sample(min(BATCH, n - start)).likelihood
+    told = next(held.told(len(held)))
+    for which in chosen(held, n, seed).to(held.device).split(BATCH):
+        known = tuple(c[which] for c in told)
+        likelihood = run.model.sample(len(which), condition=known).likelihood
         parts.append(likelihood.sample() if draw else likelihood.mean)
     x = torch.cat(parts)
     return x.clamp(0, 1) if run.data.bounded else x

@@ -1,0 +1,65 @@
+"""What the codes of a model look like, by latent dimension: kept with a run, as its codes.json."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from vaelab.data import Batches
+from vaelab.walk import VAE, kl_by_dimension
+
+ROWS = 1024
+
+
+@dataclass(frozen=True)
+class Codes:
+    """What the codes of the validation split look like, by latent dimension.
+
+    Attributes:
+        mean: of the posterior means.
+        spread: their standard deviation; a unit is active where its square exceeds 0.01.
+        rate: mean KL in nats; None where it has no closed form by dimension.
+    """
+
+    mean: list[float]
+    spread: list[float]
+    rate: list[float] | None
+
+    @property
+    def active(self) -> list[bool]:
+        """Var_x(E[z_j|x]) > 0.01 (1509.00519)."""
+        return [s**2 > 0.01 for s in self.spread]
+
+    @property
+    def order(self) -> list[int]:
+        """Dimensions by what they carry, most first: by rate, or by spread without one."""
+        carried = self.spread if self.rate is None else self.rate
+        return sorted(range(len(carried)), key=lambda j: -carried[j])
+
+
+@torch.no_grad()
+def survey(model: VAE, batches: Batches, seed: int = 0) -> Codes:
+    """Looks at the codes of a split: mean, spread and rate by latent dimension."""
+    means, rates = [], []
+    with seeded(seed):
+        for x, condition in zip(batches.fixed(ROWS, seed), batches.told(ROWS), strict=True):
+            trace = model(x, condition=condition)
+            means.append(torch.cat([s.posterior.mean.flatten(1) for s in trace.sites], 1))
+            by_site = [kl_by_dimension(s.posterior, s.prior) for s in trace.sites]
+            closed = [kl.flatten(1) for kl in by_site if kl is not None]
+            if len(closed) == len(by_site):
+                rates.append(torch.cat(closed, 1))
+    mu = torch.cat(means)
+    rate = torch.cat(rates).mean(0).tolist() if rates else None
+    return Codes(mu.mean(0).tolist(), mu.std(0, unbiased=False).tolist(), rate)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Random draws inside come from a seed; the caller's random state is left alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield

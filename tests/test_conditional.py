@@ -1,0 +1,308 @@
+"""Models that are told labels: any family, in training and ever after."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from vaelab import cli
+from vaelab.apps.album import album
+from vaelab.apps.fit_prior import fit_prior
+from vaelab.apps.train import train
+from vaelab.codes import survey
+from vaelab.data import Batch, Batches, Data, DataSpec, Split, load, vectors
+from vaelab.data import stream as streaming
+from vaelab.data.rows import Rows
+from vaelab.design import Design
+from vaelab.fitted import FittedMixture
+from vaelab.metrics.layer import layers
+from vaelab.metrics.likelihood import elbo, weigh
+from vaelab.nets.told import Begun, Told
+from vaelab.recipe import RECIPES, Recipe, find
+from vaelab.run import Run
+from vaelab.run import load as load_run
+from vaelab.training import Plan, fit_population
+from vaelab.training.step import Step
+
+FAMILIES = (
+    *("vae", "ae", "iwae", "vamp", "vq", "vq2", "ladder", "deep_ladder", "flow_prior"),
+    *("factor_vae", "vae_gan", "joint"),
+)
+SHORT = Plan(epochs=2, batch_size=128)
+
+
+@cache
+def digits() -> Data:
+    return load("digits")
+
+
+@cache
+def few() -> Data:
+    """Rows enough to train on for a moment."""
+    data = digits()
+    parts = (data.train, 256), (data.valid, 64), (data.test, 64)
+    return Data(data.spec, *(Split(s.x[:n], s.y[:n]) for s, n in parts if s.y is not None))
+
+
+def make(name: str, condition: str = "labels", net: str = "mlp", width: int = 16) -> Recipe:
+    design = Design(net=net, width=width, condition=condition)  # type: ignore[arg-type]
+    return find(name)(digits().spec, design=design)
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_an_unconditional_model_has_nothing_more(name: str) -> None:
+    """None of what tells, and fewer weights."""
+    model = make(name, "none").model
+    assert not any(isinstance(module, Told | Begun) for module in model.modules())
+    told = make(name).model.state_dict()
+    assert sum(t.numel() for t in told.values()) > sum(
+        t.numel() for t in model.state_dict().values()
+    )
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_the_label_reaches_what_every_family_makes(name: str) -> None:
+    recipe = make(name)
+    recipe.model.eval()
+    x = next(Batches(few().train.x, recipe.data, y=few().train.y).fixed(8, 0))
+    known = {k: vectors(recipe.data, str(k)).expand(8, -1) for k in (3, 5)}
+    made, read = {}, {}
+    for k, c in known.items():
+        torch.manual_seed(0)
+        made[k] = recipe.model.sample(8, condition=(c,)).likelihood.mean
+        read[k] = recipe.model.encoder(x, c)
+    assert not torch.allclose(made[3], made[5], atol=1e-6)
+    as_tuple = [e if isinstance(e, tuple) else (e,) for e in read.values()]
+    assert not all(torch.allclose(a, b) for a, b in zip(*as_tuple, strict=True))
+    with pytest.raises(ValueError, match="this model is conditional: pass what is known"):
+        recipe.model(x)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_trains_and_comes_back_from_disk(name: str, tmp_path: Path) -> None:
+    recipe = make(name)
+    run = train(recipe, few(), SHORT, out=tmp_path / "run")
+    assert run.history[-1]["distortion"] < run.history[0]["distortion"]
+    again = load_run(tmp_path / "run")
+    assert again.data.condition == "labels"
+    assert again.data == run.data
+    assert torch.equal(again.sample(5, seed=1), run.sample(5, seed=1))
+    given, raw = again.given("3"), few().test.x[:6]
+    assert torch.equal(given.sample(5), run.given(3).sample(5))
+    assert not torch.equal(given.sample(5), run.given("4").sample(5))
+    labels = few().test.y
+    assert labels is not None
+    told = again.given(labels[:6])
+    codes = told.encode(raw)
+    torch.testing.assert_close(told.decode(codes), told.reconstruct(raw))
+    # One label each: the rows do not depend on what the others are.
+    torch.testing.assert_close(again.given(labels[2:3]).encode(raw[2:3]), codes[2:3])
+    assert told.vary(raw, 2).shape == (6, 2, 1, 8, 8)
+    if name in ("vae", "deep_ladder"):
+        assert album(again, few(), tmp_path)
+
+
+@cache
+def trained(condition: str) -> Run:
+    recipe = find("vae")(
+        digits().spec,
+        latent=4,
+        design=Design(width=128, condition=condition),  # type: ignore[arg-type]
+    )
+    return train(recipe, digits(), Plan(epochs=40, batch_size=64, lr=2e-3))
+
+
+def test_a_label_is_worth_nats_and_its_samples_are_of_its_class() -> None:
+    told, untold = trained("labels"), trained("none")
+    test = Batches(digits().test.x, told.data, y=digits().test.y)
+    torch.manual_seed(0)
+    known = elbo(told.model, test.fixed(64, 0), 8, conditions=test.told(64))["neg_elbo"]
+    blind = elbo(untold.model, test.fixed(64, 0), 8)["neg_elbo"]
+    assert known.value < blind.value - 0.3
+    judge = LogisticRegression(max_iter=2000).fit(digits().train.x.flatten(1), digits().train.y)
+    right = [judge.predict(told.given(k).sample(50).flatten(1)) == k for k in range(10)]
+    assert np.mean(right) > 0.7
+    mixed = judge.predict(told.sample(500).flatten(1))  # no class is named: all come
+    assert np.bincount(mixed, minlength=10).min() > 15
+
+
+def test_bounds_with_the_label() -> None:
+    """IW bounds against the same, computed by hand; batch sizes and chunks do not matter."""
+    run = trained("labels")
+    y = digits().test.y
+    assert y is not None
+    test = Batches(digits().test.x[:20], run.data, y=y[:20])
+    (x,), (condition,) = test.fixed(20, 0), test.told(20)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        log_w = run.model(x, 3000, condition=condition).log_weights(x)
+    by_hand = np.log(3000) - torch.logsumexp(log_w, 0)
+    found = weigh(run.model, test.fixed(7, 0), 3000, conditions=test.told(7))
+    torch.testing.assert_close(found.nll, by_hand, atol=0.15, rtol=0)
+    shifted = (vectors(run.data, (y[:20] + 1) % 10),)
+    wrong = weigh(run.model, [x], 300, conditions=[shifted])
+    assert wrong.nll.mean() > found.nll.mean() + 1
+    (layer,) = layers(run.model, test.fixed(20, 0), test.told(20))
+    with torch.no_grad():
+        rate = run.model(x, condition=condition).rate()[0].mean()
+    assert layer.rate.value == pytest.approx(float(rate), rel=1e-5)
+    with pytest.raises(ValueError, match=r"argument 2 is shorter"):
+        elbo(run.model, [x, x], conditions=[condition])
+
+
+def test_the_way_between_two_classes() -> None:
+    run = trained("labels")
+    y = digits().test.y
+    assert y is not None
+    a, b = int(torch.nonzero(y == 1)[0]), int(torch.nonzero(y == 0)[0])
+    x = digits().test.x
+    walk = run.given(["1", "0"]).interpolate(x[a], x[b], 5)
+    torch.testing.assert_close(walk[0], run.given("1").reconstruct(x[a : a + 1])[0])
+    torch.testing.assert_close(walk[-1], run.given("0").reconstruct(x[b : b + 1])[0])
+    half = torch.zeros(1, 10)
+    half[0, :2] = 0.5
+    codes = [run.given(k).encode(x[i : i + 1]) for k, i in (("1", a), ("0", b))]
+    torch.testing.assert_close(walk[2], run.given(half).decode(sum(codes) / 2)[0])
+
+
+def test_what_is_told_must_fit() -> None:
+    run = trained("labels")
+    with pytest.raises(ValueError, match=r"no class 'cat'; there is 0, 1, 2, .*, 9"):
+        run.given("cat")
+    for wrong in (10, -1):
+        with pytest.raises(ValueError, match=f"no class {wrong}"):
+            run.given(wrong)
+    with pytest.raises(ValueError, match="2 classes were named for 5 examples; name 1 or 5"):
+        run.given(["1", "2"]).sample(5)
+    with pytest.raises(ValueError, match=r"expected \(N, 10\)"):
+        run.given(torch.zeros(5, 3))
+    with pytest.raises(ValueError, match="say of which class the examples are"):
+        run.encode(digits().test.x[:3])
+    with pytest.raises(ValueError, match="trained without a condition"):
+        trained("none").given("3")
+    with pytest.raises(ValueError, match="without a condition"):
+        fit_prior(run, FittedMixture(), digits())
+    plain = load(np.random.default_rng(0).random((40, 3), dtype=np.float32))
+    with pytest.raises(ValueError, match="this data has none"):
+        find("vae")(plain.spec, design=Design(condition="labels"))
+
+
+def test_labels_follow_their_rows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In memory and from a file, in order and shuffled, whatever rows were chosen."""
+    n = 300
+    x = np.repeat(np.arange(n)[:, None] % 250, 4, 1).astype(np.uint8)
+    np.save(tmp_path / "x.npy", x)
+    y = torch.arange(n) % 250 % 7
+    spec = DataSpec(
+        "array", (4,), "uint8", 256, 0, 255, (0.0,), (255.0,), condition="labels",
+        classes=tuple("abcdefg"),
+    )  # fmt: skip
+    numbers = np.random.default_rng(0).permutation(n)[:200]
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    rows = Rows(mapped, np.dtype(np.uint8)).take(torch.from_numpy(numbers))
+    for share in (1.0, 0.0):
+        monkeypatch.setattr(streaming, "SHARE", share)
+        batches = Batches(rows, spec, y=y[numbers])
+        both = list(map(Batch, batches.fixed(32, 0), batches.told(32)))
+        both += batches.epoch(32, torch.Generator().manual_seed(0))
+        assert sum(len(batch.x) for batch in both) == 400
+        for values, (told,) in both:
+            number = (values[:, 0] * 255).round().long()
+            assert torch.equal(told.argmax(1), number % 7)
+            assert torch.equal(told.sum(1), torch.ones(len(told)))
+    with pytest.raises(ValueError, match="come without labels"):
+        Batches(rows, spec)
+    with pytest.raises(ValueError, match="299 labels were given for 200 rows"):
+        Batches(rows, spec, y=y[:299])
+
+
+def test_a_population_is_what_each_would_be_alone() -> None:
+    recipes = [make("vae", width=8) for _ in range(2)]
+    plan = Plan(epochs=2, batch_size=64, compile="off")
+    found = fit_population(
+        [r.model for r in recipes], [r.objective for r in recipes], few(), recipes[0].data,
+        [plan] * 2,
+    )  # fmt: skip
+    assert all(one.history[-1]["valid_loss"] < one.history[0]["valid_loss"] for one in found)
+    codes = survey(recipes[0].model, Batches(few().valid.x, recipes[0].data, y=few().valid.y))
+    run = Run(recipes[0], {}, found[0].history, codes)
+    assert not torch.equal(run.given("1").sample(2), run.given("2").sample(2))
+
+
+@pytest.mark.parametrize("name", ["vae", "ladder", "vamp"])
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_a_compiled_step_is_the_eager_one(name: str) -> None:
+    eager, compiled = make(name), make(name)
+    batches = list(Batches(few().train.x, eager.data, y=few().train.y).epoch(64))
+    steps = (
+        Step(eager.model, eager.objective, SHORT),
+        Step(compiled.model, compiled.objective, SHORT, full=64),
+    )
+    for batch in batches:
+        found = []
+        for step in steps:
+            torch.manual_seed(0)
+            found.append(float(step(batch)["loss"]))
+        assert found[0] == pytest.approx(found[1], rel=1e-3)
+    assert steps[1].compiled is not None
+    assert steps[1].compiled.made
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("conditional") / "run"
+    how = ["--data", "digits", "--condition", "labels", "--epochs", "2", "--width", "16"]
+    assert cli.main(["train", "vae", *how, "--out", str(folder)]) == 0
+    return folder
+
+
+def test_commands(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "x.npy"
+
+    def written(name: str, *args: str) -> torch.Tensor:
+        done = cli.main([name, str(folder), *args, "--out", str(out), "--overwrite"])
+        assert done == 0, capsys.readouterr().err
+        return torch.from_numpy(np.load(out))
+
+    run = load_run(folder)
+    three = written("sample", "-n", "4", "--class", "3")
+    assert torch.equal(three, run.given("3").sample(4))
+    both = written("sample", "-n", "2", "--class", "3,5")
+    assert torch.equal(both, run.given(["3", "5"]).sample(2))
+    capsys.readouterr()
+    assert torch.equal(written("sample", "-n", "4"), run.sample(4))
+    said = capsys.readouterr()
+    assert "drawn uniformly from 0, 1, 2" in said.err + said.out
+    assert len(written("reconstruct", "test:0-2", "--class", "3,5,7")) == 3
+    assert written("vary", "test:0", "--class", "3").shape[:2] == (1, 8)
+    assert written("interpolate", "test:0", "test:1", "--class", "3,5").shape[:2] == (1, 10)
+    assert written("traverse", "--class", "3").shape[1] == 9
+    assert written("encode", "test:0-2", "--class", "3").shape == (3, 16)
+
+
+def test_commands_refuse(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def refused(*args: str) -> str:
+        assert cli.main([*args]) == 2
+        said = capsys.readouterr().err
+        assert "Traceback" not in said
+        return said
+
+    run, out = str(folder), ["--out", str(tmp_path / "x.png")]
+    assert "no class 'cat'; there is 0, 1" in refused("sample", run, "--class", "cat", *out)
+    assert "--class" in refused("encode", run, "test:0", "--out", str(tmp_path / "x.npy"))
+    assert "labels" in refused("doctor", run)
+    assert "labels" in refused("fit-prior", "mixture", run)
+    np.save(tmp_path / "plain.npy", np.random.default_rng(0).random((60, 4), dtype=np.float32))
+    how = ["--data", str(tmp_path / "plain.npy"), "--condition", "labels", "--out"]
+    assert "this data has none" in refused("train", "vae", *how, str(tmp_path / "run"))
+
+
+def test_evaluate(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["evaluate", str(folder), "--samples", "4", "--features", "pixels"]) == 0
+    assert "NLL" in capsys.readouterr().out
