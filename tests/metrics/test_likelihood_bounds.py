@@ -61,8 +61,8 @@ def test_chunks_of_samples_are_joined_exactly(monkeypatch: pytest.MonkeyPatch) -
     drawn: list[Tensor] = []
     real = vae.infer
 
-    def keep(evidence: Tensor, samples: int) -> object:
-        trace = real(evidence, samples)
+    def keep(evidence: Tensor, samples: int, **known: object) -> object:
+        trace = real(evidence, samples, **known)
         drawn.append(trace.log_weights(x[len(drawn) // 3 :][:1]))
         return trace
 
