@@ -42,8 +42,8 @@ recipe is made otherwise, dynamic binarization; each at the defaults of its argu
 budget: the figures say how the families compare here, not how far each can be taken.
 
 −ELBO, rate and distortion: the test set, binarized once. NLL: K = 1000, its first 500 images. TC:
-KL(q(z) ‖ Π q(z_j)) of 5,000. Active: latents with Var E[z_j|x] > 0.01. P, R, D, C: precision,
-recall, density and coverage of 2,500 samples (likelihood means) in the features of a classifier of
+KL(q(z) ‖ Π q(z_j)) of 5,000. Active: latents with Var E[z_j|x] > 0.01. Precision,
+recall, density and coverage: of 2,500 samples (likelihood means) in the features of a classifier of
 MNIST, k = 5; under the model's own prior | under one fitted afterwards (a mixture of 50 normals, or
 for discrete codes an autoregressive network). Rows of pythae 0.1.2 have the same networks, budget
 and scorer, a learning rate of 0.001, its defaults for all else; N(0, I) | its own mixture of 50.
@@ -101,7 +101,19 @@ def spaced(module: nn.Module) -> str:
 
 def measured(rows: Mapping[str, Any], theirs: Mapping[str, str], names: Sequence[str]) -> str:
     """The second table: each recipe, and under it its counterpart."""
-    head = ("", "−ELBO", "NLL", "R", "D", "TC", "active", "P", "R", "D", "C")
+    head = (
+        "",
+        "−ELBO",
+        "NLL",
+        "R",
+        "D",
+        "TC",
+        "active",
+        "precision",
+        "recall",
+        "density",
+        "coverage",
+    )
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for name in names:
         if name in rows:

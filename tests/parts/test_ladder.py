@@ -115,8 +115,9 @@ def test_losses_are_small_from_the_first_step_at_any_depth(
     loss = recipe.objective(trace, x)
     assert all(site.z.dtype == torch.float32 for site in trace.sites)
     assert (loss.parts["rate"] < 0.03 * sum(z[0].numel() for z in trace.latents)).all()
-    # About what knowing nothing costs: every level of every pixel as likely as any other.
-    assert (loss.parts["distortion"] < 1.5 * 784 * math.log(256)).all()
+    # It says nearly the same of every pixel, and of noise that costs little more than not knowing.
+    assert trace.likelihood.mean.std() < 0.1
+    assert (loss.parts["distortion"] < 1.2 * 784 * math.log(256)).all()
     loss.mean.backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in recipe.model.parameters())
 
