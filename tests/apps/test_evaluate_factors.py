@@ -10,7 +10,8 @@ import torch
 
 from vaelab import cli, recipes
 from vaelab.apps.evaluate.figures import DEFINITIONS
-from vaelab.apps.evaluate.judge import Settings, judge
+from vaelab.apps.evaluate.judge import judge
+from vaelab.apps.evaluate.settings import Settings
 from vaelab.apps.train import train
 from vaelab.data import load, sprites
 from vaelab.data.splits import Split

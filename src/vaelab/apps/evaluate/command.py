@@ -12,7 +12,8 @@ from tyro.conf import Positional, arg
 
 from vaelab import files
 from vaelab.apps.evaluate import page, record, table
-from vaelab.apps.evaluate.judge import PARTS, Part, Settings, judge
+from vaelab.apps.evaluate.judge import judge
+from vaelab.apps.evaluate.settings import PARTS, Part, Settings
 from vaelab.apps.progress import say
 from vaelab.data import DataSpec, Split
 from vaelab.data.inputs import reload

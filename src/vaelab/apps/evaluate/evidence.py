@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from itertools import islice
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from vaelab.apps.evaluate.found import Found
+from vaelab.apps.evaluate.settings import Settings
 from vaelab.apps.progress import counting
 from vaelab.data import Batches
 from vaelab.metrics.annealing import anneal, sandwich
@@ -18,9 +18,6 @@ from vaelab.metrics.likelihood import LEAST, Weighed, elbo_of_each, weigh
 from vaelab.parts.likelihoods import Likelihood
 from vaelab.run import Run
 from vaelab.training.plan import can_compile
-
-if TYPE_CHECKING:
-    from vaelab.apps.evaluate.judge import Settings
 
 BATCH, AT_ONCE = 256, 4096
 WORTH_COMPILING = 5_000_000_000

@@ -13,56 +13,23 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from vaelab.apps.evaluate import evidence, factors, latents, quality
 from vaelab.apps.evaluate.found import Found
+from vaelab.apps.evaluate.settings import Settings
 from vaelab.apps.evaluate.spaces import space_of
 from vaelab.data import Batches, Raw, Split
-from vaelab.metrics.annealing import Annealing
 from vaelab.metrics.inputs import seeded
 from vaelab.metrics.layer import Layer
 from vaelab.run import Run
 from vaelab.training import find_device
 
-Part = Literal["likelihood", "latent", "samples"]
-PARTS: tuple[Part, ...] = ("likelihood", "latent", "samples")
 REFERENCE = 60_000
 """Training rows that codes and samples are compared with: all, or this many at random."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What is measured, and how.
-
-    Attributes:
-        samples: K, draws of z for each x behind the likelihood.
-        seed: of every draw, and of the binarization of grey data.
-        parts: which of the figures.
-        features: where samples are compared: auto, classifier, pixels, inception or
-            FILE.py:function.
-        draw: compare draws from the likelihood instead of its means.
-        annealing: how AIS is done; None leaves it out.
-        annealed: examples that are annealed, and simulated for the sandwich.
-        factors: set codes against the factors of variation, or the labels.
-    """
-
-    samples: int = 1000
-    seed: int = 0
-    parts: tuple[Part, ...] = PARTS
-    features: str = "auto"
-    draw: bool = False
-    annealing: Annealing | None = None
-    annealed: int = 100
-    factors: bool = False
-
-    def __post_init__(self) -> None:
-        for name, least in (("samples", 1), ("annealed", 2)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be {least} or more")
 
 
 @dataclass(frozen=True, eq=False)

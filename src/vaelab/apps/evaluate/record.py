@@ -22,7 +22,8 @@ from torch import Tensor
 from vaelab import __version__, files
 from vaelab.apps.evaluate.evidence import likelihood_of
 from vaelab.apps.evaluate.figures import DEFINITIONS
-from vaelab.apps.evaluate.judge import Judgement, Settings, facts_of
+from vaelab.apps.evaluate.judge import Judgement, facts_of
+from vaelab.apps.evaluate.settings import Settings
 from vaelab.metrics.estimate import Estimate
 from vaelab.run import WEIGHTS, Run
 
