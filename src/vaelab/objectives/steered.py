@@ -17,7 +17,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Self, TypeVar, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, library
 
 from vaelab.walk import Conditional, Distribution, Trace
 
@@ -130,7 +130,7 @@ def cut(p: P) -> P:
 
 # An operator of our own rather than a torch.autograd.Function, whose backward torch.compile leaves
 # out where it meets it inside of torch.func.vmap.
-@torch.library.custom_op("vaelab::dialled", mutates_args=())
+@library.custom_op("vaelab::dialled", mutates_args=())
 def _dialled(h: Tensor, axes: int) -> tuple[Tensor, Tensor]:
     """h as it is, and zeros (…, 2) over its first axes, which take b and a on the way back."""
     return h.clone(), h.new_zeros((*h.shape[:axes], 2), dtype=_precise(h))
