@@ -3,8 +3,8 @@
     python benchmarks/zoo.py [--epochs 3] [--only vae vamp pythae:VAE …] [--report]
 
 Every contestant has a process of its own and the same perceptron (784-512-512-16-512-512-784,
-unless a recipe is made otherwise), batch 128 and binarization anew at every visit; vaelab's
-learning rate falls from 0.002 as a cosine, pythae's stays at 0.001.
+unless a recipe is made otherwise), batch 128, binarization anew at every visit and a learning rate
+that falls from 0.002 as a cosine (vaelab's by the step, pythae's by the epoch).
 Keeps what it finds in bench/zoo.json, so that it can be broken off and taken up again, and writes
 docs/zoo.md: what each recipe is, from the code, and what it reached, from this run.
 """

@@ -28,6 +28,9 @@ from speed.pythae_jobs import DeepDecoder, DeepEncoder, grey
 from speed.worker import Record, Settings, answer
 from torch import Tensor
 
+RATE = 2e-3
+"""vaelab's default learning rate."""
+
 OPPOSED = ("FactorVAE", "Adversarial_AE")
 """Models that pythae trains by a trainer of two optimizers."""
 
@@ -75,7 +78,11 @@ def fields(configure: type) -> set[str]:
 
 
 def fit(model: models.BaseAE, data: BaseDataset, x: Tensor, settings: Settings) -> None:
-    """Its own trainer, with vaelab's batch size and learning rate."""
+    """Its own trainer, with vaelab's batch size, learning rate and schedule, moved by epochs."""
+    falling = {
+        "scheduler_cls": "CosineAnnealingLR",
+        "scheduler_params": {"T_max": settings["epochs"]},
+    }
     common = {
         "num_epochs": settings["epochs"],
         "per_device_train_batch_size": 128,
@@ -87,13 +94,15 @@ def fit(model: models.BaseAE, data: BaseDataset, x: Tensor, settings: Settings) 
         if settings["model"] in OPPOSED:
             adversarial = AdversarialTrainerConfig(
                 output_dir=folder,
-                autoencoder_learning_rate=1e-3,
-                discriminator_learning_rate=1e-3,
+                autoencoder_learning_rate=RATE,
+                discriminator_learning_rate=RATE,
+                **{f"autoencoder_{name}": value for name, value in falling.items()},
+                **{f"discriminator_{name}": value for name, value in falling.items()},
                 **common,
             )
             AdversarialTrainer(model, data, training_config=adversarial, callbacks=watch).train()
         else:
-            plain = BaseTrainerConfig(output_dir=folder, learning_rate=1e-3, **common)
+            plain = BaseTrainerConfig(output_dir=folder, learning_rate=RATE, **falling, **common)
             BaseTrainer(model, data, training_config=plain, callbacks=watch).train()
 
 
