@@ -269,3 +269,32 @@ def test_a_network_that_cannot_be_compiled_is_trained_without(few: Data) -> None
         plain = make(few)
         expected = fit(plain.model, plain.objective, few, plain.data, SHORT).history
     assert stubborn[-1]["loss"] == pytest.approx(expected[-1]["loss"], rel=1e-5)
+
+
+def test_a_step_is_torchs_own_whatever_layout_gradients_come_in(few: Data) -> None:
+    recipe = find("vae")(few.spec, latent=3, design=Design(net="conv", width=8))
+    ours, plain = recipe.model, copy.deepcopy(recipe.model)
+    step = Step(ours, recipe.objective, SHORT)
+    optimizer = torch.optim.AdamW(
+        plain.parameters(), SHORT.lr, weight_decay=SHORT.weight_decay, foreach=False
+    )
+    x = Batch(few.train.x[:20].float() / 16)
+    strange = [
+        g is not None and g.stride() != p.stride()
+        for p, g in zip(
+            plain.parameters(),
+            torch.autograd.grad(recipe.objective(plain(x.x), x.x).mean, list(plain.parameters())),
+            strict=True,
+        )
+    ]
+    assert any(strange), "the layers of this network should hand back gradients of other strides"
+    for seed in range(3):
+        torch.manual_seed(seed)
+        step(x)
+        torch.manual_seed(seed)
+        optimizer.zero_grad()
+        recipe.objective(plain(x.x), x.x).mean.backward()
+        torch.nn.utils.clip_grad_norm_(plain.parameters(), SHORT.clip)
+        optimizer.step()
+    for (name, p), q in zip(ours.named_parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-3, atol=2e-5, msg=f"{name} differs")

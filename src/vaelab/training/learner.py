@@ -70,7 +70,8 @@ class Learner:
         if on_cpu and not math.isfinite(float(every)):
             return
         for p, g in zip(self.parameters, gradients, strict=True):
-            p.grad = g
+            # The fused update goes through memory in order, whatever the strides say.
+            p.grad = g if g is None or g.stride() == p.stride() else torch.empty_like(p).copy_(g)
         if not on_cpu or norm > self.clip:
             nn.utils.clip_grads_with_norm_(self.parameters, self.clip, norm)
         self.optimizer.step()
