@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.func import functional_call, stack_module_state, vmap
 
+from vaelab.nets.conv import PixelMajor
 from vaelab.nets.pyramid import (
     ConvPyramid,
-    PixelMajor,
     ResidualBottleneck,
     bottleneck,
     resolutions,

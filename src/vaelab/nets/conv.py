@@ -16,6 +16,16 @@ from torch import Tensor, nn
 from vaelab.nets.shapes import Shape, halvings, image_shape, useful_levels
 
 
+class PixelMajor(nn.Module):
+    """The same images (B, C, H, W) with the channels of a pixel side by side in memory.
+
+    What follows keeps that layout, and convolutions on a processor are twice as fast in it.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.movedim(1, -1).contiguous().movedim(-1, 1)
+
+
 class Residual(nn.Module):
     """h + conv(gelu(conv(gelu(norm h)))): a pre-activation block that keeps its shape."""
 
@@ -80,6 +90,7 @@ class ConvEncoder(nn.Module):
         levels = useful_levels(height, width_px)
         channels = _channels(width, levels)
         bottom = halvings(height, width_px, levels)[-1]
+        self.layout = PixelMajor()
         layers: list[nn.Module] = [nn.Conv2d(channels_in, width, 3, padding=1), stage(width)]
         for before, after in pairwise(channels):
             layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), stage(after)]
@@ -87,7 +98,7 @@ class ConvEncoder(nn.Module):
         self.net = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.net(x)
+        return self.net(self.layout(x))
 
 
 class ConvDecoder(nn.Module):
@@ -111,7 +122,7 @@ class ConvDecoder(nn.Module):
         start = (channels[-1], *sizes[-1])
         layers: list[nn.Module] = [
             nn.Linear(inputs, math.prod(start)),
-            nn.Unflatten(1, start),
+            nn.Sequential(nn.Unflatten(1, start), PixelMajor()),
             stage(channels[-1]),
         ]
         for i in reversed(range(levels)):

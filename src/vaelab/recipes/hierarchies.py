@@ -7,9 +7,9 @@ from torch import nn
 from vaelab.data import DataSpec
 from vaelab.design import Design, begun, fit_likelihood, shown
 from vaelab.nets import MLPDecoder, MLPPyramid
+from vaelab.nets.conv import PixelMajor
 from vaelab.nets.pyramid import (
     ConvPyramid,
-    PixelMajor,
     ResidualBottleneck,
     resolutions,
     scaled,
