@@ -42,6 +42,7 @@ class Residual(nn.Module):
         )
 
     def forward(self, h: Tensor) -> Tensor:
+        h = h.contiguous()  # for vmap knows no other layout where groups are normalised
         return h + self.net(h)
 
 
