@@ -33,16 +33,42 @@ def mlp(latent: int = 16) -> vaelab.VAE:
 
 def conv(latent: int = 16) -> vaelab.VAE:
     """pythae's convolutional networks for MNIST; the sigmoid is the likelihood's."""
+    covering = [nn.Conv2d(512, 1024, 4, 2, padding=1), nn.BatchNorm2d(1024), nn.ReLU()]
+    return _conv([*covering, nn.Flatten()], nn.ConvTranspose2d(1024, 512, 3, 2, padding=1), latent)
+
+
+def conv_as_products(latent: int = 16) -> vaelab.VAE:
+    """The same functions, two layers of them written as the matrix products that they are."""
+    covering = [nn.Flatten(), nn.Linear(512 * 3 * 3, 1024), nn.BatchNorm1d(1024), nn.ReLU()]
+    return _conv(covering, Spread(), latent)
+
+
+class Spread(nn.Module):
+    """The first transposed convolution of `conv`: a product, summed where patches overlap."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        like = nn.ConvTranspose2d(1024, 512, 3, 2, padding=1)
+        self.weight, self.bias = like.weight, like.bias
+
+    def forward(self, h: torch.Tensor) -> torch.Tensor:
+        patches = h.flatten(2).mT @ self.weight.flatten(1)
+        assert self.bias is not None
+        return F.fold(patches.mT, (7, 7), 3, padding=1, stride=2) + self.bias[:, None, None]
+
+
+def _conv(covering: list[nn.Module], spread: nn.Module, latent: int) -> vaelab.VAE:
+    """Those networks around the layer that covers its whole map, 3 × 3, and its counterpart."""
     down = [
         layer
-        for n, m in ((1, 128), (128, 256), (256, 512), (512, 1024))
+        for n, m in ((1, 128), (128, 256), (256, 512))
         for layer in (nn.Conv2d(n, m, 4, 2, padding=1), nn.BatchNorm2d(m), nn.ReLU())
     ]
-    encoder = nn.Sequential(*down, nn.Flatten(), nn.Linear(1024, 2 * latent))
+    encoder = nn.Sequential(*down, *covering, nn.Linear(1024, 2 * latent))
     decoder = nn.Sequential(
         nn.Linear(latent, 1024 * 4 * 4),
         nn.Unflatten(1, (1024, 4, 4)),
-        nn.ConvTranspose2d(1024, 512, 3, 2, padding=1),
+        spread,
         nn.BatchNorm2d(512),
         nn.ReLU(),
         nn.ConvTranspose2d(512, 256, 3, 2, padding=1, output_padding=1),
@@ -58,7 +84,7 @@ def _vae(encoder: nn.Module, decoder: nn.Module, latent: int) -> vaelab.VAE:
     return vaelab.VAE(encoder, generator)
 
 
-NETS = {"mlp": mlp, "conv": conv}
+NETS = {"mlp": mlp, "conv": conv, "conv_as_products": conv_as_products}
 
 
 def make_plan(settings: dict[str, Any]) -> vaelab.Plan | str:
