@@ -25,7 +25,7 @@ class Target:
         title: the measure in words.
         figure: of both records.
         ours: a contestant.
-        theirs: the one it is compared with.
+        theirs: the one it is compared with; none where the figure itself is to reach the bound.
         bound: at least this, or, where `at_most`, at most this.
         inverse: whether theirs is divided by ours, as for seconds.
     """
