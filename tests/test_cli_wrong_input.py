@@ -273,6 +273,24 @@ def test_inputs_that_do_not_fit_the_run(refused, run, tmp_path):
     assert "rows" in refused("encode", run, "test:99999")
 
 
+def test_a_run_is_not_data(refused, run):
+    """Its folder holds pictures, of what the model makes."""
+    for args in (
+        train(run),
+        ("reconstruct", run, run),
+        ("evaluate", run, "--data", run),
+        ("fit-prior", "mixture", run, "--data", run),
+        ("sweep", "vae", "--data", run, "--out", "sweep"),
+        ("understand", "--data", run),
+        ("doctor", run, "--data", run),
+    ):
+        said = refused(*args)
+        assert f"{run} is a run, a trained model, not data" in said
+        assert "give digits, its training data" in said
+    (run / "recipe.json").write_text("nonsense")
+    assert "is a run, a trained model, not data" in refused(*train(run))
+
+
 def test_outputs_are_not_replaced_unasked(refused, run, tmp_path):
     (tmp_path / "mine.png").write_text("mine")
     assert "pass --overwrite" in refused("sample", run, "--out", "mine.png")

@@ -7,7 +7,6 @@ It is kept in the run's folder under a name, and commands that generate take it 
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,8 +18,8 @@ from torch import Tensor
 from tyro.conf import Positional, arg
 
 from vaelab.apps.progress import say
+from vaelab.apps.source import own
 from vaelab.data import Batches, Data, Raw
-from vaelab.data.inputs import reload
 from vaelab.fitted import KINDS, Fitted, Kind, find_kind, fit_codes, keep
 from vaelab.run import PRIORS, Run, load
 
@@ -169,7 +168,7 @@ def perform(task: Task, kind: Kind) -> None:
     """Reads, fits, keeps, and says what came of it."""
     trained, name = load(task.run), task.name or kind.name
     vacant(trained, name, task.overwrite)  # before a long read
-    data = splits(trained, task.data, task.data_dir)
+    data = Data(trained.data, *own(trained.data, task.data, task.data_dir))
     rows = min(MOST, len(data.train))
     say(f"{kind.name} of the first latent of {task.run}, fitted to {rows:,} codes")
     fitted = fit_prior(
@@ -183,30 +182,6 @@ def perform(task: Task, kind: Kind) -> None:
         f"{task.run / PRIORS / name}.safetensors  the prior; try: "
         f"vaelab sample {task.run} --prior {name}"
     )
-
-
-def splits(run: Run, named: str | None, data_dir: Path | None) -> Data:
-    """The data a run was trained on.
-
-    Raises:
-        ValueError: where it cannot be found again or has changed.
-        FileNotFoundError: where it has moved.
-    """
-    spec = run.data
-    if named is None and spec.source == "array":
-        raise ValueError(
-            "the run was trained on an array in memory; save that array with numpy.save and name "
-            "the file with --data"
-        )
-    try:
-        spec = spec if named is None else dataclasses.replace(spec, source=named)
-        return Data(spec, *reload(spec, data_dir=data_dir))
-    except FileNotFoundError as error:
-        if named is None:
-            raise FileNotFoundError(
-                f"{error}. Where the run's data has moved, name it with --data"
-            ) from None
-        raise
 
 
 def _summary(cls: type) -> str:

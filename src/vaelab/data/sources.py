@@ -1,6 +1,7 @@
 """`load`: anything that holds data, by name, path or in memory, to one split and described set."""
 
 import difflib
+import json
 import os
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -23,6 +24,9 @@ Source: TypeAlias = (
 # Of 60,000 training images; everywhere else a tenth.
 _MNIST_VALID = 5_000
 _SHARE = 0.1
+
+# What tells the folder of a run, complete or not.
+_RUN = ("recipe.json", "unfinished/recipe.json")
 
 
 def load(
@@ -140,11 +144,12 @@ def existing(name: str) -> Path:
     """The path of that name.
 
     Raises:
-        ValueError: where it looks like a misspelt known name.
+        ValueError: where it looks like a misspelt known name, or is a run.
         FileNotFoundError: where there is nothing there; names what is near.
     """
     path = Path(name).expanduser()
     if path.exists():
+        _refuse_run(path)
         return path
     if path.name == name and not path.suffix:
         near = difflib.get_close_matches(name.lower().replace("_", "-"), KNOWN, n=2)
@@ -159,3 +164,16 @@ def existing(name: str) -> Path:
     near = difflib.get_close_matches(path.name, [p.name for p in folder.iterdir()], n=3)
     hint = f"; near it: {', '.join(near)}" if near else ""
     raise FileNotFoundError(f"{name} does not exist{hint}")
+
+
+def _refuse_run(path: Path) -> None:
+    """A run's folder holds pictures, but they are of what its model makes."""
+    kept = next((r for r in (path / part for part in _RUN) if r.is_file()), None)
+    if kept is None:
+        return
+    try:
+        source = json.loads(kept.read_text(encoding="utf-8"))["data"]["source"]
+    except (OSError, ValueError, TypeError, KeyError):  # a damaged run is no data either
+        source = "array"
+    known = "the data it was trained on" if source == "array" else f"{source}, its training data"
+    raise ValueError(f"{path} is a run, a trained model, not data; give {known}, or data of yours")
