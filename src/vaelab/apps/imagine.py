@@ -18,7 +18,7 @@ from tyro.conf import Positional, arg
 from vaelab.apps import album, pictures
 from vaelab.apps.outputs import as_array, as_picture, as_table, promised, write
 from vaelab.apps.pictures import Picture
-from vaelab.apps.progress import say
+from vaelab.apps.progress import counted, say
 from vaelab.apps.shown import levels, shown, span
 from vaelab.data import Raw, read_inputs
 from vaelab.run import Run, load
@@ -89,7 +89,7 @@ def sample(
         )
     parts = model.stream_samples(n, temperature=temperature, draw=draw, seed=seed)
     _write(out, model, parts, n, draw, lambda x: pictures.grid(x, span=span(model.data)))
-    print(f"{out}  {_count(n, 'new example')}")
+    print(f"{out}  {counted(n, 'new example')}")
 
 
 def reconstruct(
@@ -120,7 +120,7 @@ def reconstruct(
         draw,
         lambda x: pictures.comparison(originals, x, span=span(model.data)),
     )
-    print(f"{out}  {_count(len(raw), 'reconstruction')}")
+    print(f"{out}  {counted(len(raw), 'reconstruction')}")
 
 
 def vary(
@@ -160,7 +160,7 @@ def vary(
         False,
         lambda x: pictures.rows(list(x), originals, span=span(model.data)),
     )
-    print(f"{out}  {_count(n, 'variation')} each of {_count(len(raw), 'example')}")
+    print(f"{out}  {counted(n, 'variation')} each of {counted(len(raw), 'example')}")
 
 
 def interpolate(
@@ -197,7 +197,7 @@ def interpolate(
     pairs = zip(starts, ends, strict=True)
     made = torch.stack([model.interpolate(x, y, steps, spherical=spherical) for x, y in pairs])
     write(out, as_picture(lambda: album.walks(model, made)) | as_array([made], len(made)))
-    print(f"{out}  {_count(count, 'walk')} of {steps} steps")
+    print(f"{out}  {counted(count, 'walk')} of {counted(steps, 'step')}")
 
 
 def traverse(
@@ -253,7 +253,7 @@ def encode(
     raw = _find(input, model, data_dir)
     codes = model.stream_codes(raw, temperature=temperature, seed=seed)
     write(out, as_array(codes, len(raw)) | as_table(codes))
-    print(f"{out}  {len(raw)} codes of {model.latent} numbers")
+    print(f"{out}  {counted(len(raw), 'code')} of {counted(model.latent, 'number')}")
 
 
 def _load(folder: Path, named: str | None) -> Run:
@@ -299,7 +299,3 @@ def _write(
 def _warm(temperature: float) -> None:
     if not temperature >= 0:
         raise ValueError(f"temperature is {temperature}; it must be 0 or more")
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n:,} {what}" + ("" if n == 1 else "s")

@@ -36,6 +36,15 @@ def say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
+def counted(n: int, what: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "epoch"), counted(1200, "step")
+    ('1 epoch', '1,200 steps')
+    """
+    return f"{n:,} {what}" + ("" if n == 1 else "s")
+
+
 class Speed(ProgressColumn):
     """Examples a second, from steps a second."""
 
