@@ -3,7 +3,9 @@
 import errno
 import json
 import os
+import re
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -72,15 +74,65 @@ def test_missing_path(refused, run):
 
 
 @pytest.mark.parametrize(
-    "flags",
-    [["--latent", "two"], ["--epochs", "many"], ["--net", "transformer"], ["--latnet", "2"]],
+    ("args", "said"),
+    [
+        (train("digits", "--latent", "two"), "--latent: expected a whole number, not 'two'"),
+        (train("digits", "--epochs", "many"), "--epochs: expected a whole number, not 'many'"),
+        (train("digits", "--epochs", "1e3"), "--epochs: expected a whole number, not '1e3'"),
+        (train("digits", "--ema", "x"), "--ema: expected a number, not 'x'"),
+        (train("digits", "--net", "transformer"), "--net: expected mlp, conv or resconv, not 'tr"),
+        (train("digits", "--precision", "f32"), "not 'f32'. Did you mean fp32"),
+        (train("digits", "--latnet", "2"), "there is no option --latnet. Did you mean --latent"),
+        (train("digits", "--image-size", "q"), "expected a side, or height,width as in 48,64, not"),
+        (train("digits", "--lr"), "--lr needs a value: peak learning rate of AdamW; it warms up"),
+        (train("digits", "--overwrite", "yes"), "'yes' is one word too many"),
+        (
+            train("digits", "--layers", "a", recipe="deep_ladder"),
+            "expected a whole number, not 'a'",
+        ),
+        (("train", "vae", "--data", "--out", "new"), "--data needs a value: a known name (digits"),
+        (("train", "vae", "--out", "new"), "--data is missing: a known name (digits, mnist"),
+        (("sweep", "vae", "--data", "digits", "--out", "s", "--beta", "1,b"), "a number, not 'b'"),
+        (("fit-prior", "mixture"), "RUN is missing"),
+        (("fit-prior", "mixtrue", "run"), "no kind of prior is called 'mixtrue'. Did you mean mi"),
+        (("reconstruct",), "RUN is missing: folder of a trained run\nINPUT is missing: a picture"),
+        (("sample", "run", "other"), "'other' is one word too many"),
+        (("sample", "run", "-n", "x"), "expected a whole number, not 'x'"),
+        (("sample", "run", "--clas", "3"), "there is no option --clas. Did you mean --class"),
+        (
+            ("evaluate", "run", "--parts", "all"),
+            "expected likelihood, latent or samples, not 'all'",
+        ),
+        (("evaluate", "run", "--parts"), "name one or more of likelihood, latent, samples"),
+        (("understand", "--lang", "fr"), "--lang: expected en or zh, not 'fr'"),
+        (("doctor",), "RUN|DATA|FILE.py:function is missing"),
+    ],
 )
-def test_flag_of_the_wrong_type(refused, flags):
-    assert flags[0] in refused(*train("digits", *flags), by="vaelab train vae --help")
+def test_what_cannot_be_read_is_said_in_plain_words(refused, args, said):
+    message = refused(*args)
+    assert said in message
+    for python in ("Literal", "int()", "None", "tuple", "<class", "INT ", "argument", "│"):
+        assert python not in message
 
 
-def test_missing_flag(refused):
-    assert "--data" in refused("train", "vae", "--out", "new", by="vaelab train vae --help")
+def test_help_speaks_of_numbers_and_not_of_types(capsys):
+    for args in (["train", "deep_ladder"], ["sweep", "vae"], ["fit-prior", "flow"], ["sample"]):
+        assert cli.main([*args, "--help"]) == 0
+        said = capsys.readouterr().out
+        assert re.search(r"--\w+ N\b", said)
+        for python in ("None", "INT", "FLOAT", "STR"):
+            assert python not in said
+
+
+def test_without_its_hook_tyro_speaks_itself(monkeypatch, capsys):
+    from vaelab.apps import flags
+
+    for changed in (None, SimpleNamespace(on_parse_error=flags.told.on_parse_error)):
+        monkeypatch.setattr(flags, "told", changed)
+        assert cli.main(["sample", "run", "-n", "x"]) == 2
+        said = capsys.readouterr().err
+        assert "Traceback" not in said
+        assert "expected a whole number" in said
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ class Source:
             .npy or .npz file, or a folder or zip of pictures.
         seed: of the split, the initial weights and the training.
         data_dir: where known data sets live; by default VAELAB_DATA, else ~/.cache/vaelab/data.
-        image_size: side, or height and width, to bring pictures of a folder to.
+        image_size: to bring pictures of a folder to: a side, or height,width as in 48,64.
         skip_unreadable: leave out pictures that cannot be read instead of refusing the folder.
     """
 
