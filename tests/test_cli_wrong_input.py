@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from vaelab import cli
@@ -153,8 +154,22 @@ def test_value_out_of_range(refused, flag, value):
     assert flag.strip("-").replace("-", "_") in said
 
 
-def test_device_that_is_not_there(refused):
-    assert "there is no device 'cuda:77' here" in refused(*train("digits", "--device", "cuda:77"))
+def test_device_that_is_not_there(refused, run, monkeypatch):
+    commands = (
+        train("digits"),
+        ("sweep", "vae", "--data", "digits", "--out", "sweep"),
+        ("understand", "--data", "digits"),
+        ("fit-prior", "mixture", run),
+        ("interpolate", run, "test:0", "test:1"),
+        *((name, run, "test:0") for name in ("reconstruct", "vary", "encode")),
+        *((name, run) for name in ("sample", "traverse", "evaluate", "doctor")),
+    )
+    for args in commands:
+        assert "there is no device 'cuda:77' here" in refused(*args, "--device", "cuda:77")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for version, why in ((None, "This torch is without CUDA"), ("13.0", "no GPU it can use")):
+        monkeypatch.setattr(torch.version, "cuda", version)
+        assert why in refused("sample", run, "--device", "cuda")
 
 
 def test_a_run_is_not_replaced_unasked(refused, run):

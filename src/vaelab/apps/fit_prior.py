@@ -17,11 +17,14 @@ import torch
 from torch import Tensor
 from tyro.conf import Positional, arg
 
+from vaelab.apps.flags import Device
 from vaelab.apps.progress import say
 from vaelab.apps.source import own
+from vaelab.codes import seeded
 from vaelab.data import Batches, Data, Raw
 from vaelab.fitted import KINDS, Fitted, Kind, find_kind, fit_codes, keep
 from vaelab.run import PRIORS, Run, load
+from vaelab.training import find_device
 
 MOST = 100_000
 """Training rows whose codes are fitted to; more would take longer and tell little more."""
@@ -77,10 +80,9 @@ def fit_prior(
 
 
 def draws(run: Run, rows: Raw, seed: int) -> Tensor:
-    """One draw of the first latent for each raw row: (N, …)."""
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        batches = Batches(rows, run.data).fixed(ROWS, seed)
+    """One draw of the first latent for each raw row: (N, …), on the run's device."""
+    with torch.no_grad(), seeded(seed, run.device):
+        batches = Batches(rows, run.data, run.device).fixed(ROWS, seed)
         return torch.cat([run.model(x).latents[0] for x in batches])
 
 
@@ -119,6 +121,7 @@ class Task:
     data_dir: Path | None = None
     overwrite: bool = False
     seed: int = 0
+    device: Device = "auto"
 
 
 def choose(args: list[str]) -> Command | None:
@@ -166,7 +169,8 @@ def command(name: str) -> Command:
 
 def perform(task: Task, kind: Kind) -> None:
     """Reads, fits, keeps, and says what came of it."""
-    trained, name = load(task.run), task.name or kind.name
+    place = find_device(task.device)
+    trained, name = load(task.run).to(place), task.name or kind.name
     vacant(trained, name, task.overwrite)  # before a long read
     data = Data(trained.data, *own(trained.data, task.data, task.data_dir))
     rows = min(MOST, len(data.train))

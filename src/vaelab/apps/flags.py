@@ -29,6 +29,16 @@ except ImportError:
     told = None  # type: ignore[assignment]
 
 
+Device = typing.Annotated[
+    str,
+    tyro.conf.arg(
+        help="where networks run: auto (the first accelerator there is, else the CPU), cpu, cuda, "
+        "cuda:1, mps, …"
+    ),
+]
+"""Of every command that runs a network."""
+
+
 class Word(NamedTuple):
     """How one kind of value is read.
 

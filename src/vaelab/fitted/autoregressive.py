@@ -36,6 +36,6 @@ class FittedSequence(Kind):
         return Autoregressive(alphabet(site.prior), site.z.shape[1], self.width, self.layers)
 
     def fit(self, site: Site, codes: Tensor, held_out: Tensor) -> Autoregressive:
-        prior = self.build(site)
+        prior = self.build(site).to(codes.device)
         fit_autoregressive(prior, codes, held_out, steps=self.steps)
         return prior

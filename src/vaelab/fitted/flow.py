@@ -44,7 +44,7 @@ class FittedFlow(Kind):
         return Flow(*site.z.shape[1:], flow=self.flow, layers=self.layers, width=self.width)
 
     def fit(self, site: Site, codes: Tensor, held_out: Tensor) -> Flow:
-        prior = self.build(site)
+        prior = self.build(site).to(codes.device)
         for buffer, found in zip((prior.shift, prior.log_scale), standardizer(codes), strict=True):
             buffer.copy_(found)
         optimizer = torch.optim.AdamW(prior.parameters(), RATE, weight_decay=DECAY)

@@ -102,6 +102,7 @@ class FittedMixture(Kind):
                 f"components is {self.components}, but there are only {len(codes)} codes to fit "
                 f"them to; ask for at most {len(codes) // 2}"
             )
+        codes = codes.cpu()  # scikit-learn's
         shift, log_scale = standardizer(codes.double())
         standard = (codes - shift) * torch.exp(-log_scale)
         seed = int(torch.randint(2**31 - 1, ()))

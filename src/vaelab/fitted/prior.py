@@ -48,18 +48,19 @@ def fit_codes(kind: Kind, model: VAE, codes: Tensor, held_out: Tensor, seed: int
     Args:
         kind: how.
         model: whose latent it is.
-        codes: of training data, (N, …), one draw of q(z|x) each.
+        codes: of training data, (N, …), one draw of q(z|x) each; on the model's device.
         held_out: of validation data, (M, …), likewise.
         seed: of all draws; the caller's random state is left alone.
 
     Raises:
         ValueError: where there are too few codes for it.
     """
-    with torch.random.fork_rng(devices=[]):
+    place = codes.device
+    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
         torch.manual_seed(seed)
         site = first_site(model)
         check_sort(kind, site)
-        prior = kind.fit(site, codes, held_out).eval().requires_grad_(False)
+        prior = kind.fit(site, codes, held_out).eval().requires_grad_(False).to(place)
         figures = {
             "nats": nats(prior, held_out),
             "own_nats": nats(lambda: site.prior, held_out),
@@ -67,7 +68,7 @@ def fit_codes(kind: Kind, model: VAE, codes: Tensor, held_out: Tensor, seed: int
             "held_out": len(held_out),
             "seed": seed,
         }
-    return Fitted(kind, prior, fingerprint(model), figures)
+    return Fitted(kind, prior.cpu(), fingerprint(model), figures)
 
 
 def check_sort(kind: Kind, site: Site) -> None:

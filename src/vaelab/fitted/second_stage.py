@@ -112,11 +112,11 @@ class SecondStage(Kind):
         for buffer, found in zip((stage.shift, stage.log_scale), standardizer(codes), strict=True):
             buffer.copy_(found)
         train, valid = (
-            Split(((z - stage.shift) * torch.exp(-stage.log_scale)).flatten(1), None)
+            Split(((z.cpu() - stage.shift) * torch.exp(-stage.log_scale)).flatten(1), None)
             for z in (codes, held_out)
         )
         seed = int(torch.randint(2**31 - 1, ()))
-        plan = Plan(EPOCHS, patience=PATIENCE, device="cpu", seed=seed)
+        plan = Plan(EPOCHS, patience=PATIENCE, device=str(codes.device), seed=seed)
         fit(
             recipe.model,
             recipe.objective,

@@ -13,6 +13,7 @@ from vaelab import files
 from vaelab.apps.evaluate import page, record, table
 from vaelab.apps.evaluate.judge import judge
 from vaelab.apps.evaluate.settings import PARTS, Part, Settings
+from vaelab.apps.flags import Device
 from vaelab.apps.progress import say
 from vaelab.apps.source import own
 from vaelab.data import Split
@@ -40,7 +41,7 @@ def evaluate(
     seed: int = 0,
     data: str | None = None,
     data_dir: Path | None = None,
-    device: str = "auto",
+    device: Device = "auto",
     json: bool = False,
 ) -> None:
     """Judges a run on data it never saw: likelihood, latent space, prior and samples.
@@ -68,7 +69,6 @@ def evaluate(
         seed: of all draws, and of the binarization of grey data.
         data: the run's data, where it was an array in memory or has moved.
         data_dir: where known data sets live.
-        device: auto, cpu, cuda, cuda:1, mps, …
         json: print one JSON object instead of the table.
     """
     if limit is not None and limit < 1:
