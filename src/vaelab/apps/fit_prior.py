@@ -18,11 +18,11 @@ from torch import Tensor
 from tyro.conf import Positional, arg
 
 from vaelab.apps.flags import Device
-from vaelab.apps.progress import say
+from vaelab.apps.progress import following, say
 from vaelab.apps.source import own
 from vaelab.codes import seeded
 from vaelab.data import Batches, Data, Raw
-from vaelab.fitted import KINDS, Fitted, Kind, find_kind, fit_codes, keep
+from vaelab.fitted import KINDS, Fitted, Kind, Told, find_kind, fit_codes, keep, unheard
 from vaelab.run import PRIORS, Run, load
 from vaelab.training import find_device
 
@@ -44,6 +44,7 @@ def fit_prior(
     name: str | None = None,
     overwrite: bool = False,
     seed: int = 0,
+    told: Told = unheard,
 ) -> Fitted:
     """Fits a prior of a run's first latent to draws of q(z|x), one a training row.
 
@@ -56,6 +57,7 @@ def fit_prior(
         name: to keep it under in the run's folder; without one it stays in memory.
         overwrite: whether a prior of that name may be replaced.
         seed: of all draws.
+        told: of the progress.
 
     Raises:
         ValueError: where the data has another shape, or too few rows; where a prior of that name
@@ -70,20 +72,24 @@ def fit_prior(
             "priors are fitted to the codes of models without a condition; this run is told labels"
         )
     folder = None if name is None else vacant(run, name, overwrite)
-    codes = draws(run, data.train.x[:MOST], seed + OWN)
+    codes = draws(run, data.train.x[:MOST], seed + OWN, told)
     held_out = draws(run, data.valid.x[:MOST], seed + OWN + 1)
-    fitted = fit_codes(kind, run.model, codes, held_out, seed)
+    fitted = fit_codes(kind, run.model, codes, held_out, seed, told)
     if folder is not None:
         assert name is not None
         keep(fitted, folder, name)
     return fitted
 
 
-def draws(run: Run, rows: Raw, seed: int) -> Tensor:
+def draws(run: Run, rows: Raw, seed: int, told: Told = unheard) -> Tensor:
     """One draw of the first latent for each raw row: (N, …), on the run's device."""
     with torch.no_grad(), seeded(seed, run.device):
         batches = Batches(rows, run.data, run.device).fixed(ROWS, seed)
-        return torch.cat([run.model(x).latents[0] for x in batches])
+        codes: list[Tensor] = []
+        for x in batches:
+            codes.append(run.model(x).latents[0])
+            told("codes", sum(map(len, codes)), len(rows))
+        return torch.cat(codes)
 
 
 def vacant(run: Run, name: str, overwrite: bool) -> Path:
@@ -175,9 +181,10 @@ def perform(task: Task, kind: Kind) -> None:
     data = Data(trained.data, *own(trained.data, task.data, task.data_dir))
     rows = min(MOST, len(data.train))
     say(f"{kind.name} of the first latent of {task.run}, fitted to {rows:,} codes")
-    fitted = fit_prior(
-        trained, kind, data, name=name, overwrite=task.overwrite, seed=task.seed
-    ).figures
+    with following() as told:
+        fitted = fit_prior(
+            trained, kind, data, name=name, overwrite=task.overwrite, seed=task.seed, told=told
+        ).figures
     print(
         f"A held-out code costs {fitted['nats']:.2f} nats under it, {fitted['own_nats']:.2f} under "
         "the model's own prior: −log p(z)"
