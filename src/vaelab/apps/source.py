@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from vaelab.apps.progress import say
+from vaelab.apps.progress import following, say
 from vaelab.data import Data, DataSpec, Split, load
 from vaelab.data.inputs import reload
 
@@ -31,13 +32,15 @@ class Source:
 
     def read(self) -> Data:
         """Reads the data and says on stderr what it found."""
-        found = load(
-            self.data,
-            data_dir=self.data_dir,
-            seed=self.seed,
-            image_size=self.image_size,
-            skip_unreadable=self.skip_unreadable,
-        )
+        with following() as told:
+            found = load(
+                self.data,
+                data_dir=self.data_dir,
+                seed=self.seed,
+                image_size=self.image_size,
+                skip_unreadable=self.skip_unreadable,
+                told=partial(told, "pictures"),
+            )
         for line in [describe(found), *found.notes]:
             say(line)
         return found

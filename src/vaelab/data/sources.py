@@ -3,6 +3,7 @@
 import difflib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -38,6 +39,7 @@ def load(
     test: float | int | None = None,
     image_size: int | tuple[int, int] | None = None,
     skip_unreadable: bool = False,
+    told: Callable[[int, int], None] = lambda done, total: None,
 ) -> Data:
     """Load, check, split and describe a data set.
 
@@ -55,6 +57,7 @@ def load(
         image_size: side of a square or (H, W) to bring pictures to; None: kept where all agree and
             have no side above 64, else a square of at most 64.
         skip_unreadable: leave out pictures that cannot be read, rather than refuse.
+        told: now and then, how many pictures of how many were read.
 
     Returns:
         The data, raw: x is (N, C, H, W) or (N, D), uint8 or float32; y is int64 or None. The rows
@@ -69,7 +72,7 @@ def load(
     >>> data.spec.shape, data.spec.levels, data.spec.sizes
     ((1, 8, 8), 17, (1437, 180, 180))
     """
-    name, found = _find(source, data_dir, image_size, skip_unreadable)
+    name, found = _find(source, data_dir, image_size, skip_unreadable, told)
     own_train, own_valid, own_test = found.own
     if valid is None:
         valid = _MNIST_VALID if own_train == 60_000 and own_test else _SHARE
@@ -109,6 +112,7 @@ def _find(
     data_dir: str | os.PathLike[str] | None,
     image_size: int | tuple[int, int] | None,
     skip_unreadable: bool,
+    told: Callable[[int, int], None],
 ) -> tuple[str, Found]:
     if isinstance(source, str | os.PathLike):
         name = os.fspath(source)
@@ -123,7 +127,7 @@ def _find(
         if path.is_dir() or path.suffix.lower() == ".zip":
             from .folder import from_folder
 
-            return name, from_folder(path, image_size, skip_unreadable)
+            return name, from_folder(path, image_size, skip_unreadable, told)
         raise ValueError(
             f"{name} is not a kind of file that can be loaded; expected .npy, .npz, .zip or a "
             "folder of pictures. A table of numbers becomes one with numpy.save"
