@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from vaelab.apps import progress
-from vaelab.apps.progress import Watch, counting, figures
+from vaelab.apps.progress import Watch, counting, figures, following
 
 ROW = {
     "epoch": 1,
@@ -61,3 +61,15 @@ def test_counting_is_silent_in_a_file(capsys):
         done(5)
     said = capsys.readouterr()
     assert said.out + said.err == ""
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_work_in_parts_is_one_line_on_a_terminal_and_silent_elsewhere(terminal):
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=terminal, width=80, no_color=True)
+    with following(console) as told:
+        for what, total in (("codes", 5_000), ("epochs", 500)):
+            told(what, total // 2, total, 3.25)
+    seen = out.getvalue()
+    assert ("codes" in seen and "epochs" in seen and "3.25 nats" in seen) == terminal
+    assert terminal or seen == ""

@@ -24,7 +24,7 @@ from vaelab import files
 from vaelab.apps.evaluate.figures import DEFINITIONS, GROUPS
 from vaelab.apps.evaluate.record import Record, figure, file_name, read_of_each
 from vaelab.apps.evaluate.table import written
-from vaelab.apps.progress import say
+from vaelab.apps.progress import counted, say
 from vaelab.metrics.estimate import Estimate
 
 PAIRED = ("neg_elbo", "nll", "rate", "distortion")
@@ -61,7 +61,7 @@ def compare(
         json: print one JSON object instead of the table.
     """
     if len(runs) < 2:
-        raise ValueError(f"{len(runs)} run was given; name two or more to compare")
+        raise ValueError(f"{counted(len(runs), 'run')} named; name two or more to compare")
     judged = [read(path) for path in runs]
     check(judged)
     differences = {other.name: paired(judged[0], other) for other in judged[1:]}

@@ -25,6 +25,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from vaelab.fitted import Told
 from vaelab.training import Row, Snapshot
 
 LOG_EVERY = 10.0
@@ -34,6 +35,15 @@ LOG_EVERY = 10.0
 def say(message: str) -> None:
     """A message to the person at the terminal."""
     print(message, file=sys.stderr, flush=True)
+
+
+def counted(n: int, what: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "epoch"), counted(1200, "step")
+    ('1 epoch', '1,200 steps')
+    """
+    return f"{n:,} {what}" + ("" if n == 1 else "s")
 
 
 class Speed(ProgressColumn):
@@ -125,15 +135,33 @@ def figures(row: Row, decimals: int = 2) -> str:
 @contextmanager
 def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """A bar for `total` examples; yields what is told how many are done."""
-    console = Console(stderr=True)
+    with following() as told:
+        told(what, 0, total)
+        yield lambda done: told(what, done, total)
+
+
+@contextmanager
+def following(console: Console | None = None) -> Iterator[Told]:
+    """A bar for work in several parts, one after another; yields what is told how far it is."""
+    console = console or Console(stderr=True)
     with Progress(
-        TextColumn(what),
+        TextColumn("{task.description}"),
         BarColumn(bar_width=20),
         MofNCompleteColumn(),
+        TextColumn("{task.fields[figures]}"),
         TimeRemainingColumn(compact=True),
         console=console,
         disable=not console.is_terminal,
         transient=True,
     ) as progress:
-        task = progress.add_task("", total=total)
-        yield lambda done: progress.update(task, completed=done)
+
+        def told(what: str, done: int, total: int, nats: float | None = None) -> None:
+            for task in progress.tasks:
+                if task.description != what:
+                    progress.remove_task(task.id)
+            if not progress.tasks:
+                progress.add_task(what, total=total, figures="")
+            figures = "" if nats is None else f"{nats:.2f} nats"
+            progress.update(progress.task_ids[0], completed=done, total=total, figures=figures)
+
+        yield told

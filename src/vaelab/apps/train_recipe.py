@@ -17,10 +17,11 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from torch import nn
 
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
 from vaelab.apps.album import album
-from vaelab.apps.progress import Watch, say
+from vaelab.apps.progress import Watch, counted, say
 from vaelab.apps.source import Source
 from vaelab.apps.train import train, vacant
 from vaelab.data import DataSpec, placing
@@ -139,9 +140,11 @@ def perform(task: Task, build: Callable[[DataSpec], Recipe], plan: Plan) -> None
     rows, epochs = len(data.train), plan.passes(len(data.train))
     parameters = sum(p.numel() for p in recipe.model.parameters())
     say(f"likelihood {recipe.reason}")
+    say(f"networks {chosen(recipe)}")
     say(
-        f"{recipe.name} of {parameters:,} parameters on {device}: at most {epochs} epochs of "
-        f"{math.ceil(rows / plan.batch_size)} steps; Ctrl-C keeps what was reached"
+        f"{recipe.name} of {parameters:,} parameters on {device}: at most "
+        f"{counted(epochs, 'epoch')} of {counted(math.ceil(rows / plan.batch_size), 'step')}; "
+        "Ctrl-C keeps what was reached"
     )
     with Watch(epochs, plan.batch_size) as watch:
         run = train(recipe, data, plan, out=task.out, overwrite=task.overwrite, listener=watch)
@@ -151,12 +154,24 @@ def perform(task: Task, build: Callable[[DataSpec], Recipe], plan: Plan) -> None
     print(f"{task.out}  the run; try: vaelab sample {task.out} -n 64")
 
 
+def chosen(recipe: Recipe) -> str:
+    """Which networks a recipe was built with, and why."""
+    asked = recipe.arguments["design"].net
+    if asked != "mlp":
+        return f"{asked}: as asked"
+    if any(isinstance(part, nn.Conv2d) for part in recipe.model.modules()):
+        return "of convolutions: this recipe has no others"
+    if recipe.data.is_image:
+        return "mlp: the default, for any data; --net has others for images"
+    return "mlp: the ones for tables"
+
+
 def table(run: Run) -> Table:
     """The best epoch's figures."""
     best = int(run.training["best_epoch"])
     row = run.history[best - 1]
     ending = {"finished": "", "early": ", stopped early", "interrupted": ", interrupted"}
-    done = f"{len(run.history)} epochs{ending[run.training['ending']]}"
+    done = f"{counted(len(run.history), 'epoch')}{ending[run.training['ending']]}"
     found = Table(title=f"best epoch {best} of {done}", title_justify="left", title_style="")
     found.add_column("nats per example")
     for name in ("training", "validation"):

@@ -1,7 +1,9 @@
 """`load`: anything that holds data, by name, path or in memory, to one split and described set."""
 
 import difflib
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -24,6 +26,9 @@ Source: TypeAlias = (
 _MNIST_VALID = 5_000
 _SHARE = 0.1
 
+# What tells the folder of a run, complete or not.
+_RUN = ("recipe.json", "unfinished/recipe.json")
+
 
 def load(
     source: Source,
@@ -34,6 +39,7 @@ def load(
     test: float | int | None = None,
     image_size: int | tuple[int, int] | None = None,
     skip_unreadable: bool = False,
+    told: Callable[[int, int], None] = lambda done, total: None,
 ) -> Data:
     """Load, check, split and describe a data set.
 
@@ -51,6 +57,7 @@ def load(
         image_size: side of a square or (H, W) to bring pictures to; None: kept where all agree and
             have no side above 64, else a square of at most 64.
         skip_unreadable: leave out pictures that cannot be read, rather than refuse.
+        told: now and then, how many pictures of how many were read.
 
     Returns:
         The data, raw: x is (N, C, H, W) or (N, D), uint8 or float32; y is int64 or None. The rows
@@ -65,7 +72,7 @@ def load(
     >>> data.spec.shape, data.spec.levels, data.spec.sizes
     ((1, 8, 8), 17, (1437, 180, 180))
     """
-    name, found = _find(source, data_dir, image_size, skip_unreadable)
+    name, found = _find(source, data_dir, image_size, skip_unreadable, told)
     own_train, own_valid, own_test = found.own
     if valid is None:
         valid = _MNIST_VALID if own_train == 60_000 and own_test else _SHARE
@@ -105,6 +112,7 @@ def _find(
     data_dir: str | os.PathLike[str] | None,
     image_size: int | tuple[int, int] | None,
     skip_unreadable: bool,
+    told: Callable[[int, int], None],
 ) -> tuple[str, Found]:
     if isinstance(source, str | os.PathLike):
         name = os.fspath(source)
@@ -119,7 +127,7 @@ def _find(
         if path.is_dir() or path.suffix.lower() == ".zip":
             from .folder import from_folder
 
-            return name, from_folder(path, image_size, skip_unreadable)
+            return name, from_folder(path, image_size, skip_unreadable, told)
         raise ValueError(
             f"{name} is not a kind of file that can be loaded; expected .npy, .npz, .zip or a "
             "folder of pictures. A table of numbers becomes one with numpy.save"
@@ -140,11 +148,12 @@ def existing(name: str) -> Path:
     """The path of that name.
 
     Raises:
-        ValueError: where it looks like a misspelt known name.
+        ValueError: where it looks like a misspelt known name, or is a run.
         FileNotFoundError: where there is nothing there; names what is near.
     """
     path = Path(name).expanduser()
     if path.exists():
+        _refuse_run(path)
         return path
     if path.name == name and not path.suffix:
         near = difflib.get_close_matches(name.lower().replace("_", "-"), KNOWN, n=2)
@@ -159,3 +168,16 @@ def existing(name: str) -> Path:
     near = difflib.get_close_matches(path.name, [p.name for p in folder.iterdir()], n=3)
     hint = f"; near it: {', '.join(near)}" if near else ""
     raise FileNotFoundError(f"{name} does not exist{hint}")
+
+
+def _refuse_run(path: Path) -> None:
+    """A run's folder holds pictures, but they are of what its model makes."""
+    kept = next((r for r in (path / part for part in _RUN) if r.is_file()), None)
+    if kept is None:
+        return
+    try:
+        source = json.loads(kept.read_text(encoding="utf-8"))["data"]["source"]
+    except (OSError, ValueError, TypeError, KeyError):  # a damaged run is no data either
+        source = "array"
+    known = "the data it was trained on" if source == "array" else f"{source}, its training data"
+    raise ValueError(f"{path} is a run, a trained model, not data; give {known}, or data of yours")

@@ -87,7 +87,13 @@ def find_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device(found[0])
     if not any(name == device or device.startswith(f"{name}:") for device in found):
-        raise ValueError(f"there is no device {name!r} here; there is {', '.join(found)}, or auto")
+        why = ""
+        if name.startswith("cuda") and len(found) == 1:
+            built = torch.version.cuda is not None
+            why = ". Torch finds no GPU it can use" if built else ". This torch is without CUDA"
+        raise ValueError(
+            f"there is no device {name!r} here; there is {', '.join(found)}, or auto{why}"
+        )
     return torch.device(name)
 
 

@@ -37,6 +37,8 @@ class Settings:
     factors: bool = False
 
     def __post_init__(self) -> None:
+        if not self.parts:
+            raise ValueError(f"parts is empty; name one or more of {', '.join(PARTS)}")
         for name, least in (("samples", 1), ("annealed", 2)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be {least} or more")

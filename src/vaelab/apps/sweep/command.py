@@ -10,11 +10,11 @@ import sys
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 from rich.console import Console
-from tyro.constructors import PrimitiveConstructorSpec
 
+from vaelab.apps.flags import numbers
 from vaelab.apps.sweep.grid import is_numeric, numeric
 from vaelab.apps.sweep.report import PICTURE, SWEEP, table
 from vaelab.apps.sweep.whole import sweep
@@ -113,15 +113,3 @@ def several(settings: Any) -> type:
     return dataclasses.make_dataclass(
         settings.__name__, fields, kw_only=True, namespace={"__doc__": settings.__doc__}
     )
-
-
-def numbers(kind: type[int] | type[float]) -> Any:
-    """Numbers with commas between them, as a type that tyro can read."""
-    spec: PrimitiveConstructorSpec[tuple[float, ...]] = PrimitiveConstructorSpec(
-        nargs=1,
-        metavar=f"{kind.__name__.upper()},…",
-        instance_from_str=lambda text: tuple(kind(part) for part in text[0].split(",")),
-        is_instance=lambda value: isinstance(value, tuple),
-        str_from_instance=lambda value: [",".join(f"{v:g}" for v in value) or "none"],
-    )
-    return Annotated[tuple[float, ...], spec]
