@@ -15,6 +15,7 @@ from torch import Tensor
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
 from vaelab.data import Batch, Batches, Data, Split
 from vaelab.design import Design
+from vaelab.metrics.layer import layers
 from vaelab.recipe import Recipe, find
 from vaelab.training import Fit, NotFinite, Plan, Row, Snapshot, find_device, fit
 from vaelab.training.fit import judge, learning_rate
@@ -136,6 +137,22 @@ def test_rate_and_distortion_are_told_whatever_the_objective(
     _, found = train(few, dataclasses.replace(SHORT, epochs=1), name=name)
     others = {"epoch", "active_units", "lr", "images_per_s", "seconds"}
     assert set(found.history[0]) == parts | {f"valid_{part}" for part in parts} | others
+
+
+@pytest.mark.parametrize("name", ["ladder", "joint"])
+def test_of_several_layers_the_rate_of_each_is_told_as_an_evaluation_tells_it(
+    few: Data, name: str
+) -> None:
+    recipe, found = train(few, dataclasses.replace(SHORT, epochs=1), name=name)
+    (row,) = found.history
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(SHORT.seed + 1)
+        valid = Batches(few.valid.x, recipe.data).fixed(1024, SHORT.seed)
+        expected = [layer.rate.value for layer in layers(recipe.model, valid)]
+    told = [row[f"valid_rate_layer_{number}"] for number in range(1, len(expected) + 1)]
+    assert told == pytest.approx(expected, rel=1e-5)
+    assert sum(told) == pytest.approx(row["valid_rate"], rel=1e-5)
+    assert f"rate_layer_{len(expected) + 1}" not in row
 
 
 def test_an_epochs_loss_is_the_mean_over_examples_not_over_batches(few: Data) -> None:

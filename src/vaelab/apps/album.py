@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vaelab.apps import pictures
 from vaelab.apps.pictures import Picture
-from vaelab.apps.progress import NAMES
+from vaelab.apps.progress import NAMES, layers
 from vaelab.apps.shown import shown, span
 from vaelab.data import Data
 from vaelab.run import Run
@@ -22,6 +22,8 @@ from vaelab.walk import Normal
 
 MOST_CODES = 4000
 MOST_DIMENSIONS = 16
+MOST_LAYERS = 10
+"""Layers whose rates are drawn, those that carry most: one line a colour."""
 SIDE = 20
 """Images across and up a manifold."""
 
@@ -99,6 +101,10 @@ def training(run: Run, data: Data) -> Shown:
         for who, prefix in (("training", ""), ("validation", "valid_"))
     }
     curves["validation"]["active units"] = [row["active_units"] for row in run.history]
+    last, called = run.history[-1], layers(run.history[-1], "rate")
+    carry = sorted(called, key=lambda key: -last[f"valid_{key}"])[:MOST_LAYERS]
+    for key in (key for key in called if key in carry):
+        curves[called[key]] = {"rate by layer": [row[f"valid_{key}"] for row in run.history]}
     return pictures.training_curves(curves), "nats per example by epoch, and active units"
 
 

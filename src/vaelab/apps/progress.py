@@ -113,6 +113,16 @@ class Watch:
 NAMES: tuple[str, ...] = ("loss", "rate", "distortion")
 
 
+def layers(row: Row, name: str) -> dict[str, str]:
+    """The figures of each layer that are of one name, with what they are called.
+
+    >>> layers({"rate": 5.0, "rate_layer_1": 2.0, "rate_layer_2": 3.0}, "rate")
+    {'rate_layer_1': 'layer 1', 'rate_layer_2': 'layer 2'}
+    """
+    start = f"{name}_layer_"
+    return {key: f"layer {key.removeprefix(start)}" for key in row if key.startswith(start)}
+
+
 def figures(row: Row, decimals: int = 2) -> str:
     """Loss, rate and distortion in nats, those that there are.
 

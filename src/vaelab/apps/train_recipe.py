@@ -20,7 +20,7 @@ from rich.table import Table
 
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
 from vaelab.apps.album import album
-from vaelab.apps.progress import Watch, say
+from vaelab.apps.progress import NAMES, Watch, layers, say
 from vaelab.apps.source import Source
 from vaelab.apps.train import train, vacant
 from vaelab.data import DataSpec, placing
@@ -161,9 +161,10 @@ def table(run: Run) -> Table:
     found.add_column("nats per example")
     for name in ("training", "validation"):
         found.add_column(name, justify="right")
-    for name in ("loss", "rate", "distortion"):
-        if name in row:
-            found.add_row(name, f"{row[name]:.2f}", f"{row[f'valid_{name}']:.2f}")
+    for name in (name for name in NAMES if name in row):
+        of_layers = {key: f"  of {called}" for key, called in layers(row, name).items()}
+        for key, called in {name: name, **of_layers}.items():
+            found.add_row(called, f"{row[key]:.2f}", f"{row[f'valid_{key}']:.2f}")
     found.add_row("active units", "", f"{row['active_units']:.0f} of {run.latent}")
     return found
 
