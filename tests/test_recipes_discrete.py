@@ -89,8 +89,15 @@ def test_most_codes_are_used_and_the_history_says_how_many(name: str) -> None:
     run = trained(name)
     books = [m for m in run.model.modules() if isinstance(m, Codebook)]
     sizes = [len(book.usage) for book in books]
-    last = run.history[-1]["valid_perplexity"]
-    assert math.prod(sizes) ** (1 / len(sizes)) / 4 < last < max(sizes)
+    last = run.history[-1]
+    each = [last.get(f"perplexity_layer_{i}", last["perplexity"]) for i in range(1, 1 + len(sizes))]
+    assert all(1.5 < perplexity < size for size, perplexity in zip(sizes, each, strict=True))
+    assert math.prod(each) ** (1 / len(each)) == pytest.approx(last["perplexity"], rel=1e-6)
+    assert math.prod(sizes) ** (1 / len(sizes)) / 4 < last["perplexity"]
+    # It is no part of the objective, and a code's numbers are no units.
+    x = run.data.prepare(load("digits").valid.x[:4])
+    assert "perplexity" not in run.recipe.objective(run.model(x), x).parts
+    assert "active_units" not in last
 
 
 @pytest.mark.parametrize("name", ["vq", "vq-gradient"])

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vaelab.apps import pictures
 from vaelab.apps.pictures import Picture
-from vaelab.apps.progress import NAMES, layers
+from vaelab.apps.progress import NAMES, USED, layers
 from vaelab.apps.shown import shown, span
 from vaelab.data import Data
 from vaelab.run import Run
@@ -100,12 +100,15 @@ def training(run: Run, data: Data) -> Shown:
         who: {name: [row[prefix + name] for row in run.history] for name in names}
         for who, prefix in (("training", ""), ("validation", "valid_"))
     }
-    curves["validation"]["active units"] = [row["active_units"] for row in run.history]
+    used = [name for name in USED if name in run.history[0]]
+    for name in used:
+        curves["validation"][name.replace("_", " ")] = [row[name] for row in run.history]
     last, called = run.history[-1], layers(run.history[-1], "rate")
     carry = sorted(called, key=lambda key: -last[f"valid_{key}"])[:MOST_LAYERS]
     for key in (key for key in called if key in carry):
         curves[called[key]] = {"rate by layer": [row[f"valid_{key}"] for row in run.history]}
-    return pictures.training_curves(curves), "nats per example by epoch, and active units"
+    caption = " and ".join(name.replace("_", " ") for name in used)
+    return pictures.training_curves(curves), f"nats per example by epoch, and {caption}"
 
 
 def latent_map(run: Run, data: Data) -> Shown:

@@ -136,7 +136,7 @@ class Sum(Objective):
 
     @property
     def formula(self) -> str:
-        return " + ".join(filter(None, (term.formula for term in self.each())))
+        return " + ".join(term.formula for term in self.each())
 
     def each(self) -> Iterator[Objective]:
         """The terms, in order."""

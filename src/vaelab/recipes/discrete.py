@@ -19,7 +19,7 @@ from vaelab.nets.grid import GridDecoder, GridEncoder, grids, halvings_for
 from vaelab.nets.pyramid import ConvPyramid, ResidualBottleneck, resolutions
 from vaelab.nets.told import Chain
 from vaelab.objectives import Constant, Distortion, Objective, Rate, Rise
-from vaelab.objectives.codebook import CodebookLoss, Commitment, Perplexity
+from vaelab.objectives.codebook import CodebookLoss, Commitment
 from vaelab.parts.discrete import (
     Blank,
     Classes,
@@ -215,7 +215,7 @@ def fsq(
         positions: of a code in an example; with convolutions, the coarsest grid with so many cells.
         design: networks and likelihood.
     """
-    objective = Distortion() + Rate() + Perplexity()
+    objective = Distortion() + Rate()
     return _coded(data, [FiniteScalars(levels)], positions, objective, design)
 
 
@@ -344,7 +344,7 @@ def _objective(ema: bool, commitment: float) -> Objective:
     """D + R, and what moves the encoder to its codes and, where nothing else does, the codes."""
     if not commitment >= 0:
         raise ValueError(f"commitment is {commitment}; expected 0 or more")
-    objective = Distortion() + Rate() + commitment * Commitment() + Perplexity()
+    objective = Distortion() + Rate() + commitment * Commitment()
     return objective if ema else objective + CodebookLoss()
 
 

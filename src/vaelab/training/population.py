@@ -192,7 +192,7 @@ def judge(stack: Stack, parameters: Tensors, valid: Batches, plan: Plan) -> list
         for batch in map(Batch, valid.fixed(size, plan.seed), valid.told(size)):
             walked = stack.walk(parameters, batch)
             sums.add(walked.figures)
-            moments.add(walked.codes.movedim(0, 1))
+            moments.add(walked.units.movedim(0, 1))
     program.train()
     active = (moments.variance > ACTIVE).sum(1).tolist()
     return [

@@ -49,7 +49,10 @@ def measure(run: Run, train: Batches, held: Batches, seed: int) -> tuple[Found, 
 
 
 def _units(carried: list[Layer]) -> Found:
-    active = torch.cat([layer.active for layer in carried])
+    units = [layer.active for layer in carried if layer.active is not None]
+    if not units:
+        return Found()
+    active = torch.cat(units)
     count = Estimate(float(active.sum()), 0.0, len(active))
     return Found({"active_units": count}, facts={"dimensions": len(active)})
 

@@ -14,7 +14,7 @@ import torch
 
 from vaelab import files
 from vaelab.apps.pictures import save
-from vaelab.apps.progress import say
+from vaelab.apps.progress import USED, say
 from vaelab.apps.sweep.grid import grid, together
 from vaelab.apps.sweep.report import PICTURE, SWEEP, Sweep, curve, describe
 from vaelab.apps.sweep.team import train_team
@@ -111,4 +111,5 @@ def judge(run: Run, data: Data, place: str = "cpu") -> dict[str, float]:
     model.to("cpu")
     figures = {name: estimate.value for name, estimate in found.items()}
     figures |= {f"{name}_se": estimate.se for name, estimate in found.items()}
-    return figures | {"active_units": float(sum(run.codes.active))}
+    best = run.history[run.training["best_epoch"] - 1]
+    return figures | {name: best[name] for name in USED if name in best}
