@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from .arrays import from_arrays, from_file, refuse_size
+from .given import add, describe
 from .known import KNOWN, default_data_dir
 from .measure import measure
 from .spec import DataSpec
@@ -34,6 +35,7 @@ def load(
     test: float | int | None = None,
     image_size: int | tuple[int, int] | None = None,
     skip_unreadable: bool = False,
+    vectors: Any = None,
 ) -> Data:
     """Load, check, split and describe a data set.
 
@@ -51,6 +53,9 @@ def load(
         image_size: side of a square or (H, W) to bring pictures to; None: kept where all agree and
             have no side above 64, else a square of at most 64.
         skip_unreadable: leave out pictures that cannot be read, rather than refuse.
+        vectors: what is known of each row, for a model to be told (`Design(condition="vectors")`):
+            an array (N, C); the name of one in the .npz that the rows are in; or columns of a
+            table, `"0,3-5"` from 0, ends included, which are then not modelled.
 
     Returns:
         The data, raw: x is (N, C, H, W) or (N, D), uint8 or float32; y is int64 or None. The rows
@@ -66,6 +71,7 @@ def load(
     ((1, 8, 8), 17, (1437, 180, 180))
     """
     name, found = _find(source, data_dir, image_size, skip_unreadable)
+    found, told = (found, "") if vectors is None else add(found, vectors, source)
     own_train, own_valid, own_test = found.own
     if valid is None:
         valid = _MNIST_VALID if own_train == 60_000 and own_test else _SHARE
@@ -88,6 +94,7 @@ def load(
         seed=seed,
         resize=found.resize,
         columns=measured.columns,
+        vectors=None if train.vectors is None else describe(train.vectors, told),
     )
     notes = found.notes
     if low == high:

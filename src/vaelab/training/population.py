@@ -93,7 +93,9 @@ def fit_population(
     """
     n, plan = len(models), _checked(models, objectives, plans, listeners)
     device = find_device(plan.device)
-    train, valid = (Batches(split.x, spec, device, split.y) for split in (data.train, data.valid))
+    train, valid = (
+        Batches(split.x, spec, device, split.known(spec)) for split in (data.train, data.valid)
+    )
     steps_an_epoch = math.ceil(len(train) / plan.batch_size)
     epochs = plan.passes(len(train))
     steps = steps_an_epoch * epochs

@@ -85,7 +85,7 @@ def evaluate(
     )
     trained = load(run) if prior is None else load(run).with_prior(prior)
     train, held = splits(trained.data, split, data, data_dir)
-    held = held if limit is None else cut(held, limit)
+    held = held if limit is None else held.take(torch.arange(min(limit, len(held))))
     judged = judge(trained, held, train, settings, device)
     about = record.describe(trained, judged, settings, split, prior)
     if json:
@@ -129,15 +129,6 @@ def splits(
     if which == "train":
         say("The training split is what the model was fitted to: its figures flatter.")
     return by_name["train"], by_name[which]
-
-
-def cut(rows: Split, n: int) -> Split:
-    """The first n rows."""
-    return Split(
-        rows.x[:n],
-        None if rows.y is None else rows.y[:n],
-        None if rows.factors is None else rows.factors.take(torch.arange(min(n, len(rows)))),
-    )
 
 
 def _print_json(about: record.Record) -> None:

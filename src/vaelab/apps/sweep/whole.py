@@ -106,7 +106,7 @@ def judge(run: Run, data: Data, place: str = "cpu") -> dict[str, float]:
     model = run.model.to(device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        test = Batches(data.test.x, run.data, device, data.test.y)
+        test = Batches(data.test.x, run.data, device, data.test.known(run.data))
         found = elbo(model, test.fixed(BATCH, seed), conditions=test.told(BATCH))
     model.to("cpu")
     figures = {name: estimate.value for name, estimate in found.items()}
