@@ -28,7 +28,7 @@ from torch import Tensor
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
 from vaelab import __version__, files
 from vaelab.codes import ROWS, Codes, in_parts, seeded
-from vaelab.data import Classes, DataSpec, Raw, Rows, of_each, vectors
+from vaelab.data import DataSpec, Known, Raw, Rows, of_each, typical, vectors
 from vaelab.fitted import Replaced, find, replaced
 from vaelab.recipe import Recipe, as_json, rebuild
 from vaelab.walk import VAE, Condition, Conditional
@@ -71,7 +71,7 @@ class Run:
     def __post_init__(self) -> None:
         self.model.eval()
         with torch.no_grad(), seeded(0, self.device):
-            one = self.model.sample(1, condition=self._here(*self.anything(1)))
+            one = self.model.sample(1, condition=self._here(*typical(self.data)[0]))
             self.shapes = tuple(z.shape[1:] for z in one.latents)
 
     @property
@@ -103,23 +103,24 @@ class Run:
     def has_rate(self) -> bool:
         """Whether every posterior has a density; the code of an autoencoder is a point."""
         with torch.no_grad():
-            x, condition = torch.zeros(1, *self.data.shape), self.data.tell(torch.zeros(1).long())
+            x, (condition, _) = torch.zeros(1, *self.data.shape), typical(self.data)
             x, condition = x.to(self.device), self._here(*condition)
             return self.model(x, condition=condition).has_rate
 
-    def given(self, classes: Classes) -> Run:
-        """The run, told of what class all its examples are, or each of them: for conditional ones.
+    def given(self, known: Known) -> Run:
+        """The run, told what is known of all its examples, or of each: for conditional ones.
 
-        `run.given("3").sample(8)`; `run.given(labels).encode(raw)`.
+        `run.given("3").sample(8)`; `run.given(labels).encode(raw)`; `run.given([30.0, 1.7])`.
 
         Args:
-            classes: by name or number, one for all or one for each example; or vectors (N, C), a
-                weight for each class, which may lie between classes.
+            known: classes by name or number, one for all or one for each example; or (N, C), a
+                weight for each class, which may lie between classes. Where the model is told
+                vectors, one (C,) for all, or one for each example (N, C).
 
         Raises:
-            ValueError: where there is no such class, or the model is not conditional.
+            ValueError: where there is no such class or vector, or the model is not conditional.
         """
-        return replace(self, condition=vectors(self.data, classes))
+        return replace(self, condition=vectors(self.data, known))
 
     def told(self, n: int) -> Condition:
         """What the model is told of n examples: (n, C), or nothing if it is not conditional.
@@ -130,8 +131,10 @@ class Run:
         return of_each(self.data, self.condition, n)
 
     def anything(self, n: int) -> Condition:
-        """n classes drawn uniformly, as a conditional model is told them; else nothing."""
-        return () if not self.data.known else self.data.tell(torch.randint(self.data.known, (n,)))
+        """What n samples are of where nothing was given: classes drawn uniformly, if of classes."""
+        if self.data.condition != "labels":
+            return self.told(n)
+        return self.data.tell(torch.randint(self.data.known, (n,)))
 
     def encode(self, raw: Any, *, temperature: float = 0.0, seed: int = 0) -> Tensor:
         """The codes (N, L) of raw rows (N, …): posterior means, or draws at temperature 1."""

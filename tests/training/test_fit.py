@@ -10,17 +10,25 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
 from vaelab.data import Batch, Batches, Data, Split
 from vaelab.design import Design
+from vaelab.metrics.layer import layers
+from vaelab.objectives import Distortion, Rate
+from vaelab.parts.discrete import Blank, Independent
+from vaelab.parts.likelihoods import FixedGaussian
+from vaelab.parts.posteriors import DiagonalNormal
+from vaelab.parts.priors import Standard
+from vaelab.parts.quantize import LearnedCodebook
 from vaelab.recipe import Recipe, find
 from vaelab.training import Fit, NotFinite, Plan, Row, Snapshot, find_device, fit
 from vaelab.training.fit import judge, learning_rate
 from vaelab.training.plan import WORTH_COMPILING, compiles, uses_bf16
 from vaelab.training.record import Moments, Sums
 from vaelab.training.step import Step
+from vaelab.walk import VAE, Conditional, Distribution, Ladder
 
 SHORT = Plan(epochs=3, batch_size=100, precision="fp32")
 
@@ -136,6 +144,50 @@ def test_rate_and_distortion_are_told_whatever_the_objective(
     _, found = train(few, dataclasses.replace(SHORT, epochs=1), name=name)
     others = {"epoch", "active_units", "lr", "images_per_s", "seconds"}
     assert set(found.history[0]) == parts | {f"valid_{part}" for part in parts} | others
+
+
+@pytest.mark.parametrize("name", ["ladder", "joint"])
+def test_of_several_layers_the_rate_of_each_is_told_as_an_evaluation_tells_it(
+    few: Data, name: str
+) -> None:
+    recipe, found = train(few, dataclasses.replace(SHORT, epochs=1), name=name)
+    (row,) = found.history
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(SHORT.seed + 1)
+        valid = Batches(few.valid.x, recipe.data).fixed(1024, SHORT.seed)
+        expected = [layer.rate.value for layer in layers(recipe.model, valid)]
+    told = [row[f"valid_rate_layer_{number}"] for number in range(1, len(expected) + 1)]
+    assert told == pytest.approx(expected, rel=1e-5)
+    assert sum(told) == pytest.approx(row["valid_rate"], rel=1e-5)
+    assert f"rate_layer_{len(expected) + 1}" not in row
+
+
+class Codes(Conditional):
+    """Two positions of a codebook: the prior of nothing, the posterior of what was encoded."""
+
+    def __init__(self, book: LearnedCodebook) -> None:
+        super().__init__()
+        self.book = book
+
+    def forward(self, *given: Tensor) -> Distribution:
+        return self.book.quantize(given[0].unflatten(1, (2, 3))) if given else self.book.prior(2)
+
+
+def test_what_is_in_use_is_told_of_each_layer_in_its_own_way(few: Data) -> None:
+    """One layer's units and the other's codes: neither counts among the other."""
+    encoder = nn.Sequential(nn.Flatten(), nn.Linear(64, 2 * 2 + 6))
+    book = LearnedCodebook(4, 3)
+    with torch.no_grad():
+        book.usage.copy_(torch.tensor([0.5, 0.5, 0.0, 0.0]))
+    coded = Independent(Codes(book), Codes(book), 4, 10)  # type: ignore[arg-type]
+    blocks = [Independent(Standard(2), DiagonalNormal(), 0, 4), coded]
+    decoder = nn.Sequential(nn.Linear(2 + 6, 64), nn.Unflatten(1, (1, 8, 8)))
+    model = VAE(encoder, Ladder(Blank(0), blocks, decoder, FixedGaussian()))
+    valid = Batches(few.valid.x, few.spec)
+    row = judge(model, Distortion() + Rate(), valid, SHORT, False)
+    assert row["active_units"] <= 2
+    assert row["perplexity"] == pytest.approx(2.0)
+    assert row["valid_rate_layer_2"] == pytest.approx(2 * math.log(4), rel=1e-5)
 
 
 def test_an_epochs_loss_is_the_mean_over_examples_not_over_batches(few: Data) -> None:

@@ -69,7 +69,8 @@ def fit_prior(
         )
     if run.data.known:
         raise ValueError(
-            "priors are fitted to the codes of models without a condition; this run is told labels"
+            "priors are fitted to the codes of models without a condition; this run is told "
+            f"{run.data.condition}"
         )
     folder = None if name is None else vacant(run, name, overwrite)
     codes = draws(run, data.train.x[:MOST], seed + OWN, told)

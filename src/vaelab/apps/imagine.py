@@ -22,6 +22,7 @@ from vaelab.apps.pictures import Picture
 from vaelab.apps.progress import counted, say
 from vaelab.apps.shown import levels, shown, span
 from vaelab.data import Raw, read_inputs
+from vaelab.data.condition import read
 from vaelab.run import Run, load
 from vaelab.training import find_device
 
@@ -45,8 +46,10 @@ Class = Annotated[
     str | None,
     arg(
         name="class",
+        aliases=["--given"],
         help="what a conditional model is told: the name of a class, or names with commas between "
-        "them, one for each example.",
+        "them, one for each example; of vectors, the numbers of one with commas between them, or a "
+        ".npy file of one for each example.",
     ),
 ]
 Overwrite = Annotated[bool, arg(help="replace the file if it is there.")]
@@ -81,7 +84,7 @@ def sample(
     promised(out, overwrite, *PICTURES_OR_ROWS)
     model = _load(run, label, device)
     _warm(temperature)
-    if model.data.known and label is None:
+    if model.data.condition == "labels" and label is None:
         say(f"no --class was named: classes are drawn uniformly from {_classes(model)}")
     if prior is not None:
         model = model.with_prior(prior)
@@ -265,12 +268,12 @@ def encode(
 
 
 def _load(folder: Path, named: str | None, device: str) -> Run:
-    """The run on a device, told of the classes that are named."""
+    """The run on a device, told what is known of its examples."""
     place = find_device(device)  # before a long read
     run = load(folder).to(place)
     if named is None:
         return run
-    return run.given(named if named in run.data.classes else named.split(","))
+    return run.given(read(run.data, named))
 
 
 def _classes(run: Run) -> str:

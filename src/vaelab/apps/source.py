@@ -22,6 +22,8 @@ class Source:
         data_dir: where known data sets live; by default VAELAB_DATA, else ~/.cache/vaelab/data.
         image_size: to bring pictures of a folder to: a side, or height,width as in 48,64.
         skip_unreadable: leave out pictures that cannot be read instead of refusing the folder.
+        vectors: what is known of every row, for --condition vectors: the name of an array in the
+            .npz, or columns of a table, as 0,3-5 (from 0), which are then not modelled.
     """
 
     data: str
@@ -29,6 +31,7 @@ class Source:
     data_dir: Path | None = None
     image_size: int | tuple[int, int] | None = None
     skip_unreadable: bool = False
+    vectors: str | None = None
 
     def read(self) -> Data:
         """Reads the data and says on stderr what it found."""
@@ -39,6 +42,7 @@ class Source:
                 seed=self.seed,
                 image_size=self.image_size,
                 skip_unreadable=self.skip_unreadable,
+                vectors=self.vectors,
                 told=partial(told, "pictures"),
             )
         for line in [describe(found), *found.notes]:
@@ -56,6 +60,8 @@ def describe(data: Data) -> str:
         what = f"rows of {spec.dims} numbers"
     values = f"{spec.levels} levels" if spec.levels else f"values {spec.low:g} to {spec.high:g}"
     classes = f", {len(spec.classes)} classes" if spec.classes else ""
+    if spec.vectors is not None:
+        classes += f", a vector of {len(spec.vectors.offset)} known of each"
     train_rows, valid, test = spec.sizes
     return (
         f"{spec.source}: {sum(spec.sizes):,} {what}, {values}{classes}; "

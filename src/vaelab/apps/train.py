@@ -75,7 +75,9 @@ def _fitted(
 
 def finished(recipe: Recipe, data: Data, plan: Plan, result: Fit) -> Run:
     """The run of a recipe that has been fitted: its training on record, its codes surveyed."""
-    codes = survey(recipe.model, Batches(data.valid.x, recipe.data, y=data.valid.y))
+    codes = survey(
+        recipe.model, Batches(data.valid.x, recipe.data, y=data.valid.known(recipe.data))
+    )
     training = asdict(plan) | {"ending": result.ending, "best_epoch": result.best_epoch}
     return Run(recipe, training, result.history, codes)
 

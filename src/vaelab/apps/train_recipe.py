@@ -21,14 +21,14 @@ from torch import nn
 
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
 from vaelab.apps.album import album
-from vaelab.apps.progress import Watch, counted, say
+from vaelab.apps.progress import NAMES, Watch, counted, layers, say
 from vaelab.apps.source import Source
 from vaelab.apps.train import train, vacant
 from vaelab.data import DataSpec, placing
 from vaelab.design import Design
 from vaelab.recipe import RECIPES, Recipe, find
 from vaelab.run import Run
-from vaelab.training import Plan, find_device
+from vaelab.training import Plan, Row, find_device
 
 Command = Callable[..., None]
 
@@ -176,11 +176,19 @@ def table(run: Run) -> Table:
     found.add_column("nats per example")
     for name in ("training", "validation"):
         found.add_column(name, justify="right")
-    for name in ("loss", "rate", "distortion"):
-        if name in row:
-            found.add_row(name, f"{row[name]:.2f}", f"{row[f'valid_{name}']:.2f}")
-    found.add_row("active units", "", f"{row['active_units']:.0f} of {run.latent}")
+    for name in (name for name in NAMES if name in row):
+        for key, called in {name: name, **_layers(row, name)}.items():
+            found.add_row(called, f"{row[key]:.2f}", f"{row[f'valid_{key}']:.2f}")
+    if "active_units" in row:
+        found.add_row("active units", "", f"{row['active_units']:.0f} of {run.latent}")
+    if "perplexity" in row:
+        for key, called in {"perplexity": "perplexity", **_layers(row, "perplexity")}.items():
+            found.add_row(called, "", f"{row[key]:.1f}")
     return found
+
+
+def _layers(row: Row, name: str) -> dict[str, str]:
+    return {key: f"  of {called}" for key, called in layers(row, name).items()}
 
 
 def _summary(function: Callable[..., Any]) -> str:

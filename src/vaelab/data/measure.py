@@ -14,8 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .fields import Column
 from .rows import Raw, pieces
-from .spec import Column
 
 # Integers up to this are their own scale (16 for scikit-learn's digits); beyond it, 8-bit grey.
 _SMALL = 31

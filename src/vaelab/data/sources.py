@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from .arrays import from_arrays, from_file, refuse_size
+from .given import add, describe
 from .known import KNOWN, default_data_dir
 from .measure import measure
 from .spec import DataSpec
@@ -40,6 +41,7 @@ def load(
     image_size: int | tuple[int, int] | None = None,
     skip_unreadable: bool = False,
     told: Callable[[int, int], None] = lambda done, total: None,
+    vectors: Any = None,
 ) -> Data:
     """Load, check, split and describe a data set.
 
@@ -58,6 +60,9 @@ def load(
             have no side above 64, else a square of at most 64.
         skip_unreadable: leave out pictures that cannot be read, rather than refuse.
         told: now and then, how many pictures of how many were read.
+        vectors: what is known of each row, for a model to be told (`Design(condition="vectors")`):
+            an array (N, C); the name of one in the .npz that the rows are in; or columns of a
+            table, `"0,3-5"` from 0, ends included, which are then not modelled.
 
     Returns:
         The data, raw: x is (N, C, H, W) or (N, D), uint8 or float32; y is int64 or None. The rows
@@ -73,6 +78,7 @@ def load(
     ((1, 8, 8), 17, (1437, 180, 180))
     """
     name, found = _find(source, data_dir, image_size, skip_unreadable, told)
+    found, origin = (found, "") if vectors is None else add(found, vectors, source)
     own_train, own_valid, own_test = found.own
     if valid is None:
         valid = _MNIST_VALID if own_train == 60_000 and own_test else _SHARE
@@ -95,6 +101,7 @@ def load(
         seed=seed,
         resize=found.resize,
         columns=measured.columns,
+        vectors=None if train.vectors is None else describe(train.vectors, origin),
     )
     notes = found.notes
     if low == high:

@@ -18,8 +18,8 @@ from vaelab.nets import MLPDecoder, MLPPyramid, plain, residual
 from vaelab.nets.grid import GridDecoder, GridEncoder, grids, halvings_for
 from vaelab.nets.pyramid import ConvPyramid, ResidualBottleneck, resolutions
 from vaelab.nets.told import Chain
-from vaelab.objectives import Constant, Distortion, Objective, Rate, Rise
-from vaelab.objectives.codebook import CodebookLoss, Commitment, Perplexity
+from vaelab.objectives import Capacity, Constant, Distortion, Objective, Rate, Rise
+from vaelab.objectives.codebook import CodebookLoss, Commitment
 from vaelab.parts.discrete import (
     Blank,
     Classes,
@@ -109,11 +109,18 @@ def joint(
     variables: int = 1,
     classes: int = 10,
     tau: float = 0.5,
+    nats: float | None = None,
+    class_nats: float | None = None,
+    gamma: float = 2.0,
+    over: float = 0.5,
     design: Design = Design(),
 ) -> Built:
     """Continuous latents beside categorical ones, which know nothing of each other (1804.00104).
 
     Good for data with kinds and, within each kind, ways to vary.
+
+    Either may be held to a capacity of its own, as in the paper, which keeps the one from saying
+    what the other should; it rises from 0: D + γ |R₁ − C₁(t)| + γ |R₂ − C₂(t)|.
 
     Args:
         data: what it is to model.
@@ -121,6 +128,10 @@ def joint(
         variables: categorical ones, at least 1.
         classes: of each of them, at least 2.
         tau: temperature of their relaxation, above 0, reached from 1 halfway through training.
+        nats: the rate that the continuous latent is held to, at least 0; free if not given.
+        class_nats: the same of the categorical ones, at most log K for each of them.
+        gamma: weight of the distance from a capacity; above 1, or a rate beyond it may still pay.
+        over: share of training that capacities rise for.
         design: networks and likelihood.
     """
     check_latent(latent)
@@ -137,7 +148,29 @@ def joint(
     root = begun(data, Blank(data.known), data.known)
     generator = Ladder(root, blocks, decoder, likelihood)
     encoder = pair.encoder(data.shape, cut + numbers)
-    return Built(VAE(encoder, generator), Distortion() + Rate(), data, reason)
+    objective = Distortion() + Rate()
+    if nats is not None or class_nats is not None:
+        most = variables * math.log(classes)
+        held = [
+            _held(1, "nats", nats, gamma, over),
+            _held(2, "class_nats", class_nats, gamma, over, most),
+        ]
+        objective = Distortion() + held[0] + held[1]
+    return Built(VAE(encoder, generator), objective, data, reason)
+
+
+def _held(
+    layer: int, name: str, nats: float | None, gamma: float, over: float, most: float = math.inf
+) -> Objective:
+    """γ |R_l − C(t)| for a capacity that rises to so many nats; R_l itself where there is none."""
+    if nats is None:
+        return Rate(layer)
+    if not 0 <= nats <= most:
+        raise ValueError(
+            f"{name} is {nats:g}; a rate is 0 or more"
+            + (f", and that of these classes at most {most:.2f} nats" if most < math.inf else "")
+        )
+    return gamma * Capacity(Rise(0.0, nats, over), Rate(layer))
 
 
 @recipe
@@ -215,7 +248,7 @@ def fsq(
         positions: of a code in an example; with convolutions, the coarsest grid with so many cells.
         design: networks and likelihood.
     """
-    objective = Distortion() + Rate() + Perplexity()
+    objective = Distortion() + Rate()
     return _coded(data, [FiniteScalars(levels)], positions, objective, design)
 
 
@@ -344,7 +377,7 @@ def _objective(ema: bool, commitment: float) -> Objective:
     """D + R, and what moves the encoder to its codes and, where nothing else does, the codes."""
     if not commitment >= 0:
         raise ValueError(f"commitment is {commitment}; expected 0 or more")
-    objective = Distortion() + Rate() + commitment * Commitment() + Perplexity()
+    objective = Distortion() + Rate() + commitment * Commitment()
     return objective if ema else objective + CodebookLoss()
 
 

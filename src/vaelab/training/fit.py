@@ -7,11 +7,13 @@ the best weights by validation loss are the ones that are kept, with their own o
 from __future__ import annotations
 
 import math
+import statistics
 import time
 from itertools import chain
 from typing import cast
 
 import torch
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vaelab.data import Batches, Data, DataSpec
@@ -21,7 +23,7 @@ from vaelab.training.clock import Clock
 from vaelab.training.plan import Plan, compiles, find_device, uses_bf16
 from vaelab.training.record import Fit, Listener, Moments, Record, Row, Sums
 from vaelab.training.step import NotFinite, Step, figures, first_not_finite
-from vaelab.walk import VAE
+from vaelab.walk import VAE, Trace
 
 ACTIVE = 0.01
 """A unit is active where Var_x(E[z|x]) exceeds this (Burda 1509.00519)."""
@@ -55,7 +57,9 @@ def fit(
             "epochs cannot be compared; leave patience out and choose the epochs"
         )
     device = find_device(plan.device)
-    train, valid = (Batches(split.x, spec, device, split.y) for split in (data.train, data.valid))
+    train, valid = (
+        Batches(split.x, spec, device, split.known(spec)) for split in (data.train, data.valid)
+    )
     steps_an_epoch = math.ceil(len(train) / plan.batch_size)
     epochs = plan.passes(len(train))
     steps = steps_an_epoch * epochs
@@ -147,8 +151,25 @@ def judge(model: VAE, objective: Objective, valid: Batches, plan: Plan, bf16: bo
                 what = first_not_finite(model, x, trace, loss)
                 raise NotFinite(f"{what}, in batch {i + 1} of the validation split. {REMEDY}")
             sums.add(figures(loss, trace, x))
-            mu = torch.cat([site.posterior.mean.flatten(1) for site in trace.sites], 1)
-            moments.add(trace.unfold(mu)[0])
+            moments.add(trace.unfold(trace.units)[0])
     model.train()
     found = {f"valid_{name}": value for name, value in sums.means(len(valid)).items()}
-    return found | {"active_units": float((moments.variance > ACTIVE).sum())}
+    return found | in_use(trace, moments.variance)
+
+
+def in_use(trace: Trace, variance: Tensor) -> Row:
+    """How many latents are in use: units, by their variance (L,), and codes of any codebooks.
+
+    The perplexity of several codebooks is their geometric mean, with that of each beside it.
+    """
+    found = {"active_units": float((variance > ACTIVE).sum())} if len(variance) else {}
+    counted = {
+        layer: float(site.prior.perplexity.mean())
+        for layer, site in enumerate(trace.sites, 1)
+        if site.prior.perplexity is not None
+    }
+    if counted:
+        found["perplexity"] = statistics.geometric_mean(counted.values())
+    if len(counted) > 1:
+        found |= {f"perplexity_layer_{layer}": value for layer, value in counted.items()}
+    return found

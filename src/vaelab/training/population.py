@@ -93,7 +93,9 @@ def fit_population(
     """
     n, plan = len(models), _checked(models, objectives, plans, listeners)
     device = find_device(plan.device)
-    train, valid = (Batches(split.x, spec, device, split.y) for split in (data.train, data.valid))
+    train, valid = (
+        Batches(split.x, spec, device, split.known(spec)) for split in (data.train, data.valid)
+    )
     steps_an_epoch = math.ceil(len(train) / plan.batch_size)
     epochs = plan.passes(len(train))
     steps = steps_an_epoch * epochs
@@ -192,7 +194,7 @@ def judge(stack: Stack, parameters: Tensors, valid: Batches, plan: Plan) -> list
         for batch in map(Batch, valid.fixed(size, plan.seed), valid.told(size)):
             walked = stack.walk(parameters, batch)
             sums.add(walked.figures)
-            moments.add(walked.codes.movedim(0, 1))
+            moments.add(walked.units.movedim(0, 1))
     program.train()
     active = (moments.variance > ACTIVE).sum(1).tolist()
     return [

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -120,6 +121,11 @@ class UniformCodes(Distribution):
         batch, K = self.table.shape[:2]
         return self.table.new_full((batch,), -self.positions * math.log(K))
 
+    @property
+    def perplexity(self) -> Tensor:
+        """exp of the entropy of their use: K where all are used alike, 1 where one alone is."""
+        return entropy(self.usage).exp()
+
     def sample(self, temperature: float = 1.0) -> Tensor:
         """Codes at random; at temperature 0 the first, as among equals the first is the largest."""
         batch, K = self.table.shape[:2]
@@ -140,6 +146,8 @@ class Quantized(Distribution):
         index: which of the codes that is, (B, P).
     """
 
+    has_units: ClassVar[bool] = False
+
     encoded: Tensor
     code: Tensor
     index: Tensor
@@ -154,6 +162,16 @@ class Quantized(Distribution):
 
     def sample(self, temperature: float = 1.0) -> Tensor:
         return straight_through(self.code, self.encoded)
+
+
+def entropy(usage: Tensor) -> Tensor:
+    """H in nats (…) of shares (…, K), which need not sum to 1; 0 where nothing was ever used.
+
+    >>> round(float(entropy(torch.tensor([2.0, 2.0, 0.0])).exp()), 4)
+    2.0
+    """
+    p = usage / usage.sum(-1, keepdim=True).clamp(min=torch.finfo(usage.dtype).tiny)
+    return -torch.xlogy(p, p).sum(-1)
 
 
 def _shared(nats: Tensor, like: Tensor) -> Tensor:

@@ -75,7 +75,8 @@ def _about(seen: Seen) -> list[str]:
     if "rate" in seen.test:
         told = [f"−ELBO {seen.test['neg_elbo'].value:.2f}", f"rate {seen.test['rate'].value:.2f}"]
     told.append(f"swapped z costs {seen.attention.value:.2f} nats")
-    told.append(f"{int(seen.active.sum())} of {run.latent} units active")
+    if len(seen.active):
+        told.append(f"{int(seen.active.sum())} of {len(seen.active)} units active")
     if seen.information is not None:
         told.append(f"I(x; z) {seen.information.value:.2f} nats")
     if seen.beta is not None:
@@ -100,7 +101,7 @@ def _figures(seen: Seen) -> dict[str, Any]:
         name: None if e is None else {"value": e.value, "se": e.se} for name, e in named.items()
     }
     return found | {
-        "active_units": int(seen.active.sum()),
+        "active_units": int(seen.active.sum()) if len(seen.active) else None,
         "explained_variance": seen.explained.model,
         "explained_variance_linear": seen.explained.linear,
     }

@@ -50,7 +50,7 @@ def listens(seen: Seen) -> Findings:
     yield Finding(
         "collapse",
         "error",
-        f"z tells nothing of x: rate {rate.value:.3f} nats, {active} of {seen.run.latent} units "
+        f"z tells nothing of x: rate {rate.value:.3f} nats, {active} of {len(seen.active)} units "
         "active, every posterior is the prior",
         swap,
         "lower the weight of the rate (--beta), raise it slowly, lower --lr, or take a likelihood "

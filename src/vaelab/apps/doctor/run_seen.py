@@ -33,7 +33,7 @@ class Codes(NamedTuple):
 
     Attributes:
         z: draws of q(z|x), (N, L).
-        mean: posterior means, (N, L).
+        mean: posterior means of what are units and no code's numbers, (N, L').
         sigma: standard deviations (N, L); None where a posterior is no diagonal normal.
         rates: mean nats by site; None where a posterior has no density.
     """
@@ -105,7 +105,7 @@ class Seen:
 
     @property
     def active(self) -> Tensor:
-        """Which latent dimensions move with x, (L,)."""
+        """Which of the units move with x, (L',)."""
         return m.active_units(self.codes.mean)
 
     @property
@@ -150,7 +150,7 @@ def encode(model: VAE, batches: list[Tensor]) -> Codes:
     for x in batches:
         trace = model(x)
         z.append(_join([site.z for site in trace.sites]))
-        means.append(_join([site.posterior.mean for site in trace.sites]))
+        means.append(trace.units.float().cpu())
         normal = [s.posterior.sigma for s in trace.sites if isinstance(s.posterior, Normal)]
         if len(normal) == len(trace.sites):
             sigmas.append(_join(normal))

@@ -16,7 +16,6 @@ from vaelab.apps.evaluate.settings import PARTS, Part, Settings
 from vaelab.apps.flags import Device
 from vaelab.apps.progress import say
 from vaelab.apps.source import own
-from vaelab.data import Split
 from vaelab.metrics.annealing import Annealing
 from vaelab.run import load
 
@@ -88,7 +87,7 @@ def evaluate(
     train, held = by_name["train"], by_name[split]
     if split == "train":
         say("The training split is what the model was fitted to: its figures flatter.")
-    held = held if limit is None else cut(held, limit)
+    held = held if limit is None else held.take(torch.arange(min(limit, len(held))))
     judged = judge(trained, held, train, settings, device)
     about = record.describe(trained, judged, settings, split, prior)
     if json:
@@ -103,15 +102,6 @@ def evaluate(
     if not json:
         print(f"{run / name}.json  the same figures")
         print(f"{run / name}.html  the page")
-
-
-def cut(rows: Split, n: int) -> Split:
-    """The first n rows."""
-    return Split(
-        rows.x[:n],
-        None if rows.y is None else rows.y[:n],
-        None if rows.factors is None else rows.factors.take(torch.arange(min(n, len(rows)))),
-    )
 
 
 def _print_json(about: record.Record) -> None:

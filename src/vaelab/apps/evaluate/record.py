@@ -67,7 +67,7 @@ def describe(
                 "by_dimension": None
                 if layer.by_dimension is None
                 else [figure(rate) for rate in layer.by_dimension],
-                "active": layer.active.tolist(),
+                "active": None if layer.active is None else layer.active.tolist(),
             }
             for layer in judged.layers
         ]
