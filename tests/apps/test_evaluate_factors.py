@@ -17,7 +17,7 @@ from vaelab.apps.train import train
 from vaelab.data import load, sprites
 from vaelab.data.splits import Split
 from vaelab.design import Design
-from vaelab.metrics.disentanglement import disentanglement
+from vaelab.metrics.disentanglement_figures import disentanglement
 from vaelab.training import Plan
 
 FACTORS = {name for name, about in DEFINITIONS.items() if about.group == "factors"}

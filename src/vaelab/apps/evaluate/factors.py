@@ -14,7 +14,7 @@ from vaelab.apps.evaluate.found import Found
 from vaelab.apps.progress import counting
 from vaelab.data import Batches, Factors
 from vaelab.metrics.continuous import check_continuous
-from vaelab.metrics.disentanglement import DEAD, disentanglement
+from vaelab.metrics.disentanglement_figures import DEAD, disentanglement
 from vaelab.metrics.starts import join
 from vaelab.run import Run
 
