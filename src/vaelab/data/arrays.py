@@ -8,6 +8,7 @@ stay where they are until they are asked for. Nothing here ever unpickles.
 
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .factors import factors, taken
 from .rows import Array, Raw, Rows, forward
 from .splits import Found
 
@@ -45,30 +47,32 @@ def from_arrays(x: object, y: object = None, notes: tuple[str, ...] = ()) -> Fou
 
 
 def from_file(path: Path) -> Found:
-    """A `.npy` or `.npz` file; see `read_arrays` for the names an `.npz` may use."""
+    """A `.npy` or `.npz` file; `pick` and `data.factors` know the names an `.npz` may use."""
     arrays = read_arrays(path)
     try:
         parts = [
             next((n for n in (f"x_{name}" for name in names) if n in arrays), None)
             for _, names in _PARTS
         ]
-        if parts[0] is None:
-            x, y = pick(arrays)
-            return from_arrays(x, y)
         kept = [name for name in parts if name is not None]
-        rest = {arrays[name].shape[1:] for name in kept}
-        if len(rest) > 1:
-            raise ValueError(f"{', '.join(kept)} hold examples of different shapes: {rest}")
-        labels = [arrays.get("y" + name[1:]) for name in kept]
-        found = from_arrays(
-            np.concatenate([arrays[name] for name in kept]),
-            None if any(y is None for y in labels) else np.concatenate(labels),  # type: ignore[arg-type]
-        )
-        counts = [0 if name is None else len(arrays[name]) for name in parts]
-        own = (counts[0], counts[1], counts[2])
-        return Found(found.x, found.y, own, found.classes, notes=found.notes)
+        made = taken(arrays, [name[1:] for name in kept] if parts[0] else [""])
+        found = _in_parts(arrays, kept, parts) if parts[0] else from_arrays(*pick(arrays))
+        return found if made is None else replace(found, factors=factors(*made, len(found.x)))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+def _in_parts(arrays: dict[str, Array], kept: list[str], parts: list[str | None]) -> Found:
+    rest = {arrays[name].shape[1:] for name in kept}
+    if len(rest) > 1:
+        raise ValueError(f"{', '.join(kept)} hold examples of different shapes: {rest}")
+    labels = [arrays.get("y" + name[1:]) for name in kept]
+    found = from_arrays(
+        np.concatenate([arrays[name] for name in kept]),
+        None if any(y is None for y in labels) else np.concatenate(labels),  # type: ignore[arg-type]
+    )
+    counts = [0 if name is None else len(arrays[name]) for name in parts]
+    return replace(found, own=(counts[0], counts[1], counts[2]))
 
 
 def refuse_size(image_size: int | tuple[int, int] | None, what: str) -> None:
@@ -123,7 +127,8 @@ def pick(arrays: dict[str, Array]) -> tuple[Array, Array | None]:
         listing = ", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or "nothing"
         raise ValueError(
             f"the file holds {listing}; expected one array of rows, or the names x and y, "
-            "x_train and y_train (and x_valid, x_test), or data (or images) and labels"
+            "x_train and y_train (and x_valid, x_test), or data (or images) and labels; "
+            "and factors beside x"
         )
     return arrays[x[0]], arrays[y[0]] if y else None
 

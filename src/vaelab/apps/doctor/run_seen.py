@@ -24,6 +24,8 @@ from vaelab.walk import VAE, Normal
 BATCH, DRAWS = 256, 4000
 FEWEST = 20
 """Rows that a threshold at 95% can be set with."""
+NOTHING = 0.1
+"""Nats below which nothing is told."""
 WIDEST = 512
 """Latent numbers beyond which nearest neighbours say nothing of a cloud's shape."""
 
@@ -110,8 +112,12 @@ class Seen:
 
     @property
     def collapsed(self) -> bool:
-        """Whether the decoder makes nothing of z: swapping it costs less than 0.1 nats."""
-        return self.attention.value < max(0.1, 2 * self.attention.se)
+        """Whether z tells nothing of x: swapping it, or all that is paid for it, is below 0.1 nats.
+
+        What z tells of x is at most the rate, under whatever prior.
+        """
+        paid = self.train["rate"].value if "rate" in self.train else math.inf
+        return paid < NOTHING or self.attention.value < max(NOTHING, 2 * self.attention.se)
 
 
 @torch.no_grad()

@@ -59,7 +59,8 @@ def evaluate(
         ais_steps: temperatures; more is tighter and slower.
         ais_chains: independent chains for each example.
         factors: set the latents beside the factors of variation that are known to have made the
-            data, as of sprites and dSprites, or beside its labels; a minute.
+            data, as of sprites and dSprites or of an .npz file with x and factors (N, F), or
+            beside its labels; a minute.
         features: where samples are compared with data: auto, classifier, pixels, inception (needs
             torch-fidelity) or FILE.py:function, a function of yours that is run.
         draw: judge draws from the likelihood instead of its means.

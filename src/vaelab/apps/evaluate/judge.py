@@ -13,7 +13,6 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -74,6 +73,7 @@ def judge(
         if {"latent", "samples"} & set(settings.parts):
             some = reference(train, seed)
             rows = Batches(some.x, run.data, place, some.known(run.data))
+            found |= Found(facts={"train": len(rows)})
         if "samples" in settings.parts:
             space, classifier = space_of(settings.features, run, rows, some.y, seed)
             space(next(rows.fixed(2, seed)))  # what cannot work is better met now than at the end
@@ -120,21 +120,3 @@ def on(run: Run, place: torch.device) -> Iterator[None]:
         yield
     finally:
         run.model.to("cpu")
-
-
-def facts_of(settings: Settings) -> dict[str, Any]:
-    """The settings that figures must be read with."""
-    how = settings.annealing
-    return {
-        "samples": settings.samples,
-        "seed": settings.seed,
-        "annealing": None
-        if how is None
-        else {
-            "examples": settings.annealed,
-            "steps": how.steps,
-            "chains": how.chains,
-            "leapfrogs": how.leapfrogs,
-            "start": "q(z|x)",
-        },
-    }

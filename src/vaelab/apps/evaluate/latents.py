@@ -82,7 +82,7 @@ def _split(run: Run, train: Batches, seed: int, sites: int) -> Found:
     if split.total_correlation is None:
         notes += ("The split has two parts: posterior or prior are no independent normals.",)
     figures = {name: part for name, part in parts.items() if part is not None}
-    return Found(figures, facts={"ceiling": split.ceiling, "train": len(train)}, notes=notes)
+    return Found(figures, facts={"ceiling": split.ceiling}, notes=notes)
 
 
 def _match(run: Run, train: Batches, held: Batches, seed: int) -> Found:

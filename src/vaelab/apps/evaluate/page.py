@@ -30,7 +30,7 @@ FACTS = {
     "binarize": "binarization",
     "likelihood": "likelihood",
     "samples": "draws K",
-    "train": "training rows behind q(z)",
+    "train": "training rows compared with",
     "features": "features",
     "sample_count": "samples",
     "output": "samples are",
