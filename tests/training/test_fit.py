@@ -24,6 +24,7 @@ from vaelab.parts.priors import Standard
 from vaelab.parts.quantize import LearnedCodebook
 from vaelab.recipe import Recipe, find
 from vaelab.training import Fit, NotFinite, Plan, Row, Snapshot, find_device, fit
+from vaelab.training.average import Average
 from vaelab.training.fit import judge, learning_rate
 from vaelab.training.plan import WORTH_COMPILING, compiles, uses_bf16
 from vaelab.training.record import Moments, Sums
@@ -297,6 +298,35 @@ def test_averaged_weights_are_the_ones_judged_and_kept(few: Data) -> None:
     assert again["valid_loss"] == found.history[-1]["valid_loss"]
     plain, _ = train(few, name="ae")
     assert not same(weights(recipe), weights(plain))
+
+
+def test_what_is_judged_of_averaged_weights_is_the_model_that_is_kept(few: Data) -> None:
+    """An objective that refers to the model meets the averages in it."""
+    recipe = find("vae_gan")(few.spec, design=Design(width=16))
+    plan = dataclasses.replace(SHORT, ema=0.9)
+    found = fit(recipe.model, recipe.objective, few, recipe.data, plan)
+    valid = Batches(few.valid.x, recipe.data)
+    again = judge(recipe.model, recipe.objective, valid, plan, False)
+    row = found.history[found.best_epoch - 1]
+    assert again == pytest.approx({key: row[key] for key in again}, rel=1e-5)
+
+
+def test_an_average_of_what_counts_is_what_it_counts_now() -> None:
+    now = {"w": torch.zeros(3), "steps": torch.tensor([200, 25, 5, 1])}
+    average = Average(now, 0.9995)
+    for _ in range(5):
+        now["w"].add_(1.0)
+        now["steps"].add_(1)
+        average.update()
+    assert average.tensors["steps"].tolist() == [205, 30, 10, 6]
+    expected = torch.ones(3)
+    for w in (2.0, 3.0, 4.0, 5.0):
+        expected = 0.9995 * expected + 0.0005 * w
+    torch.testing.assert_close(average.tensors["w"], expected)
+    with average.in_place():
+        torch.testing.assert_close(now["w"], expected)
+    assert now["w"].tolist() == [5.0] * 3
+    torch.testing.assert_close(average.tensors["w"], expected)
 
 
 def test_a_poisoned_row_stops_the_run_and_is_named(few: Data) -> None:

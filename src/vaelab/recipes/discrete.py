@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from torch import nn
 
@@ -42,7 +42,7 @@ from vaelab.parts.quantize import (
 )
 from vaelab.recipe import Built, recipe
 from vaelab.recipes.compose import check_latent, shallow
-from vaelab.walk import VAE, Block, Ladder
+from vaelab.walk import VAE, Block, Ladder, Shallow
 
 WARM = 1.0
 """Temperature a relaxation starts at, on its way to the one asked for."""
@@ -87,6 +87,7 @@ def concrete(
 
     The rate of a relaxed variable is larger than that of its classes, and drowns what the code
     says while that is little; so its weight rises from 0 to 1 over the first half of training.
+    A code is the logarithm of the point; the decoder is given the point itself.
 
     Args:
         data: what it is to model.
@@ -99,7 +100,11 @@ def concrete(
     prior = UniformConcrete(variables, classes, Constant(tau))
     posterior = ConcreteClasses(variables, classes, Constant(tau))
     objective = Distortion() + Rise(0.0, 1.0) * Rate()
-    return shallow(data, variables * classes, posterior, objective, design, prior)
+    built = shallow(data, variables * classes, posterior, objective, design, prior)
+    generator = cast(Shallow, built.model.generator)
+    # exp of a code that was drawn, and a point of the simplex for any other that is given.
+    generator.decoder = Chain(nn.Softmax(-1), generator.decoder, told=1)
+    return built
 
 
 @recipe

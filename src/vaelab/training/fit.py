@@ -9,15 +9,15 @@ from __future__ import annotations
 import math
 import statistics
 import time
+from contextlib import nullcontext
 from itertools import chain
-from typing import cast
 
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vaelab.data import Batches, Data, DataSpec
 from vaelab.objectives import Objective
+from vaelab.training.average import Average
 from vaelab.training.checkpoint import snapshot
 from vaelab.training.clock import Clock
 from vaelab.training.plan import Plan, compiles, find_device, uses_bf16
@@ -69,12 +69,7 @@ def fit(
     bf16 = uses_bf16(plan.precision, device, sum(p.numel() for p in model.parameters()))
     full = plan.batch_size if compiles(plan.compile, steps) else 0
     step = Step(model, objective, plan, bf16, full)
-    average = (
-        None
-        if plan.ema is None
-        else AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(plan.ema), use_buffers=True)
-    )
-    judged = model if average is None else cast(VAE, average.module)
+    average = None if plan.ema is None else Average(model.state_dict(), plan.ema)
     order = torch.Generator(device).manual_seed(plan.seed)
     record = Record(listener, plan.patience, objective.comparable)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -93,7 +88,7 @@ def fit(
                         raise NotFinite(f"{error}, at {at}. {REMEDY}") from None
                     seen += len(batch.x)
                     if average is not None:
-                        average.update_parameters(model)
+                        average.update()
                     if listener is not None and sums.due():
                         listener.on_step(done, steps, sums.means(seen))
                 seconds = time.perf_counter() - started
@@ -101,13 +96,15 @@ def fit(
                 if not math.isfinite(row["loss"]):
                     raise NotFinite(f"{step.diagnose(batch)}, in epoch {epoch}. {REMEDY}")
                 clock.set(1.0)
-                row |= judge(judged, objective, valid, plan, bf16)
-                row |= {"lr": step.learner.lr, "images_per_s": seen / seconds}
-                row |= {"seconds": seconds}
-                if record.ends_epoch(
-                    row, lambda: snapshot(judged, objective, step.learner.optimizer)
-                ):
-                    break
+                # All that refers to the model, as an objective may, is to see what is judged.
+                with nullcontext() if average is None else average.in_place():
+                    row |= judge(model, objective, valid, plan, bf16)
+                    row |= {"lr": step.learner.lr, "images_per_s": seen / seconds}
+                    row |= {"seconds": seconds}
+                    if record.ends_epoch(
+                        row, lambda: snapshot(model, objective, step.learner.optimizer)
+                    ):
+                        break
         except KeyboardInterrupt:
             record.fit.ending = "interrupted"
         finally:
