@@ -269,7 +269,7 @@ def kept(tmp_path: Path) -> tuple[Fitted, Path, VAE]:
         ({"kind": "os.system"}, "no kind of prior is called 'os.system'"),
         ({"kind": 5}, "kind is missing or odd"),
         ({"settings": []}, "settings is missing or odd"),
-        ({"settings": {"components": "3"}}, "components is '3'; expected int"),
+        ({"settings": {"components": "3"}}, "components is '3'; expected a whole number"),
         ({"settings": {"hook": 3}}, "no setting hook; it has components"),
         ({"settings": {"components": 4}}, "does not belong to this prior"),
         ({"format": 9}, "has format 9; this version reads 1"),

@@ -31,7 +31,7 @@ ZOO: dict[str, tuple[Any, dict[str, Any]]] = {
     "concrete": (concrete, {}),
     "joint": (joint, {}),
     "vq": (vq, {"codes": 64}),
-    "vq-gradient": (vq, {"codes": 64, "ema": False}),
+    "vq-gradient": (vq, {"codes": 64, "averaged": False}),
     "rvq": (rvq, {"codes": 32, "stages": 2}),
     "fsq": (fsq, {"levels": (5, 4, 3)}),
     "vq2": (vq2, {"codes": 32}),

@@ -26,6 +26,7 @@ from vaelab.nets.told import Begun, Told, beside
 from vaelab.nets.views import LogCounts, OneHot, Views
 from vaelab.parts import likelihoods as parts
 from vaelab.parts import tables
+from vaelab.typed import check_fields
 
 Net = Literal["mlp", "conv", "resconv"]
 LikelihoodName = Literal[
@@ -92,6 +93,7 @@ class Design:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.width is not None and self.width < 1:
             raise ValueError(f"width is {self.width}; a hidden layer needs at least 1 unit")
         if not 0 < self.sigma < math.inf:

@@ -92,13 +92,26 @@ def command(name: str) -> Command:
         )
 
     run.__doc__ = _summary(build)
-    run.__annotations__ = {
-        "task": Task,
-        "model": arguments(build),
-        "design": without_seed(Design),
-        "plan": without_seed(Plan),
-    }
+    run.__annotations__ = groups(Task, build)
     return run
+
+
+def groups(task: type, build: Callable[..., Recipe]) -> dict[str, type]:
+    """The flags of a recipe's command: the task's, its own, those of `Design` and of `Plan`.
+
+    Raises:
+        TypeError: where a recipe has an argument that another group has too; all of them are asked
+            for by bare names, in files and on the command line.
+    """
+    shared = {"task": task, "design": without_seed(Design), "plan": without_seed(Plan)}
+    own = arguments(build)
+    taken = {f.name for group in shared.values() for f in dataclasses.fields(group)}
+    if twice := sorted(taken & {f.name for f in dataclasses.fields(own)}):
+        raise TypeError(
+            f"the recipe {build.__name__} has arguments of names that are taken: "
+            f"{', '.join(twice)}; give them others"
+        )
+    return shared | {"model": own}
 
 
 def arguments(build: Callable[..., Recipe]) -> type:

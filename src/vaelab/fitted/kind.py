@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 from torch import Tensor
 
-from vaelab.recipe import checked
+from vaelab.typed import checked
 from vaelab.walk import Conditional, Site
 
 

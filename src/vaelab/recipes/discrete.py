@@ -40,8 +40,8 @@ from vaelab.parts.quantize import (
     MapCodes,
     ResidualCodes,
 )
-from vaelab.recipe import Built, recipe
-from vaelab.recipes.compose import check_latent, shallow
+from vaelab.recipe import Built, formerly, recipe
+from vaelab.recipes.compose import check_latent, check_weights, shallow
 from vaelab.walk import VAE, Block, Ladder, Shallow
 
 WARM = 1.0
@@ -178,13 +178,14 @@ def _held(
     return gamma * Capacity(Rise(0.0, nats, over), Rate(layer))
 
 
+@formerly(ema="averaged")
 @recipe
 def vq(
     data: DataSpec,
     codes: int = 128,
     dim: int = 8,
     positions: int = 16,
-    ema: bool = True,
+    averaged: bool = True,
     commitment: float = 0.25,
     design: Design = Design(),
 ) -> Built:
@@ -197,14 +198,15 @@ def vq(
         codes: K, at least 2.
         dim: numbers of a code, at least 1.
         positions: of a code in an example; with convolutions, the coarsest grid with so many cells.
-        ema: whether codes follow running averages of what they stand for, or else a gradient.
+        averaged: whether codes follow running averages of what they stand for, or else a gradient.
         commitment: weight of the encoder's distance to its codes, at least 0.
         design: networks and likelihood.
     """
-    book = _codebook(codes, dim, ema)
-    return _coded(data, [book], positions, _objective(ema, commitment), design)
+    book = _codebook(codes, dim, averaged)
+    return _coded(data, [book], positions, _objective(averaged, commitment), design)
 
 
+@formerly(ema="averaged")
 @recipe
 def rvq(
     data: DataSpec,
@@ -212,7 +214,7 @@ def rvq(
     dim: int = 8,
     positions: int = 16,
     stages: int = 3,
-    ema: bool = True,
+    averaged: bool = True,
     commitment: float = 0.25,
     design: Design = Design(),
 ) -> Built:
@@ -226,14 +228,14 @@ def rvq(
         dim: numbers of a code, at least 1.
         positions: of a code in an example; with convolutions, the coarsest grid with so many cells.
         stages: codebooks, at least 1.
-        ema: whether codes follow running averages of what they stand for, or else a gradient.
+        averaged: whether codes follow running averages of what they stand for, or else a gradient.
         commitment: weight of the encoder's distance to its codes, at least 0.
         design: networks and likelihood.
     """
     if stages < 1:
         raise ValueError(f"stages is {stages}; at least 1 codebook is needed")
-    books = [_codebook(codes, dim, ema) for _ in range(stages)]
-    return _coded(data, books, positions, _objective(ema, commitment), design)
+    books = [_codebook(codes, dim, averaged) for _ in range(stages)]
+    return _coded(data, books, positions, _objective(averaged, commitment), design)
 
 
 @recipe
@@ -257,13 +259,14 @@ def fsq(
     return _coded(data, [FiniteScalars(levels)], positions, objective, design)
 
 
+@formerly(ema="averaged")
 @recipe
 def vq2(
     data: DataSpec,
     codes: int = 64,
     dim: int = 8,
     positions: int = 4,
-    ema: bool = True,
+    averaged: bool = True,
     commitment: float = 0.25,
     design: Design = Design(),
 ) -> Built:
@@ -276,17 +279,17 @@ def vq2(
         codes: K of both codebooks, at least 2.
         dim: numbers of a code, at least 1.
         positions: of the upper code; with convolutions, the coarsest grid with so many cells.
-        ema: whether codes follow running averages of what they stand for, or else a gradient.
+        averaged: whether codes follow running averages of what they stand for, or else a gradient.
         commitment: weight of the encoder's distance to its codes, at least 0.
         design: networks and likelihood; its convolutions are residual ones of its own.
     """
     _check_positions(positions)
     likelihood, data, reason = fit_likelihood(design, data)
-    books = [_codebook(codes, dim, ema) for _ in range(2)]
+    books = [_codebook(codes, dim, averaged) for _ in range(2)]
     levels = _dense_levels if design.net == "mlp" else _map_levels
     encoder, root, blocks, decoder = levels(books, design, data, positions, likelihood.params)
     generator = Ladder(root, blocks, decoder, likelihood)
-    return Built(VAE(encoder, generator), _objective(ema, commitment), data, reason)
+    return Built(VAE(encoder, generator), _objective(averaged, commitment), data, reason)
 
 
 Levels = tuple[nn.Module, nn.Module, list[Block], nn.Module]
@@ -372,18 +375,17 @@ def _coder(design: Design, data: DataSpec, positions: int, dim: int, params: int
     )
 
 
-def _codebook(codes: int, dim: int, ema: bool) -> Codebook:
+def _codebook(codes: int, dim: int, averaged: bool) -> Codebook:
     if dim < 1:
         raise ValueError(f"dim is {dim}; a code needs at least 1 number")
-    return AveragedCodebook(codes, dim) if ema else LearnedCodebook(codes, dim)
+    return AveragedCodebook(codes, dim) if averaged else LearnedCodebook(codes, dim)
 
 
-def _objective(ema: bool, commitment: float) -> Objective:
+def _objective(averaged: bool, commitment: float) -> Objective:
     """D + R, and what moves the encoder to its codes and, where nothing else does, the codes."""
-    if not commitment >= 0:
-        raise ValueError(f"commitment is {commitment}; expected 0 or more")
+    check_weights(commitment=commitment)
     objective = Distortion() + Rate() + commitment * Commitment()
-    return objective if ema else objective + CodebookLoss()
+    return objective if averaged else objective + CodebookLoss()
 
 
 def _check_positions(positions: int) -> None:
@@ -393,5 +395,5 @@ def _check_positions(positions: int) -> None:
 
 def check_tau(tau: float) -> None:
     """Refuses a relaxation at a temperature that is none."""
-    if not 0 < tau < math.inf:
-        raise ValueError(f"tau is {tau}; a temperature is finite and above 0")
+    if not tau > 0:
+        raise ValueError(f"tau is {tau}; a temperature is above 0")

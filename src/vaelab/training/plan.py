@@ -9,6 +9,8 @@ from typing import Literal
 
 import torch
 
+from vaelab.typed import check_fields
+
 Precision = Literal["auto", "fp32", "bf16"]
 Compile = Literal["auto", "on", "off"]
 
@@ -55,6 +57,7 @@ class Plan:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name in ("epochs", "batch_size", "patience"):
             value = getattr(self, name)
             if value is not None and value < 1:

@@ -18,7 +18,7 @@ from vaelab.apps.flags import numbers
 from vaelab.apps.sweep.grid import is_numeric, numeric
 from vaelab.apps.sweep.report import PICTURE, SWEEP, table
 from vaelab.apps.sweep.whole import sweep
-from vaelab.apps.train_recipe import Task, arguments, without_seed
+from vaelab.apps.train_recipe import Task, groups
 from vaelab.design import Design
 from vaelab.recipe import RECIPES, find
 from vaelab.training import Plan
@@ -90,12 +90,8 @@ def command(name: str) -> Command:
         print(f"{task.out / shown.name}  the first run; try: vaelab sample {task.out / shown.name}")
 
     run.__doc__ = f"Trains {name} at many settings and seeds, together where shapes allow."
-    run.__annotations__ = {
-        "task": Sweeping,
-        "model": several(arguments(build)),
-        "design": several(without_seed(Design)),
-        "plan": several(without_seed(Plan)),
-    }
+    task, *others = groups(Sweeping, build).items()
+    run.__annotations__ = dict([task, *((name, several(group)) for name, group in others)])
     return run
 
 
