@@ -78,6 +78,7 @@ def test_results_to_stdout_messages_to_stderr(tmp_path, capsys):
     assert "1,797 grey images 8 × 8" in said.err
     assert "bernoulli: the data is nearly two-toned" in said.err
     assert "parameters" in said.err
+    assert "12 steps; the default is 4,008 (about 334 epochs)" in said.err
     assert "nats per example" in said.out
     assert "\x1b" not in said.out + said.err
     for name in ("samples", "reconstructions", "variations", "latent_map", "manifold", "training"):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = [p for p in [*ROOT.glob("README*.md"), *ROOT.glob("docs/*.md")] if "```" in p.read_text()]
+PAGES = [p for p in [ROOT / "README.md", *ROOT.glob("docs/*.md")] if "```" in p.read_text()]
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:
@@ -31,6 +31,14 @@ def test_every_snippet_runs(page: Path, tmp_path: Path, monkeypatch: pytest.Monk
             program, *arguments = shlex.split(line, comments=True)
             assert program == "vaelab", f"only vaelab commands belong in sh blocks, not {line!r}"
             assert main(arguments) == 0, line
+
+
+def test_the_chinese_readme_has_the_same_snippets() -> None:
+    english, chinese = (
+        [re.sub(r" *#.*| --lang zh", "", code) for _, code in blocks(ROOT / name)]
+        for name in ("README.md", "README.zh-CN.md")
+    )
+    assert english == chinese
 
 
 def test_the_first_example_is_five_lines_from_an_array_to_samples() -> None:

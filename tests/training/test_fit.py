@@ -23,7 +23,7 @@ from vaelab.parts.posteriors import DiagonalNormal
 from vaelab.parts.priors import Standard
 from vaelab.parts.quantize import LearnedCodebook
 from vaelab.recipe import Recipe, find
-from vaelab.training import Fit, NotFinite, Plan, Row, Snapshot, find_device, fit
+from vaelab.training import Fit, Length, NotFinite, Plan, Row, Snapshot, find_device, fit
 from vaelab.training.average import Average
 from vaelab.training.fit import judge, learning_rate
 from vaelab.training.plan import WORTH_COMPILING, compiles, uses_bf16
@@ -542,6 +542,15 @@ def test_the_default_number_of_epochs_gives_enough_steps() -> None:
     assert Plan(batch_size=100).passes(1_000) == 400
     assert Plan(batch_size=100).passes(10_000_000) == 10
     assert Plan(epochs=2).passes(10) == 2
+
+
+def test_few_steps_are_less_than_a_quarter_of_the_default() -> None:
+    # 1,000 rows in batches of 100: ten steps an epoch, 400 epochs by default.
+    assert Length.of(99, 1_000, 100).few
+    assert not Length.of(100, 1_000, 100).few
+    assert Length.of(2, 1_000_001, 100).few  # of 10 epochs
+    told = str(Length.of(5, 1437, 128))
+    assert told == "60 steps; the default is 4,008 (about 334 epochs)"
 
 
 def test_a_device_that_is_not_there_is_refused() -> None:

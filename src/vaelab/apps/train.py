@@ -12,7 +12,7 @@ from vaelab.codes import survey
 from vaelab.data import Batches, Data
 from vaelab.recipe import Recipe
 from vaelab.run import RECIPE, UNFINISHED, Run
-from vaelab.training import Fit, Listener, NotFinite, Plan, fit
+from vaelab.training import Fit, Length, Listener, NotFinite, Plan, fit
 
 
 def train(
@@ -80,6 +80,13 @@ def finished(recipe: Recipe, data: Data, plan: Plan, result: Fit) -> Run:
     )
     training = asdict(plan) | {"ending": result.ending, "best_epoch": result.best_epoch}
     return Run(recipe, training, result.history, codes)
+
+
+def few_steps(run: Run) -> Length | None:
+    """How long a training of few steps was; None where it had enough, or more brought nothing."""
+    batch_size = run.training.get("batch_size", Plan.batch_size)
+    length = Length.of(len(run.history), run.data.sizes[0], batch_size)
+    return length if length.few and run.training.get("ending") != "early" else None
 
 
 def vacant(folder: Path, overwrite: bool) -> None:

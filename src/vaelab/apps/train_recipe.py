@@ -23,7 +23,7 @@ import vaelab.recipes  # noqa: F401  (its functions register themselves)
 from vaelab.apps.album import album
 from vaelab.apps.progress import NAMES, Watch, counted, layers, say
 from vaelab.apps.source import Source
-from vaelab.apps.train import train, vacant
+from vaelab.apps.train import few_steps, train, vacant
 from vaelab.data import DataSpec, placing
 from vaelab.design import Design
 from vaelab.recipe import RECIPES, Recipe, find
@@ -164,6 +164,8 @@ def perform(task: Task, build: Callable[[DataSpec], Recipe], plan: Plan) -> None
     Console().print(table(run))
     for path, caption in album(run, data, task.out):
         print(f"{path}  {caption}")
+    if (length := few_steps(run)) is not None:
+        say(f"{length}: little may have been learned yet")
     print(f"{task.out}  the run; try: vaelab sample {task.out} -n 64")
 
 

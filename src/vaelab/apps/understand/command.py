@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Literal
 
 from vaelab.apps.flags import Device
+from vaelab.apps.progress import say
 from vaelab.apps.source import Source
 from vaelab.apps.understand import DOCUMENT, RUNS, understand
 from vaelab.apps.understand.progress import Lines
-from vaelab.training import find_device
+from vaelab.training import Length, find_device
 
 
 def command(
@@ -55,5 +56,8 @@ def command(
         f"{held.count('holds')} of {len(held)} claims that could be measured hold on this data, "
         f"{held.count('fails')} fail, {held.count('undecided')} are within error"
     )
+    length = Length(*(found["study"][key] for key in ("steps", "usual_steps", "usual_epochs")))
+    if length.few:
+        say(f"{length}: the page tells more of an unfinished training than of the models")
     print(f"{out / RUNS}  the eight runs; try: vaelab sample {out / RUNS / f'vae-{wide}'} -n 64")
     print(f"{page}  the page")
