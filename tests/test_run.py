@@ -307,7 +307,7 @@ def test_no_run_is_there(tmp_path: Path) -> None:
         (lambda a: a.pop("data"), "data is missing or of another type"),
         (lambda a: a.pop("training"), "training is missing or of another type"),
         (lambda a: a.update(format=99), "has format 99; this version reads 1"),
-        (lambda a: a["arguments"].update(latent="__import__('os')"), "expected int"),
+        (lambda a: a["arguments"].update(latent="__import__('os')"), "expected a whole number"),
         (lambda a: a["arguments"].update(gamma=2.0), "no argument gamma"),
         (lambda a: a["arguments"].update(data={}), "no argument data"),
         (lambda a: a["arguments"].update(latent=0), "latent is 0"),
