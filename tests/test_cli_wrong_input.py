@@ -71,7 +71,9 @@ def test_missing_path(refused, run):
     assert "does not exist" in refused(*train("nowhere/x.npy"))
     assert "does not exist" in refused("reconstruct", run, "nowhere.png")
     assert "does not exist" in refused("sample", "nowhere")
-    assert "holds no run" in refused("sample", run.parent)
+    said = refused("sample", run.parent)
+    assert "holds no run" in said
+    assert "`vaelab train vae --data digits --out RUN`" in said  # which can be typed
 
 
 @pytest.mark.parametrize(

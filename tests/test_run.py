@@ -15,11 +15,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from vaelab import files
-from vaelab.codes import Codes, survey
+from vaelab.codes import Codes, slerp, survey
 from vaelab.data import Batches, Data
 from vaelab.design import Design
 from vaelab.recipe import find
-from vaelab.run import CODES, METRICS, RECIPE, WEIGHTS, Run, load, slerp
+from vaelab.run import CODES, METRICS, RECIPE, WEIGHTS, Run, load
 from vaelab.training import Plan, fit
 from vaelab.walk import Normal
 

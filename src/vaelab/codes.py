@@ -1,4 +1,4 @@
-"""What the codes of a model look like, by latent dimension: kept with a run, as its codes.json."""
+"""Codes: what those of a model look like (a run's codes.json), the ways between them, draws."""
 
 from __future__ import annotations
 
@@ -57,6 +57,16 @@ def survey(model: VAE, batches: Batches, seed: int = 0) -> Codes:
     mu = torch.cat(means)
     rate = torch.cat(rates).mean(0).tolist() if rates else None
     return Codes(mu.mean(0).tolist(), mu.std(0, unbiased=False).tolist(), rate)
+
+
+def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
+    """Along the great circle between the directions of a and b (L,), their lengths interpolated."""
+    cosine = torch.dot(a, b) / (a.norm() * b.norm()).clamp(min=1e-12)
+    angle = torch.acos(cosine.clamp(-1, 1))
+    if torch.sin(angle) < 1e-4 or not a.norm() * b.norm() > 0:  # no one circle, or no direction
+        return torch.lerp(a, b, t)
+    way = torch.sin((1 - t) * angle) * a / a.norm() + torch.sin(t * angle) * b / b.norm()
+    return way / torch.sin(angle) * torch.lerp(a.norm(), b.norm(), t)
 
 
 @contextmanager

@@ -57,7 +57,7 @@ DISPERSED = 0.5
 
 HINTS = {
     parts.COUNTS: (
-        " A table of whole numbers, some above 255 or all stored as floats, is taken for counts; "
+        " A table of whole numbers that is not stored as uint8 is taken for counts; "
         "vaelab.data.with_columns says so of any."
     ),
     parts.MIXED: " vaelab.data.with_columns says what each column of a table is.",

@@ -27,7 +27,7 @@ from torch import Tensor
 
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
 from vaelab import __version__, files
-from vaelab.codes import ROWS, Codes, in_parts, seeded
+from vaelab.codes import ROWS, Codes, in_parts, seeded, slerp
 from vaelab.data import DataSpec, Known, Raw, Rows, of_each, typical, vectors
 from vaelab.fitted import Replaced, find, replaced
 from vaelab.recipe import Recipe, as_json, rebuild
@@ -324,16 +324,6 @@ class Run:
         return tuple(t.to(self.device) for t in tensors)
 
 
-def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """Along the great circle between the directions of a and b (L,), their lengths interpolated."""
-    cosine = torch.dot(a, b) / (a.norm() * b.norm()).clamp(min=1e-12)
-    angle = torch.acos(cosine.clamp(-1, 1))
-    if torch.sin(angle) < 1e-4 or not a.norm() * b.norm() > 0:  # no one circle, or no direction
-        return torch.lerp(a, b, t)
-    way = torch.sin((1 - t) * angle) * a / a.norm() + torch.sin(t * angle) * b / b.norm()
-    return way / torch.sin(angle) * torch.lerp(a.norm(), b.norm(), t)
-
-
 def describe(recipe: Recipe, training: Mapping[str, Any]) -> dict[str, Any]:
     """The content of recipe.json."""
     return {
@@ -358,7 +348,9 @@ def load(path: str | Path) -> Run:
     folder = Path(path)
     if not (folder / RECIPE).is_file():
         what = "holds no run (no recipe.json)" if folder.is_dir() else "does not exist"
-        raise FileNotFoundError(f"{folder} {what}; train one with `vaelab train vae --data digits`")
+        raise FileNotFoundError(
+            f"{folder} {what}; train one with `vaelab train vae --data digits --out RUN`"
+        )
     about = files.read_json(folder / RECIPE)
     needed = {"format": int, "recipe": str, "arguments": dict, "data": dict, "training": dict}
     has = about if isinstance(about, dict) else {}

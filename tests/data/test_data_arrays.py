@@ -70,6 +70,11 @@ def test_an_ambiguous_layout_is_noted() -> None:
         (BYTES.reshape(20, 30) / 127.5 - 1, "float32", None, "real"),
         (BYTES.reshape(20, 30).astype(float), "float32", None, "counts"),
         (BYTES * 1.5, "float32", None, "real"),
+        (BYTES.reshape(20, 30).astype(np.int64), "float32", None, "counts"),
+        ((BYTES % 17).reshape(20, 30).astype(np.int32), "float32", None, "counts"),
+        ((BYTES % 17).astype(np.int32), "uint8", 17, "levels"),
+        ((BYTES % 2).reshape(20, 30).astype(np.int64), "uint8", 2, "binary"),
+        (BYTES.reshape(20, 30).astype(np.int64) - 9, "float32", None, "real"),
         (BYTES.astype(np.int64) * 9, "float32", None, "real"),
         (BYTES.astype(np.int64) - 9, "float32", None, "real"),
     ],
@@ -78,6 +83,8 @@ def test_types_and_domains(array: np.ndarray, dtype: str, levels: int | None, do
     data = load(array)
     assert (data.spec.dtype, data.spec.levels, data.spec.domain) == (dtype, levels, domain)
     assert str(data.train.x.dtype) == f"torch.{dtype}"
+    doubtful = data.spec.domain == "counts" and array.dtype.kind == "i"
+    assert any("save them as uint8" in note for note in data.notes) == doubtful
     x = data.spec.prepare(data.train.x)
     if data.spec.bounded:
         assert 0 <= float(x.min()) <= float(x.max()) <= 1

@@ -94,7 +94,7 @@ def test_a_picture_of_another_size_or_colour(tmp_path: Path) -> None:
     Image.new("RGB", (6, 8), (255, 0, 0)).save(tmp_path / "c.png")
     raw, notes = read_inputs(tmp_path / "c.png", GREY)
     assert raw.unique().tolist() == [76]  # 0.299 · 255
-    assert notes == ("1 colour images were read as grey",)
+    assert notes == ("1 colour image was read as grey",)
 
 
 def test_a_picture_for_few_levels(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ Input = Positional[
     ]
 ]
 Count = Annotated[int, arg(aliases=["-n"])]
-Seed = Annotated[int, arg(help="of all draws; the same seed gives the same output.")]
+Seed = Annotated[int, arg(help="of all draws; on one device the same seed gives the same output.")]
 Draw = Annotated[
     bool, arg(help="draw from the likelihood instead of taking its mean, in the data's own levels.")
 ]
@@ -90,7 +90,7 @@ def sample(
         model = model.with_prior(prior)
     elif not model.has_rate:
         say(
-            "an autoencoder has no trained prior: these are decoded draws of N(0, I). Fit it one "
+            "an autoencoder has no trained prior: these are decoded draws of N(0, I). Fit one "
             f"with `vaelab fit-prior mixture {run}`, then pass --prior mixture"
         )
     parts = model.stream_samples(n, temperature=temperature, draw=draw, seed=seed)
@@ -200,7 +200,8 @@ def interpolate(
     count = max(len(starts), len(ends))
     if {len(starts), len(ends)} - {1, count}:
         raise ValueError(
-            f"there are {len(starts)} starts and {len(ends)} ends; give as many of each, or one"
+            f"there are {len(starts)} starts and {len(ends)} ends; give as many of each, or one of "
+            "either"
         )
     starts, ends = (x.expand(count, *model.data.shape) for x in (starts, ends))
     pairs = zip(starts, ends, strict=True)

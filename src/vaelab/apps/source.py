@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from vaelab.apps.progress import following, say
+from vaelab.apps.progress import counted, following, say
 from vaelab.data import Data, DataSpec, Split, load
 from vaelab.data.inputs import reload
 
@@ -54,10 +54,11 @@ def describe(data: Data) -> str:
     """One line on what was read."""
     spec = data.spec
     if spec.is_image:
-        kind = {1: "grey images", 3: "colour images"}.get(spec.shape[0], f"{spec.shape[0]}-planes")
-        what = f"{kind} {spec.shape[1]} × {spec.shape[2]}"
+        channels, height, width = spec.shape
+        kind = {1: "grey images", 3: "colour images"}.get(channels, f"{channels}-channel images")
+        what = f"{kind} {height} × {width}"
     else:
-        what = f"rows of {spec.dims} numbers"
+        what = f"rows of {counted(spec.dims, 'number')}"
     values = f"{spec.levels} levels" if spec.levels else f"values {spec.low:g} to {spec.high:g}"
     classes = f", {len(spec.classes)} classes" if spec.classes else ""
     if spec.vectors is not None:

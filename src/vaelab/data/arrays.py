@@ -1,8 +1,14 @@
 """Arrays and array files: checked, laid out as rows, and kept small.
 
 (N, D) are vectors; (N, H, W), (N, H, W, C) and (N, C, H, W) are images and come out as
-(N, C, H, W). Integers 0–255 and black-and-white values come out as uint8, everything else as
-float32. A `.npy` file above 1 GiB is mapped, not read: it is looked at piece by piece, and its rows
+(N, C, H, W). What has levels comes out as uint8, everything else as float32:
+
+    uint8 of any shape          levels, for nobody keeps a table of measurements so
+    0 and 1 of any type         two levels
+    whole 0–255 in images       levels, whatever type they are kept in
+    whole numbers in a table    numbers: counts where none is negative (see `measure`)
+
+A `.npy` file above 1 GiB is mapped, not read: it is looked at piece by piece, and its rows
 stay where they are until they are asked for. Nothing here ever unpickles.
 """
 
@@ -170,7 +176,8 @@ def rows(array: Array) -> tuple[Raw, tuple[str, ...]]:
         raise ValueError(f"the array is empty: its shape is {array.shape}")
     mapped = isinstance(array, np.memmap) and array.nbytes > MAPPED
     array, notes = _lay_out(array)
-    kind = _kind(array)
+    kind, more = _kind(array)
+    notes += more
     if mapped:
         size = f"{array.nbytes / 1e9:.1f} GB"
         return Rows(array, kind), (*notes, f"its {size} stay in the file, read as they are needed")
@@ -205,11 +212,11 @@ def _lay_out(array: Array) -> tuple[Array, tuple[str, ...]]:
     return array, notes
 
 
-def _kind(array: Array) -> np.dtype[Any]:
-    """The smaller of uint8 and float32 that holds the values."""
+def _kind(array: Array) -> tuple[np.dtype[Any], tuple[str, ...]]:
+    """uint8 for what has levels, else float32; and what to know of the choice."""
     byte, real = np.dtype(np.uint8), np.dtype(np.float32)
     if array.dtype == byte:
-        return byte
+        return byte, ()
     low, high, binary, whole = np.inf, -np.inf, True, True
     for _, piece in forward(array):
         # Of numpy, these keep a nan; the built-in min and max lose it.
@@ -218,14 +225,18 @@ def _kind(array: Array) -> np.dtype[Any]:
         whole = whole and bool((piece == np.rint(piece)).all())
     if not (np.isfinite(low) and np.isfinite(high)):
         _check_finite(array, array.dtype, "in the array")
-    # Floats that are really bytes: black and white anywhere, 0–255 in images.
-    integers = array.dtype.kind in "bui" or binary or (array.ndim == 4 and high > 1 and whole)
-    if low >= 0 and high <= 255 and integers:
-        return byte
+    bytes_too = low >= 0 and high <= 255 and whole
+    if binary or (bytes_too and array.ndim == 4):
+        return byte, ()
     with np.errstate(over="ignore"):
         if not np.isfinite(np.array([low, high]).astype(real)).all():
             _check_finite(array, real, "as 32-bit floats")
-    return real
+    if bytes_too and array.dtype.kind in "iu":
+        return real, (
+            f"the whole numbers of this {array.dtype} table are taken for counts; if they are "
+            "levels, such as grey values, save them as uint8",
+        )
+    return real, ()
 
 
 def _check_finite(array: Array, kind: np.dtype[Any], where: str) -> None:

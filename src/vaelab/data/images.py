@@ -129,7 +129,8 @@ def gather(
     turned = sum(seen[i][1] != (channels == 1) for i in kept)
     if turned:
         notes += (
-            f"{turned:,} {'colour' if channels == 1 else 'grey'} images were read as "
+            f"{turned:,} {'colour' if channels == 1 else 'grey'} "
+            f"image{' was' if turned == 1 else 's were'} read as "
             f"{'grey' if channels == 1 else 'RGB'}",
         )
     return Gathered(
