@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from functools import cache
 from pathlib import Path
 
@@ -12,6 +14,9 @@ from sklearn.linear_model import LogisticRegression
 
 from vaelab import cli
 from vaelab.apps.album import album
+from vaelab.apps.doctor import examine_run
+from vaelab.apps.doctor.of_run import some
+from vaelab.apps.doctor.run_seen import look
 from vaelab.apps.fit_prior import fit_prior
 from vaelab.apps.train import train
 from vaelab.codes import survey
@@ -296,7 +301,6 @@ def test_commands_refuse(folder: Path, tmp_path: Path, capsys: pytest.CaptureFix
     run, out = str(folder), ["--out", str(tmp_path / "x.png")]
     assert "no class 'cat'; there is 0, 1" in refused("sample", run, "--class", "cat", *out)
     assert "--class" in refused("encode", run, "test:0", "--out", str(tmp_path / "x.npy"))
-    assert "labels" in refused("doctor", run)
     assert "labels" in refused("fit-prior", "mixture", run)
     np.save(tmp_path / "plain.npy", np.random.default_rng(0).random((60, 4), dtype=np.float32))
     how = ["--data", str(tmp_path / "plain.npy"), "--condition", "labels", "--out"]
@@ -304,5 +308,28 @@ def test_commands_refuse(folder: Path, tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_evaluate(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    how = ["--ais", "--ais-steps", "8", "--ais-examples", "20", "--ais-chains", "2"]
+    parts = ["--parts", "likelihood", "--samples", "4"]
+    assert cli.main(["evaluate", str(folder), *parts, *how, "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)["figures"]
+    assert figures["nll_ais"]["n"] == 20
+    assert figures["bdmc_gap"]["value"] > 0
     assert cli.main(["evaluate", str(folder), "--samples", "4", "--features", "pixels"]) == 0
     assert "NLL" in capsys.readouterr().out
+
+
+def test_the_doctor(folder: Path) -> None:
+    """Everything is given the label: told the wrong ones, it sees another model."""
+    assert examine_run(folder, limit=60).figures["test_neg_elbo"]["value"] > 0
+    run, cpu = trained("labels"), torch.device("cpu")
+    train, test = (some(split, 150, 0) for split in (digits().train, digits().test))
+    assert test.y is not None
+    wrong = dataclasses.replace(test, y=(test.y + 1) % 10)
+    torch.manual_seed(0)
+    right, astray = (look(run, train, split, 0, cpu) for split in (test, wrong))
+    rows = Batches(test.x, run.data, y=test.y)
+    expected = elbo(run.model, rows.fixed(150, 0), 4, rows.told(150))["neg_elbo"]
+    assert right.test["neg_elbo"].value == pytest.approx(expected.value, abs=0.3)
+    assert astray.test["neg_elbo"].value > expected.value + 1
+    assert astray.explained.model < right.explained.model
+    assert right.attention.value > 0.5

@@ -38,7 +38,7 @@ from vaelab.parts.priors import LearnedNormal, Standard
 from vaelab.recipe import find as find_recipe
 from vaelab.run import Run, load
 from vaelab.training import Plan, fit
-from vaelab.walk import VAE, Normal, Shallow, Site
+from vaelab.walk import VAE, Mixture, Normal, Shallow, Site
 
 # Of codes that are numbers; those of finitely many are tested with their own prior.
 SMALL: dict[str, Kind] = {
@@ -388,6 +388,22 @@ def test_of_a_hierarchy_the_top_alone_is_replaced(ladder: Run, few: Data) -> Non
     given = ladder.model.decode(trace.latents)
     below, expected = trace.sites[1].prior, given.sites[1].prior
     torch.testing.assert_close(below.mean, expected.mean)
+
+
+def test_of_latents_beside_each_other_the_first_alone_is_replaced_and_it_is_said(
+    digits: Data, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = find_recipe("joint")(digits.spec, latent=2, classes=4, design=Design(width=8))
+    codes = survey(recipe.model, Batches(digits.valid.x, recipe.data))
+    run = Run(recipe, {}, [], codes)
+    run.save(tmp_path / "run")
+    how = ["fit-prior", "mixture", str(tmp_path / "run"), "--components", "2"]
+    assert cli.main(how) == 0
+    assert "the first of 2; the others keep the model's own prior" in capsys.readouterr().err
+    with torch.no_grad():
+        trace = run.with_prior("mixture").model.sample(6)
+    assert isinstance(trace.sites[0].prior, Mixture)
+    torch.testing.assert_close(trace.sites[1].prior.mean, torch.full((6, 1, 4), 0.25))
 
 
 def test_a_run_in_memory_and_data_of_another_shape(ladder: Run, few: Data) -> None:

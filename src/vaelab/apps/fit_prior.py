@@ -48,7 +48,9 @@ def fit_prior(
 ) -> Fitted:
     """Fits a prior of a run's first latent to draws of q(z|x), one a training row.
 
-    Of a hierarchy it replaces the top prior alone: the latents below keep theirs, given it.
+    Of several latents it replaces the first one's prior alone. Those of a hierarchy below it keep
+    theirs, given it; those that know nothing of it keep the prior they were trained with, as the
+    classes beside a continuous latent, or the codes of all codebooks but the first.
 
     Args:
         run: whose codes they are; `run.with_prior(name)` uses what comes of it.
@@ -152,6 +154,7 @@ def kinds() -> str:
     return "\n".join(
         [
             "Fit a prior to a run's codes: vaelab fit-prior KIND RUN",
+            "Of a model of several latents it is fitted to the first; the others keep theirs.",
             "",
             *lines,
             "",
@@ -182,6 +185,8 @@ def perform(task: Task, kind: Kind) -> None:
     data = Data(trained.data, *own(trained.data, task.data, task.data_dir))
     rows = min(MOST, len(data.train))
     say(f"{kind.name} of the first latent of {task.run}, fitted to {rows:,} codes")
+    if len(trained.shapes) > 1:
+        say(f"it is the first of {len(trained.shapes)}; the others keep the model's own prior")
     with following() as told:
         fitted = fit_prior(
             trained, kind, data, name=name, overwrite=task.overwrite, seed=task.seed, told=told

@@ -11,7 +11,7 @@ from vaelab.apps.doctor.findings import Report
 from vaelab.apps.doctor.run_checks import CHECKS
 from vaelab.apps.doctor.run_seen import Seen, look
 from vaelab.apps.source import own
-from vaelab.data import Raw, Rows, Split
+from vaelab.data import Split
 from vaelab.run import RECIPE, UNFINISHED, load
 from vaelab.training import find_device
 
@@ -40,11 +40,6 @@ def examine_run(
     """
     there = (path / RECIPE).is_file() or not (path / UNFINISHED / RECIPE).is_file()
     run = load(path if there else path / UNFINISHED)
-    if run.data.known:
-        raise ValueError(
-            f"{path} is told labels, and the doctor examines runs without a condition; "
-            "`vaelab evaluate` judges both"
-        )
     train, _, test = own(run.data, data, data_dir)
     place = find_device(device)
     model = run.model.to(place)
@@ -58,10 +53,10 @@ def examine_run(
     return Report(str(path), "run", _about(seen), list(CHECKS), findings, _figures(seen))
 
 
-def some(split: Split, limit: int, seed: int) -> Raw:
+def some(split: Split, limit: int, seed: int) -> Split:
     """At most `limit` rows, in no order: neighbours in a file may be of one class."""
     order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))[:limit]
-    return split.x.take(order) if isinstance(split.x, Rows) else split.x[order]
+    return split.take(order)
 
 
 def _about(seen: Seen) -> list[str]:

@@ -91,16 +91,17 @@ def _weigh(run: Run, batches: Batches, settings: Settings) -> Weighed:
 
 
 def _annealed(run: Run, batches: Batches, settings: Settings, weighed: Weighed) -> Found:
-    if run.data.known:
-        return Found(notes=("No AIS: it is not there for conditional models.",))
     how, wanted = settings.annealing, min(settings.annealed, len(batches))
     assert how is not None
     parts = batches.fixed(min(BATCH, wanted), settings.seed)
     x = torch.cat(list(islice(parts, -(-wanted // min(BATCH, wanted)))))[:wanted]
+    told = next(batches.told(wanted))
     try:
         with counting(f"annealing, {how.chains} chains each", 3 * wanted) as done:
-            forward = anneal(run.model, x, how, on_rows=done)
-            both = sandwich(run.model, wanted, how, on_rows=lambda n: done(wanted + n))
+            forward = anneal(run.model, x, how, on_rows=done, condition=told)
+            both = sandwich(
+                run.model, wanted, how, on_rows=lambda n: done(wanted + n), condition=told
+            )
     except TypeError as error:
         return Found(notes=(f"No AIS: {error}.",))
     excess = weighed.nll[:wanted].to(forward.log_p) + forward.log_p
