@@ -88,6 +88,28 @@ def test_the_label_reaches_what_every_family_makes(name: str) -> None:
         recipe.model(x)
 
 
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_every_parameter_receives_a_gradient(name: str) -> None:
+    """What is told is learned from, in every family."""
+    recipe = make(name)
+    torch.manual_seed(0)
+    with torch.no_grad():  # away from zeros that training leaves at its first step
+        for p in recipe.model.parameters():
+            p.add_(0.02 * torch.randn_like(p))
+    rows = Batches(few().train.x, recipe.data, y=few().train.y)
+    x, condition = next(rows.fixed(16, 0)), next(rows.told(16))
+    trace = recipe.model(x, recipe.objective.samples, condition=condition)
+    recipe.objective(trace, x).mean.backward()
+    left_out = {
+        key
+        for key, p in recipe.model.named_parameters()
+        if p.grad is None or not p.grad.isfinite().all() or not (p.grad != 0).any()
+    }
+    # Of the rate alone neither decoder nor likelihood learn.
+    allowed = ("generator.decoder.", "generator.likelihood.") if name == "kl_only" else ()
+    assert {key for key in left_out if not key.startswith(allowed)} == set()
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_trains_and_comes_back_from_disk(name: str, tmp_path: Path) -> None:
     recipe = make(name)

@@ -224,7 +224,7 @@ def test_codes_of_the_prior_are_equally_frequent() -> None:
 
 def vq(book: Codebook | None = None, stages: int = 1) -> VAE:
     books = [book or LearnedCodebook(K, D) for _ in range(stages)]
-    blocks = [ResidualCodes(book, P) for book in books]
+    blocks = [ResidualCodes(book, P, book is books[0]) for book in books]
     decoder = nn.Sequential(nn.Flatten(), nn.Linear(P * D, 4))
     encoder = nn.Sequential(nn.Linear(4, P * D), nn.Unflatten(1, (P, D)))
     return VAE(encoder, Ladder(Blank(P, D), blocks, decoder, FixedGaussian(0.5)))

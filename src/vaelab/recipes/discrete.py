@@ -345,7 +345,7 @@ def _coded(
     likelihood, data, reason = fit_likelihood(design, data)
     dim = books[0].table.shape[1]
     coder = _coder(design, data, positions, dim, likelihood.params)
-    blocks = [ResidualCodes(book, coder.positions) for book in books]
+    blocks = [ResidualCodes(book, coder.positions, book is books[0]) for book in books]
     root = begun(data, Blank(coder.positions, dim), coder.positions, dim)
     generator = Ladder(root, blocks, coder.decoder, likelihood)
     return Built(VAE(coder.encoder, generator), objective, data, reason)
