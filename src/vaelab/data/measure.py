@@ -33,17 +33,20 @@ class Measures(NamedTuple):
     columns: tuple[Column, ...] = ()
 
 
-def measure(train: Raw, *others: Raw) -> Measures:
+def measure(train: Raw, *others: Raw, whole: bool = True) -> Measures:
     """Where values can lie is read from every row; statistics from the training rows alone.
 
     Args:
         train: (M, *shape), raw training rows, uint8 or float32.
         others: the rows of the other splits.
+        whole: False where values are known to have had fractions that float32 may have lost.
 
     >>> measure(torch.tensor([[0, 1]]).byte(), torch.tensor([[0, 0]]).byte()).levels
     2
     """
-    return (_bytes if train.dtype == torch.uint8 else _reals)(train, *others)
+    if train.dtype == torch.uint8:
+        return _bytes(train, *others)
+    return _reals(whole, train, *others)
 
 
 def _bytes(train: Raw, *others: Raw) -> Measures:
@@ -68,14 +71,14 @@ def _counts(x: Raw) -> Tensor:
     return counts
 
 
-def _reals(train: Raw, *others: Raw) -> Measures:
+def _reals(whole: bool, train: Raw, *others: Raw) -> Measures:
     found = Columns()
     for piece in pieces(train):
         # A picture has one scale for all its pixels, a table one for each column.
         found.add(piece.reshape(-1, 1) if train.ndim == 4 else piece)
     low, high = float(found.low.min()), float(found.high.max())
     least, most = low, high
-    whole = train.ndim == 2 and all(_whole(piece) for x in (train, *others) for piece in pieces(x))
+    whole &= train.ndim == 2 and all(_whole(piece) for x in (train, *others) for piece in pieces(x))
     for piece in (piece for other in others for piece in pieces(other)):
         least, most = min(least, float(piece.min())), max(most, float(piece.max()))
     unit = least >= 0 and most <= 1

@@ -57,6 +57,7 @@ class DataSpec:
         resize: the (H, W) that every image of a folder was brought to; None if left alone.
         columns: of a table, what its columns are: one for all of them, or one each; empty where
             they are alike and `domain` follows from the values.
+        sha256: fingerprint of the raw rows; empty where it is not known.
 
     Raises:
         ValueError: where the fields contradict each other.
@@ -84,6 +85,7 @@ class DataSpec:
     seed: int = 0
     resize: tuple[int, int] | None = None
     columns: tuple[Column, ...] = ()
+    sha256: str = ""
 
     def __post_init__(self) -> None:
         if len(self.shape) not in (1, 3) or min(self.shape) < 1:
@@ -264,7 +266,7 @@ class DataSpec:
         if not isinstance(record, Mapping):
             raise ValueError(f"a data spec is a JSON object, not {type(record).__name__}")
         # Which runs of earlier versions do not have.
-        record = {"columns": [], "condition": "none", **record}
+        record = {"columns": [], "condition": "none", "sha256": "", **record}
         names = {field.name for field in fields(cls)}
         if names != set(record):
             unknown = ", ".join(sorted(map(str, set(record) - names))) or "none"
@@ -354,4 +356,5 @@ _TYPES: dict[str, tuple[str, Callable[[object], bool]]] = {
     "seed": ("an integer", _is_int),
     "resize": ("two integers or null", lambda v: v is None or _PAIR(v)),
     "columns": ("a list of kinds with their categories", _all(_is_column)),
+    "sha256": ("text", _is_text),
 }

@@ -80,6 +80,8 @@ class Found:
         shuffle: whether the source's own parts are in a telling order (sorted by class).
         notes: what was done.
         factors: what is known to have made each row, or None.
+        whole: False where values had fractions before they became 32-bit floats, which can lose
+            them.
     """
 
     x: Raw
@@ -90,6 +92,7 @@ class Found:
     shuffle: bool = False
     notes: tuple[str, ...] = ()
     factors: Factors | None = None
+    whole: bool = True
 
     def rows(self, index: Tensor) -> Split:
         """The rows of those numbers, (N,), with their labels and factors."""
