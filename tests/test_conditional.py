@@ -177,7 +177,7 @@ def test_what_is_told_must_fit() -> None:
     for wrong in (10, -1):
         with pytest.raises(ValueError, match=f"no class {wrong}"):
             run.given(wrong)
-    with pytest.raises(ValueError, match="2 classes were named for 5 examples; name 1 or 5"):
+    with pytest.raises(ValueError, match="2 classes were named for 5 examples; give 1 or 5"):
         run.given(["1", "2"]).sample(5)
     with pytest.raises(ValueError, match=r"expected \(N, 10\)"):
         run.given(torch.zeros(5, 3))

@@ -504,3 +504,19 @@ def test_json_goes_there_and_back(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_bytes(b"\xff\xfe")
     with pytest.raises(ValueError, match="is not JSON"):
         files.read_json(tmp_path / "a.json")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_a_run_on_a_gpu_gives_what_it_gives_on_the_cpu(vae: Run, digits: Data) -> None:
+    raw = digits.test.x[:5]
+    codes, again = vae.encode(raw), vae.reconstruct(raw)
+    before = torch.cuda.get_rng_state()
+    try:
+        vae.to("cuda")
+        assert vae.device.type == "cuda"
+        for found, expected in ((vae.encode(raw), codes), (vae.reconstruct(raw), again)):
+            torch.testing.assert_close(found, expected, rtol=1e-2, atol=1e-2)
+        assert torch.equal(vae.sample(1030, seed=3), vae.sample(1030, seed=3))
+        assert torch.equal(before, torch.cuda.get_rng_state())
+    finally:
+        vae.to("cpu")

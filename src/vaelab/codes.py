@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from vaelab.data import Batches
 from vaelab.walk import VAE, kl_by_dimension
 
 ROWS = 1024
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,35 @@ def survey(model: VAE, batches: Batches, seed: int = 0) -> Codes:
 
 
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int, device: torch.device = CPU) -> Iterator[None]:
     """Random draws inside come from a seed; the caller's random state is left alone."""
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=_cards(device)):
         torch.manual_seed(seed)
         yield
+
+
+def in_parts(
+    make: Callable[[int], Tensor], starts: Iterable[int], seed: int, device: torch.device = CPU
+) -> Iterator[Tensor]:
+    """Parts drawn one after another from one seed; in between, the caller's draws are its own.
+
+    Args:
+        make: a part, from where it starts.
+        starts: of the parts.
+        seed: of all draws.
+        device: where draws are made, beside the CPU.
+    """
+    cards, states = _cards(device), None
+    for start in starts:
+        with torch.no_grad(), seeded(seed, device):
+            if states is not None:
+                torch.set_rng_state(states[0])
+                for card, state in zip(cards, states[1:], strict=True):
+                    torch.cuda.set_rng_state(state, card)
+            part = make(start)
+            states = [torch.get_rng_state(), *(torch.cuda.get_rng_state(card) for card in cards)]
+        yield part
+
+
+def _cards(device: torch.device) -> list[torch.device]:
+    return [device] if device.type == "cuda" else []

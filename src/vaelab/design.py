@@ -46,7 +46,7 @@ LikelihoodName = Literal[
     "zero-inflated",
     "mixed",
 ]
-ConditionName = Literal["none", "labels"]
+ConditionName = Literal["none", "labels", "vectors"]
 Binarize = Literal["auto", "dynamic", "threshold"]
 
 TWO_TONED = 0.5
@@ -77,8 +77,9 @@ class Design:
             once in evaluation, threshold cuts at one half.
         sigma: standard deviation of the gaussian-fixed likelihood, at the model's scale.
         components: of the logistic-mixture likelihood.
-        condition: what the model is told of every example, in training and ever after: nothing, or
-            its label, so that it can be asked for examples of a class.
+        condition: what the model is told of every example, in training and ever after: nothing;
+            its label, so that it can be asked for examples of a class; or its vector, the numbers
+            that were named beside the data.
         seed: of the initial weights.
     """
 

@@ -115,8 +115,8 @@ def find(name: str) -> Callable[..., Recipe]:
     known = name.replace("-", "_")
     if known not in RECIPES:
         near = difflib.get_close_matches(known, RECIPES, n=3, cutoff=0.4)
-        hint = f" Did you mean {' or '.join(near)}?" if near else ""
-        raise ValueError(f"no recipe is called {name!r}.{hint} There are: {', '.join(RECIPES)}.")
+        hint = f"Did you mean {' or '.join(near)}?" if near else f"There is {', '.join(RECIPES)}."
+        raise ValueError(f"no recipe is called {name!r}. {hint}")
     return RECIPES[known]
 
 

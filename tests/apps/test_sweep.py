@@ -227,9 +227,9 @@ def test_wrong_words_are_refused(
 def test_help_says_that_numbers_may_be_several(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["sweep", "vae", "--help"]) == 0
     said = capsys.readouterr().out
-    for part in ("--beta FLOAT,…", "--latent INT,…", "--lr FLOAT,…", "--seeds INT", "default: 1)"):
+    for part in ("--beta NUMBER,…", "--latent N,…", "--lr NUMBER,…", "--seeds N", "default: 1)"):
         assert part in said
-    assert said.count("--seed INT") == 1
+    assert said.count("--seed N") == 1
     assert cli.main(["sweep", "--help"]) == 0
     assert "beta_vae" in capsys.readouterr().out
 

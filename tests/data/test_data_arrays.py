@@ -300,6 +300,8 @@ def test_fractions_that_32_bits_lose_make_no_counts() -> None:
     whole = 1e8 + 16.0 * RNG.integers(0, 1000, (20, 3))
     assert load(whole).spec.domain == "counts"
     assert load(whole + 0.5).spec.domain == "real"
+    beside = np.hstack([RNG.normal(size=(20, 1)), whole])
+    assert load(beside, vectors="0").spec.domain == "counts"
     assert load(whole + 0.5).train.x.equal(load(whole).train.x)  # which is why rows cannot tell
 
 

@@ -78,14 +78,14 @@ def test_the_fingerprint_of_large_data_is_of_blocks(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(fingerprints, "_WHOLE", 3999)
     monkeypatch.setattr(fingerprints, "_BLOCK", 40)
     monkeypatch.setattr(fingerprints, "_BLOCKS", 5)
-    first = fingerprints.fingerprint(x, None)
+    first = fingerprints.fingerprint(x)
     for row, seen in ((0, True), (9, True), (10, False), (999, True), (985, False)):
         other = x.clone()
         other[row] += 1
-        assert (fingerprints.fingerprint(other, None) != first) == seen
+        assert (fingerprints.fingerprint(other) != first) == seen
     rows = Rows(x.numpy(), np.dtype(np.uint8))
-    assert fingerprints.fingerprint(rows, None) == first
-    assert fingerprints.fingerprint(x[:999], None) != first
+    assert fingerprints.fingerprint(rows) == first
+    assert fingerprints.fingerprint(x[:999]) != first
 
 
 @pytest.mark.parametrize("top", [1, 15])

@@ -16,7 +16,9 @@ from vaelab.metrics.estimate import Estimate
 from vaelab.metrics.hamiltonian import Densities, Point, move
 from vaelab.metrics.starts import POSTERIOR, PRIOR
 from vaelab.nets import MLPPyramid
+from vaelab.objectives import Constant
 from vaelab.parts import posteriors
+from vaelab.parts.discrete import UniformConcrete
 from vaelab.parts.ladder import DenseBlock, Root
 from vaelab.parts.likelihoods import BernoulliLikelihood, FixedGaussian
 from vaelab.parts.posteriors import DiagonalNormal
@@ -187,7 +189,10 @@ class Simplex(Prior):
 
 @pytest.mark.parametrize(
     "prior",
-    [Prior(Bernoulli(torch.zeros(1, 4))), Prior(Categorical(torch.zeros(1, 4, 3))), Simplex()],
+    [
+        *(Prior(Bernoulli(torch.zeros(1, 4))), Prior(Categorical(torch.zeros(1, 4, 3))), Simplex()),
+        UniformConcrete(2, 10, Constant(0.5)),
+    ],
 )
 def test_latents_that_are_not_free_numbers_are_refused(prior: Conditional) -> None:
     decoder = nn.Sequential(nn.Flatten(), nn.LazyLinear(5))

@@ -17,7 +17,7 @@ from torch.func import functional_call
 
 import vaelab.recipes.priors  # noqa: F401  (its functions register themselves)
 from vaelab.data import Batches, Data
-from vaelab.data.spec import Column
+from vaelab.data.fields import Column
 from vaelab.design import Design
 from vaelab.objectives import Distortion, Rate
 from vaelab.parts.posteriors import DiagonalNormal, Point

@@ -13,7 +13,7 @@ from vaelab.codes import survey
 from vaelab.data import Batches, Data, DataSpec
 from vaelab.recipe import Recipe
 from vaelab.run import RECIPE, UNFINISHED, Run
-from vaelab.training import Fit, Listener, NotFinite, Plan, fit
+from vaelab.training import Fit, Length, Listener, NotFinite, Plan, fit
 
 
 def train(
@@ -70,7 +70,7 @@ def fitting(made_for: DataSpec, given: DataSpec) -> None:
     names = ["shape", "levels", "offset", "scale"]
     # A density takes counts for numbers like others, whose columns are not said.
     names += ["columns"] if made_for.columns else []
-    names += ["classes"] if made_for.known else []
+    names += {"none": [], "labels": ["classes"], "vectors": ["vectors"]}[made_for.condition]
     for name in names:
         then, now = getattr(made_for, name), getattr(given, name)
         if then != now:
@@ -91,9 +91,18 @@ def _fitted(
 
 def finished(recipe: Recipe, data: Data, plan: Plan, result: Fit) -> Run:
     """The run of a recipe that has been fitted: its training on record, its codes surveyed."""
-    codes = survey(recipe.model, Batches(data.valid.x, recipe.data, y=data.valid.y))
+    codes = survey(
+        recipe.model, Batches(data.valid.x, recipe.data, y=data.valid.known(recipe.data))
+    )
     training = asdict(plan) | {"ending": result.ending, "best_epoch": result.best_epoch}
     return Run(recipe, training, result.history, codes)
+
+
+def few_steps(run: Run) -> Length | None:
+    """How long a training of few steps was; None where it had enough, or more brought nothing."""
+    batch_size = run.training.get("batch_size", Plan.batch_size)
+    length = Length.of(len(run.history), run.data.sizes[0], batch_size)
+    return length if length.few and run.training.get("ending") != "early" else None
 
 
 def vacant(folder: Path, overwrite: bool) -> None:

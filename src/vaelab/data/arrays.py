@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .factors import factors, taken
 from .rows import Array, Raw, Rows, forward
 from .splits import Found
 
@@ -51,32 +52,34 @@ def from_arrays(x: object, y: object = None, notes: tuple[str, ...] = ()) -> Fou
         TypeError: for anything but arrays.
         ValueError: for a wrong rank, objects, NaN or infinity.
     """
-    raw, made, whole = rows(as_numpy(x, "the data"))
+    raw, made, lost = rows(as_numpy(x, "the data"))
     labels, classes = (None, ()) if y is None else label(y, len(raw))
-    return Found(raw, labels, (len(raw), 0, 0), classes, notes=notes + made, whole=whole)
+    return Found(raw, labels, (len(raw), 0, 0), classes, notes=notes + made, lost=lost)
 
 
 def from_file(path: Path) -> Found:
-    """A `.npy` or `.npz` file; see `read_arrays` for the names an `.npz` may use."""
+    """A `.npy` or `.npz` file; `pick` and `data.factors` know the names an `.npz` may use."""
     arrays = read_arrays(path)
     try:
         parts = [
             next((n for n in (f"x_{name}" for name in names) if n in arrays), None)
             for _, names in _PARTS
         ]
-        if parts[0] is None:
-            x, y = pick(arrays)
-            return from_arrays(x, y)
         kept = [name for name in parts if name is not None]
-        rest = {arrays[name].shape[1:] for name in kept}
-        if len(rest) > 1:
-            raise ValueError(f"{', '.join(kept)} hold examples of different shapes: {rest}")
-        found = from_arrays(np.concatenate([arrays[n] for n in kept]), _labels(arrays, kept))
-        counts = [0 if name is None else len(arrays[name]) for name in parts]
-        own = (counts[0], counts[1], counts[2])
-        return replace(found, own=own)
+        made = taken(arrays, [name[1:] for name in kept] if parts[0] else [""])
+        found = _in_parts(arrays, kept, parts) if parts[0] else from_arrays(*pick(arrays))
+        return found if made is None else replace(found, factors=factors(*made, len(found.x)))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+def _in_parts(arrays: dict[str, Array], kept: list[str], parts: list[str | None]) -> Found:
+    rest = {arrays[name].shape[1:] for name in kept}
+    if len(rest) > 1:
+        raise ValueError(f"{', '.join(kept)} hold examples of different shapes: {rest}")
+    found = from_arrays(np.concatenate([arrays[n] for n in kept]), _labels(arrays, kept))
+    counts = [0 if name is None else len(arrays[name]) for name in parts]
+    return replace(found, own=(counts[0], counts[1], counts[2]))
 
 
 def _labels(arrays: dict[str, Array], parts: Sequence[str]) -> Array | None:
@@ -164,7 +167,8 @@ def pick(arrays: dict[str, Array]) -> tuple[Array, Array | None]:
         listing = ", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or "nothing"
         raise ValueError(
             f"the file holds {listing}; expected one array of rows, or the names x and y, "
-            "x_train and y_train (and x_valid, x_test), or data (or images) and labels"
+            "x_train and y_train (and x_valid, x_test), or data (or images) and labels; "
+            "and factors beside x"
         )
     return arrays[x[0]], arrays[y[0]] if y else None
 
@@ -205,12 +209,12 @@ class Laid(NamedTuple):
     Attributes:
         x: (N, D) or (N, C, H, W), uint8 or float32.
         notes: what was changed.
-        whole: whether all values were whole as they were given.
+        lost: whether values are whole that had fractions as they were given.
     """
 
     x: Raw
     notes: tuple[str, ...]
-    whole: bool
+    lost: bool
 
 
 def rows(array: Array) -> Laid:
@@ -228,13 +232,13 @@ def rows(array: Array) -> Laid:
         raise ValueError(f"the array is empty: its shape is {array.shape}")
     mapped = isinstance(array, np.memmap) and array.nbytes > MAPPED
     array, notes = _lay_out(array)
-    kind, whole = _kind(array)
+    kind, lost = _kind(array)
     if mapped:
         notes += (f"its {array.nbytes / 1e9:.1f} GB stay in the file, read as they are needed",)
-        return Laid(Rows(array, kind), notes, whole)
+        return Laid(Rows(array, kind), notes, lost)
     array = np.ascontiguousarray(array, kind)
     x = torch.from_numpy(array if array.flags.writeable else array.copy())
-    return Laid(x, notes, whole)
+    return Laid(x, notes, lost)
 
 
 def _lay_out(array: Array) -> tuple[Array, tuple[str, ...]]:
@@ -265,26 +269,29 @@ def _lay_out(array: Array) -> tuple[Array, tuple[str, ...]]:
 
 
 def _kind(array: Array) -> tuple[np.dtype[Any], bool]:
-    """The smaller of uint8 and float32 that holds the values, and whether all of them are whole."""
+    """The smaller of uint8 and float32 that holds the values, and whether it loses fractions."""
     byte, real = np.dtype(np.uint8), np.dtype(np.float32)
     if array.dtype == byte:
-        return byte, True
-    low, high, binary, whole = np.inf, -np.inf, True, True
+        return byte, False
+    low, high, binary, whole, lost = np.inf, -np.inf, True, True, False
     for _, piece in forward(array):
         # Of numpy, these keep a nan; the built-in min and max lose it.
         low, high = np.minimum(low, piece.min()), np.maximum(high, piece.max())
         binary = binary and bool(((piece == 0) | (piece == 1)).all())
-        whole = whole and bool((piece == np.rint(piece)).all())
+        fractions = piece[piece != np.rint(piece)]
+        whole = whole and not fractions.size
+        with np.errstate(over="ignore"):
+            lost = lost or bool((np.rint(fractions.astype(real)) == fractions.astype(real)).any())
     if not (np.isfinite(low) and np.isfinite(high)):
         _check_finite(array, array.dtype, "in the array")
     # Floats that are really bytes: black and white anywhere, 0–255 in images.
     integers = array.dtype.kind in "bui" or binary or (array.ndim == 4 and high > 1 and whole)
     if low >= 0 and high <= 255 and integers:
-        return byte, True
+        return byte, False
     with np.errstate(over="ignore"):
         if not np.isfinite(np.array([low, high]).astype(real)).all():
             _check_finite(array, real, "as 32-bit floats")
-    return real, whole
+    return real, lost
 
 
 def _check_finite(array: Array, kind: np.dtype[Any], where: str) -> None:

@@ -12,21 +12,22 @@ _WHOLE, _BLOCK, _BLOCKS = 2**26, 2**18, 64
 """Bytes up to which every row is looked at; size and number of the blocks beyond it."""
 
 
-def fingerprint(x: Raw, y: Tensor | None) -> str:
-    """SHA-256 of raw rows and their labels: of all up to 64 MiB, else of 64 blocks evenly apart.
+def fingerprint(x: Raw, *known: Tensor | None) -> str:
+    """SHA-256 of raw rows, all up to 64 MiB, else 64 blocks evenly apart, and of what is known.
 
     So of data that are larger than memory little is read; what changed between the blocks is not
     seen.
 
     Args:
         x: (N, *shape).
-        y: (N,), or None.
+        known: labels (N,), vectors (N, C), or None.
     """
     found = hashlib.sha256(f"{tuple(x.shape)} {x.dtype}".encode())
     for part in _some(x):
         found.update(part.contiguous().numpy().data)
-    if y is not None:
-        found.update(y.contiguous().numpy().data)
+    for one in known:
+        if one is not None:
+            found.update(one.contiguous().numpy().data)
     return found.hexdigest()
 
 

@@ -65,6 +65,11 @@ def reload(spec: DataSpec, *, data_dir: str | Path | None = None) -> tuple[Split
         raise ValueError(
             "the run was trained on an array in memory, which is gone; give a file instead"
         )
+    if spec.vectors is not None and spec.vectors.source == "array":
+        raise ValueError(
+            "the run was told vectors of an array in memory, which is gone; train it on an .npz "
+            "that holds them beside the rows"
+        )
     _, valid, test = spec.sizes
     data = load(
         spec.source,
@@ -74,6 +79,7 @@ def reload(spec: DataSpec, *, data_dir: str | Path | None = None) -> tuple[Split
         test=test,
         image_size=spec.resize,
         skip_unreadable=True,
+        vectors=None if spec.vectors is None else spec.vectors.source,
     )
     for name in ("shape", "sizes", "levels", "low", "high", "classes"):
         then, now = getattr(spec, name), getattr(data.spec, name)

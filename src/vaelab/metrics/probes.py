@@ -28,6 +28,9 @@ NUDGE = 0.05
 def attention(model: VAE, batches: Iterable[Tensor]) -> Estimate:
     """How much the distortion rises where every x is given the latents of another one.
 
+    A row meets its own latents and those of the row before, which share their luck: with r_i the
+    rise less its mean, se² = Σ (r_i² + 2 r_i r_i+1) / N².
+
     Args:
         model: on the batches' device.
         batches: x (B, …) at the model's scale, B of at least 2, rows in no order.
@@ -36,8 +39,13 @@ def attention(model: VAE, batches: Iterable[Tensor]) -> Estimate:
     for x in batches:
         trace = model(x)
         other = model.decode([z.roll(1, 0) for z in trace.latents])
-        found.append(trace.log_likelihood(x) - other.log_likelihood(x))
-    return Estimate.mean(torch.cat(found))
+        found.append((trace.log_likelihood(x) - other.log_likelihood(x)).double())
+    alone = Estimate.mean(torch.cat(found))
+    off = [rise - alone.value for rise in found]
+    shared = float(sum((r * r.roll(1, 0)).sum() for r in off)) / alone.n**2
+    # Of few rows the sum may come out as anything: no less than half of what rows alone would have.
+    variance = max(0.5 * alone.se**2, alone.se**2 + 2 * shared)
+    return Estimate(alone.value, math.sqrt(variance), alone.n)
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from torch import nn
 
@@ -18,8 +18,8 @@ from vaelab.nets import MLPDecoder, MLPPyramid, plain, residual
 from vaelab.nets.grid import GridDecoder, GridEncoder, grids, halvings_for
 from vaelab.nets.pyramid import ConvPyramid, ResidualBottleneck, resolutions
 from vaelab.nets.told import Chain
-from vaelab.objectives import Constant, Distortion, Objective, Rate, Rise
-from vaelab.objectives.codebook import CodebookLoss, Commitment, Perplexity
+from vaelab.objectives import Capacity, Constant, Distortion, Objective, Rate, Rise
+from vaelab.objectives.codebook import CodebookLoss, Commitment
 from vaelab.parts.discrete import (
     Blank,
     Classes,
@@ -42,7 +42,7 @@ from vaelab.parts.quantize import (
 )
 from vaelab.recipe import Built, formerly, recipe
 from vaelab.recipes.compose import check_latent, check_weights, shallow
-from vaelab.walk import VAE, Block, Ladder
+from vaelab.walk import VAE, Block, Ladder, Shallow
 
 WARM = 1.0
 """Temperature a relaxation starts at, on its way to the one asked for."""
@@ -87,6 +87,7 @@ def concrete(
 
     The rate of a relaxed variable is larger than that of its classes, and drowns what the code
     says while that is little; so its weight rises from 0 to 1 over the first half of training.
+    A code is the logarithm of the point; the decoder is given the point itself.
 
     Args:
         data: what it is to model.
@@ -99,7 +100,11 @@ def concrete(
     prior = UniformConcrete(variables, classes, Constant(tau))
     posterior = ConcreteClasses(variables, classes, Constant(tau))
     objective = Distortion() + Rise(0.0, 1.0) * Rate()
-    return shallow(data, variables * classes, posterior, objective, design, prior)
+    built = shallow(data, variables * classes, posterior, objective, design, prior)
+    generator = cast(Shallow, built.model.generator)
+    # exp of a code that was drawn, and a point of the simplex for any other that is given.
+    generator.decoder = Chain(nn.Softmax(-1), generator.decoder, told=1)
+    return built
 
 
 @recipe
@@ -109,11 +114,18 @@ def joint(
     variables: int = 1,
     classes: int = 10,
     tau: float = 0.5,
+    nats: float | None = None,
+    class_nats: float | None = None,
+    gamma: float = 2.0,
+    over: float = 0.5,
     design: Design = Design(),
 ) -> Built:
     """Continuous latents beside categorical ones, which know nothing of each other (1804.00104).
 
     Good for data with kinds and, within each kind, ways to vary.
+
+    Either may be held to a capacity of its own, as in the paper, which keeps the one from saying
+    what the other should; it rises from 0: D + γ |R₁ − C₁(t)| + γ |R₂ − C₂(t)|.
 
     Args:
         data: what it is to model.
@@ -121,6 +133,10 @@ def joint(
         variables: categorical ones, at least 1.
         classes: of each of them, at least 2.
         tau: temperature of their relaxation, above 0, reached from 1 halfway through training.
+        nats: the rate that the continuous latent is held to, at least 0; free if not given.
+        class_nats: the same of the categorical ones, at most log K for each of them.
+        gamma: weight of the distance from a capacity; above 1, or a rate beyond it may still pay.
+        over: share of training that capacities rise for.
         design: networks and likelihood.
     """
     check_latent(latent)
@@ -137,7 +153,29 @@ def joint(
     root = begun(data, Blank(data.known), data.known)
     generator = Ladder(root, blocks, decoder, likelihood)
     encoder = pair.encoder(data.shape, cut + numbers)
-    return Built(VAE(encoder, generator), Distortion() + Rate(), data, reason)
+    objective = Distortion() + Rate()
+    if nats is not None or class_nats is not None:
+        most = variables * math.log(classes)
+        held = [
+            _held(1, "nats", nats, gamma, over),
+            _held(2, "class_nats", class_nats, gamma, over, most),
+        ]
+        objective = Distortion() + held[0] + held[1]
+    return Built(VAE(encoder, generator), objective, data, reason)
+
+
+def _held(
+    layer: int, name: str, nats: float | None, gamma: float, over: float, most: float = math.inf
+) -> Objective:
+    """γ |R_l − C(t)| for a capacity that rises to so many nats; R_l itself where there is none."""
+    if nats is None:
+        return Rate(layer)
+    if not 0 <= nats <= most:
+        raise ValueError(
+            f"{name} is {nats:g}; a rate is 0 or more"
+            + (f", and that of these classes at most {most:.2f} nats" if most < math.inf else "")
+        )
+    return gamma * Capacity(Rise(0.0, nats, over), Rate(layer))
 
 
 @formerly(ema="averaged")
@@ -217,7 +255,7 @@ def fsq(
         positions: of a code in an example; with convolutions, the coarsest grid with so many cells.
         design: networks and likelihood.
     """
-    objective = Distortion() + Rate() + Perplexity()
+    objective = Distortion() + Rate()
     return _coded(data, [FiniteScalars(levels)], positions, objective, design)
 
 
@@ -346,7 +384,7 @@ def _codebook(codes: int, dim: int, averaged: bool) -> Codebook:
 def _objective(averaged: bool, commitment: float) -> Objective:
     """D + R, and what moves the encoder to its codes and, where nothing else does, the codes."""
     check_weights(commitment=commitment)
-    objective = Distortion() + Rate() + commitment * Commitment() + Perplexity()
+    objective = Distortion() + Rate() + commitment * Commitment()
     return objective if averaged else objective + CodebookLoss()
 
 

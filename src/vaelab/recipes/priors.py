@@ -11,9 +11,7 @@ from __future__ import annotations
 
 from typing import cast
 
-import torch
-
-from vaelab.data import DataSpec
+from vaelab.data import DataSpec, various
 from vaelab.design import Design
 from vaelab.objectives import Distortion, Objective, Rate, Rise
 from vaelab.parts.flows import Flow, FlowName
@@ -98,8 +96,7 @@ def vamp(
     posterior = DiagonalNormal()
     built = shallow(data, latent, posterior, _warmed(beta), design)
     unit = built.data.bounded
-    # Of a conditional model the pseudo-inputs are of every class in turn.
-    told = built.data.tell(torch.arange(pseudo_inputs) % max(1, built.data.known))
+    told = various(built.data, pseudo_inputs)
     prior = Vamp(built.model.encoder, posterior, pseudo_inputs, data.shape, unit, *told)
     cast(Shallow, built.model.generator).prior = prior
     return built

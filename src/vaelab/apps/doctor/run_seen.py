@@ -24,6 +24,8 @@ from vaelab.walk import VAE, Normal
 BATCH, DRAWS = 256, 4000
 FEWEST = 20
 """Rows that a threshold at 95% can be set with."""
+NOTHING = 0.1
+"""Nats below which nothing is told."""
 WIDEST = 512
 """Latent numbers beyond which nearest neighbours say nothing of a cloud's shape."""
 
@@ -33,7 +35,7 @@ class Codes(NamedTuple):
 
     Attributes:
         z: draws of q(z|x), (N, L).
-        mean: posterior means, (N, L).
+        mean: posterior means of what are units and no code's numbers, (N, L').
         sigma: standard deviations (N, L); None where a posterior is no diagonal normal.
         rates: mean nats by site; None where a posterior has no density.
     """
@@ -105,13 +107,17 @@ class Seen:
 
     @property
     def active(self) -> Tensor:
-        """Which latent dimensions move with x, (L,)."""
+        """Which of the units move with x, (L',)."""
         return m.active_units(self.codes.mean)
 
     @property
     def collapsed(self) -> bool:
-        """Whether the decoder makes nothing of z: swapping it costs less than 0.1 nats."""
-        return self.attention.value < max(0.1, 2 * self.attention.se)
+        """Whether z tells nothing of x: swapping it, or all that is paid for it, is below 0.1 nats.
+
+        What z tells of x is at most the rate, under whatever prior.
+        """
+        paid = self.train["rate"].value if "rate" in self.train else math.inf
+        return paid < NOTHING or self.attention.value < max(NOTHING, 2 * self.attention.se)
 
 
 @torch.no_grad()
@@ -150,7 +156,7 @@ def encode(model: VAE, batches: list[Tensor]) -> Codes:
     for x in batches:
         trace = model(x)
         z.append(_join([site.z for site in trace.sites]))
-        means.append(_join([site.posterior.mean for site in trace.sites]))
+        means.append(trace.units.float().cpu())
         normal = [s.posterior.sigma for s in trace.sites if isinstance(s.posterior, Normal)]
         if len(normal) == len(trace.sites):
             sigmas.append(_join(normal))

@@ -25,6 +25,11 @@ WORTH_COMPILING = 5_000_000_000
 
 NO_ELBO = "its code is a point, which has no density: neither a rate nor a bound on p(x) exists"
 
+ESTIMATED = (
+    "The rate has no closed form here: it is log q(z|x) − log p(z) at one drawn z an x, an "
+    "estimate whose noise is in the standard errors."
+)
+
 
 def likelihood_of(run: Run) -> Likelihood:
     """The run's likelihood."""
@@ -48,7 +53,10 @@ def measure(run: Run, batches: Batches, settings: Settings) -> Found:
         figures["slack"] = weighed.slack
     if likelihood_of(run).discrete:
         figures["bits"] = Estimate.mean(weighed.nll / (run.data.dims * math.log(2)))
-    found = Found(figures, _home(of_each), {"loose": weighed.is_loose}, tightness(weighed))
+    closed = _rate_is_closed(run, batches, settings.seed)
+    notes = tightness(weighed) + (() if closed else (ESTIMATED,))
+    facts = {"loose": weighed.is_loose, "rate_is_closed": closed}
+    found = Found(figures, _home(of_each), facts, notes)
     if settings.annealing is None:
         return found
     return found | _annealed(run, batches, settings, weighed)
@@ -63,6 +71,12 @@ def tightness(weighed: Weighed) -> tuple[str, ...]:
         f"{LEAST} of {weighed.samples:,} draws carry weight, and its slack is at least "
         f"{weighed.slack.value:.2f} nats. More --samples tighten it, --ais checks it.",
     )
+
+
+@torch.no_grad()
+def _rate_is_closed(run: Run, batches: Batches, seed: int) -> bool:
+    x, condition = next(batches.fixed(1, seed)), next(batches.told(1))
+    return run.model(x, condition=condition).rate()[1]
 
 
 def _weigh(run: Run, batches: Batches, settings: Settings) -> Weighed:

@@ -6,13 +6,15 @@ one, and the figures that need two are left out.
 
 from __future__ import annotations
 
+import hashlib
+
 import torch
 
 from vaelab.apps.evaluate.found import Found
 from vaelab.apps.progress import counting
 from vaelab.data import Batches, Factors
 from vaelab.metrics.continuous import check_continuous
-from vaelab.metrics.disentanglement import DEAD, disentanglement
+from vaelab.metrics.disentanglement_figures import DEAD, disentanglement
 from vaelab.metrics.starts import join
 from vaelab.run import Run
 
@@ -45,12 +47,15 @@ def measure(run: Run, held: Batches, known: Factors | None, seed: int) -> Found:
             seed=seed,
         )
         done(1)
-    table = {
+    # The same x may be set against one table of factors, and against another.
+    table = hashlib.sha256(known.values.contiguous().numpy().tobytes()).hexdigest()
+    shown = {
+        "table": table,
         "information": found.information.tolist(),
         "importances": found.importances.tolist(),
         "live": found.live.tolist(),
     }
-    return Found(found.figures, facts={"disentanglement": found.facts | table}, notes=found.notes)
+    return Found(found.figures, facts={"disentanglement": found.facts | shown}, notes=found.notes)
 
 
 def _continuous(run: Run) -> bool:
