@@ -133,6 +133,20 @@ def test_transparency_is_shown_on_white(tmp_path: Path) -> None:
     assert x[:, :, :, 4:].unique().tolist() == [255]
 
 
+def test_grey_of_32_bits_is_read_as_it_is(tmp_path: Path) -> None:
+    """These have no range of their own: a shift by 8 bits would leave nothing of them."""
+    wide = np.arange(64, dtype=np.int32).reshape(8, 8)
+    for i in range(12):
+        Image.fromarray(wide + i).save(tmp_path / f"{i}.tif")
+    with Image.open(tmp_path / "0.tif") as picture:
+        assert picture.mode == "I"
+    data = load(tmp_path)
+    assert (data.spec.levels, int(data.spec.high)) == (256, 74)
+    Image.fromarray(wide * 16).save(tmp_path / "0.tif")
+    with pytest.raises(ValueError, match="32-bit grey values from 0 to 1008 are not read beyond"):
+        load(tmp_path)
+
+
 def test_16_bit_greys_keep_their_upper_bits(tmp_path: Path) -> None:
     deep = (np.arange(64, dtype=np.uint16).reshape(8, 8) * 1024).astype(np.uint16)
     for i in range(10):

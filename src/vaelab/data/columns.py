@@ -71,6 +71,7 @@ def with_columns(data: Data, kinds: Sequence[str]) -> Data:
         sizes=data.spec.sizes,
         seed=data.spec.seed,
         columns=tuple(columns),
+        sha256=data.spec.sha256,
         vectors=data.spec.vectors,
     )
     return Data(spec, train, valid, test, data.notes)

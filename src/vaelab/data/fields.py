@@ -128,6 +128,7 @@ TYPES: dict[str, tuple[str, Callable[[object], bool]]] = {
     "seed": ("an integer", _is_int),
     "resize": ("two integers or null", lambda v: v is None or _PAIR(v)),
     "columns": ("a list of kinds with their categories", _all(_is_column)),
+    "sha256": ("text", _is_text),
     "vectors": (
         "a source with two lists of numbers, or null",
         lambda v: v is None or _is_vectors(v),

@@ -5,6 +5,7 @@ then no longer among what is modelled. A model is told them standardised, (c −
 and deviation of the training rows.
 """
 
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -60,7 +61,7 @@ def _in_file(source: object, name: str) -> Array:
             "data are none. Give columns of a table by their numbers, as 0,3-5, or in Python "
             "load_data(x, vectors=c)"
         )
-    arrays = read_arrays(Path(source).expanduser())
+    arrays = read_arrays(Path(os.path.expanduser(source)))
     wanted = [f"{name.lower()}_{part}" for part in _PARTS if f"x_{part}" in arrays]
     wanted = wanted or [name.lower()]
     if missing := [one for one in wanted if one not in arrays]:

@@ -212,10 +212,12 @@ def _look(image: Image.Image) -> tuple[Size, bool]:
 
 
 def _pixels(image: Image.Image, size: Size, channels: int) -> Array:
-    """One picture as (C, H, W), uint8; 16-bit greys keep their upper 8 bits."""
+    """One picture as (C, H, W), uint8."""
+    # Of these 16 bits some versions of Pillow make 32.
+    sixteen = image.mode.startswith("I;") or image.format in ("PNG", "PPM")
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):
-        image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
+        image = Image.fromarray(_byte(np.asarray(image), sixteen))
     if image.mode == "F":
         raise ValueError("pictures of 32-bit floats are not read; save them as a .npy array")
     if image.has_transparency_data:
@@ -226,3 +228,16 @@ def _pixels(image: Image.Image, size: Size, channels: int) -> Array:
         image = ImageOps.fit(image, size[::-1], Image.Resampling.BICUBIC)
     array = np.asarray(image)
     return array[None] if channels == 1 else array.transpose(2, 0, 1)
+
+
+def _byte(grey: Array, sixteen: bool) -> Array:
+    """Grey values as uint8: of 16 bits the upper 8, of 32, which have no range of theirs, 0–255."""
+    if sixteen:
+        return (grey >> 8).clip(0, 255).astype(np.uint8)
+    low, high = int(grey.min()), int(grey.max())
+    if low < 0 or high > 255:
+        raise ValueError(
+            f"32-bit grey values from {low} to {high} are not read beyond 0–255; save them in 8 or "
+            "16 bits, or as a .npy array"
+        )
+    return grey.astype(np.uint8)

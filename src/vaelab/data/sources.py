@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from .arrays import from_arrays, from_file, refuse_size
+from .fingerprint import fingerprint
 from .given import add, describe
 from .known import KNOWN, default_data_dir
 from .measure import measure
@@ -84,7 +85,7 @@ def load(
         valid = _MNIST_VALID if own_train == 60_000 and own_test else _SHARE
     chosen = choose(found, valid, _SHARE if test is None else test, seed)
     train, validation, held = (found.rows(index) for index in chosen)
-    measured = measure(train.x, validation.x, held.x)
+    measured = measure(train.x, validation.x, held.x, lost=found.lost)
     levels, low, high = measured.levels, measured.low, measured.high
     spec = DataSpec(
         source=name,
@@ -101,6 +102,7 @@ def load(
         seed=seed,
         resize=found.resize,
         columns=measured.columns,
+        sha256=fingerprint(found.x, found.y, found.vectors),
         vectors=None if train.vectors is None else describe(train.vectors, origin),
     )
     notes = found.notes
@@ -125,7 +127,7 @@ def _find(
         name = os.fspath(source)
         if name in KNOWN:
             refuse_size(image_size, f"the images of {name}")
-            base = default_data_dir() if data_dir is None else Path(data_dir).expanduser()
+            base = default_data_dir() if data_dir is None else Path(os.path.expanduser(data_dir))
             return name, KNOWN[name](base / name)
         path = existing(name)
         if path.suffix.lower() in (".npy", ".npz"):
@@ -158,7 +160,7 @@ def existing(name: str) -> Path:
         ValueError: where it looks like a misspelt known name, or is a run.
         FileNotFoundError: where there is nothing there; names what is near.
     """
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))  # which leaves the home of nobody as it is
     if path.exists():
         _refuse_run(path)
         return path

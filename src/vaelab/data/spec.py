@@ -45,6 +45,7 @@ class DataSpec:
         resize: the (H, W) that every image of a folder was brought to; None if left alone.
         columns: of a table, what its columns are: one for all of them, or one each; empty where
             they are alike and `domain` follows from the values.
+        sha256: fingerprint of the raw rows; empty where it is not known.
         vectors: that are known of every row; None where there are none.
 
     Raises:
@@ -73,6 +74,7 @@ class DataSpec:
     seed: int = 0
     resize: tuple[int, int] | None = None
     columns: tuple[Column, ...] = ()
+    sha256: str = ""
     vectors: Vectors | None = None
 
     def __post_init__(self) -> None:
@@ -268,7 +270,7 @@ class DataSpec:
         if not isinstance(record, Mapping):
             raise ValueError(f"a data spec is a JSON object, not {type(record).__name__}")
         # Which runs of earlier versions do not have.
-        record = {"columns": [], "condition": "none", "vectors": None, **record}
+        record = {"columns": [], "condition": "none", "sha256": "", "vectors": None, **record}
         names = {field.name for field in fields(cls)}
         if names != set(record):
             unknown = ", ".join(sorted(map(str, set(record) - names))) or "none"

@@ -95,6 +95,7 @@ class Found:
         shuffle: whether the source's own parts are in a telling order (sorted by class).
         notes: what was done.
         factors: what is known to have made each row, or None.
+        lost: whether values had fractions that 32-bit floats lose, so that whole ones were not.
         vectors: (N, C), float32, numbers that are known of each row, or None.
     """
 
@@ -106,6 +107,7 @@ class Found:
     shuffle: bool = False
     notes: tuple[str, ...] = ()
     factors: Factors | None = None
+    lost: bool = False
     vectors: Tensor | None = None
 
     def rows(self, index: Tensor) -> Split:
