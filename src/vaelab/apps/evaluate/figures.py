@@ -58,7 +58,7 @@ DEFINITIONS = {
         "for more than 5% of x, or where its slack exceeds its standard error.",
     ),
     "bits": Definition(
-        *("NLL", "bits/dim", "likelihood", "the same, for each number of an example"),
+        *("NLL per dimension", "bits/dim", "likelihood", "the same, for each number of an example"),
         "NLL / (D log 2), for likelihoods that are probabilities.",
     ),
     "ess": Definition(
