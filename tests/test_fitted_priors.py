@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -438,6 +439,18 @@ def test_samples_of_an_autoencoder_improve(ae: Run, digits: Data) -> None:
     assert better.coverage.value > own.coverage.value + 0.2
     assert better.density.value > own.density.value
     assert better.precision.value > own.precision.value + 0.1
+
+
+def test_a_prior_that_is_worse_is_not_recommended(
+    ae: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for lost, recommended in ((-0.5, True), (0.25, False)):
+        worse = SimpleNamespace(figures={"nats": 10.0 + lost, "own_nats": 10.0})
+        monkeypatch.setattr("vaelab.apps.fit_prior.fit_prior", lambda *_, made=worse, **__: made)
+        assert cli.main(["fit-prior", "mixture", str(ae.path), "--name", "untried"]) == 0
+        said = capsys.readouterr()
+        assert ("--prior untried" in said.out) == recommended
+        assert ("0.25 nats more" in said.err) != recommended
 
 
 def test_the_command(ae: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

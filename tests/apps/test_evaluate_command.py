@@ -87,6 +87,8 @@ def test_discrete_data_has_bits_and_a_stated_binarization(tmp_path, capsys):
     found = evaluated(capsys, tmp_path / "run", "--samples", "20", "--limit", "40", *ONLY)
     assert found["bits_per_dim"] == pytest.approx(found["nll"] / (64 * math.log(2)))
     assert found["binarize"] == "dynamic"
+    of_each = load_file(tmp_path / "run" / "evaluation.safetensors")
+    assert (of_each["neg_elbo"] >= of_each["nll"]).all()
     assert found["neg_elbo"] > found["nll"]
     args = ("--samples", "5", "--limit", "9", *ONLY)
     assert cli.main(["evaluate", str(tmp_path / "run"), *args]) == 0

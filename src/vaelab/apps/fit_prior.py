@@ -195,10 +195,14 @@ def perform(task: Task, kind: Kind) -> None:
         f"A held-out code costs {fitted['nats']:.2f} nats under it, {fitted['own_nats']:.2f} under "
         "the model's own prior: −log p(z)"
     )
-    print(
-        f"{task.run / PRIORS / name}.safetensors  the prior; try: "
-        f"vaelab sample {task.run} --prior {name}"
-    )
+    lost = fitted["nats"] - fitted["own_nats"]
+    if lost >= 0:
+        say(
+            f"It is no better than the model's own: {lost:.2f} nats more. Another kind or other "
+            "settings may be; samples of the model as it is are the better guess"
+        )
+    after = "" if lost >= 0 else f"; try: vaelab sample {task.run} --prior {name}"
+    print(f"{task.run / PRIORS / name}.safetensors  the prior{after}")
 
 
 def _summary(cls: type) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from vaelab.apps.doctor.causes import ordered
 from vaelab.apps.doctor.findings import Report
 from vaelab.apps.doctor.run_checks import CHECKS
 from vaelab.apps.doctor.run_seen import Seen, look
@@ -49,7 +50,7 @@ def examine_run(
             seen = look(run, some(train, limit, seed), some(test, limit, seed), seed, place)
     finally:
         model.to("cpu")
-    findings = [finding for check in CHECKS.values() for finding in check(seen)]
+    findings = ordered([finding for check in CHECKS.values() for finding in check(seen)])
     return Report(str(path), "run", _about(seen), list(CHECKS), findings, _figures(seen))
 
 

@@ -99,7 +99,7 @@ def weighed(seen: Seen) -> Findings:
 
 def matches_prior(seen: Seen) -> Findings:
     """Are codes where the prior is, and the prior where codes are?"""
-    remedy = "raise --beta, take fewer latents, or fit another prior: vaelab fit-prior mixture RUN"
+    remedy = _nearer(seen)
     if seen.prior.holes is not None and beyond(seen.prior.holes, HOLES):
         yield Finding(
             "holes",
@@ -116,6 +116,16 @@ def matches_prior(seen: Seen) -> Findings:
             Evidence.of("share of test codes unreached", seen.prior.unreached, UNREACHED),
             remedy,
         )
+
+
+def _nearer(seen: Seen) -> str:
+    """What brings codes and prior together, and does not contradict what else is found."""
+    ways = []
+    if seen.beta is None or not beyond(seen.beta, OVER):
+        ways.append("raise --beta")
+    if not bool(seen.active.all()):
+        ways.append("take fewer latents")
+    return ", or ".join([*ways, "fit another prior: vaelab fit-prior mixture RUN"])
 
 
 def generalises(seen: Seen) -> Findings:
@@ -190,7 +200,7 @@ def enough_latents(seen: Seen) -> Findings:
         )
     # Codes that nothing holds back use every unit, however many there are.
     held_back = seen.beta is None or seen.beta.value + 2 * seen.beta.se >= UNDER
-    if held_back:
+    if held_back and not idle:
         least = min(rate_per_dimension(seen.codes.mean, sigma), key=lambda r: r.value)
         if beyond(least, PLENTY):
             yield Finding(

@@ -137,8 +137,8 @@ def _layers(judged: Judgement) -> str:
             active, idle = layer.active.tolist(), " Grey dimensions do not move with x."
         parts.append(
             f"<figure>{charts.bars(layer.by_dimension, active)}"
-            f"<figcaption><p>{head}, by dimension, most first; a line spans two standard errors."
-            f"{idle}</p></figcaption></figure>"
+            f"<figcaption><p>{head}, by dimension, most first; a line reaches two standard "
+            f"errors to either side.{idle}</p></figcaption></figure>"
         )
     return f'<section id="dimensions"><h2>Rate by dimension</h2>{"".join(parts)}</section>'
 
@@ -147,8 +147,8 @@ def _spread(judged: Judgement) -> str:
     of_each = judged.found.of_each
     if "ess" not in of_each:
         return ""
-    ess = charts.histogram(of_each["ess"].clamp(min=1).log10(), power=True)
-    nll = charts.histogram(of_each["nll"])
+    ess = charts.histogram(of_each["ess"].clamp(min=1), "draws that carry weight", log=True)
+    nll = charts.histogram(of_each["nll"], "NLL in nats")
     return (
         '<section id="spread"><h2>Example by example</h2>'
         f"<figure>{nll}<figcaption><p>NLL of every example, in nats.</p></figcaption></figure>"
@@ -178,7 +178,7 @@ def _definitions(record: Record) -> str:
     items = "".join(
         f'<dt id="about-{name}">{escape(DEFINITIONS[name].title)}</dt>'
         f"<dd>{escape(DEFINITIONS[name].definition)} "
-        f"Over {record['figures'][name]['n']:,}.</dd>"
+        f"n&nbsp;=&nbsp;{record['figures'][name]['n']:,}.</dd>"
         for name in record["figures"]
     )
     return f'<section class="notes" id="definitions"><h2>Definitions</h2><dl>{items}</dl></section>'
