@@ -210,8 +210,8 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["vae", "--beta", "much"], "could not convert string to float"),
-        (["vae", "--latent", "2.5"], "invalid literal for int"),
+        (["vae", "--beta", "much"], "expected a number, not"),
+        (["vae", "--latent", "2.5"], "expected a whole number, not"),
         (["vea"], "Did you mean vae"),
         ([], "a recipe comes first"),
     ],

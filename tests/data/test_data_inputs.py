@@ -137,10 +137,10 @@ def test_a_picture(tmp_path: Path) -> None:
 def test_a_picture_of_another_size_or_colour(tmp_path: Path) -> None:
     raw, notes = read_inputs(grey_picture(tmp_path / "a.png", (30, 40)), GREY)
     assert raw.shape == (1, 1, 8, 6)
-    assert "1 images of 40×30 brought to 8×6" in notes[0]
+    assert "1 image of 40×30 brought to 8×6" in notes[0]
     raw, notes = read_inputs(grey_picture(tmp_path / "b.png"), RGB)
     assert raw.shape == (1, 3, 8, 6)
-    assert notes == ("1 grey images were read as RGB",)
+    assert notes == ("1 grey image was read as RGB",)
     Image.new("RGB", (6, 8), (255, 0, 0)).save(tmp_path / "c.png")
     raw, notes = read_inputs(tmp_path / "c.png", GREY)
     assert raw.unique().tolist() == [76]  # 0.299 · 255

@@ -179,8 +179,8 @@ def _size_note(sizes: Sequence[Size], size: Size) -> str:
     low, high = min(sizes), max(sizes)
     seen = _times(low) if len(set(sizes)) == 1 else f"{_times(low)} to {_times(high)}"
     return (
-        f"{len(sizes):,} images of {seen} brought to {_times(size)}: shorter side resized "
-        "(bicubic), centre kept"
+        f"{len(sizes):,} image{'' if len(sizes) == 1 else 's'} of {seen} brought to "
+        f"{_times(size)}: shorter side resized (bicubic), centre kept"
     )
 
 
