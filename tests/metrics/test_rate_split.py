@@ -99,6 +99,17 @@ def test_any_posterior_is_split_in_two(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.dimension_wise is None
 
 
+def test_what_dimensions_share_is_told_whatever_the_prior() -> None:
+    mu, sigma = torch.randn(90, 3), 0.1 + torch.rand(90, 3)
+    zero = torch.zeros(1, 3)
+    of_normal, of_other = (
+        rate_split(pieces(mu, sigma), prior, 400) for prior in (STANDARD, Laplace(zero, zero))
+    )
+    assert of_other.total_correlation == of_normal.total_correlation
+    assert of_other.information == of_normal.information
+    assert of_other.dimension_wise is None
+
+
 @dataclass(frozen=True, eq=False)
 class Shifted(Pushed):
     """z = u + 2, which is a normal; counts how often it is run backwards."""

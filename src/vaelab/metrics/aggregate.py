@@ -40,9 +40,10 @@ class RateSplit:
         rate: E log q(z|x) − log p(z).
         information: I_q(x; z), between 0 and `ceiling`.
         mismatch: KL(q(z) ‖ p(z)).
-        total_correlation: KL(q(z) ‖ Π q(z_j)); None where the dimensions of posterior and prior
-            are not independent normals, whose marginals would have to be integrated.
-        dimension_wise: Σ_j KL(q(z_j) ‖ p(z_j)); None where `total_correlation` is.
+        total_correlation: KL(q(z) ‖ Π q(z_j)); None where the dimensions of the posteriors are not
+            independent normals, whose marginals would have to be integrated.
+        dimension_wise: Σ_j KL(q(z_j) ‖ p(z_j)); None where the prior's dimensions are not
+            independent normals either.
         ceiling: log N; information near it says that N is too small to tell.
     """
 
@@ -79,23 +80,21 @@ def rate_split(
         z, own = _draw(posteriors, sizes, draws)
         log_p = prior.expand(draws).log_prob(z).double()
         log_n = math.log(sum(sizes))
-        if isinstance(prior, Normal) and all(isinstance(q, Normal) for q in posteriors):
+        marginals = None
+        if all(isinstance(q, Normal) for q in posteriors):
             mu = torch.cat([q.mean.flatten(1) for q in posteriors])
             log_sigma = torch.cat([q.tensors()["log_sigma"].flatten(1) for q in posteriors])
             joint, product = _normal_mixture(mu, log_sigma, z.flatten(1))
-            return _split(own, joint - log_n, log_p, log_n, product - z[0].numel() * log_n)
-        return _split(own, _mixture(posteriors, z) - log_n, log_p, log_n, None)
-
-
-def _split(
-    own: Tensor, log_q: Tensor, log_p: Tensor, log_n: float, product: Tensor | None
-) -> RateSplit:
+            log_q, marginals = joint - log_n, product - z[0].numel() * log_n
+        else:
+            log_q = _mixture(posteriors, z) - log_n
+    apart = marginals is not None and isinstance(prior, Normal)
     return RateSplit(
         rate=Estimate.mean(own - log_p),
         information=Estimate.mean(own - log_q),
         mismatch=Estimate.mean(log_q - log_p),
-        total_correlation=None if product is None else Estimate.mean(log_q - product),
-        dimension_wise=None if product is None else Estimate.mean(product - log_p),
+        total_correlation=None if marginals is None else Estimate.mean(log_q - marginals),
+        dimension_wise=Estimate.mean(marginals - log_p) if apart else None,
         ceiling=log_n,
     )
 
