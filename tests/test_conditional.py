@@ -17,6 +17,8 @@ from vaelab.apps.album import album
 from vaelab.apps.doctor import examine_run
 from vaelab.apps.doctor.of_run import some
 from vaelab.apps.doctor.run_seen import look
+from vaelab.apps.evaluate.judge import judge
+from vaelab.apps.evaluate.settings import Settings
 from vaelab.apps.fit_prior import fit_prior
 from vaelab.apps.train import train
 from vaelab.codes import survey
@@ -25,6 +27,7 @@ from vaelab.data import stream as streaming
 from vaelab.data.rows import Rows
 from vaelab.design import Design
 from vaelab.fitted import FittedMixture
+from vaelab.metrics import disentanglement
 from vaelab.metrics.layer import layers
 from vaelab.metrics.likelihood import elbo, weigh
 from vaelab.nets.told import Begun, Told
@@ -355,3 +358,16 @@ def test_the_doctor(folder: Path) -> None:
     assert astray.test["neg_elbo"].value > expected.value + 1
     assert astray.explained.model < right.explained.model
     assert right.attention.value > 0.5
+
+
+def test_codes_beside_factors() -> None:
+    run, held = trained("labels"), digits().test
+    assert held.y is not None
+    asked = Settings(parts=("likelihood",), samples=2, factors=True)
+    found = judge(run, held, held, asked).found
+    rows = Batches(held.x, run.data, y=held.y)
+    with torch.no_grad():
+        (x,), (condition,) = rows.fixed(180, 0), rows.told(180)
+        codes = run.model(x, temperature=0.0, condition=condition).latents[0]
+    alone = disentanglement(codes, held.y[:, None], ("class",))
+    assert {name: found.figures[name] for name in alone.figures} == alone.figures

@@ -37,13 +37,14 @@ def measure(run: Run, held: Batches, known: Factors | None, seed: int) -> Found:
         why = f"{len(held)} rows are too few to set codes against factors; {FEW} are needed."
         return Found(notes=(why,))
     with torch.no_grad(), counting("factors", 1) as done:
-        traces = [run.model(x, temperature=0.0) for x in held.fixed(BATCH, seed)]
+        batches = zip(held.fixed(BATCH, seed), held.told(BATCH), strict=True)
+        traces = [run.model(x, temperature=0.0, condition=c) for x, c in batches]
         found = disentanglement(
             torch.cat([join(trace.latents) for trace in traces]).float(),
             known.values,
             known.names,
             known.ordered,
-            dead_below=DEAD if traces[0].has_rate and _continuous(run) else None,
+            dead_below=DEAD if traces[0].has_rate and _continuous(run, held) else None,
             seed=seed,
         )
         done(1)
@@ -58,9 +59,9 @@ def measure(run: Run, held: Batches, known: Factors | None, seed: int) -> Found:
     return Found(found.figures, facts={"disentanglement": found.facts | shown}, notes=found.notes)
 
 
-def _continuous(run: Run) -> bool:
+def _continuous(run: Run, held: Batches) -> bool:
     try:
-        check_continuous(run.model)
+        check_continuous(run.model, next(held.told(1)))
     except TypeError:
         return False
     return True

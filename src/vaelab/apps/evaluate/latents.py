@@ -80,7 +80,12 @@ def _split(run: Run, train: Batches, seed: int, sites: int) -> Found:
             "its example, and what it tells of fresh data cannot be read from it.",
         )
     if split.total_correlation is None:
-        notes += ("The split has two parts: posterior or prior are no independent normals.",)
+        notes += ("The split has two parts: the posteriors are no independent normals.",)
+    elif split.dimension_wise is None:
+        notes += (
+            "What dimensions share is told; how far each is from the prior is not, which has no "
+            "independent dimensions.",
+        )
     figures = {name: part for name, part in parts.items() if part is not None}
     return Found(figures, facts={"ceiling": split.ceiling}, notes=notes)
 
