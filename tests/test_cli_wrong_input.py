@@ -373,6 +373,8 @@ def test_outputs_are_not_replaced_unasked(refused, run, tmp_path):
     [
         ("sample", "-n", "0"),
         ("sample", "--temperature", "-1"),
+        ("sample", "--temperature", "inf"),
+        ("sample", "--temperature", "nan"),
         ("vary", "test:0", "-n", "0"),
         ("interpolate", "test:0", "test:1", "--steps", "1"),
         ("interpolate", "test:0-1", "test:0-2"),

@@ -200,6 +200,18 @@ def test_the_way_between_two_classes() -> None:
     torch.testing.assert_close(walk[2], run.given(half).decode(sum(codes) / 2)[0])
 
 
+def test_classes_by_numbers_of_numpy_and_torch_and_by_no_others() -> None:
+    spec = make("vae").data
+    three = vectors(spec, 3)
+    for same in (np.int64(3), np.array([3]), [np.int32(3)], [torch.tensor(3)], torch.tensor([3])):
+        assert torch.equal(vectors(spec, same), three)
+    for wrong, named in (([1.0, 2.7], "1.0"), ([np.float32(2.5)], "2.5"), (np.float64(1), "1.0")):
+        with pytest.raises(ValueError, match=f"there is no class {named}"):
+            vectors(spec, wrong)
+    with pytest.raises(ValueError, match="a weight of a class that was given is not finite"):
+        vectors(spec, torch.full((1, 10), torch.nan))
+
+
 def test_what_is_told_must_fit() -> None:
     run = trained("labels")
     with pytest.raises(ValueError, match=r"no class 'cat'; there is 0, 1, 2, .*, 9"):

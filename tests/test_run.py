@@ -101,6 +101,55 @@ def test_codes_of_another_shape_are_refused(vae: Run) -> None:
             vae.decode(torch.zeros(shape))
 
 
+def test_values_that_are_no_numbers_are_refused_by_row(vae: Run, digits: Data) -> None:
+    raw = digits.test.x[:5].float()
+    raw[3, 0, 2, 2] = torch.nan
+    for made in (vae.encode, vae.reconstruct, vae.vary):
+        with pytest.raises(ValueError, match="row 3 holds NaN or infinite values"):
+            made(raw)
+
+
+def test_no_rows_give_no_rows(vae: Run, digits: Data) -> None:
+    none = digits.test.x[:0]
+    assert vae.encode(none).shape == (0, 3)
+    assert vae.decode(torch.zeros(0, 3)).shape == vae.reconstruct(none).shape == (0, 1, 8, 8)
+    assert vae.vary(none, 4).shape == (0, 4, 1, 8, 8)
+
+
+@pytest.mark.parametrize("temperature", [-0.1, math.inf, math.nan])
+def test_temperatures_that_are_none_are_refused(vae: Run, temperature: float) -> None:
+    x = torch.zeros(2, 1, 8, 8)
+    for made in (lambda **t: vae.sample(2, **t), lambda **t: vae.encode(x, **t),
+                 lambda **t: vae.vary(x, **t)):  # fmt: skip
+        with pytest.raises(ValueError, match=f"temperature is {temperature}; it must be 0 or"):
+            made(temperature=temperature)
+
+
+def test_walks_between_things_that_are_no_examples_are_refused(vae: Run, digits: Data) -> None:
+    a = digits.test.x[0]
+    for b in (digits.test.x[:1], a[:, :7], a[0]):
+        for ends in ((a, b), (b, a), (b, b)):
+            with pytest.raises(ValueError, match=r"one example of shape \(1, 8, 8\) is expected"):
+                vae.interpolate(*ends)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"dimensions": [0, 3]}, "there is no dimension 3; there is 0 to 2"),
+        ({"dimensions": [-1]}, "there is no dimension -1"),
+        ({"dimensions": []}, "0 dimensions of 9 steps"),
+        ({"dimensions": [0], "steps": 0}, "1 dimensions of 0 steps"),
+        ({"dimensions": [0], "start": torch.zeros(2)}, r"start has shape \(2,\); expected \(3,\)"),
+    ],
+)
+def test_senseless_traversals_are_refused(
+    vae: Run, arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        vae.traverse(**arguments)
+
+
 def test_samples_are_repeatable_and_leave_the_random_state_alone(vae: Run, digits: Data) -> None:
     before = torch.get_rng_state()
     one = vae.sample(4, seed=3)

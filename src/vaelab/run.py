@@ -27,7 +27,7 @@ from torch import Tensor
 
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
 from vaelab import __version__, files
-from vaelab.codes import ROWS, Codes, in_parts, seeded, slerp
+from vaelab.codes import ROWS, Codes, check_temperature, in_parts, seeded, slerp
 from vaelab.data import DataSpec, Known, Raw, Rows, of_each, typical, vectors
 from vaelab.fitted import Replaced, find, replaced
 from vaelab.recipe import Recipe, as_json, rebuild
@@ -150,6 +150,7 @@ class Run:
             temperature: 0 for posterior means, 1 for draws.
             seed: of the draws.
         """
+        check_temperature(temperature)
         rows = self._checked(raw)
         known = self.told(len(rows))
 
@@ -170,7 +171,7 @@ class Run:
         with seeded(seed, self.device):
             traces = (
                 self.model.decode(self._cut(z[i : i + ROWS]), condition=self._part(known, i))
-                for i in range(0, len(z), ROWS)
+                for i in range(0, max(1, len(z)), ROWS)
             )
             return torch.cat([self._out(trace, draw) for trace in traces])
 
@@ -192,7 +193,7 @@ class Run:
         """What `sample` gives, in parts (B, …) of at most 1,024: memory does not grow with n."""
         if n < 1:
             raise ValueError(f"n is {n}; ask for at least 1 sample")
-
+        check_temperature(temperature)
         known = None if self.condition is None else self.told(n)
 
         def samples(start: int) -> Tensor:
@@ -207,10 +208,11 @@ class Run:
         if n < 1:
             raise ValueError(f"n is {n}; ask for at least 1 variation")
         rows = torch.as_tensor(raw)
+        self._checked(rows)
         told = [c.repeat_interleave(n, 0) for c in self.told(len(rows))]
         run = replace(self, condition=next(iter(told), None))
         codes = run.encode(rows.repeat_interleave(n, 0), temperature=temperature, seed=seed)
-        return run.decode(codes, seed=seed).unflatten(0, (-1, n))
+        return run.decode(codes, seed=seed).unflatten(0, (len(rows), n))
 
     def interpolate(self, a: Any, b: Any, steps: int = 10, *, spherical: bool = False) -> Tensor:
         """The walk (steps, …) from one raw example to another, both ends included.
@@ -220,7 +222,14 @@ class Run:
         """
         if steps < 2:
             raise ValueError(f"steps is {steps}; a walk has at least its 2 ends")
-        start, end = self.encode(torch.stack([torch.as_tensor(a), torch.as_tensor(b)]))
+        ends = [torch.as_tensor(x) for x in (a, b)]
+        for x in ends:
+            if x.shape != self.data.shape:
+                raise ValueError(
+                    f"one example of shape {self.data.shape} is expected at each end, not "
+                    f"{tuple(x.shape)}"
+                )
+        start, end = self.encode(torch.stack(ends))
         t = torch.linspace(0, 1, steps)[:, None]
         told = [torch.lerp(c[0], c[1], t) for c in self.told(2)]
         run = replace(self, condition=next(iter(told), None))
@@ -242,7 +251,16 @@ class Run:
             start: the code (L,) it is about and the others stay at; the mean code by default.
             reach: in standard deviations of the prior, or of the codes where they are wider.
         """
+        if wrong := [j for j in dimensions if not 0 <= j < self.latent]:
+            raise ValueError(f"there is no dimension {wrong[0]}; there is 0 to {self.latent - 1}")
+        if not len(dimensions) or steps < 1:
+            raise ValueError(
+                f"{len(dimensions)} dimensions of {steps} steps were asked for; at least 1 of each "
+                "is needed"
+            )
         base = torch.tensor(self.codes.mean) if start is None else start
+        if base.shape != (self.latent,):
+            raise ValueError(f"start has shape {tuple(base.shape)}; expected ({self.latent},)")
         codes = base.repeat(len(dimensions), steps, 1)
         for row, j in enumerate(dimensions):
             width = reach * max(1.0, self.codes.spread[j])
@@ -302,6 +320,10 @@ class Run:
             raise ValueError(
                 f"rows of shape (N, {', '.join(map(str, self.data.shape))}) are expected, not "
                 f"{tuple(rows.shape)}; one example alone is x[None]"
+            )
+        if isinstance(rows, Tensor) and len(wrong := (~rows.isfinite()).nonzero()):
+            raise ValueError(
+                f"row {int(wrong[0, 0])} holds NaN or infinite values; leave it out or fill them in"
             )
         return rows
 

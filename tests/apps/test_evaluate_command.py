@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from vaelab import cli, recipes
+from vaelab.apps.evaluate import latents
 from vaelab.apps.evaluate.figures import DEFINITIONS
 from vaelab.apps.evaluate.inception import Inception
 from vaelab.apps.evaluate.table import written
@@ -355,3 +356,18 @@ def test_a_prior_that_was_fitted_afterwards(digits_run, capsys):
     assert json.loads((digits_run / "evaluation.json").read_text()) == own
     assert cli.main(["compare", str(digits_run), f"{digits_run}@mix.1"]) == 0
     assert "NLL" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("make", "prior"),
+    [(recipes.hyperspherical, "SphereUniform"), (recipes.gumbel, "OneHot")],
+)
+def test_why_codes_are_not_set_beside_the_prior_is_the_true_reason(make, prior):
+    """A sphere is no discrete latent."""
+    data = load_data("digits")
+    few = Batches(data.test.x[:64], data.spec)
+    run = train(make(data.spec, design=Design(width=16)), data, Plan(epochs=1))
+    found, _ = latents.measure(run, few, few, 0)
+    (note,) = [note for note in found.notes if "distances of codes" in note]
+    assert re.match(rf"Latent 1 is not free to move over real numbers \(its prior is {prior}", note)
+    assert "discrete" not in note

@@ -83,7 +83,6 @@ def sample(
     """
     promised(out, overwrite, *PICTURES_OR_ROWS)
     model = _load(run, label, device)
-    _warm(temperature)
     if model.data.condition == "labels" and label is None:
         say(f"no --class was named: classes are drawn uniformly from {_classes(model)}")
     if prior is not None:
@@ -152,7 +151,6 @@ def vary(
     """
     promised(out, overwrite, *PICTURES_OR_ROWS)
     model = _load(run, label, device)
-    _warm(temperature)
     if n < 1:
         raise ValueError(f"n is {n}; ask for at least 1 variation")
     raw = _read(input, model, data_dir)
@@ -261,7 +259,6 @@ def encode(
     """
     promised(out, overwrite, ".npy", ".npz", ".csv")
     model = _load(run, label, device)
-    _warm(temperature)
     raw = _find(input, model, data_dir)
     codes = model.stream_codes(raw, temperature=temperature, seed=seed)
     write(out, as_array(codes, len(raw)) | as_table(codes))
@@ -307,8 +304,3 @@ def _write(
     rows = (levels(part, run.data) if draw else part for part in parts)
     drawn = as_picture(lambda: picture(shown(torch.cat(list(parts)), run.data)))
     write(out, drawn | as_array(rows, n))
-
-
-def _warm(temperature: float) -> None:
-    if not temperature >= 0:
-        raise ValueError(f"temperature is {temperature}; it must be 0 or more")

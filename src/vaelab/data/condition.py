@@ -127,17 +127,21 @@ def _classes(spec: DataSpec, known: Known) -> Tensor:
                 f"the condition has shape {tuple(known.shape)}; expected (N, {spec.known}), a "
                 "weight for each class"
             )
+        if not known.isfinite().all():
+            raise ValueError("a weight of a class that was given is not finite")
         return known.float()
     if isinstance(known, Tensor):
         known = known.flatten().tolist()
-    named = [known] if isinstance(known, int | str) else known
+    named: Sequence[Any] = [known] if isinstance(known, int | str | np.generic) else known
     (condition,) = spec.tell(torch.tensor([_number(spec, one) for one in named]))
     return condition
 
 
-def _number(spec: DataSpec, one: int | str) -> int:
+def _number(spec: DataSpec, one: Any) -> int:
     if isinstance(one, str) and one in spec.classes:
         return spec.classes.index(one)
-    if isinstance(one, str) or not 0 <= one < spec.known:
+    if isinstance(one, np.generic | Tensor):
+        one = one.item()
+    if not isinstance(one, int) or not 0 <= one < spec.known:
         raise ValueError(f"there is no class {one!r}; there is {', '.join(spec.classes)}")
-    return int(one)
+    return one

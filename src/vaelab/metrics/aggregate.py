@@ -88,13 +88,13 @@ def rate_split(
             log_q, marginals = joint - log_n, product - z[0].numel() * log_n
         else:
             log_q = _mixture(posteriors, z) - log_n
-    apart = marginals is not None and isinstance(prior, Normal)
+    by_dimension = marginals if isinstance(prior, Normal) else None
     return RateSplit(
         rate=Estimate.mean(own - log_p),
         information=Estimate.mean(own - log_q),
         mismatch=Estimate.mean(log_q - log_p),
         total_correlation=None if marginals is None else Estimate.mean(log_q - marginals),
-        dimension_wise=Estimate.mean(marginals - log_p) if apart else None,
+        dimension_wise=None if by_dimension is None else Estimate.mean(by_dimension - log_p),
         ceiling=log_n,
     )
 

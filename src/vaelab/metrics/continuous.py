@@ -19,6 +19,23 @@ looked at together."""
 def check_continuous(model: VAE, condition: Condition = ()) -> None:
     """Refuses latents that are not free real numbers: nothing can be annealed along them.
 
+    Args:
+        model: on any device.
+        condition: what is known of one example, ((1, C),), for a conditional model.
+
+    Raises:
+        TypeError: where they are not.
+    """
+    if why := confined(model, condition):
+        raise TypeError(
+            f"{why}: annealing with Hamiltonian moves needs a density there, so AIS and BDMC are "
+            "not defined. The importance-weighted bound is"
+        )
+
+
+def confined(model: VAE, condition: Condition = ()) -> str:
+    """Which latent is not free to move over real numbers, in words; nothing where all of them are.
+
     A density on all of R^L fulfils Stein's identity E Σ_j f'(z_j) + f(z_j) ∂_j log p(z) = 0, here
     with f the hyperbolic tangent of the standardised z_j; codes, one-hot vectors and points of a
     sphere do not. Points of a simplex leave a direction without spread, and their logarithms one
@@ -27,9 +44,6 @@ def check_continuous(model: VAE, condition: Condition = ()) -> None:
     Args:
         model: on any device.
         condition: what is known of one example, ((1, C),), for a conditional model.
-
-    Raises:
-        TypeError: where they do not.
     """
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     known = tuple(c.expand(TRIALS, *c.shape[1:]) for c in condition)
@@ -48,14 +62,11 @@ def check_continuous(model: VAE, condition: Condition = ()) -> None:
         found = steep + (spread * bent * slope).flatten(1).sum(1)
         off, se = abs(float(found.mean())), float(found.std()) / math.sqrt(TRIALS)
         # Of a density the second is at least the inverse of the largest eigenvalue of the first's.
-        confined = min(map(_least_spread, ((z - z.mean(0)) / spread, spread * slope))) < 1e-5
-        if confined or not off < max(0.1 * float(steep.mean()), 6 * se):
-            raise TypeError(
-                f"latent {number} is not free to move over real numbers (its prior is "
-                f"{type(draw.sites[number - 1].prior).__name__}): annealing with Hamiltonian moves "
-                "needs a density there, so AIS and BDMC are not defined. The importance-weighted "
-                "bound is"
-            )
+        flat = min(map(_least_spread, ((z - z.mean(0)) / spread, spread * slope))) < 1e-5
+        if flat or not off < max(0.1 * float(steep.mean()), 6 * se):
+            prior = type(draw.sites[number - 1].prior).__name__
+            return f"latent {number} is not free to move over real numbers (its prior is {prior})"
+    return ""
 
 
 def _least_spread(t: Tensor) -> float:

@@ -16,7 +16,7 @@ from vaelab.apps.progress import counting
 from vaelab.data import Batches
 from vaelab.metrics.aggregate import rate_split
 from vaelab.metrics.continuity import Support, hole_fraction
-from vaelab.metrics.continuous import check_continuous
+from vaelab.metrics.continuous import confined
 from vaelab.metrics.discrepancy import mmd
 from vaelab.metrics.estimate import Estimate
 from vaelab.metrics.layer import Layer, layers
@@ -91,12 +91,9 @@ def _split(run: Run, train: Batches, seed: int, sites: int) -> Found:
 
 
 def _match(run: Run, train: Batches, held: Batches, seed: int) -> Found:
-    try:
-        check_continuous(run.model, _told(train, 1))
-    except TypeError:
-        return Found(
-            notes=("Latents are discrete: distances of codes to prior draws say nothing.",)
-        )
+    if why := confined(run.model, _told(train, 1)):
+        why = f"{why[0].upper()}{why[1:]}: distances of codes to prior draws say nothing."
+        return Found(notes=(why,))
     codes, fresh = _codes(run.model, train, seed), _codes(run.model, held, seed)
     # Rows may be sorted, by class say; draws from them shall not be.
     order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(seed))
