@@ -109,13 +109,3 @@ def check_temperature(temperature: float) -> None:
     """Refuses a scale of noise that is none."""
     if not 0 <= temperature < math.inf:
         raise ValueError(f"temperature is {temperature}; it must be 0 or more, and finite")
-
-
-def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """Along the great circle between the directions of a and b (L,), their lengths interpolated."""
-    cosine = torch.dot(a, b) / (a.norm() * b.norm()).clamp(min=1e-12)
-    angle = torch.acos(cosine.clamp(-1, 1))
-    if torch.sin(angle) < 1e-4 or not a.norm() * b.norm() > 0:  # no one circle, or no direction
-        return torch.lerp(a, b, t)
-    way = torch.sin((1 - t) * angle) * a / a.norm() + torch.sin(t * angle) * b / b.norm()
-    return way / torch.sin(angle) * torch.lerp(a.norm(), b.norm(), t)
