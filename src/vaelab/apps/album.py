@@ -22,6 +22,7 @@ from vaelab.walk import Normal
 
 MOST_CODES = 4000
 MOST_DIMENSIONS = 16
+REACH = 3.0  # standard deviations that a traversal goes to either side
 SIDE = 20
 """Images across and up a manifold."""
 
@@ -99,7 +100,9 @@ def training(run: Run, data: Data) -> Shown:
         for who, prefix in (("training", ""), ("validation", "valid_"))
     }
     curves["validation"]["active units"] = [row["active_units"] for row in run.history]
-    return pictures.training_curves(curves), "nats per example by epoch, and active units"
+    units = dict.fromkeys(names, "nats") | {"active units": ""}
+    picture = pictures.training_curves(curves, units=units)
+    return picture, "nats per example by epoch, and active units"
 
 
 def latent_map(run: Run, data: Data) -> Shown:
@@ -149,10 +152,14 @@ def traverse(
 ) -> tuple[Picture, str]:
     """The dimensions that carry most, one a row; the rate of each beside it, idle ones faded."""
     order = run.codes.order[:most]
-    made = run.traverse(order, steps, start=start)
-    rates = None if run.codes.rate is None else [run.codes.rate[j] for j in order]
+    made = run.traverse(order, steps, start=start, reach=REACH)
+    rates = run.codes.rate
+    names = [f"z{j}" if rates is None else f"z{j}  {rates[j]:.2f}" for j in order]
     active = [run.codes.active[j] for j in order]
-    picture = pictures.traversal(shown(made, run.data), active, rates, span=span(run.data))
+    deviations = torch.linspace(-REACH, REACH, steps).tolist()
+    picture = pictures.traversal(
+        shown(made, run.data), active, names, deviations, span=span(run.data)
+    )
     by = "spread" if rates is None else "rate (nats, at the left)"
     idle = "" if all(active) else ", idle ones faded"
     return picture, f"{len(order)} of {run.latent} latent dimensions by {by}{idle}"
