@@ -25,6 +25,7 @@ MOST_CODES = 4000
 MOST_DIMENSIONS = 16
 MOST_LAYERS = 10
 """Layers whose rates are drawn, those that carry most: one line a colour."""
+REACH = 3.0  # standard deviations that a traversal goes to either side
 SIDE = 20
 """Images across and up a manifold."""
 
@@ -103,6 +104,7 @@ def training(run: Run, data: Data) -> Shown:
         who: {name: [row[prefix + name] for row in run.history] for name in names}
         for who, prefix in (("training", ""), ("validation", "valid_"))
     }
+    units = dict.fromkeys((*names, "rate by layer"), "nats") | {"active units": ""}
     used = [name for name in USED if name in run.history[0]]
     for name in used:
         curves["validation"][name.replace("_", " ")] = [row[name] for row in run.history]
@@ -111,7 +113,8 @@ def training(run: Run, data: Data) -> Shown:
     for key in (key for key in called if key in carry):
         curves[called[key]] = {"rate by layer": [row[f"valid_{key}"] for row in run.history]}
     caption = " and ".join(name.replace("_", " ") for name in used)
-    return pictures.training_curves(curves), f"nats per example by epoch, and {caption}"
+    picture = pictures.training_curves(curves, units=units)
+    return picture, f"nats per example by epoch, and {caption}"
 
 
 def latent_map(run: Run, data: Data) -> Shown:
@@ -165,10 +168,14 @@ def traverse(
 ) -> tuple[Picture, str]:
     """The dimensions that carry most, one a row; the rate of each beside it, idle ones faded."""
     order = run.codes.order[:most]
-    made = run.traverse(order, steps, start=start)
-    rates = None if run.codes.rate is None else [run.codes.rate[j] for j in order]
+    made = run.traverse(order, steps, start=start, reach=REACH)
+    rates = run.codes.rate
+    names = [f"z{j}" if rates is None else f"z{j}  {rates[j]:.2f}" for j in order]
     active = [run.codes.active[j] for j in order]
-    picture = pictures.traversal(shown(made, run.data), active, rates, span=span(run.data))
+    deviations = torch.linspace(-REACH, REACH, steps).tolist()
+    picture = pictures.traversal(
+        shown(made, run.data), active, names, deviations, span=span(run.data)
+    )
     by = "spread" if rates is None else "rate (nats, at the left)"
     idle = "" if all(active) else ", idle ones faded"
     return picture, f"{len(order)} of {run.latent} latent dimensions by {by}{idle}"

@@ -222,8 +222,8 @@ def traverse(
     """Moves one latent dimension at a time from −3 to 3 standard deviations, the others at rest.
 
     Args:
-        out: file to write: .png for a picture with each dimension's rate at its left and idle
-            dimensions faded, .npy or .npz for the rows, (dimensions, steps, …).
+        out: file to write: .png for a picture with each dimension's name and rate at its left
+            and idle dimensions faded, .npy or .npz for the rows, (dimensions, steps, …).
         steps: positions on each dimension.
         most: how many dimensions to show at most, those that carry most first.
         input: an example to move away from, such as test:0; by default the mean code.
