@@ -157,6 +157,7 @@ def test_samples_are_repeatable_and_leave_the_random_state_alone(vae: Run, digit
     assert not torch.equal(one, vae.sample(4, seed=4))
     vae.encode(digits.test.x[:2], temperature=1.0)
     vae.vary(digits.test.x[:2], 2)
+    assert vae.has_rate
     assert torch.equal(before, torch.get_rng_state())
     still = vae.sample(2, temperature=0.0)
     assert torch.equal(still[0], still[1])

@@ -102,7 +102,7 @@ class Run:
     @property
     def has_rate(self) -> bool:
         """Whether every posterior has a density; the code of an autoencoder is a point."""
-        with torch.no_grad():
+        with torch.no_grad(), seeded(0, self.device):
             x, (condition, _) = torch.zeros(1, *self.data.shape), typical(self.data)
             x, condition = x.to(self.device), self._here(*condition)
             return self.model(x, condition=condition).has_rate
