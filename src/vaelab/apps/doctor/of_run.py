@@ -12,7 +12,7 @@ from vaelab.apps.doctor.run_checks import CHECKS
 from vaelab.apps.doctor.run_seen import Seen, look
 from vaelab.apps.source import own
 from vaelab.data import Raw, Rows, Split
-from vaelab.run import RECIPE, UNFINISHED, load
+from vaelab.run import METRICS, RECIPE, UNFINISHED, load
 from vaelab.training import find_device
 
 
@@ -44,6 +44,11 @@ def examine_run(
         raise ValueError(
             f"{path} is told labels, and the doctor examines runs without a condition; "
             "`vaelab evaluate` judges both"
+        )
+    if not run.history or not all("valid_loss" in row for row in run.history):
+        raise ValueError(
+            f"{path / METRICS} is missing or has no valid_loss of some epoch, by which a training "
+            "is judged; restore it"
         )
     train, _, test = own(run.data, data, data_dir)
     place = find_device(device)
