@@ -544,7 +544,7 @@ def test_appended_lines_are_whole(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     files.append(path, '{"epoch": 1}\n')
     files.append(path, '{"epoch": 2, "σ": "é"}\n')
-    assert [row["epoch"] for row in files.read_lines(path)] == [1, 2]
+    assert [row["epoch"] for row in files.read_rows(path)] == [1, 2]
 
 
 def test_json_goes_there_and_back(tmp_path: Path) -> None:

@@ -388,12 +388,12 @@ def load(path: str | Path) -> Run:
     try:
         spec = DataSpec.from_json(about["data"])
         recipe = rebuild(about["recipe"], about["arguments"], spec)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{folder / RECIPE}: {error}") from None
+    except (TypeError, ValueError, ArithmeticError, RuntimeError, MemoryError) as error:
+        raise ValueError(f"{folder / RECIPE}: {error}") from None  # numbers may be absurd
     files.load_weights(recipe.model, folder / WEIGHTS, "run")
     if recipe.objective.state_dict():
         files.load_weights(recipe.objective, folder / OBJECTIVE, "run")
-    history = files.read_lines(folder / METRICS)
+    history = files.read_rows(folder / METRICS)
     codes = _read_codes(folder / CODES)
     run = Run(recipe, about["training"], history, codes, folder)
     if len(codes.mean) != run.latent:
@@ -409,7 +409,9 @@ def _read_codes(path: Path) -> Codes:
     if isinstance(found, dict) and set(found) == {"mean", "spread", "rate"}:
         rows = [row for name, row in found.items() if name != "rate" or row is not None]
         numbers = all(
-            isinstance(row, list) and all(isinstance(t, int | float) for t in row) for row in rows
+            isinstance(row, list)
+            and all(isinstance(t, int | float) and not abs(t) > 1e300 for t in row)
+            for row in rows
         )
         if numbers and len({len(row) for row in rows}) == 1:
             return Codes(**found)
