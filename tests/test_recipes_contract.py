@@ -519,7 +519,7 @@ def test_a_whole_number_will_do_for_a_float() -> None:
 def test_an_unknown_recipe_is_refused_with_the_nearest() -> None:
     with pytest.raises(ValueError, match=r"no recipe is called 'beta_vea'. Did you mean beta_vae"):
         find("beta_vea")
-    with pytest.raises(ValueError, match="There are: vae, "):
+    with pytest.raises(ValueError, match="There is vae, "):
         find("os.system")
 
 

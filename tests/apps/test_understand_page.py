@@ -247,3 +247,13 @@ def test_the_commands_it_offers_exist():
     }
     known = set(re.findall(r"^  (\w+) ", overview(), re.MULTILINE))
     assert offered - {"understand"} <= known
+
+
+def test_no_line_can_begin_with_the_punctuation_after_a_formula(tmp_path):
+    text = written(tmp_path, a_study(), "zh").read_text(encoding="utf-8")
+    assert '<span class="keep"><math><mi>z</mi></math>，</span>' in text
+    loose = re.findall(
+        r"(?<!</span>)</math>[，。；：、）]", re.sub(r'<span class="keep">.*?</span>', "", text)
+    )
+    assert loose == []
+    assert re.search(r"\.keep \{[^}]*nowrap", text)
