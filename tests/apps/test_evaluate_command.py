@@ -351,7 +351,8 @@ def test_a_prior_that_was_fitted_afterwards(digits_run, capsys):
     found = evaluated(capsys, digits_run, *args, "--prior", "mix.1")
     assert found["prior"] == "mix.1"
     assert found["rate"] != own["rate"]
-    assert found["distortion"] == pytest.approx(own["distortion"])
+    # −ELBO less the rate, each of which has draws of its own.
+    assert found["distortion"] == pytest.approx(own["distortion"], abs=1)
     assert json.loads((digits_run / "evaluation-mix.1.json").read_text()) == found
     assert json.loads((digits_run / "evaluation.json").read_text()) == own
     assert cli.main(["compare", str(digits_run), f"{digits_run}@mix.1"]) == 0

@@ -204,8 +204,8 @@ def _unknown(tokens: Sequence[str], run: Callable[[Sequence[str]], None]) -> str
     helped = io.StringIO()
     with redirect_stdout(helped), suppress(SystemExit):
         run(["--help"])
-    known = re.findall(r"^\W*(--[\w-]+)|^\W*-\w, (--[\w-]+)", helped.getvalue(), re.M)
-    return f"there is no option {name}" + _near(name, [first or second for first, second in known])
+    known = re.findall(r"(?<!\S)--[a-z][\w-]*", helped.getvalue())
+    return f"there is no option {name}" + _near(name, sorted(set(known)))
 
 
 def _near(name: str, known: Sequence[str]) -> str:
