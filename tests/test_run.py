@@ -566,6 +566,8 @@ def test_a_run_on_a_gpu_gives_what_it_gives_on_the_cpu(vae: Run, digits: Data) -
         assert vae.device.type == "cuda"
         for found, expected in ((vae.encode(raw), codes), (vae.reconstruct(raw), again)):
             torch.testing.assert_close(found, expected, rtol=1e-2, atol=1e-2)
+        assert torch.equal(vae.encode(raw.cuda()), vae.encode(raw))
+        assert torch.equal(vae.decode(codes.cuda()), vae.decode(codes))
         assert torch.equal(vae.sample(1030, seed=3), vae.sample(1030, seed=3))
         assert torch.equal(before, torch.cuda.get_rng_state())
     finally:

@@ -164,7 +164,7 @@ class Run:
     @torch.no_grad()
     def decode(self, codes: Any, *, draw: bool = False, seed: int = 0) -> Tensor:
         """Raw data (N, …) from codes (N, L)."""
-        z = torch.as_tensor(codes, dtype=torch.float32)
+        z = torch.as_tensor(codes, dtype=torch.float32).cpu()
         if z.ndim != 2 or z.shape[1] != self.latent:
             raise ValueError(f"codes have shape {tuple(z.shape)}; expected (N, {self.latent})")
         known = self.told(len(z))
@@ -207,7 +207,7 @@ class Run:
         """n variations (N, n, …) of each raw row: decoded draws from its posterior."""
         if n < 1:
             raise ValueError(f"n is {n}; ask for at least 1 variation")
-        rows = torch.as_tensor(raw)
+        rows = torch.as_tensor(raw).cpu()
         self._checked(rows)
         told = [c.repeat_interleave(n, 0) for c in self.told(len(rows))]
         run = replace(self, condition=next(iter(told), None))
@@ -222,7 +222,7 @@ class Run:
         """
         if steps < 2:
             raise ValueError(f"steps is {steps}; a walk has at least its 2 ends")
-        ends = [torch.as_tensor(x) for x in (a, b)]
+        ends = [torch.as_tensor(x).cpu() for x in (a, b)]
         for x in ends:
             if x.shape != self.data.shape:
                 raise ValueError(
@@ -315,7 +315,7 @@ class Run:
         return folder
 
     def _checked(self, raw: Any) -> Raw:
-        rows = raw if isinstance(raw, Rows) else torch.as_tensor(raw)
+        rows = raw if isinstance(raw, Rows) else torch.as_tensor(raw).cpu()
         if rows.ndim != 1 + len(self.data.shape):
             raise ValueError(
                 f"rows of shape (N, {', '.join(map(str, self.data.shape))}) are expected, not "

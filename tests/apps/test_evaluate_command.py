@@ -281,11 +281,12 @@ def test_features_of_the_users_own(digits_run, tmp_path, capsys):
 def test_inception_sees_eight_bits_and_three_channels(monkeypatch):
     seen = []
 
-    class Extractor:
+    class Extractor(torch.nn.Module):
         def __init__(self, name, features):
+            super().__init__()
             assert (name, features) == ("inception-v3-compat", ["2048"])
 
-        def __call__(self, x):
+        def forward(self, x):
             seen.append(x)
             return (x.flatten(1).double(),)
 
@@ -294,12 +295,12 @@ def test_inception_sees_eight_bits_and_three_channels(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch_fidelity", ModuleType("torch_fidelity"))
     monkeypatch.setitem(sys.modules, module.__name__, module)
     x = torch.rand(70, 1, 4, 4)
-    assert Inception((1, 4, 4))(x).shape == (70, 48)
+    assert Inception((1, 4, 4), x.device)(x).shape == (70, 48)
     assert seen[0].dtype == torch.uint8
     assert torch.equal(seen[0][:, 0], (x[:64, 0] * 255).round().to(torch.uint8))
     assert torch.equal(seen[0][:, 0], seen[0][:, 2])
     with pytest.raises(ValueError, match="1 or 3 channels"):
-        Inception((5,))
+        Inception((5,), x.device)
 
 
 def test_draws_are_compared_with_what_the_model_saw(digits_run, capsys):
