@@ -543,7 +543,7 @@ def test_files_are_shared_like_any_other(tmp_path: Path) -> None:
 def test_appended_lines_are_whole(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     files.append(path, '{"epoch": 1}\n')
-    files.append(path, '{"epoch": 2, "σ": "é"}\n')
+    files.append(path, '{"epoch": 2, "σ": 0.5}\n')
     assert [row["epoch"] for row in files.read_rows(path)] == [1, 2]
 
 

@@ -27,7 +27,7 @@ from torch import Tensor
 
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
 from vaelab import __version__, files
-from vaelab.codes import ROWS, Codes, check_temperature, in_parts, seeded, slerp
+from vaelab.codes import ROWS, Codes, check_temperature, described, in_parts, seeded, slerp
 from vaelab.data import DataSpec, Known, Raw, Rows, of_each, typical, vectors
 from vaelab.fitted import Replaced, find, replaced
 from vaelab.recipe import Recipe, as_json, rebuild
@@ -251,13 +251,7 @@ class Run:
             start: the code (L,) it is about and the others stay at; the mean code by default.
             reach: in standard deviations of the prior, or of the codes where they are wider.
         """
-        if wrong := [j for j in dimensions if not 0 <= j < self.latent]:
-            raise ValueError(f"there is no dimension {wrong[0]}; there is 0 to {self.latent - 1}")
-        if not len(dimensions) or steps < 1:
-            raise ValueError(
-                f"{len(dimensions)} dimensions of {steps} steps were asked for; at least 1 of each "
-                "is needed"
-            )
+        self.codes.check(dimensions, steps)
         base = torch.tensor(self.codes.mean) if start is None else start
         if base.shape != (self.latent,):
             raise ValueError(f"start has shape {tuple(base.shape)}; expected ({self.latent},)")
@@ -394,7 +388,7 @@ def load(path: str | Path) -> Run:
     if recipe.objective.state_dict():
         files.load_weights(recipe.objective, folder / OBJECTIVE, "run")
     history = files.read_rows(folder / METRICS)
-    codes = _read_codes(folder / CODES)
+    codes = described(files.read_json(folder / CODES), folder / CODES)
     run = Run(recipe, about["training"], history, codes, folder)
     if len(codes.mean) != run.latent:
         raise ValueError(
@@ -402,17 +396,3 @@ def load(path: str | Path) -> Run:
             f"{run.latent}; restore the file or train the run anew"
         )
     return run
-
-
-def _read_codes(path: Path) -> Codes:
-    found = files.read_json(path)
-    if isinstance(found, dict) and set(found) == {"mean", "spread", "rate"}:
-        rows = [row for name, row in found.items() if name != "rate" or row is not None]
-        numbers = all(
-            isinstance(row, list)
-            and all(isinstance(t, int | float) and not abs(t) > 1e300 for t in row)
-            for row in rows
-        )
-        if numbers and len({len(row) for row in rows}) == 1:
-            return Codes(**found)
-    raise ValueError(f"{path} does not describe codes; restore it or train the run anew")
