@@ -3,10 +3,13 @@
 import errno
 import json
 import os
+import re
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from vaelab import cli
@@ -68,19 +71,71 @@ def test_missing_path(refused, run):
     assert "does not exist" in refused(*train("nowhere/x.npy"))
     assert "does not exist" in refused("reconstruct", run, "nowhere.png")
     assert "does not exist" in refused("sample", "nowhere")
-    assert "holds no run" in refused("sample", run.parent)
+    said = refused("sample", run.parent)
+    assert "holds no run" in said
+    assert "`vaelab train vae --data digits --out RUN`" in said  # which can be typed
 
 
 @pytest.mark.parametrize(
-    "flags",
-    [["--latent", "two"], ["--epochs", "many"], ["--net", "transformer"], ["--latnet", "2"]],
+    ("args", "said"),
+    [
+        (train("digits", "--latent", "two"), "--latent: expected a whole number, not 'two'"),
+        (train("digits", "--epochs", "many"), "--epochs: expected a whole number, not 'many'"),
+        (train("digits", "--epochs", "1e3"), "--epochs: expected a whole number, not '1e3'"),
+        (train("digits", "--ema", "x"), "--ema: expected a number, not 'x'"),
+        (train("digits", "--net", "transformer"), "--net: expected mlp, conv or resconv, not 'tr"),
+        (train("digits", "--precision", "f32"), "not 'f32'. Did you mean fp32"),
+        (train("digits", "--latnet", "2"), "there is no option --latnet. Did you mean --latent"),
+        (train("digits", "--image-size", "q"), "expected a side, or height,width as in 48,64, not"),
+        (train("digits", "--lr"), "--lr needs a value: peak learning rate of AdamW; it warms up"),
+        (train("digits", "--overwrite", "yes"), "'yes' is one word too many"),
+        (
+            train("digits", "--layers", "a", recipe="deep_ladder"),
+            "expected a whole number, not 'a'",
+        ),
+        (("train", "vae", "--data", "--out", "new"), "--data needs a value: a known name (digits"),
+        (("train", "vae", "--out", "new"), "--data is missing: a known name (digits, mnist"),
+        (("sweep", "vae", "--data", "digits", "--out", "s", "--beta", "1,b"), "a number, not 'b'"),
+        (("fit-prior", "mixture"), "RUN is missing"),
+        (("fit-prior", "mixtrue", "run"), "no kind of prior is called 'mixtrue'. Did you mean mi"),
+        (("reconstruct",), "RUN is missing: folder of a trained run\nINPUT is missing: a picture"),
+        (("sample", "run", "other"), "'other' is one word too many"),
+        (("sample", "run", "-n", "x"), "expected a whole number, not 'x'"),
+        (("sample", "run", "--clas", "3"), "there is no option --clas. Did you mean --class"),
+        (
+            ("evaluate", "run", "--parts", "all"),
+            "expected likelihood, latent or samples, not 'all'",
+        ),
+        (("evaluate", "run", "--parts"), "name one or more of likelihood, latent, samples"),
+        (("understand", "--lang", "fr"), "--lang: expected en or zh, not 'fr'"),
+        (("doctor",), "RUN|DATA|FILE.py:function is missing"),
+    ],
 )
-def test_flag_of_the_wrong_type(refused, flags):
-    assert flags[0] in refused(*train("digits", *flags), by="vaelab train vae --help")
+def test_what_cannot_be_read_is_said_in_plain_words(refused, args, said):
+    message = refused(*args)
+    assert said in message
+    for python in ("Literal", "int()", "None", "tuple", "<class", "INT ", "argument", "│"):
+        assert python not in message
 
 
-def test_missing_flag(refused):
-    assert "--data" in refused("train", "vae", "--out", "new", by="vaelab train vae --help")
+def test_help_speaks_of_numbers_and_not_of_types(capsys):
+    for args in (["train", "deep_ladder"], ["sweep", "vae"], ["fit-prior", "flow"], ["sample"]):
+        assert cli.main([*args, "--help"]) == 0
+        said = capsys.readouterr().out
+        assert re.search(r"--\w+ N\b", said)
+        for python in ("None", "INT", "FLOAT", "STR"):
+            assert python not in said
+
+
+def test_without_its_hook_tyro_speaks_itself(monkeypatch, capsys):
+    from vaelab.apps import flags
+
+    for changed in (None, SimpleNamespace(on_parse_error=flags.told.on_parse_error)):
+        monkeypatch.setattr(flags, "told", changed)
+        assert cli.main(["sample", "run", "-n", "x"]) == 2
+        said = capsys.readouterr().err
+        assert "Traceback" not in said
+        assert "expected a whole number" in said
 
 
 @pytest.mark.parametrize(
@@ -101,8 +156,22 @@ def test_value_out_of_range(refused, flag, value):
     assert flag.strip("-").replace("-", "_") in said
 
 
-def test_device_that_is_not_there(refused):
-    assert "there is no device 'cuda:77' here" in refused(*train("digits", "--device", "cuda:77"))
+def test_device_that_is_not_there(refused, run, monkeypatch):
+    commands = (
+        train("digits"),
+        ("sweep", "vae", "--data", "digits", "--out", "sweep"),
+        ("understand", "--data", "digits"),
+        ("fit-prior", "mixture", run),
+        ("interpolate", run, "test:0", "test:1"),
+        *((name, run, "test:0") for name in ("reconstruct", "vary", "encode")),
+        *((name, run) for name in ("sample", "traverse", "evaluate", "doctor")),
+    )
+    for args in commands:
+        assert "there is no device 'cuda:77' here" in refused(*args, "--device", "cuda:77")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for version, why in ((None, "This torch is without CUDA"), ("13.0", "no GPU it can use")):
+        monkeypatch.setattr(torch.version, "cuda", version)
+        assert why in refused("sample", run, "--device", "cuda")
 
 
 def test_a_run_is_not_replaced_unasked(refused, run):
@@ -273,6 +342,24 @@ def test_inputs_that_do_not_fit_the_run(refused, run, tmp_path):
     assert "rows" in refused("encode", run, "test:99999")
 
 
+def test_a_run_is_not_data(refused, run):
+    """Its folder holds pictures, of what the model makes."""
+    for args in (
+        train(run),
+        ("reconstruct", run, run),
+        ("evaluate", run, "--data", run),
+        ("fit-prior", "mixture", run, "--data", run),
+        ("sweep", "vae", "--data", run, "--out", "sweep"),
+        ("understand", "--data", run),
+        ("doctor", run, "--data", run),
+    ):
+        said = refused(*args)
+        assert f"{run} is a run, a trained model, not data" in said
+        assert "give digits, its training data" in said
+    (run / "recipe.json").write_text("nonsense")
+    assert "is a run, a trained model, not data" in refused(*train(run))
+
+
 def test_outputs_are_not_replaced_unasked(refused, run, tmp_path):
     (tmp_path / "mine.png").write_text("mine")
     assert "pass --overwrite" in refused("sample", run, "--out", "mine.png")
@@ -286,6 +373,8 @@ def test_outputs_are_not_replaced_unasked(refused, run, tmp_path):
     [
         ("sample", "-n", "0"),
         ("sample", "--temperature", "-1"),
+        ("sample", "--temperature", "inf"),
+        ("sample", "--temperature", "nan"),
         ("vary", "test:0", "-n", "0"),
         ("interpolate", "test:0", "test:1", "--steps", "1"),
         ("interpolate", "test:0-1", "test:0-2"),

@@ -50,3 +50,14 @@ def test_links_inside_the_project_lead_somewhere() -> None:
     for page in [*ROOT.glob("README*.md"), *ROOT.glob("docs/*.md")]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} → {target}"
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])
+def test_every_page_of_docs_can_be_found_from_the_readme(readme: str) -> None:
+    linked = set(re.findall(r"\]\((docs/[^)#]+\.md)", (ROOT / readme).read_text()))
+    assert linked == {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")}
+
+
+def test_the_benchmarks_page_ends_with_its_notes() -> None:
+    notes = (ROOT / "benchmarks" / "speed" / "notes.md").read_text()
+    assert (ROOT / "docs" / "benchmarks.md").read_text().endswith(f"## Notes\n\n{notes}")

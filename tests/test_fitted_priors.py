@@ -39,7 +39,7 @@ from vaelab.parts.priors import LearnedNormal, Standard
 from vaelab.recipe import find as find_recipe
 from vaelab.run import Run, load
 from vaelab.training import Plan, fit
-from vaelab.walk import VAE, Normal, Shallow, Site
+from vaelab.walk import VAE, Mixture, Normal, Shallow, Site
 
 # Of codes that are numbers; those of finitely many are tested with their own prior.
 SMALL: dict[str, Kind] = {
@@ -218,6 +218,23 @@ def test_fitting_is_repeatable_and_leaves_the_random_state_alone() -> None:
     assert torch.equal(before, torch.get_rng_state())
 
 
+@pytest.mark.usefixtures("brief")
+@pytest.mark.parametrize("name", SMALL)
+def test_a_fit_tells_how_far_it_is(name: str) -> None:
+    heard: list[tuple[str, int, int]] = []
+
+    def told(what: str, done: int, total: int, nats: float | None = None) -> None:
+        heard.append((what, done, total))
+        assert nats is None or math.isfinite(nats)
+
+    codes = torch.randn(120, 2)
+    fit_codes(SMALL[name], model(2), codes, codes, told=told)
+    assert len({(what, total) for what, _, total in heard}) == 1
+    done = [n for _, n, _ in heard]
+    assert done == sorted(set(done))
+    assert 0 < done[-1] <= heard[0][2]
+
+
 # Kept in a run.
 
 
@@ -253,7 +270,7 @@ def kept(tmp_path: Path) -> tuple[Fitted, Path, VAE]:
         ({"kind": "os.system"}, "no kind of prior is called 'os.system'"),
         ({"kind": 5}, "kind is missing or odd"),
         ({"settings": []}, "settings is missing or odd"),
-        ({"settings": {"components": "3"}}, "components is '3'; expected int"),
+        ({"settings": {"components": "3"}}, "components is '3'; expected a whole number"),
         ({"settings": {"hook": 3}}, "no setting hook; it has components"),
         ({"settings": {"components": 4}}, "does not belong to this prior"),
         ({"format": 9}, "has format 9; this version reads 1"),
@@ -372,6 +389,22 @@ def test_of_a_hierarchy_the_top_alone_is_replaced(ladder: Run, few: Data) -> Non
     given = ladder.model.decode(trace.latents)
     below, expected = trace.sites[1].prior, given.sites[1].prior
     torch.testing.assert_close(below.mean, expected.mean)
+
+
+def test_of_latents_beside_each_other_the_first_alone_is_replaced_and_it_is_said(
+    digits: Data, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = find_recipe("joint")(digits.spec, latent=2, classes=4, design=Design(width=8))
+    codes = survey(recipe.model, Batches(digits.valid.x, recipe.data))
+    run = Run(recipe, {}, [], codes)
+    run.save(tmp_path / "run")
+    how = ["fit-prior", "mixture", str(tmp_path / "run"), "--components", "2"]
+    assert cli.main(how) == 0
+    assert "the first of 2; the others keep the model's own prior" in capsys.readouterr().err
+    with torch.no_grad():
+        trace = run.with_prior("mixture").model.sample(6)
+    assert isinstance(trace.sites[0].prior, Mixture)
+    torch.testing.assert_close(trace.sites[1].prior.mean, torch.full((6, 1, 4), 0.25))
 
 
 def test_a_run_in_memory_and_data_of_another_shape(ladder: Run, few: Data) -> None:

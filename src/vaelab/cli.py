@@ -150,16 +150,10 @@ def _run(args: list[str]) -> int:
 
 
 def _call(function: Callable[..., Any], args: list[str], prog: str, example: str) -> None:
-    import tyro
+    from vaelab.apps.flags import call
 
     about = (function.__doc__ or "").partition("\n\n")[0]
-    tyro.cli(
-        function,
-        prog=prog,
-        description=f"{' '.join(about.split())}\n\nExample: {example}",
-        args=args,
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
-    )
+    call(function, args, prog, f"{' '.join(about.split())}\n\nExample: {example}")
 
 
 def _resolve(target: str) -> Callable[..., Any]:

@@ -70,6 +70,11 @@ def collapsed(folder):
     trained(folder, recipes.beta_vae, "digits", 20, latent=8, beta=20.0)
 
 
+def hardly_begun(folder):
+    """A rate of 0.05 nats, against which a swapped z may well cost more than 0.1."""
+    trained(folder, recipes.vamp, "digits", 3, 1e-3, Design())
+
+
 def deaf_decoder(folder):
     run = trained(folder, recipes.vae, "digits", 20, latent=8)
     first = next(p for p in run.model.generator.decoder.parameters() if p.ndim == 2)
@@ -163,6 +168,7 @@ def silent_level(folder):
 
 ILL = {
     collapsed: {"collapse"},
+    hardly_begun: {"collapse"},
     deaf_decoder: {"ignored-code"},
     no_rate: {"under-regularised", "holes", "unreached"},
     beta_of_four: {"over-regularised"},

@@ -16,12 +16,15 @@ from torch import Tensor
 from tyro.conf import Positional, arg
 
 from vaelab.apps import album, pictures
+from vaelab.apps.flags import Device
 from vaelab.apps.outputs import as_array, as_picture, as_table, promised, write
 from vaelab.apps.pictures import Picture
-from vaelab.apps.progress import say
+from vaelab.apps.progress import counted, say
 from vaelab.apps.shown import levels, shown, span
 from vaelab.data import Raw, read_inputs
+from vaelab.data.condition import read
 from vaelab.run import Run, load
+from vaelab.training import find_device
 
 RunFolder = Positional[Annotated[Path, arg(metavar="RUN", help="folder of a trained run.")]]
 Input = Positional[
@@ -35,7 +38,7 @@ Input = Positional[
     ]
 ]
 Count = Annotated[int, arg(aliases=["-n"])]
-Seed = Annotated[int, arg(help="of all draws; the same seed gives the same output.")]
+Seed = Annotated[int, arg(help="of all draws; on one device the same seed gives the same output.")]
 Draw = Annotated[
     bool, arg(help="draw from the likelihood instead of taking its mean, in the data's own levels.")
 ]
@@ -43,8 +46,10 @@ Class = Annotated[
     str | None,
     arg(
         name="class",
+        aliases=["--given"],
         help="what a conditional model is told: the name of a class, or names with commas between "
-        "them, one for each example.",
+        "them, one for each example; of vectors, the numbers of one with commas between them, or a "
+        ".npy file of one for each example.",
     ),
 ]
 Overwrite = Annotated[bool, arg(help="replace the file if it is there.")]
@@ -66,6 +71,7 @@ def sample(
     seed: Seed = 0,
     overwrite: Overwrite = False,
     label: Class = None,
+    device: Device = "auto",
 ) -> None:
     """Generates new examples: z from the prior, decoded.
 
@@ -76,20 +82,19 @@ def sample(
         temperature: scales the prior's spread; below 1 gives more typical examples.
     """
     promised(out, overwrite, *PICTURES_OR_ROWS)
-    model = _load(run, label)
-    _warm(temperature)
-    if model.data.known and label is None:
+    model = _load(run, label, device)
+    if model.data.condition == "labels" and label is None:
         say(f"no --class was named: classes are drawn uniformly from {_classes(model)}")
     if prior is not None:
         model = model.with_prior(prior)
     elif not model.has_rate:
         say(
-            "an autoencoder has no trained prior: these are decoded draws of N(0, I). Fit it one "
+            "an autoencoder has no trained prior: these are decoded draws of N(0, I). Fit one "
             f"with `vaelab fit-prior mixture {run}`, then pass --prior mixture"
         )
     parts = model.stream_samples(n, temperature=temperature, draw=draw, seed=seed)
     _write(out, model, parts, n, draw, lambda x: pictures.grid(x, span=span(model.data)))
-    print(f"{out}  {_count(n, 'new example')}")
+    print(f"{out}  {counted(n, 'new example')}")
 
 
 def reconstruct(
@@ -101,6 +106,7 @@ def reconstruct(
     overwrite: Overwrite = False,
     data_dir: DataDir = None,
     label: Class = None,
+    device: Device = "auto",
 ) -> None:
     """Encodes examples and decodes them again; the picture shows them under their originals.
 
@@ -108,7 +114,7 @@ def reconstruct(
         out: file to write: .png for a picture, .npy or .npz for the rows.
     """
     promised(out, overwrite, *PICTURES_OR_ROWS)
-    model = _load(run, label)
+    model = _load(run, label, device)
     raw = _read(input, model, data_dir)
     made = model.reconstruct(raw, draw=draw, seed=seed)
     originals = shown(raw, model.data)
@@ -120,7 +126,7 @@ def reconstruct(
         draw,
         lambda x: pictures.comparison(originals, x, span=span(model.data)),
     )
-    print(f"{out}  {_count(len(raw), 'reconstruction')}")
+    print(f"{out}  {counted(len(raw), 'reconstruction')}")
 
 
 def vary(
@@ -133,6 +139,7 @@ def vary(
     overwrite: Overwrite = False,
     data_dir: DataDir = None,
     label: Class = None,
+    device: Device = "auto",
 ) -> None:
     """Makes variations of examples: decoded draws from the posterior of each.
 
@@ -143,8 +150,7 @@ def vary(
         temperature: scales the posterior's spread; 0 gives reconstructions, 2 goes further away.
     """
     promised(out, overwrite, *PICTURES_OR_ROWS)
-    model = _load(run, label)
-    _warm(temperature)
+    model = _load(run, label, device)
     if n < 1:
         raise ValueError(f"n is {n}; ask for at least 1 variation")
     raw = _read(input, model, data_dir)
@@ -160,7 +166,7 @@ def vary(
         False,
         lambda x: pictures.rows(list(x), originals, span=span(model.data)),
     )
-    print(f"{out}  {_count(n, 'variation')} each of {_count(len(raw), 'example')}")
+    print(f"{out}  {counted(n, 'variation')} each of {counted(len(raw), 'example')}")
 
 
 def interpolate(
@@ -173,6 +179,7 @@ def interpolate(
     overwrite: Overwrite = False,
     data_dir: DataDir = None,
     label: Class = None,
+    device: Device = "auto",
 ) -> None:
     """Walks in latent space from one example to another, both reconstructed ends included.
 
@@ -186,18 +193,19 @@ def interpolate(
         out: file to write: .png for a picture, .npy or .npz for the rows, (walks, steps, …).
     """
     promised(out, overwrite, *PICTURES_OR_ROWS)
-    model = _load(run, label)
+    model = _load(run, label, device)
     starts, ends = _read(a, model, data_dir), _read(b, model, data_dir)
     count = max(len(starts), len(ends))
     if {len(starts), len(ends)} - {1, count}:
         raise ValueError(
-            f"there are {len(starts)} starts and {len(ends)} ends; give as many of each, or one"
+            f"there are {len(starts)} starts and {len(ends)} ends; give as many of each, or one of "
+            "either"
         )
     starts, ends = (x.expand(count, *model.data.shape) for x in (starts, ends))
     pairs = zip(starts, ends, strict=True)
     made = torch.stack([model.interpolate(x, y, steps, spherical=spherical) for x, y in pairs])
     write(out, as_picture(lambda: album.walks(model, made)) | as_array([made], len(made)))
-    print(f"{out}  {_count(count, 'walk')} of {steps} steps")
+    print(f"{out}  {counted(count, 'walk')} of {counted(steps, 'step')}")
 
 
 def traverse(
@@ -209,6 +217,7 @@ def traverse(
     overwrite: Overwrite = False,
     data_dir: DataDir = None,
     label: Class = None,
+    device: Device = "auto",
 ) -> None:
     """Moves one latent dimension at a time from −3 to 3 standard deviations, the others at rest.
 
@@ -223,7 +232,7 @@ def traverse(
     for name, value in (("steps", steps), ("most", most)):
         if value < 1:
             raise ValueError(f"{name} is {value}; it must be 1 or more")
-    model = _load(run, label)
+    model = _load(run, label, device)
     start = None if input is None else model.encode(_read(input, model, data_dir)[:1])[0]
     picture, caption = album.traverse(model, most, steps, start)
     rows = model.traverse(model.codes.order[:most], steps, start=start)
@@ -240,6 +249,7 @@ def encode(
     overwrite: Overwrite = False,
     data_dir: DataDir = None,
     label: Class = None,
+    device: Device = "auto",
 ) -> None:
     """Writes the codes of examples, one row each: posterior means unless asked to draw.
 
@@ -248,20 +258,20 @@ def encode(
         temperature: 0 for posterior means, 1 for draws from the posteriors.
     """
     promised(out, overwrite, ".npy", ".npz", ".csv")
-    model = _load(run, label)
-    _warm(temperature)
+    model = _load(run, label, device)
     raw = _find(input, model, data_dir)
     codes = model.stream_codes(raw, temperature=temperature, seed=seed)
     write(out, as_array(codes, len(raw)) | as_table(codes))
-    print(f"{out}  {len(raw)} codes of {model.latent} numbers")
+    print(f"{out}  {counted(len(raw), 'code')} of {counted(model.latent, 'number')}")
 
 
-def _load(folder: Path, named: str | None) -> Run:
-    """The run, told of the classes that are named."""
-    run = load(folder)
+def _load(folder: Path, named: str | None, device: str) -> Run:
+    """The run on a device, told what is known of its examples."""
+    place = find_device(device)  # before a long read
+    run = load(folder).to(place)
     if named is None:
         return run
-    return run.given(named if named in run.data.classes else named.split(","))
+    return run.given(read(run.data, named))
 
 
 def _classes(run: Run) -> str:
@@ -294,12 +304,3 @@ def _write(
     rows = (levels(part, run.data) if draw else part for part in parts)
     drawn = as_picture(lambda: picture(shown(torch.cat(list(parts)), run.data)))
     write(out, drawn | as_array(rows, n))
-
-
-def _warm(temperature: float) -> None:
-    if not temperature >= 0:
-        raise ValueError(f"temperature is {temperature}; it must be 0 or more")
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n:,} {what}" + ("" if n == 1 else "s")

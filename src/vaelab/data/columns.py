@@ -10,9 +10,10 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from .fields import KINDS, Column
 from .measure import Columns
 from .rows import Raw, Rows, pieces
-from .spec import KINDS, Column, DataSpec
+from .spec import DataSpec
 from .splits import Data
 
 
@@ -70,6 +71,8 @@ def with_columns(data: Data, kinds: Sequence[str]) -> Data:
         sizes=data.spec.sizes,
         seed=data.spec.seed,
         columns=tuple(columns),
+        sha256=data.spec.sha256,
+        vectors=data.spec.vectors,
     )
     return Data(spec, train, valid, test, data.notes)
 

@@ -1,7 +1,9 @@
 """`load`: anything that holds data, by name, path or in memory, to one split and described set."""
 
 import difflib
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -10,6 +12,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from .arrays import from_arrays, from_file, refuse_size
+from .fingerprint import fingerprint
+from .given import add, describe
 from .known import KNOWN, default_data_dir
 from .measure import measure
 from .spec import DataSpec
@@ -24,6 +28,9 @@ Source: TypeAlias = (
 _MNIST_VALID = 5_000
 _SHARE = 0.1
 
+# What tells the folder of a run, complete or not.
+_RUN = ("recipe.json", "unfinished/recipe.json")
+
 
 def load(
     source: Source,
@@ -34,6 +41,8 @@ def load(
     test: float | int | None = None,
     image_size: int | tuple[int, int] | None = None,
     skip_unreadable: bool = False,
+    told: Callable[[int, int], None] = lambda done, total: None,
+    vectors: Any = None,
 ) -> Data:
     """Load, check, split and describe a data set.
 
@@ -51,6 +60,10 @@ def load(
         image_size: side of a square or (H, W) to bring pictures to; None: kept where all agree and
             have no side above 64, else a square of at most 64.
         skip_unreadable: leave out pictures that cannot be read, rather than refuse.
+        told: now and then, how many pictures of how many were read.
+        vectors: what is known of each row, for a model to be told (`Design(condition="vectors")`):
+            an array (N, C); the name of one in the .npz that the rows are in; or columns of a
+            table, `"0,3-5"` from 0, ends included, which are then not modelled.
 
     Returns:
         The data, raw: x is (N, C, H, W) or (N, D), uint8 or float32; y is int64 or None. The rows
@@ -65,13 +78,14 @@ def load(
     >>> data.spec.shape, data.spec.levels, data.spec.sizes
     ((1, 8, 8), 17, (1437, 180, 180))
     """
-    name, found = _find(source, data_dir, image_size, skip_unreadable)
+    name, found = _find(source, data_dir, image_size, skip_unreadable, told)
+    found, origin = (found, "") if vectors is None else add(found, vectors, source)
     own_train, own_valid, own_test = found.own
     if valid is None:
         valid = _MNIST_VALID if own_train == 60_000 and own_test else _SHARE
     chosen = choose(found, valid, _SHARE if test is None else test, seed)
     train, validation, held = (found.rows(index) for index in chosen)
-    measured = measure(train.x, validation.x, held.x)
+    measured = measure(train.x, validation.x, held.x, lost=found.lost)
     levels, low, high = measured.levels, measured.low, measured.high
     spec = DataSpec(
         source=name,
@@ -88,6 +102,8 @@ def load(
         seed=seed,
         resize=found.resize,
         columns=measured.columns,
+        sha256=fingerprint(found.x, found.y, found.vectors),
+        vectors=None if train.vectors is None else describe(train.vectors, origin),
     )
     notes = found.notes
     if low == high:
@@ -105,12 +121,13 @@ def _find(
     data_dir: str | os.PathLike[str] | None,
     image_size: int | tuple[int, int] | None,
     skip_unreadable: bool,
+    told: Callable[[int, int], None],
 ) -> tuple[str, Found]:
     if isinstance(source, str | os.PathLike):
         name = os.fspath(source)
         if name in KNOWN:
             refuse_size(image_size, f"the images of {name}")
-            base = default_data_dir() if data_dir is None else Path(data_dir).expanduser()
+            base = default_data_dir() if data_dir is None else Path(os.path.expanduser(data_dir))
             return name, KNOWN[name](base / name)
         path = existing(name)
         if path.suffix.lower() in (".npy", ".npz"):
@@ -119,7 +136,7 @@ def _find(
         if path.is_dir() or path.suffix.lower() == ".zip":
             from .folder import from_folder
 
-            return name, from_folder(path, image_size, skip_unreadable)
+            return name, from_folder(path, image_size, skip_unreadable, told)
         raise ValueError(
             f"{name} is not a kind of file that can be loaded; expected .npy, .npz, .zip or a "
             "folder of pictures. A table of numbers becomes one with numpy.save"
@@ -140,11 +157,12 @@ def existing(name: str) -> Path:
     """The path of that name.
 
     Raises:
-        ValueError: where it looks like a misspelt known name.
+        ValueError: where it looks like a misspelt known name, or is a run.
         FileNotFoundError: where there is nothing there; names what is near.
     """
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))  # which leaves the home of nobody as it is
     if path.exists():
+        _refuse_run(path)
         return path
     if path.name == name and not path.suffix:
         near = difflib.get_close_matches(name.lower().replace("_", "-"), KNOWN, n=2)
@@ -159,3 +177,16 @@ def existing(name: str) -> Path:
     near = difflib.get_close_matches(path.name, [p.name for p in folder.iterdir()], n=3)
     hint = f"; near it: {', '.join(near)}" if near else ""
     raise FileNotFoundError(f"{name} does not exist{hint}")
+
+
+def _refuse_run(path: Path) -> None:
+    """A run's folder holds pictures, but they are of what its model makes."""
+    kept = next((r for r in (path / part for part in _RUN) if r.is_file()), None)
+    if kept is None:
+        return
+    try:
+        source = json.loads(kept.read_text(encoding="utf-8"))["data"]["source"]
+    except (OSError, ValueError, TypeError, KeyError):  # a damaged run is no data either
+        source = "array"
+    known = "the data it was trained on" if source == "array" else f"{source}, its training data"
+    raise ValueError(f"{path} is a run, a trained model, not data; give {known}, or data of yours")

@@ -9,6 +9,8 @@ from typing import Literal
 
 import torch
 
+from vaelab.typed import check_fields
+
 Precision = Literal["auto", "fp32", "bf16"]
 Compile = Literal["auto", "on", "off"]
 
@@ -58,6 +60,7 @@ class Plan:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name in ("epochs", "batch_size", "patience"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -121,7 +124,13 @@ def find_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device(found[0])
     if not any(name == device or device.startswith(f"{name}:") for device in found):
-        raise ValueError(f"there is no device {name!r} here; there is {', '.join(found)}, or auto")
+        why = ""
+        if name.startswith("cuda") and len(found) == 1:
+            built = torch.version.cuda is not None
+            why = ". Torch finds no GPU it can use" if built else ". This torch is without CUDA"
+        raise ValueError(
+            f"there is no device {name!r} here; there is {', '.join(found)}, or auto{why}"
+        )
     return torch.device(name)
 
 

@@ -10,12 +10,11 @@ import math
 from collections.abc import Callable
 
 from vaelab.apps.doctor.findings import Evidence, Finding, Findings
-from vaelab.apps.doctor.run_seen import Seen
+from vaelab.apps.doctor.run_seen import NOTHING, Seen
 from vaelab.apps.doctor.training_checks import complete, converged, stable
 from vaelab.metrics import Estimate, rate_per_dimension
 from vaelab.parts.likelihoods import Likelihood
 
-NO_RATE = 0.1
 OVER, UNDER, POOR = 1.1, 0.2, 0.4
 HOLES, UNREACHED = 0.25, 0.25
 GAP, COPIES = 0.1, 0.2
@@ -33,15 +32,16 @@ def listens(seen: Seen) -> Findings:
     if not seen.collapsed:
         yield from _levels(seen)
         return
-    swap = Evidence.of("rise of the distortion where z is swapped", seen.attention, 0.1, "nats")
     rate = seen.train.get("rate")
-    if rate is None or rate.value > NO_RATE:
+    if rate is None or rate.value >= NOTHING:
         paid = "" if rate is None else f", although {rate.value:.2f} nats are paid for it"
         yield Finding(
             "ignored-code",
             "error",
             f"the decoder ignores z{paid}: any other example's z does as well",
-            swap,
+            Evidence.of(
+                "rise of the distortion where z is swapped", seen.attention, NOTHING, "nats"
+            ),
             "train longer or with a smaller --lr; where it stays so, a decoder that is less able "
             "on its own (a smaller --width)",
         )
@@ -50,24 +50,24 @@ def listens(seen: Seen) -> Findings:
     yield Finding(
         "collapse",
         "error",
-        f"z tells nothing of x: rate {rate.value:.3f} nats, {active} of {seen.run.latent} units "
-        "active, every posterior is the prior",
-        swap,
-        "lower the weight of the rate (--beta), raise it slowly, lower --lr, or take a likelihood "
-        "with less noise",
+        f"z tells nothing of x: {active} of {len(seen.active)} units active, every posterior is "
+        f"the prior, and swapping z costs {max(seen.attention.value, 0.0):.2f} nats",
+        Evidence.of("rate", rate, NOTHING, "nats"),
+        "train longer; where it stays so, lower the weight of the rate (--beta), raise it slowly, "
+        "lower --lr, or take a likelihood with less noise",
     )
 
 
 def _levels(seen: Seen) -> Findings:
     rates = seen.codes.rates or []
-    dead = [i for i, nats in enumerate(rates) if nats < NO_RATE]
+    dead = [i for i, nats in enumerate(rates) if nats < NOTHING]
     if len(rates) > 1 and dead:
         names = ", ".join(str(i + 1) for i in dead)
         yield Finding(
             "dead-level",
             "warning",
             f"of {len(rates)} groups of latents, from the top, number {names} says nothing",
-            Evidence("rate of the least group", min(rates), NO_RATE, "nats"),
+            Evidence("rate of the least group", min(rates), NOTHING, "nats"),
             "fewer groups or levels, or a rate that is weighed less at first",
         )
 

@@ -30,7 +30,7 @@ FACTS = {
     "binarize": "binarization",
     "likelihood": "likelihood",
     "samples": "draws K",
-    "train": "training rows behind q(z)",
+    "train": "training rows compared with",
     "features": "features",
     "sample_count": "samples",
     "output": "samples are",
@@ -132,10 +132,13 @@ def _layers(judged: Judgement) -> str:
         if layer.by_dimension is None:
             parts.append(f"<p>{head}; it has no closed form by dimension.</p>")
             continue
+        active, idle = [True] * len(layer.by_dimension), ""
+        if layer.active is not None:
+            active, idle = layer.active.tolist(), " Grey dimensions do not move with x."
         parts.append(
-            f"<figure>{charts.bars(layer.by_dimension, layer.active.tolist())}"
+            f"<figure>{charts.bars(layer.by_dimension, active)}"
             f"<figcaption><p>{head}, by dimension, most first; a line reaches two standard "
-            "errors to either side. Grey dimensions do not move with x.</p></figcaption></figure>"
+            f"errors to either side.{idle}</p></figcaption></figure>"
         )
     return f'<section id="dimensions"><h2>Rate by dimension</h2>{"".join(parts)}</section>'
 

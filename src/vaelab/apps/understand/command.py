@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 from typing import Literal
 
+from vaelab.apps.flags import Device
 from vaelab.apps.progress import say
 from vaelab.apps.source import Source
 from vaelab.apps.understand import DOCUMENT, RUNS, understand
 from vaelab.apps.understand.progress import Lines
-from vaelab.training import Length
+from vaelab.training import Length, find_device
 
 
 def command(
@@ -20,6 +21,7 @@ def command(
     epochs: int | None = None,
     lang: Literal["en", "zh"] = "en",
     overwrite: bool = False,
+    device: Device = "auto",
 ) -> None:
     """Shows and measures, on your own data, why an autoencoder is made variational.
 
@@ -34,6 +36,7 @@ def command(
         lang: the language the page opens in; it holds both.
         overwrite: replace runs that are there already.
     """
+    find_device(device)  # before a long read
     data = source.read()
     with Lines() as lines:
         page = understand(
@@ -44,6 +47,7 @@ def command(
             seed=source.seed,
             lang=lang,
             overwrite=overwrite,
+            device=device,
             watcher=lines,
         )
     found = json.loads((out / DOCUMENT).read_text(encoding="utf-8"))

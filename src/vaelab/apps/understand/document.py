@@ -53,7 +53,7 @@ def document(
         "format": FORMAT,
         "vaelab": __version__,
         "torch": str(torch.__version__),
-        "device": str(find_device("auto")),
+        "device": str(find_device(study.device)),
         "data": _data(study, ground),
         "study": _study(study, seconds),
         "measurement": _measurement(ground),

@@ -11,9 +11,10 @@ those of predictors learn on one half and are judged on the other, both ways, an
     se² = mean over seeds of (θ_A − θ_B)² / 4
 
 widened by Student's factor for so few: halves share nothing, and a figure's variance falls as 1/N.
-The standard error covers the choice of points and the draws of forests and votes. It does not cover
-the training of the model, whose seeds often differ by more, nor what the figure owes to its bins or
-its predictor.
+That of V votes does not: p (1 − p) / 2V of it is taken off, and p (1 − p) / VS, theirs in a mean
+over S seeds, put in its place. The standard error covers the choice of points and the draws of
+forests and votes. It does not cover the training of the model, whose seeds often differ by more,
+nor what the figure owes to its bins or its predictor.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from vaelab.metrics.inputs import in_double, rows
 
 POINTS, SEEDS = 10_000, 5
 DEAD = 0.05
+VOTED = ("factor_vae",)
 FEW = 20
 """Points that must differ from a factor's commonest value for it to be a factor at all."""
 
@@ -159,9 +161,11 @@ def _figures(
         sides = np.array([[half[name] for half in pair] for pair in halves])
         all_points = [run[name] for run in whole if name in run]
         value = float(np.mean(all_points or sides))
-        se = wider * math.sqrt(float(np.mean(np.diff(sides) ** 2)) / 4)
-        found[name] = Estimate(value, se, n)
-    for name, items in (("factor_vae", VOTES), ("dci_informativeness", n * v.shape[1])):
+        variance = float(np.mean(np.diff(sides) ** 2)) / 4
+        if name in VOTED:
+            variance -= value * (1 - value) / VOTES * (1 / 2 - 1 / seeds)
+        found[name] = Estimate(value, wider * math.sqrt(max(variance, 0.0)), n)
+    for name, items in (("factor_vae", seeds * VOTES), ("dci_informativeness", n * v.shape[1])):
         if name in found:
             found[name] = _never_certain(found[name], items)
     return found, torch.stack(importances).mean(dim=0)
