@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
 import torch.distributions as td
 from torch import Tensor
 
-from vaelab.walk import Concrete, OneHot, kl, kl_by_dimension
+from vaelab.walk import Categorical, Concrete, Nominal, OneHot, kl, kl_by_dimension
 from vaelab.walk.discrete import straight_through
 
 B, N, K = 4, 3, 5
@@ -193,3 +194,16 @@ def test_under_vmap_each_draws_its_own_as_alone(kind: type[OneHot] | type[Concre
     same = given[:1].expand(6, -1, -1, -1)
     drawn = torch.func.vmap(lambda one: kind(one, at(0.5)).sample(), randomness="different")(same)
     assert not torch.equal(drawn[0], drawn[1])
+
+
+@pytest.mark.parametrize("kind", [Categorical, Nominal, OneHot])
+@pytest.mark.parametrize("end", [0.0, 1.0])
+def test_at_the_end_of_the_noise_the_likeliest_class_is_still_a_draw_without_noise(
+    kind: Any, end: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "rand_like", lambda t: torch.full_like(t, end))
+    monkeypatch.setattr(Tensor, "exponential_", lambda t: t.fill_(1 - end))
+    q = kind(logits(), at(0.5)) if kind is OneHot else kind(logits())
+    index = q.sample(0.0).argmax(-1) if kind is OneHot else q.sample(0.0)
+    classes = index * (K - 1) if kind is Categorical else index
+    assert torch.equal((1.0 * classes).round().long(), logits().argmax(-1))

@@ -18,7 +18,7 @@ from torch import Tensor
 from vaelab.nets.causal import CausalTransformer
 from vaelab.parts.quantize import nearest
 from vaelab.walk import Conditional, Distribution, OneHot, UniformCodes
-from vaelab.walk.discrete import gumbel_like
+from vaelab.walk.distributions import gumbel_like
 
 
 @dataclass(frozen=True, eq=False)

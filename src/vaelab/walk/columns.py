@@ -11,7 +11,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from vaelab.walk.distributions import Distribution, sum_dims
+from vaelab.walk.distributions import Distribution, gumbel_like, sum_dims
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +30,8 @@ class Nominal(Distribution):
         return sum_dims(torch.log_softmax(self.logits, -1).gather(-1, category[..., None])[..., 0])
 
     def sample(self, temperature: float = 1.0) -> Tensor:
-        gumbel = -torch.log(torch.empty_like(self.logits).exponential_())
-        return (self.logits + temperature * gumbel).argmax(-1).to(self.logits.dtype)
+        noisy = self.logits + temperature * gumbel_like(self.logits)
+        return noisy.argmax(-1).to(self.logits.dtype)
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from vaelab.walk.distributions import Distribution, _open_uniform_like, register_kl, sum_dims
+from vaelab.walk.distributions import Distribution, gumbel_like, register_kl, sum_dims
 
 
 def straight_through(value: Tensor, carrier: Tensor) -> Tensor:
@@ -33,11 +33,6 @@ def one_hot(index: Tensor, like: Tensor) -> Tensor:
     """Indices (…) as one-hot vectors (…, K), K and the precision those of `like` (…, K)."""
     classes = torch.arange(like.shape[-1], device=like.device)
     return (index[..., None] == classes).to(like.dtype)
-
-
-def gumbel_like(t: Tensor) -> Tensor:
-    """Gumbel noise: the largest of logits with it is a draw from their softmax."""
-    return -torch.log(-torch.log(_open_uniform_like(t)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -264,9 +264,13 @@ class Categorical(Distribution):
         return sum_dims(torch.log_softmax(self.logits, -1).gather(-1, level[..., None])[..., 0])
 
     def sample(self, temperature: float = 1.0) -> Tensor:
-        gumbel = -torch.log(-torch.log(_open_uniform_like(self.logits)))
-        level = (self.logits + temperature * gumbel).argmax(-1)
+        level = (self.logits + temperature * gumbel_like(self.logits)).argmax(-1)
         return level.to(self.logits.dtype) / self._top
+
+
+def gumbel_like(t: Tensor) -> Tensor:
+    """Gumbel noise, always finite: the largest of logits with it is a draw from their softmax."""
+    return -torch.log(-torch.log(_open_uniform_like(t)))
 
 
 def _open_uniform_like(t: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vaelab.walk.distributions import DiscretizedLogistic, Distribution, sum_dims
+from vaelab.walk.distributions import DiscretizedLogistic, Distribution, gumbel_like, sum_dims
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,9 +48,8 @@ class LogisticMixture(Distribution):
         return sum_dims(torch.logsumexp(torch.log_softmax(self.logits, -1) + shared, -1))
 
     def sample(self, temperature: float = 1.0) -> Tensor:
-        # −log of an exponential variate is a Gumbel one.
-        gumbel = -torch.log(torch.empty_like(self.logits).exponential_())
-        chosen = (self.logits + temperature * gumbel).argmax(-1, keepdim=True)
+        noisy = self.logits + temperature * gumbel_like(self.logits)
+        chosen = noisy.argmax(-1, keepdim=True)
         chosen = chosen.expand(*self.mu.shape[:-1], 1)
         mu, log_scale = (t.gather(-1, chosen)[..., 0] for t in (self.mu, self.log_scale))
         return DiscretizedLogistic(mu, log_scale, self.levels).sample(temperature)
