@@ -15,11 +15,9 @@ from torch import Tensor, nn
 from vaelab.objectives import (
     MMD,
     Diagonal,
-    DimensionWise,
-    IndexCode,
     Objective,
     OffDiagonal,
-    TotalCorrelation,
+    SplitRate,
 )
 from vaelab.objectives.aggregate import stratified
 from vaelab.objectives.covariance import aggregate_covariance
@@ -88,17 +86,19 @@ def test_the_three_terms_agree_with_loops_over_the_papers_weights(samples: int) 
             expected[0, k, i] = log_q[i].sum() - joint
             expected[1, k, i] = joint - marginals
             expected[2, k, i] = marginals - norm.logpdf(z[k, i]).sum()
-    for term, values in zip((IndexCode, TotalCorrelation, DimensionWise), expected, strict=True):
-        loss = term(N)(trace, x)
-        np.testing.assert_allclose(loss.total.detach(), values.mean(0), rtol=1e-10, atol=1e-12)
-        assert loss.estimated == set(loss.parts)
+    loss = SplitRate(N, 2.0, 6.0, 0.5)(trace, x)
+    for nats, values in zip(loss.parts.values(), expected, strict=True):
+        np.testing.assert_allclose(nats.detach(), values.mean(0), rtol=1e-10, atol=1e-12)
+    assert loss.estimated == set(loss.parts)
+    weighed = np.tensordot([2.0, 6.0, 0.5], expected.mean(1), 1)
+    np.testing.assert_allclose(loss.total.detach(), weighed, rtol=1e-10, atol=1e-12)
 
 
 def test_the_three_terms_sum_to_the_rate() -> None:
     trace, x = walked(20)
     site = trace.sites[0]
     rate = site.posterior.log_prob(site.z) - site.prior.log_prob(site.z)
-    found = (IndexCode(N) + TotalCorrelation(N) + DimensionWise(N))(trace, x)
+    found = SplitRate(N)(trace, x)
     torch.testing.assert_close(found.total, rate)
 
 
@@ -152,8 +152,9 @@ def test_information_and_correlation_where_they_are_known() -> None:
     )
     trace = VAE(nn.Identity(), program)(data(B))
     x = data(B)
-    for term in (IndexCode(B), TotalCorrelation(B)):
-        torch.testing.assert_close(term(trace, x).total, torch.full((B,), math.log(B)).double())
+    parts = SplitRate(B)(trace, x).parts
+    for name in ("index_code", "total_correlation"):
+        torch.testing.assert_close(parts[name], torch.full((B,), math.log(B)).double())
 
 
 class Planted(Conditional):
@@ -275,9 +276,9 @@ def test_mmd_compares_the_codes_with_draws_of_the_prior() -> None:
 
 
 TERMS: list[Objective] = [
-    IndexCode(N),
-    TotalCorrelation(N),
-    DimensionWise(N),
+    SplitRate(N, 1.0, 0.0, 0.0),
+    SplitRate(N, 0.0, 1.0, 0.0),
+    SplitRate(N, 0.0, 0.0, 1.0),
     OffDiagonal(within=False),
     OffDiagonal(within=True),
     Diagonal(within=True),
@@ -312,13 +313,13 @@ def test_what_they_cannot_do_they_refuse() -> None:
     x = data(4)
     point, normal = model(Point())(x), model()(x)
     with pytest.raises(TypeError, match=r"posterior is a Dirac.*DiagonalNormal"):
-        TotalCorrelation(N)(point, x)
+        SplitRate(N)(point, x)
     with pytest.raises(TypeError, match="posterior is a Dirac, whose variance is not known"):
         Diagonal(within=True)(point, x)
     assert float(Diagonal(within=False)(point, x).mean.detach()) > 0
     twice = Trace(normal.sites * 2, normal.likelihood)
-    for term in (TotalCorrelation(N), OffDiagonal(True), MMD()):
+    for term in (SplitRate(N), OffDiagonal(True), MMD()):
         with pytest.raises(ValueError, match="one latent; here there are 2"):
             term(twice, x)
     with pytest.raises(ValueError, match="rows is 0"):
-        IndexCode(0)
+        SplitRate(0)

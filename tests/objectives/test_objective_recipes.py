@@ -12,7 +12,7 @@ import torch
 from vaelab.data import DataSpec
 from vaelab.design import Design
 from vaelab.objectives import Distortion, Loss, Rate, Schedule
-from vaelab.objectives.aggregate import Aggregated
+from vaelab.objectives.aggregate import SplitRate
 from vaelab.recipe import Recipe, as_json, rebuild
 from vaelab.recipes.objectives import (
     annealed,
@@ -145,8 +145,8 @@ def test_what_is_held_is_a_distortion_for_each_number() -> None:
 
 
 def test_the_aggregate_is_of_the_training_rows() -> None:
-    terms = [t for t in beta_tc(IMAGES).objective.modules() if isinstance(t, Aggregated)]
-    assert [term.rows for term in terms] == [50, 50, 50]
+    terms = [t for t in beta_tc(IMAGES).objective.modules() if isinstance(t, SplitRate)]
+    assert [term.rows for term in terms] == [50]
     with pytest.raises(ValueError, match=r"rows is 0; .* number of training examples"):
         beta_tc(replace(IMAGES, sizes=(0, 0, 0)))
 

@@ -1,6 +1,6 @@
 """What a model is trained for: terms that add and scale, and bounds on the evidence."""
 
-from vaelab.objectives.aggregate import DimensionWise, IndexCode, TotalCorrelation
+from vaelab.objectives.aggregate import SplitRate
 from vaelab.objectives.bounds import (
     CombinedBound,
     DoublyReparameterised,
@@ -30,13 +30,11 @@ __all__ = [
     "Cycles",
     "DecoderPenalty",
     "Diagonal",
-    "DimensionWise",
     "Distortion",
     "DoublyReparameterised",
     "FeatureDistortion",
     "FreeBits",
     "ImportanceWeighted",
-    "IndexCode",
     "Loss",
     "MultiplyImportanceWeighted",
     "Objective",
@@ -46,9 +44,9 @@ __all__ = [
     "Rise",
     "Scaled",
     "Schedule",
+    "SplitRate",
     "Steered",
     "StructuralDistortion",
     "Sum",
-    "TotalCorrelation",
     "log_mean_exp",
 ]

@@ -18,44 +18,52 @@ larger the batch.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from vaelab.objectives.terms import Loss, Objective
 from vaelab.walk import Normal, Site, Trace
+from vaelab.walk.schedule import Schedule, as_schedule
 
 
-@dataclass(frozen=True, eq=False)
-class Aggregate:
-    """Log-densities at the draws of a batch, each (B,), the mean over K draws."""
-
-    conditional: Tensor
-    joint: Tensor
-    marginals: Tensor
-    prior: Tensor
-
-
-class Aggregated(Objective):
-    """What the three terms have in common.
+class SplitRate(Objective):
+    """The three parts, each with a weight of its own; with all of them 1 it is the rate.
 
     Args:
         rows: N, the training examples.
+        index_code: weight of what a code says of its example, at most log N nats.
+        total_correlation: of what the dimensions of the codes say of each other.
+        dimension_wise: of how far each dimension of the codes is from the prior.
     """
 
     pooled = True
 
-    def __init__(self, rows: int) -> None:
+    def __init__(
+        self,
+        rows: int,
+        index_code: float | Schedule = 1.0,
+        total_correlation: float | Schedule = 1.0,
+        dimension_wise: float | Schedule = 1.0,
+    ) -> None:
         super().__init__()
         if rows < 1:
             raise ValueError(
                 f"rows is {rows}; the aggregate posterior needs the number of training examples"
             )
         self.rows = rows
+        self.index_code, self.total_correlation, self.dimension_wise = map(
+            as_schedule, (index_code, total_correlation, dimension_wise)
+        )
 
-    def split(self, trace: Trace) -> Aggregate:
-        """The four log-densities.
+    @property
+    def formula(self) -> str:
+        weights = {name: str(weight) for name, weight in self.named_children()}
+        terms = (f"{'' if w == '1' else f'{w} '}{name}" for name, w in weights.items())
+        return " + ".join(terms).replace("_", " ")
+
+    def forward(self, trace: Trace, x: Tensor) -> Loss:
+        """The loss of x, the mean over K draws.
 
         Raises:
             ValueError: where there are several latents.
@@ -74,39 +82,17 @@ class Aggregated(Objective):
         log_q = -0.5 * standard**2 - log_sigma - 0.5 * math.log(2 * math.pi)
         log_W = torch.log(stratified(len(mu), self.rows, mu))
         own = log_q.diagonal(dim1=1, dim2=2).sum(1)
-        return Aggregate(
-            conditional=own.mean(0),
-            joint=torch.logsumexp(log_W + log_q.sum(-1), 2).mean(0),
-            marginals=torch.logsumexp(log_W[..., None] + log_q, 2).sum(-1).mean(0),
-            prior=trace.unfold(site.prior.log_prob(site.z)).mean(0),
-        )
-
-
-class IndexCode(Aggregated):
-    """log q(z|x) − log q(z): what a code says of its example, at most log N nats."""
-
-    def forward(self, trace: Trace, x: Tensor) -> Loss:
-        found = self.split(trace)
-        nats = found.conditional - found.joint
-        return Loss(nats, {"index_code": nats}, frozenset({"index_code"}))
-
-
-class TotalCorrelation(Aggregated):
-    """log q(z) − log Π_j q(z_j): what the dimensions of the codes say of each other."""
-
-    def forward(self, trace: Trace, x: Tensor) -> Loss:
-        found = self.split(trace)
-        nats = found.joint - found.marginals
-        return Loss(nats, {"total_correlation": nats}, frozenset({"total_correlation"}))
-
-
-class DimensionWise(Aggregated):
-    """log Π_j q(z_j) − log p(z): how far each dimension of the codes is from the prior."""
-
-    def forward(self, trace: Trace, x: Tensor) -> Loss:
-        found = self.split(trace)
-        nats = found.marginals - found.prior
-        return Loss(nats, {"dimension_wise": nats}, frozenset({"dimension_wise"}))
+        joint = torch.logsumexp(log_W + log_q.sum(-1), 2)
+        marginals = torch.logsumexp(log_W[..., None] + log_q, 2).sum(-1)
+        prior = trace.unfold(site.prior.log_prob(site.z))
+        parts = {
+            "index_code": (own - joint).mean(0),
+            "total_correlation": (joint - marginals).mean(0),
+            "dimension_wise": (marginals - prior).mean(0),
+        }
+        weights = (self.index_code(), self.total_correlation(), self.dimension_wise())
+        weighed = [w * nats for w, nats in zip(weights, parts.values(), strict=True)]
+        return Loss(torch.stack(weighed).sum(0), parts, frozenset(parts))
 
 
 def stratified(batch: int, rows: int, like: Tensor) -> Tensor:

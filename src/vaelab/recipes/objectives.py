@@ -20,20 +20,18 @@ from vaelab.objectives import (
     Cycles,
     DecoderPenalty,
     Diagonal,
-    DimensionWise,
     Distortion,
     DoublyReparameterised,
     FreeBits,
-    IndexCode,
     MultiplyImportanceWeighted,
     OffDiagonal,
     PartiallyImportanceWeighted,
     Rate,
     Rise,
     Schedule,
+    SplitRate,
     Steered,
     StructuralDistortion,
-    TotalCorrelation,
 )
 from vaelab.objectives.regularise import Penalty, gradient_norm, weight_norm
 from vaelab.parts.posteriors import DiagonalNormal, Point
@@ -243,8 +241,7 @@ def beta_tc(
         design: networks and likelihood.
     """
     check_weights(beta=beta)
-    rows = data.sizes[0]
-    rate = IndexCode(rows) + beta * TotalCorrelation(rows) + DimensionWise(rows)
+    rate = SplitRate(data.sizes[0], total_correlation=beta)
     return shallow(data, latent, DiagonalNormal(), Distortion() + rate, design)
 
 
