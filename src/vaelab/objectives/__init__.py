@@ -15,9 +15,9 @@ from vaelab.objectives.discrepancy import MMD
 from vaelab.objectives.perceptual import FeatureDistortion, StructuralDistortion
 from vaelab.objectives.rates import Capacity, FreeBits
 from vaelab.objectives.regularise import ChargedPoint, CodeNorm, DecoderPenalty
-from vaelab.objectives.schedule import Constant, Cycles, Rise, Schedule
 from vaelab.objectives.steered import Steered
 from vaelab.objectives.terms import Distortion, Loss, Objective, Rate, Scaled, Sum
+from vaelab.walk.schedule import Constant, Cycles, Rise, Schedule
 
 __all__ = [
     "MMD",

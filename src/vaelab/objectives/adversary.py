@@ -18,8 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vaelab.objectives.terms import Loss, Objective
-from vaelab.walk import Distribution, Draw, FromPrior, Given, Normal, Trace
-from vaelab.walk.draw import tile
+from vaelab.walk import Distribution, Draw, FromPrior, Given, Normal, Trace, tile
 
 PACE, LEAST = 0.1, 1e-3
 """By which share of the way a feature's deviation is followed at a step, and the least of it."""

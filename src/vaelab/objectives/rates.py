@@ -13,9 +13,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vaelab.objectives.schedule import Schedule, as_schedule
 from vaelab.objectives.terms import Loss, Objective, Rate
 from vaelab.walk import Site, Trace, kl_by_dimension
+from vaelab.walk.schedule import Schedule, as_schedule
 
 
 class FreeBits(Objective):

@@ -17,7 +17,7 @@ from vaelab.walk.distributions import (
     register_kl,
     sum_dims,
 )
-from vaelab.walk.draw import Condition, Draw, Evidence, FromPosterior, FromPrior, Given, Site
+from vaelab.walk.draw import Condition, Draw, Evidence, FromPosterior, FromPrior, Given, Site, tile
 from vaelab.walk.gaussian import FullNormal
 from vaelab.walk.mixture import Mixture, take
 from vaelab.walk.mixture_logistic import LogisticMixture
@@ -82,4 +82,5 @@ __all__ = [
     "register_kl",
     "sum_dims",
     "take",
+    "tile",
 ]
