@@ -145,12 +145,13 @@ def timed(seconds: float) -> Iterator[None]:
         raise TimeoutError(f"it did not return within {seconds:g} s")
 
     before = signal.signal(signal.SIGALRM, end)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    waiting = signal.setitimer(signal.ITIMER_REAL, seconds)  # another's, which goes on afterwards
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_REAL, *waiting)
 
 
 def chosen(returned: Any) -> tuple[Tensor, str]:
