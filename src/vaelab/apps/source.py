@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vaelab.apps.progress import say
 from vaelab.data import Data, load
+from vaelab.data.header import as_kinds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,11 +16,16 @@ class Source:
 
     Attributes:
         data: a known name (digits, mnist, fashion-mnist, kmnist, binarized_mnist, sprites), a
-            .npy or .npz file, or a folder or zip of pictures.
+            .npy or .npz file, a table (.csv, .tsv, .parquet), or a folder or zip of pictures.
         seed: of the split, the initial weights and the training.
         data_dir: where known data sets live; by default VAELAB_DATA, else ~/.cache/vaelab/data.
         image_size: side, or height and width, to bring pictures of a folder to.
-        skip_unreadable: leave out pictures that cannot be read instead of refusing the folder.
+        skip_unreadable: leave out pictures that cannot be read, and rows of a table that lack a
+            value, instead of refusing them all.
+        columns: what columns of a table are, where it is not to be found out: real, counts, binary,
+            categories, or out to leave one out, as in age=real,id=out; "*=out" for all others.
+        label: the column of a table that holds labels (for --condition labels, and figures by
+            class); it is not modelled.
     """
 
     data: str
@@ -27,6 +33,8 @@ class Source:
     data_dir: Path | None = None
     image_size: int | tuple[int, int] | None = None
     skip_unreadable: bool = False
+    columns: str | None = None
+    label: str | None = None
 
     def read(self) -> Data:
         """Reads the data and says on stderr what it found."""
@@ -36,6 +44,8 @@ class Source:
             seed=self.seed,
             image_size=self.image_size,
             skip_unreadable=self.skip_unreadable,
+            columns=None if self.columns is None else as_kinds(self.columns),
+            label=self.label,
         )
         for line in [describe(found), *found.notes]:
             say(line)
@@ -49,7 +59,7 @@ def describe(data: Data) -> str:
         kind = {1: "grey images", 3: "colour images"}.get(spec.shape[0], f"{spec.shape[0]}-planes")
         what = f"{kind} {spec.shape[1]} × {spec.shape[2]}"
     else:
-        what = f"rows of {spec.dims} numbers"
+        what = f"rows of {spec.dims} {'columns' if spec.header else 'numbers'}"
     values = f"{spec.levels} levels" if spec.levels else f"values {spec.low:g} to {spec.high:g}"
     classes = f", {len(spec.classes)} classes" if spec.classes else ""
     train_rows, valid, test = spec.sizes

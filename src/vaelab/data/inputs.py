@@ -14,10 +14,13 @@ from torch import Tensor
 
 from .arrays import as_numpy, pick, read_arrays, rows
 from .columns import check_columns
+from .header import difference
+from .kinds import left_out, like
 from .rows import Array, Raw, Rows, pieces
 from .sources import existing, load
 from .spec import DataSpec
 from .splits import Split
+from .tables import SUFFIXES, Table, from_frame, is_frame, read_table
 
 _ROWS = re.compile(r"(train|valid|test):(.*)")
 
@@ -30,7 +33,9 @@ def read_inputs(
     Args:
         source: `test:0-15`, `test:3,7,9` (likewise `valid:` and `train:`), rows of the run's own
             data, numbered from 0, ends included; or a picture, a folder or zip of pictures, a
-            `.npy` or `.npz` file holding one example or several; or such an array in memory.
+            `.npy` or `.npz` file holding one example or several; a table (`.csv`, `.tsv`,
+            `.parquet`) with the columns of the run's data; or such an array, or a pandas data
+            frame, in memory.
         spec: of the run's data.
         data_dir: where known sets live, as for `load`.
 
@@ -43,6 +48,8 @@ def read_inputs(
         ValueError: for rows of another shape, values the run's data cannot have, or a bad
             selection.
     """
+    if is_frame(source):
+        return _named(from_frame(source), spec)
     if isinstance(source, np.ndarray | Tensor):
         return _fit(as_numpy(source, "the input"), spec, "the array"), ()
     selection = _ROWS.fullmatch(str(source))
@@ -51,6 +58,8 @@ def read_inputs(
     path = existing(str(source))
     if path.suffix.lower() in (".npy", ".npz"):
         return _fit(pick(read_arrays(path))[0], spec, path.name), ()
+    if path.suffix.lower() in SUFFIXES and path.is_file():
+        return _named(read_table(path), spec)
     return _pictures(path, spec)
 
 
@@ -73,7 +82,11 @@ def reload(spec: DataSpec, *, data_dir: str | Path | None = None) -> tuple[Split
         test=test,
         image_size=spec.resize,
         skip_unreadable=True,
+        columns=left_out(spec) if spec.header else None,
+        label=spec.label or None,
     )
+    if spec.header and (told := difference(spec.header, data.spec.header)):
+        raise ValueError(f"{spec.source} has changed since the run: {told}")
     for name in ("shape", "sizes", "levels", "low", "high", "classes"):
         then, now = getattr(spec, name), getattr(data.spec, name)
         if then != now:
@@ -81,6 +94,13 @@ def reload(spec: DataSpec, *, data_dir: str | Path | None = None) -> tuple[Split
                 f"{spec.source} has changed since the run: its {name} was {then} and is {now}"
             )
     return data.train, data.valid, data.test
+
+
+def _named(table: Table, spec: DataSpec) -> tuple[Raw, tuple[str, ...]]:
+    if spec.is_image:
+        raise ValueError(f"{table.name} is a table; the run's data are pictures {spec.shape}")
+    array, notes = like(table, spec)
+    return _fit(array, spec, table.name), notes
 
 
 def _own_rows(

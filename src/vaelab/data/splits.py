@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from .header import Heading
 from .rows import Raw, Rows
-from .spec import DataSpec
+from .spec import Column, DataSpec
 
-_FEWEST = 10
+FEWEST = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +81,9 @@ class Found:
         shuffle: whether the source's own parts are in a telling order (sorted by class).
         notes: what was done.
         factors: what is known to have made each row, or None.
+        columns: of a table that says so, what each of its columns is.
+        header: of such a table, what they are called.
+        label: of such a table, the column that the labels are from.
     """
 
     x: Raw
@@ -90,6 +94,9 @@ class Found:
     shuffle: bool = False
     notes: tuple[str, ...] = ()
     factors: Factors | None = None
+    columns: tuple[Column, ...] = ()
+    header: tuple[Heading, ...] = ()
+    label: str = ""
 
     def rows(self, index: Tensor) -> Split:
         """The rows of those numbers, (N,), with their labels and factors."""
@@ -123,8 +130,8 @@ def choose(
         ValueError: for a share out of range, or where fewer than 1 training row would remain.
     """
     rows, own_valid, own_test = found.own
-    if sum(found.own) < _FEWEST:
-        raise ValueError(f"{sum(found.own)} rows seen; a data set needs at least {_FEWEST}")
+    if sum(found.own) < FEWEST:
+        raise ValueError(f"{sum(found.own)} rows seen; a data set needs at least {FEWEST}")
     n_valid = 0 if own_valid else _count("valid", valid, rows)
     n_test = 0 if own_test else _count("test", test, rows)
     if n_valid + n_test >= rows:
