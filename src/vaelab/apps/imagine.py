@@ -2,12 +2,14 @@
 
 Each parameter is a flag, each docstring its help. What comes out is a picture (.png), or the rows
 themselves on the scale of the data (.npy, .npz): unrounded means, or with --draw what the
-likelihood gives back, in the data's own integer levels.
+likelihood gives back, in the data's own integer levels. Rows of a table are also written as .csv,
+with the names of columns and categories, counts and categories whole.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -19,8 +21,10 @@ from vaelab.apps import album, pictures
 from vaelab.apps.outputs import as_array, as_picture, as_table, promised, write
 from vaelab.apps.pictures import Picture
 from vaelab.apps.progress import say
+from vaelab.apps.rows import as_rows
 from vaelab.apps.shown import levels, shown, span
 from vaelab.data import Raw, read_inputs
+from vaelab.data.header import Heading
 from vaelab.run import Run, load
 
 RunFolder = Positional[Annotated[Path, arg(metavar="RUN", help="folder of a trained run.")]]
@@ -39,6 +43,14 @@ Seed = Annotated[int, arg(help="of all draws; the same seed gives the same outpu
 Draw = Annotated[
     bool, arg(help="draw from the likelihood instead of taking its mean, in the data's own levels.")
 ]
+DrawSamples = Annotated[
+    bool,
+    arg(help="draw from the likelihood; the default for rows of a table, not for images."),
+]
+Mean = Annotated[
+    bool,
+    arg(help="take the likelihood's mean; the default for images, not for rows of a table."),
+]
 Class = Annotated[
     str | None,
     arg(
@@ -52,7 +64,7 @@ DataDir = Annotated[
     Path | None,
     arg(help="where known data sets live; by default VAELAB_DATA, else ~/.cache/vaelab/data."),
 ]
-PICTURES_OR_ROWS = (".png", ".npy", ".npz")
+KINDS = (".png", ".npy", ".npz", ".csv")
 POINTS = "this model's posteriors are points: every draw from one is the same"
 
 
@@ -62,7 +74,8 @@ def sample(
     out: Path = Path("samples.png"),
     prior: str | None = None,
     temperature: float = 1.0,
-    draw: Draw = False,
+    draw: DrawSamples = False,
+    mean: Mean = False,
     seed: Seed = 0,
     overwrite: Overwrite = False,
     label: Class = None,
@@ -71,15 +84,20 @@ def sample(
 
     Args:
         n: how many.
-        out: file to write: .png for a picture, .npy or .npz for the rows.
+        out: file to write: .png for a picture, .npy or .npz for the rows, .csv for rows of a table.
         prior: name of a prior that was fitted with `vaelab fit-prior`; the model's own by default.
         temperature: scales the prior's spread; below 1 gives more typical examples.
     """
-    promised(out, overwrite, *PICTURES_OR_ROWS)
-    model = _load(run, label)
+    promised(out, overwrite, *KINDS)
+    if draw and mean:
+        raise ValueError("--draw and --mean are each other's opposite; pass one of them")
+    model = _load(run, label, out)
     _warm(temperature)
     if model.data.known and label is None:
-        say(f"no --class was named: classes are drawn uniformly from {_classes(model)}")
+        how = "are drawn uniformly from" if model.data.is_image else "take turns:"
+        say(f"no --class was named: classes {how} {_classes(model)}")
+        if not model.data.is_image:  # a row is written with its class
+            model = model.given(torch.arange(max(n, 1)) % len(model.data.classes))
     if prior is not None:
         model = model.with_prior(prior)
     elif not model.has_rate:
@@ -87,6 +105,7 @@ def sample(
             "an autoencoder has no trained prior: these are decoded draws of N(0, I). Fit it one "
             f"with `vaelab fit-prior mixture {run}`, then pass --prior mixture"
         )
+    draw = draw or (model.data.drawn and not mean)
     parts = model.stream_samples(n, temperature=temperature, draw=draw, seed=seed)
     _write(out, model, parts, n, draw, lambda x: pictures.grid(x, span=span(model.data)))
     print(f"{out}  {_count(n, 'new example')}")
@@ -105,10 +124,10 @@ def reconstruct(
     """Encodes examples and decodes them again; the picture shows them under their originals.
 
     Args:
-        out: file to write: .png for a picture, .npy or .npz for the rows.
+        out: file to write: .png for a picture, .npy or .npz for the rows, .csv for rows of a table.
     """
-    promised(out, overwrite, *PICTURES_OR_ROWS)
-    model = _load(run, label)
+    promised(out, overwrite, *KINDS)
+    model = _load(run, label, out)
     raw = _read(input, model, data_dir)
     made = model.reconstruct(raw, draw=draw, seed=seed)
     originals = shown(raw, model.data)
@@ -142,8 +161,8 @@ def vary(
             the rows, (N, n, …).
         temperature: scales the posterior's spread; 0 gives reconstructions, 2 goes further away.
     """
-    promised(out, overwrite, *PICTURES_OR_ROWS)
-    model = _load(run, label)
+    promised(out, overwrite, *KINDS)
+    model = _load(run, label, out)
     _warm(temperature)
     if n < 1:
         raise ValueError(f"n is {n}; ask for at least 1 variation")
@@ -159,6 +178,8 @@ def vary(
         len(made),
         False,
         lambda x: pictures.rows(list(x), originals, span=span(model.data)),
+        "example",
+        "variation",
     )
     print(f"{out}  {_count(n, 'variation')} each of {_count(len(raw), 'example')}")
 
@@ -185,8 +206,8 @@ def interpolate(
             have in many dimensions.
         out: file to write: .png for a picture, .npy or .npz for the rows, (walks, steps, …).
     """
-    promised(out, overwrite, *PICTURES_OR_ROWS)
-    model = _load(run, label)
+    promised(out, overwrite, *KINDS)
+    model = _load(run, label, out)
     starts, ends = _read(a, model, data_dir), _read(b, model, data_dir)
     count = max(len(starts), len(ends))
     if {len(starts), len(ends)} - {1, count}:
@@ -196,7 +217,8 @@ def interpolate(
     starts, ends = (x.expand(count, *model.data.shape) for x in (starts, ends))
     pairs = zip(starts, ends, strict=True)
     made = torch.stack([model.interpolate(x, y, steps, spherical=spherical) for x, y in pairs])
-    write(out, as_picture(lambda: album.walks(model, made)) | as_array([made], len(made)))
+    written = as_rows(replace(model, condition=None), [made], count, "walk", "step")
+    write(out, as_picture(lambda: album.walks(model, made)) | as_array([made], len(made)) | written)
     print(f"{out}  {_count(count, 'walk')} of {steps} steps")
 
 
@@ -219,15 +241,16 @@ def traverse(
         most: how many dimensions to show at most, those that carry most first.
         input: an example to move away from, such as test:0; by default the mean code.
     """
-    promised(out, overwrite, *PICTURES_OR_ROWS)
+    promised(out, overwrite, *KINDS)
     for name, value in (("steps", steps), ("most", most)):
         if value < 1:
             raise ValueError(f"{name} is {value}; it must be 1 or more")
-    model = _load(run, label)
+    model = _load(run, label, out)
     start = None if input is None else model.encode(_read(input, model, data_dir)[:1])[0]
     picture, caption = album.traverse(model, most, steps, start)
     rows = model.traverse(model.codes.order[:most], steps, start=start)
-    write(out, as_picture(lambda: picture) | as_array([rows], len(rows)))
+    written = as_rows(replace(model, condition=None), [rows], len(rows), "dimension", "step")
+    write(out, as_picture(lambda: picture) | as_array([rows], len(rows)) | written)
     print(f"{out}  {caption}")
 
 
@@ -252,13 +275,20 @@ def encode(
     _warm(temperature)
     raw = _find(input, model, data_dir)
     codes = model.stream_codes(raw, temperature=temperature, seed=seed)
-    write(out, as_array(codes, len(raw)) | as_table(codes))
+    header = [Heading(f"z{j}") for j in range(model.latent)]
+    write(out, as_array(codes, len(raw)) | as_table(codes, header))
     print(f"{out}  {len(raw)} codes of {model.latent} numbers")
 
 
-def _load(folder: Path, named: str | None) -> Run:
-    """The run, told of the classes that are named."""
+def _load(folder: Path, named: str | None, out: Path | None = None) -> Run:
+    """The run, told of the classes that are named.
+
+    Raises:
+        ValueError: where its examples are to be written as what they are not.
+    """
     run = load(folder)
+    if out is not None and out.suffix.lower() == ".csv" and run.data.is_image:
+        raise ValueError(f"{out}: images are no table; name a .png, .npy or .npz file")
     if named is None:
         return run
     return run.given(named if named in run.data.classes else named.split(","))
@@ -290,10 +320,11 @@ def _write(
     n: int,
     draw: bool,
     picture: Callable[[pictures.cells.Array], Picture],
+    *axes: str,
 ) -> None:
     rows = (levels(part, run.data) if draw else part for part in parts)
     drawn = as_picture(lambda: picture(shown(torch.cat(list(parts)), run.data)))
-    write(out, drawn | as_array(rows, n))
+    write(out, drawn | as_array(rows, n) | as_rows(run, parts, n, *axes))
 
 
 def _warm(temperature: float) -> None:
