@@ -17,14 +17,16 @@ import torch
 from torch import Tensor
 from tyro.conf import Positional, arg
 
-from vaelab.apps import album, pictures
+from vaelab.apps import album
+from vaelab.apps.look import look
 from vaelab.apps.outputs import as_array, as_picture, as_table, promised, write
 from vaelab.apps.pictures import Picture
 from vaelab.apps.progress import say
 from vaelab.apps.rows import as_rows
-from vaelab.apps.shown import levels, shown, span
+from vaelab.apps.shown import levels
 from vaelab.data import Raw, read_inputs
 from vaelab.data.header import Heading
+from vaelab.data.inputs import reload
 from vaelab.run import Run, load
 
 RunFolder = Positional[Annotated[Path, arg(metavar="RUN", help="folder of a trained run.")]]
@@ -94,8 +96,8 @@ def sample(
     model = _load(run, label, out)
     _warm(temperature)
     if model.data.known and label is None:
-        how = "are drawn uniformly from" if model.data.is_image else "take turns:"
-        say(f"no --class was named: classes {how} {_classes(model)}")
+        come = "are drawn uniformly from" if model.data.is_image else "take turns:"
+        say(f"no --class was named: classes {come} {_classes(model)}")
         if not model.data.is_image:  # a row is written with its class
             model = model.given(torch.arange(max(n, 1)) % len(model.data.classes))
     if prior is not None:
@@ -107,7 +109,8 @@ def sample(
         )
     draw = draw or (model.data.drawn and not mean)
     parts = model.stream_samples(n, temperature=temperature, draw=draw, seed=seed)
-    _write(out, model, parts, n, draw, lambda x: pictures.grid(x, span=span(model.data)))
+    how, data = look(model.data), outline(model, out)
+    _write(out, model, parts, n, draw, lambda x: how.samples(x, data)[0])
     print(f"{out}  {_count(n, 'new example')}")
 
 
@@ -130,15 +133,8 @@ def reconstruct(
     model = _load(run, label, out)
     raw = _read(input, model, data_dir)
     made = model.reconstruct(raw, draw=draw, seed=seed)
-    originals = shown(raw, model.data)
-    _write(
-        out,
-        model,
-        [made],
-        len(made),
-        draw,
-        lambda x: pictures.comparison(originals, x, span=span(model.data)),
-    )
+    how = look(model.data)
+    _write(out, model, [made], len(made), draw, lambda x: how.comparison(raw, x)[0])
     print(f"{out}  {_count(len(raw), 'reconstruction')}")
 
 
@@ -170,17 +166,8 @@ def vary(
     if not model.has_rate:
         say(POINTS)
     made = model.vary(raw, n, temperature=temperature, seed=seed)
-    originals = shown(raw, model.data)
-    _write(
-        out,
-        model,
-        [made],
-        len(made),
-        False,
-        lambda x: pictures.rows(list(x), originals, span=span(model.data)),
-        "example",
-        "variation",
-    )
+    how, axes = look(model.data), ("example", "variation")
+    _write(out, model, [made], len(made), False, lambda x: how.variations(raw, x)[0], *axes)
     print(f"{out}  {_count(n, 'variation')} each of {_count(len(raw), 'example')}")
 
 
@@ -218,7 +205,10 @@ def interpolate(
     pairs = zip(starts, ends, strict=True)
     made = torch.stack([model.interpolate(x, y, steps, spherical=spherical) for x, y in pairs])
     written = as_rows(replace(model, condition=None), [made], count, "walk", "step")
-    write(out, as_picture(lambda: album.walks(model, made)) | as_array([made], len(made)) | written)
+    write(
+        out,
+        as_picture(lambda: look(model.data).walks(made)) | as_array([made], len(made)) | written,
+    )
     print(f"{out}  {_count(count, 'walk')} of {steps} steps")
 
 
@@ -294,6 +284,17 @@ def _load(folder: Path, named: str | None, out: Path | None = None) -> Run:
     return run.given(named if named in run.data.classes else named.split(","))
 
 
+def outline(run: Run, out: Path) -> Tensor | None:
+    """Training rows to set samples of a table against in a picture, where they are at hand."""
+    if out.suffix.lower() != ".png" or run.data.is_image:
+        return None
+    try:
+        return reload(run.data)[0].x[: album.MOST_CODES]
+    except (ValueError, OSError) as error:
+        say(f"without the data beside the samples: {error}")
+        return None
+
+
 def _classes(run: Run) -> str:
     return ", ".join(run.data.classes)
 
@@ -319,11 +320,11 @@ def _write(
     parts: Iterable[Tensor],
     n: int,
     draw: bool,
-    picture: Callable[[pictures.cells.Array], Picture],
+    picture: Callable[[Tensor], Picture],
     *axes: str,
 ) -> None:
     rows = (levels(part, run.data) if draw else part for part in parts)
-    drawn = as_picture(lambda: picture(shown(torch.cat(list(parts)), run.data)))
+    drawn = as_picture(lambda: picture(torch.cat(list(parts))))
     write(out, drawn | as_array(rows, n) | as_rows(run, parts, n, *axes))
 
 
