@@ -193,7 +193,7 @@ def _panels(header: Header, draw: Callable[[Axes, int], None]) -> Figure:
 
 def _edges(values: Floats, heading: Heading) -> Floats:
     if heading.values:
-        return np.arange(len(heading.values) + 1) - 0.5
+        return np.arange(-0.5, len(heading.values), dtype=np.float64)
     low, high = (float(end) for end in np.percentile(values[np.isfinite(values)], TAILS))
     if heading.decimals == 0:  # as many whole numbers in one bar as in another
         low, high = np.floor(low), np.ceil(high)
