@@ -4,10 +4,10 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test test-slow check bench bench-understand bench-zoo bench-published clean help
+.PHONY: demo test test-slow check bench bench-understand bench-zoo bench-published clean clean-bench help
 
 help:  ## what there is to make
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 # torch first and by itself: the exact version of the constraints file, in its CPU build where the
 # index offers one.
@@ -45,5 +45,8 @@ bench-zoo: $(STAMP)  ## every recipe on MNIST beside pythae's models (an hour; r
 bench-published: $(STAMP)  ## published likelihoods, trained and measured again (hours; repeated, it goes on)
 	$(BIN)/python benchmarks/published.py
 
-clean:  ## remove what was made
-	rm -rf demo bench .mypy_cache .pytest_cache .ruff_cache
+clean:  ## remove what is quickly made again; measurements in bench/ stay
+	rm -rf demo .mypy_cache .pytest_cache .ruff_cache
+
+clean-bench:  ## remove the measurements in bench/, which take hours
+	rm -rf bench

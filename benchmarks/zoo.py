@@ -108,7 +108,8 @@ def contest(name: str, judge: Judge, options: argparse.Namespace) -> dict[str, A
             check=False,
         )
         if done.returncode:
-            return {"failed": done.stderr.strip().splitlines()[-1][:200]}
+            said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+            return {"failed": said[-1][:200]}
         record: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
         scores = {prior: judge(path) for prior, path in record.pop("samples").items()}
     return record | {"samples": scores}

@@ -22,12 +22,13 @@ ARROWS: dict[str, set[str]] = {
     "walk": set(),
     "data": set(),
     "files": set(),
+    "typed": set(),
     "parts": {"walk", "nets"},
     "objectives": {"walk"},
     "metrics": {"walk"},
-    "training": {"walk", "objectives", "data"},
-    "design": {"data", "nets", "parts"},
-    "recipe": {"data", "design", "objectives", "walk"},
+    "training": {"walk", "objectives", "data", "typed"},
+    "design": {"data", "nets", "parts", "typed"},
+    "recipe": {"data", "design", "objectives", "typed", "walk"},
     "recipes": {"data", "design", "objectives", "walk", "recipe", "parts", "nets"},
     "fitted": {
         *(
@@ -40,13 +41,14 @@ ARROWS: dict[str, set[str]] = {
             "data",
             "walk",
             "files",
+            "typed",
         ),
     },
     "codes": {"data", "walk"},
     "run": {"codes", "recipes", "recipe", "files", "data", "walk", "fitted"},
     "apps": {
         *("run", "codes", "training", "metrics", "data", "recipe", "recipes", "design", "files"),
-        *("objectives", "parts", "walk", "fitted"),
+        *("objectives", "parts", "typed", "walk", "fitted"),
     },
 }
 ARROWS["cli"] = set(ARROWS)

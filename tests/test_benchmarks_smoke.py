@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from speed import machine, mnist, ours, report, score  # noqa: E402
+from speed.accelerator import accelerated  # noqa: E402
 from speed.measures import Target, measures, search_settings  # noqa: E402
 from speed.worker import Race, steady  # noqa: E402
 
@@ -148,3 +149,20 @@ def test_mnist_is_read_as_the_library_reads_it() -> None:
     assert x.shape == (10_000, 784)
     assert set(np.unique(x)) == {0.0, 1.0}
     assert x.mean() == pytest.approx(test.mean() / 255, abs=1e-3)
+
+
+def test_a_figure_of_its_own_is_held_to_its_bound() -> None:
+    alone = Target("an epoch", "epoch_ms", "a", "", 60, at_most=True)
+    assert report.Ratio.of(alone, [50.0, 70.0, 55.0], []) == report.Ratio(55.0, 50.0, 70.0, True)
+    known = accelerated("cuda", quick=True)
+    records = {"vaelab": [{"epoch_ms": 80.0, "images_per_s": 1e6, "peak_mib": 1.0}]}
+    results = {"threads": 2, "machine": {}, "versions": {}, "measures": {"mlp": records}}
+    page = report.page(results, known, "")
+    assert "| an epoch | vaelab: 80 |  | 80.00 (80.00–80.00) | at most 60 | **missed** |" in page
+
+
+def test_what_is_asked_of_an_accelerator_makes_plans_here_too() -> None:
+    for measure in accelerated("cpu", quick=False).values():
+        for contestant in measure.contestants.values():
+            if "plan" in contestant.settings:
+                assert not isinstance(ours.make_plan(contestant.settings["plan"]), str)

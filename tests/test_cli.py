@@ -78,6 +78,7 @@ def test_results_to_stdout_messages_to_stderr(tmp_path, capsys):
     assert "1,797 grey images 8 × 8" in said.err
     assert "bernoulli: the data is nearly two-toned" in said.err
     assert "parameters" in said.err
+    assert "12 steps; the default is 4,008 (about 334 epochs)" in said.err
     assert "nats per example" in said.out
     assert "\x1b" not in said.out + said.err
     for name in ("samples", "reconstructions", "variations", "latent_map", "manifold", "training"):
@@ -147,3 +148,25 @@ def test_a_value_error_from_elsewhere_is_a_bug(monkeypatch, capsys):
     monkeypatch.setattr(cli, "_resolve", lambda target: json.loads("{"))
     assert cli.main(["sample", "x"]) == 1
     assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("recipe", "more", "said"),
+    [
+        ("vae", ["--width", "16"], "networks mlp: the default, for any data"),
+        ("vae", ["--width", "4", "--net", "conv"], "networks conv: as asked"),
+        ("deep-ladder", ["--width", "4", "--layers", "1"], "networks of convolutions: this recipe"),
+    ],
+)
+def test_training_says_which_networks_and_why(recipe, more, said, tmp_path, monkeypatch, capsys):
+    from vaelab.apps import train_recipe
+
+    def unreached(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train_recipe, "train", unreached)
+    args = ["train", recipe, "--data", "digits", "--out", str(tmp_path / "run"), *more]
+    assert cli.main([*args, "--epochs", "1"]) == 130
+    messages = capsys.readouterr().err
+    assert said in messages
+    assert "at most 1 epoch of 12 steps" in messages

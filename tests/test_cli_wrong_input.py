@@ -3,11 +3,18 @@
 import errno
 import json
 import os
+import re
+import shlex
 import shutil
+import subprocess
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from vaelab import cli
 
@@ -68,19 +75,184 @@ def test_missing_path(refused, run):
     assert "does not exist" in refused(*train("nowhere/x.npy"))
     assert "does not exist" in refused("reconstruct", run, "nowhere.png")
     assert "does not exist" in refused("sample", "nowhere")
-    assert "holds no run" in refused("sample", run.parent)
+    said = refused("sample", run.parent)
+    assert "holds no run" in said
+    assert "`vaelab train vae --data digits --out RUN`" in said  # which can be typed
 
 
 @pytest.mark.parametrize(
-    "flags",
-    [["--latent", "two"], ["--epochs", "many"], ["--net", "transformer"], ["--latnet", "2"]],
+    ("args", "said"),
+    [
+        (train("digits", "--latent", "two"), "--latent: expected a whole number, not 'two'"),
+        (train("digits", "--epochs", "many"), "--epochs: expected a whole number, not 'many'"),
+        (train("digits", "--epochs", "1e3"), "--epochs: expected a whole number, not '1e3'"),
+        (train("digits", "--ema", "x"), "--ema: expected a number, not 'x'"),
+        (train("digits", "--net", "transformer"), "--net: expected mlp, conv or resconv, not 'tr"),
+        (train("digits", "--precision", "f32"), "not 'f32'. Did you mean fp32"),
+        (train("digits", "--latnet", "2"), "there is no option --latnet. Did you mean --latent"),
+        (train("digits", "--image-size", "q"), "expected a side, or height,width as in 48,64, not"),
+        (train("digits", "--lr"), "--lr needs a value: peak learning rate of AdamW; it warms up"),
+        (train("digits", "--overwrite", "yes"), "'yes' is one word too many"),
+        (
+            train("digits", "--layers", "a", recipe="deep_ladder"),
+            "expected a whole number, not 'a'",
+        ),
+        (("train", "vae", "--data", "--out", "new"), "--data needs a value: a known name (digits"),
+        (("train", "vae", "--out", "new"), "--data is missing: a known name (digits, mnist"),
+        (("sweep", "vae", "--data", "digits", "--out", "s", "--beta", "1,b"), "a number, not 'b'"),
+        (("fit-prior", "mixture"), "RUN is missing"),
+        (("fit-prior", "mixtrue", "run"), "no kind of prior is called 'mixtrue'. Did you mean mi"),
+        (("reconstruct",), "RUN is missing: folder of a trained run\nINPUT is missing: a picture"),
+        (("sample", "run", "other"), "'other' is one word too many"),
+        (("sample", "run", "-n", "x"), "expected a whole number, not 'x'"),
+        (("sample", "run", "--clas", "3"), "there is no option --clas. Did you mean --class"),
+        (
+            ("evaluate", "run", "--parts", "all"),
+            "expected likelihood, latent or samples, not 'all'",
+        ),
+        (("evaluate", "run", "--parts"), "name one or more of likelihood, latent, samples"),
+        (("understand", "--lang", "fr"), "--lang: expected en or zh, not 'fr'"),
+        (("doctor",), "RUN|DATA|FILE.py:function is missing"),
+    ],
 )
-def test_flag_of_the_wrong_type(refused, flags):
-    assert flags[0] in refused(*train("digits", *flags), by="vaelab train vae --help")
+def test_what_cannot_be_read_is_said_in_plain_words(refused, args, said):
+    message = refused(*args)
+    assert said in message
+    for python in ("Literal", "int()", "None", "tuple", "<class", "INT ", "argument", "│"):
+        assert python not in message
 
 
-def test_missing_flag(refused):
-    assert "--data" in refused("train", "vae", "--out", "new", by="vaelab train vae --help")
+@pytest.mark.parametrize("seed", [2**63, -(2**63) - 1])
+def test_a_seed_is_a_number_of_64_bits(refused, run, seed):
+    for args in (train("digits"), ("sample", run), ("evaluate", run), ("doctor", run)):
+        assert f"--seed: expected a whole number of 64 bits, not '{seed}'" in refused(
+            *args, "--seed", seed
+        )
+
+
+def test_settings_that_memory_does_not_hold(refused):
+    said = refused(*train("digits")[:-2], "--width", "1000000000000", status=1)
+    assert "there is not enough memory for this, choose smaller settings" in said
+    assert "there is not enough memory" in refused(*train("digits"), "--width", 2**62, status=1)
+
+
+def test_a_home_of_nobody(refused):
+    assert "~nobody-at-all/x.npy does not exist" in refused(*train("~nobody-at-all/x.npy"))
+
+
+def damaged(run, name, change):
+    """A JSON file of a run, changed."""
+    about = json.loads((run / name).read_text())
+    change(about)
+    (run / name).write_text(json.dumps(about))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("metrics.jsonl", b"5\n"),
+        ("metrics.jsonl", b'{"epoch": "one"}\n'),
+        ("metrics.jsonl", b"\xff\xfe\n"),
+        ("metrics.jsonl", b"[" * 100_000),
+        ("recipe.json", b"[" * 100_000),
+        ("codes.json", b'{"mean": [1' + b"0" * 400 + b', 0], "spread": [1, 1], "rate": null}'),
+    ],
+)
+def test_files_of_a_run_that_hold_something_else(refused, run, name, content):
+    (run / name).write_bytes(content)
+    for command in ("sample", "doctor"):
+        assert str(run / name) in refused(command, run).replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda about: about["arguments"].update(latent=10**30),
+        lambda about: about["arguments"].update(latent=10**18),
+        lambda about: about["arguments"].update(beta=10**400),
+        lambda about: about["arguments"]["design"].update(seed=2**64),
+        lambda about: about["data"].update(high=10**400),
+        lambda about: about["data"].update(shape=[10**9, 10**9, 10**9]),
+    ],
+)
+def test_absurd_numbers_in_a_run(refused, run, change):
+    damaged(run, "recipe.json", change)
+    said = refused("sample", run)
+    assert f"{run / 'recipe.json'}: " in said
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.complex64, torch.float8_e4m3fn])
+def test_weights_of_another_type(refused, run, dtype):
+    path = run / "weights.safetensors"
+    weights = load_file(path)
+    name = next(iter(weights))
+    save_file(weights | {name: weights[name].to(dtype)}, path)
+    assert f"{path} holds {dtype} in {name!r}; expected torch.float32" in refused("sample", run)
+
+
+def test_a_run_without_its_history(refused, run, tmp_path, capsys):
+    (run / "metrics.jsonl").unlink()
+    assert "metrics.jsonl is missing or has no valid_loss" in refused("doctor", run)
+    (run / "metrics.jsonl").write_text('{"epoch": 1}\n')
+    assert "metrics.jsonl is missing or has no valid_loss" in refused("doctor", run)
+    (run / "metrics.jsonl").write_text("")
+    assert "metrics.jsonl is missing or has no valid_loss" in refused("doctor", run)
+    assert cli.main(["sample", str(run), "-n", "2", "--out", str(tmp_path / "s.npy")]) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda about: about.pop("digest"), "digest"),
+        (lambda about: about.update(discrete="yes"), "discrete"),
+        (lambda about: about.update(figures=[1]), "figures"),
+        (lambda about: about["figures"].update(rate=3), "figures"),
+        (lambda about: about["figures"]["rate"].update(se="small"), "figures"),
+        (lambda about: about.update(n="many"), "n is"),
+    ],
+)
+def test_a_damaged_evaluation_is_not_compared(refused, judged, tmp_path, change, named):
+    run = shutil.copytree(judged, tmp_path / "judged")
+    damaged(run, "evaluation.json", change)
+    said = refused("compare", run, run)
+    assert f"{run / 'evaluation.json'} is damaged: {named}" in said
+    assert "vaelab evaluate" in said
+
+
+@pytest.fixture(scope="module")
+def judged(trained, tmp_path_factory):
+    run = shutil.copytree(trained, tmp_path_factory.mktemp("judged") / "run")
+    how = ["--parts", "likelihood", "--samples", "2", "--limit", "20"]
+    assert cli.main(["evaluate", str(run), *how]) == 0
+    return run
+
+
+def test_closed_streams(tmp_path):
+    """Nothing can be said, and nothing is a bug."""
+    for closed, status in ((">&-", 0), ("2>&-", 0), (">&- 2>&-", 0)):
+        line = f"{shlex.quote(sys.executable)} -m vaelab --version {closed}"
+        done = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr) == (status, "")
+
+
+def test_help_speaks_of_numbers_and_not_of_types(capsys):
+    for args in (["train", "deep_ladder"], ["sweep", "vae"], ["fit-prior", "flow"], ["sample"]):
+        assert cli.main([*args, "--help"]) == 0
+        said = capsys.readouterr().out
+        assert re.search(r"--\w+ N\b", said)
+        for python in ("None", "INT", "FLOAT", "STR"):
+            assert python not in said
+
+
+def test_without_its_hook_tyro_speaks_itself(monkeypatch, capsys):
+    from vaelab.apps import flags
+
+    for changed in (None, SimpleNamespace(on_parse_error=flags.told.on_parse_error)):
+        monkeypatch.setattr(flags, "told", changed)
+        assert cli.main(["sample", "run", "-n", "x"]) == 2
+        said = capsys.readouterr().err
+        assert "Traceback" not in said
+        assert "expected a whole number" in said
 
 
 @pytest.mark.parametrize(
@@ -101,8 +273,22 @@ def test_value_out_of_range(refused, flag, value):
     assert flag.strip("-").replace("-", "_") in said
 
 
-def test_device_that_is_not_there(refused):
-    assert "there is no device 'cuda:77' here" in refused(*train("digits", "--device", "cuda:77"))
+def test_device_that_is_not_there(refused, run, monkeypatch):
+    commands = (
+        train("digits"),
+        ("sweep", "vae", "--data", "digits", "--out", "sweep"),
+        ("understand", "--data", "digits"),
+        ("fit-prior", "mixture", run),
+        ("interpolate", run, "test:0", "test:1"),
+        *((name, run, "test:0") for name in ("reconstruct", "vary", "encode")),
+        *((name, run) for name in ("sample", "traverse", "evaluate", "doctor")),
+    )
+    for args in commands:
+        assert "there is no device 'cuda:77' here" in refused(*args, "--device", "cuda:77")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for version, why in ((None, "This torch is without CUDA"), ("13.0", "no GPU it can use")):
+        monkeypatch.setattr(torch.version, "cuda", version)
+        assert why in refused("sample", run, "--device", "cuda")
 
 
 def test_a_run_is_not_replaced_unasked(refused, run):
@@ -273,6 +459,24 @@ def test_inputs_that_do_not_fit_the_run(refused, run, tmp_path):
     assert "rows" in refused("encode", run, "test:99999")
 
 
+def test_a_run_is_not_data(refused, run):
+    """Its folder holds pictures, of what the model makes."""
+    for args in (
+        train(run),
+        ("reconstruct", run, run),
+        ("evaluate", run, "--data", run),
+        ("fit-prior", "mixture", run, "--data", run),
+        ("sweep", "vae", "--data", run, "--out", "sweep"),
+        ("understand", "--data", run),
+        ("doctor", run, "--data", run),
+    ):
+        said = refused(*args)
+        assert f"{run} is a run, a trained model, not data" in said
+        assert "give digits, its training data" in said
+    (run / "recipe.json").write_text("nonsense")
+    assert "is a run, a trained model, not data" in refused(*train(run))
+
+
 def test_outputs_are_not_replaced_unasked(refused, run, tmp_path):
     (tmp_path / "mine.png").write_text("mine")
     assert "pass --overwrite" in refused("sample", run, "--out", "mine.png")
@@ -286,6 +490,8 @@ def test_outputs_are_not_replaced_unasked(refused, run, tmp_path):
     [
         ("sample", "-n", "0"),
         ("sample", "--temperature", "-1"),
+        ("sample", "--temperature", "inf"),
+        ("sample", "--temperature", "nan"),
         ("vary", "test:0", "-n", "0"),
         ("interpolate", "test:0", "test:1", "--steps", "1"),
         ("interpolate", "test:0-1", "test:0-2"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from functools import cache
 from pathlib import Path
 
@@ -12,6 +14,11 @@ from sklearn.linear_model import LogisticRegression
 
 from vaelab import cli
 from vaelab.apps.album import album
+from vaelab.apps.doctor import examine_run
+from vaelab.apps.doctor.of_run import some
+from vaelab.apps.doctor.run_seen import look
+from vaelab.apps.evaluate.judge import judge
+from vaelab.apps.evaluate.settings import Settings
 from vaelab.apps.fit_prior import fit_prior
 from vaelab.apps.train import train
 from vaelab.codes import survey
@@ -20,6 +27,7 @@ from vaelab.data import stream as streaming
 from vaelab.data.rows import Rows
 from vaelab.design import Design
 from vaelab.fitted import FittedMixture
+from vaelab.metrics import disentanglement
 from vaelab.metrics.layer import layers
 from vaelab.metrics.likelihood import elbo, weigh
 from vaelab.nets.told import Begun, Told
@@ -81,6 +89,28 @@ def test_the_label_reaches_what_every_family_makes(name: str) -> None:
     assert not all(torch.allclose(a, b) for a, b in zip(*as_tuple, strict=True))
     with pytest.raises(ValueError, match="this model is conditional: pass what is known"):
         recipe.model(x)
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_every_parameter_receives_a_gradient(name: str) -> None:
+    """What is told is learned from, in every family."""
+    recipe = make(name)
+    torch.manual_seed(0)
+    with torch.no_grad():  # away from zeros that training leaves at its first step
+        for p in recipe.model.parameters():
+            p.add_(0.02 * torch.randn_like(p))
+    rows = Batches(few().train.x, recipe.data, y=few().train.y)
+    x, condition = next(rows.fixed(16, 0)), next(rows.told(16))
+    trace = recipe.model(x, recipe.objective.samples, condition=condition)
+    recipe.objective(trace, x).mean.backward()
+    left_out = {
+        key
+        for key, p in recipe.model.named_parameters()
+        if p.grad is None or not p.grad.isfinite().all() or not (p.grad != 0).any()
+    }
+    # Of the rate alone neither decoder nor likelihood learn.
+    allowed = ("generator.decoder.", "generator.likelihood.") if name == "kl_only" else ()
+    assert {key for key in left_out if not key.startswith(allowed)} == set()
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -170,6 +200,18 @@ def test_the_way_between_two_classes() -> None:
     torch.testing.assert_close(walk[2], run.given(half).decode(sum(codes) / 2)[0])
 
 
+def test_classes_by_numbers_of_numpy_and_torch_and_by_no_others() -> None:
+    spec = make("vae").data
+    three = vectors(spec, 3)
+    for same in (np.int64(3), np.array([3]), [np.int32(3)], [torch.tensor(3)], torch.tensor([3])):
+        assert torch.equal(vectors(spec, same), three)
+    for wrong, named in (([1.0, 2.7], "1.0"), ([np.float32(2.5)], "2.5"), (np.float64(1), "1.0")):
+        with pytest.raises(ValueError, match=f"there is no class {named}"):
+            vectors(spec, wrong)
+    with pytest.raises(ValueError, match="a weight of a class that was given is not finite"):
+        vectors(spec, torch.full((1, 10), torch.nan))
+
+
 def test_what_is_told_must_fit() -> None:
     run = trained("labels")
     with pytest.raises(ValueError, match=r"no class 'cat'; there is 0, 1, 2, .*, 9"):
@@ -177,7 +219,7 @@ def test_what_is_told_must_fit() -> None:
     for wrong in (10, -1):
         with pytest.raises(ValueError, match=f"no class {wrong}"):
             run.given(wrong)
-    with pytest.raises(ValueError, match="2 classes were named for 5 examples; name 1 or 5"):
+    with pytest.raises(ValueError, match="2 classes were named for 5 examples; give 1 or 5"):
         run.given(["1", "2"]).sample(5)
     with pytest.raises(ValueError, match=r"expected \(N, 10\)"):
         run.given(torch.zeros(5, 3))
@@ -296,7 +338,6 @@ def test_commands_refuse(folder: Path, tmp_path: Path, capsys: pytest.CaptureFix
     run, out = str(folder), ["--out", str(tmp_path / "x.png")]
     assert "no class 'cat'; there is 0, 1" in refused("sample", run, "--class", "cat", *out)
     assert "--class" in refused("encode", run, "test:0", "--out", str(tmp_path / "x.npy"))
-    assert "labels" in refused("doctor", run)
     assert "labels" in refused("fit-prior", "mixture", run)
     np.save(tmp_path / "plain.npy", np.random.default_rng(0).random((60, 4), dtype=np.float32))
     how = ["--data", str(tmp_path / "plain.npy"), "--condition", "labels", "--out"]
@@ -304,5 +345,41 @@ def test_commands_refuse(folder: Path, tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_evaluate(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    how = ["--ais", "--ais-steps", "8", "--ais-examples", "20", "--ais-chains", "2"]
+    parts = ["--parts", "likelihood", "--samples", "4"]
+    assert cli.main(["evaluate", str(folder), *parts, *how, "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)["figures"]
+    assert figures["nll_ais"]["n"] == 20
+    assert figures["bdmc_gap"]["value"] > 0
     assert cli.main(["evaluate", str(folder), "--samples", "4", "--features", "pixels"]) == 0
     assert "NLL" in capsys.readouterr().out
+
+
+def test_the_doctor(folder: Path) -> None:
+    """Everything is given the label: told the wrong ones, it sees another model."""
+    assert examine_run(folder, limit=60).figures["test_neg_elbo"]["value"] > 0
+    run, cpu = trained("labels"), torch.device("cpu")
+    train, test = (some(split, 150, 0) for split in (digits().train, digits().test))
+    assert test.y is not None
+    wrong = dataclasses.replace(test, y=(test.y + 1) % 10)
+    torch.manual_seed(0)
+    right, astray = (look(run, train, split, 0, cpu) for split in (test, wrong))
+    rows = Batches(test.x, run.data, y=test.y)
+    expected = elbo(run.model, rows.fixed(150, 0), 4, rows.told(150))["neg_elbo"]
+    assert right.test["neg_elbo"].value == pytest.approx(expected.value, abs=0.3)
+    assert astray.test["neg_elbo"].value > expected.value + 1
+    assert astray.explained.model < right.explained.model
+    assert right.attention.value > 0.5
+
+
+def test_codes_beside_factors() -> None:
+    run, held = trained("labels"), digits().test
+    assert held.y is not None
+    asked = Settings(parts=("likelihood",), samples=2, factors=True)
+    found = judge(run, held, held, asked).found
+    rows = Batches(held.x, run.data, y=held.y)
+    with torch.no_grad():
+        (x,), (condition,) = rows.fixed(180, 0), rows.told(180)
+        codes = run.model(x, temperature=0.0, condition=condition).latents[0]
+    alone = disentanglement(codes, held.y[:, None], ("class",))
+    assert {name: found.figures[name] for name in alone.figures} == alone.figures

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = [p for p in [*ROOT.glob("README*.md"), *ROOT.glob("docs/*.md")] if "```" in p.read_text()]
+PAGES = [p for p in [ROOT / "README.md", *ROOT.glob("docs/*.md")] if "```" in p.read_text()]
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:
@@ -33,6 +33,14 @@ def test_every_snippet_runs(page: Path, tmp_path: Path, monkeypatch: pytest.Monk
             assert main(arguments) == 0, line
 
 
+def test_the_chinese_readme_has_the_same_snippets() -> None:
+    english, chinese = (
+        [re.sub(r" *#.*| --lang zh", "", code) for _, code in blocks(ROOT / name)]
+        for name in ("README.md", "README.zh-CN.md")
+    )
+    assert english == chinese
+
+
 def test_the_first_example_is_five_lines_from_an_array_to_samples() -> None:
     first = next(code for language, code in blocks(ROOT / "README.md") if language == "python")
     assert len([line for line in first.splitlines() if line.strip()]) == 5
@@ -42,3 +50,14 @@ def test_links_inside_the_project_lead_somewhere() -> None:
     for page in [*ROOT.glob("README*.md"), *ROOT.glob("docs/*.md")]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} → {target}"
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])
+def test_every_page_of_docs_can_be_found_from_the_readme(readme: str) -> None:
+    linked = set(re.findall(r"\]\((docs/[^)#]+\.md)", (ROOT / readme).read_text()))
+    assert linked == {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")}
+
+
+def test_the_benchmarks_page_ends_with_its_notes() -> None:
+    notes = (ROOT / "benchmarks" / "speed" / "notes.md").read_text()
+    assert (ROOT / "docs" / "benchmarks.md").read_text().endswith(f"## Notes\n\n{notes}")

@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ from vaelab.parts.priors import LearnedNormal, Standard
 from vaelab.recipe import find as find_recipe
 from vaelab.run import Run, load
 from vaelab.training import Plan, fit
-from vaelab.walk import VAE, Normal, Shallow, Site
+from vaelab.walk import VAE, Mixture, Normal, Shallow, Site
 
 # Of codes that are numbers; those of finitely many are tested with their own prior.
 SMALL: dict[str, Kind] = {
@@ -217,6 +218,23 @@ def test_fitting_is_repeatable_and_leaves_the_random_state_alone() -> None:
     assert torch.equal(before, torch.get_rng_state())
 
 
+@pytest.mark.usefixtures("brief")
+@pytest.mark.parametrize("name", SMALL)
+def test_a_fit_tells_how_far_it_is(name: str) -> None:
+    heard: list[tuple[str, int, int]] = []
+
+    def told(what: str, done: int, total: int, nats: float | None = None) -> None:
+        heard.append((what, done, total))
+        assert nats is None or math.isfinite(nats)
+
+    codes = torch.randn(120, 2)
+    fit_codes(SMALL[name], model(2), codes, codes, told=told)
+    assert len({(what, total) for what, _, total in heard}) == 1
+    done = [n for _, n, _ in heard]
+    assert done == sorted(set(done))
+    assert 0 < done[-1] <= heard[0][2]
+
+
 # Kept in a run.
 
 
@@ -252,7 +270,7 @@ def kept(tmp_path: Path) -> tuple[Fitted, Path, VAE]:
         ({"kind": "os.system"}, "no kind of prior is called 'os.system'"),
         ({"kind": 5}, "kind is missing or odd"),
         ({"settings": []}, "settings is missing or odd"),
-        ({"settings": {"components": "3"}}, "components is '3'; expected int"),
+        ({"settings": {"components": "3"}}, "components is '3'; expected a whole number"),
         ({"settings": {"hook": 3}}, "no setting hook; it has components"),
         ({"settings": {"components": 4}}, "does not belong to this prior"),
         ({"format": 9}, "has format 9; this version reads 1"),
@@ -373,6 +391,22 @@ def test_of_a_hierarchy_the_top_alone_is_replaced(ladder: Run, few: Data) -> Non
     torch.testing.assert_close(below.mean, expected.mean)
 
 
+def test_of_latents_beside_each_other_the_first_alone_is_replaced_and_it_is_said(
+    digits: Data, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = find_recipe("joint")(digits.spec, latent=2, classes=4, design=Design(width=8))
+    codes = survey(recipe.model, Batches(digits.valid.x, recipe.data))
+    run = Run(recipe, {}, [], codes)
+    run.save(tmp_path / "run")
+    how = ["fit-prior", "mixture", str(tmp_path / "run"), "--components", "2"]
+    assert cli.main(how) == 0
+    assert "the first of 2; the others keep the model's own prior" in capsys.readouterr().err
+    with torch.no_grad():
+        trace = run.with_prior("mixture").model.sample(6)
+    assert isinstance(trace.sites[0].prior, Mixture)
+    torch.testing.assert_close(trace.sites[1].prior.mean, torch.full((6, 1, 4), 0.25))
+
+
 def test_a_run_in_memory_and_data_of_another_shape(ladder: Run, few: Data) -> None:
     with pytest.raises(ValueError, match="in memory only; save it first"):
         fit_prior(ladder, SMALL["mixture"], few, name="mine")
@@ -405,6 +439,18 @@ def test_samples_of_an_autoencoder_improve(ae: Run, digits: Data) -> None:
     assert better.coverage.value > own.coverage.value + 0.2
     assert better.density.value > own.density.value
     assert better.precision.value > own.precision.value + 0.1
+
+
+def test_a_prior_that_is_worse_is_not_recommended(
+    ae: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for lost, recommended in ((-0.5, True), (0.25, False)):
+        worse = SimpleNamespace(figures={"nats": 10.0 + lost, "own_nats": 10.0})
+        monkeypatch.setattr("vaelab.apps.fit_prior.fit_prior", lambda *_, made=worse, **__: made)
+        assert cli.main(["fit-prior", "mixture", str(ae.path), "--name", "untried"]) == 0
+        said = capsys.readouterr()
+        assert ("--prior untried" in said.out) == recommended
+        assert ("0.25 nats more" in said.err) != recommended
 
 
 def test_the_command(ae: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import io
 import json
 import math
+import re
 import typing
+from contextlib import redirect_stdout
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,9 +20,13 @@ import torch
 from torch import Tensor
 
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
+from vaelab import cli
+from vaelab.apps import train_recipe
+from vaelab.apps.sweep import command as sweep_command
 from vaelab.codes import survey
 from vaelab.data import Batches, Data, load
 from vaelab.design import Design, LikelihoodName, fit_likelihood
+from vaelab.fitted import FittedMixture
 from vaelab.objectives import Loss
 from vaelab.recipe import RECIPES, Recipe, as_json, find, rebuild
 from vaelab.run import Run
@@ -28,6 +35,9 @@ from vaelab.training import Plan, fit
 from vaelab.walk import Trace
 
 WIDTH = 16
+
+SMALL: dict[str, dict[str, Any]] = {"deep_ladder": {"layers": (1, 1, 0, 0)}}
+"""What makes a model quick where its defaults would take most of the time of all."""
 
 
 @cache
@@ -62,7 +72,7 @@ def build(
     name: str, kind: str, net: str = "mlp", likelihood: str = "auto", width: int = WIDTH
 ) -> Recipe:
     design = Design(net=net, width=width, likelihood=likelihood)  # type: ignore[arg-type]
-    return find(name)(data(kind).spec, design=design)
+    return find(name)(data(kind).spec, **SMALL.get(name, {}), design=design)
 
 
 # Every kind of data with every network for the first of the zoo, on which the others are built;
@@ -399,13 +409,14 @@ def test_binarizing_is_refused_where_it_would_do_nothing() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"latent": "2"}, "latent is '2'; expected int"),
-        ({"latent": True}, "latent is True; expected int"),
-        ({"latent": 2.5}, "latent is 2.5; expected int"),
+        ({"latent": "2"}, "latent is '2'; expected a whole number"),
+        ({"latent": True}, "latent is True; expected a whole number"),
+        ({"latent": 2.5}, "latent is 2.5; expected a whole number"),
         ({"latents": 2}, "no argument latents; it has latent"),
-        ({"beta": "much"}, "beta is 'much'; expected float"),
-        ({"beta": math.nan}, "beta is nan"),
-        ({"design": {"net": "transformer"}}, "design.net is 'transformer'; expected Literal"),
+        ({"beta": "much"}, "beta is 'much'; expected a number"),
+        ({"beta": math.nan}, "beta is nan; expected a finite number"),
+        ({"beta": math.inf}, "beta is inf; expected a finite number"),
+        ({"design": {"net": "transformer"}}, "design.net is 'transformer'; expected mlp or conv"),
         ({"design": {"depth": 3}}, "design has no field depth; it has net"),
         ({"design": {"width": 0}}, "width is 0"),
         ({"design": 5}, "design is 5; expected Design"),
@@ -419,6 +430,88 @@ def test_arguments_are_checked_against_the_signature(
         rebuild("beta_vae", arguments, data("digits").spec)
 
 
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: find("vae")(data("digits").spec, latent=2.5), "latent is 2.5; expected a whole"),
+        (lambda: find("vae")(data("digits").spec, 2, math.inf), "beta is inf; expected a finite"),
+        (lambda: find("fsq")(data("digits").spec, levels=(8, 5.5)), "levels is 5.5; expected a wh"),
+        (lambda: find("dip")(data("digits").spec, kind="iii"), "kind is 'iii'; expected i or ii"),
+        (lambda: Design(net="cnn"), "net is 'cnn'; expected mlp or conv or resconv"),  # type: ignore[arg-type]
+        (lambda: Design(width=16.0), "width is 16.0; expected a whole number or None"),  # type: ignore[arg-type]
+        (lambda: Plan(precision="fp16"), "precision is 'fp16'; expected auto or fp32 or bf16"),  # type: ignore[arg-type]
+        (lambda: Plan(epochs=1.5), "epochs is 1.5; expected a whole number or None"),  # type: ignore[arg-type]
+        (lambda: Plan(lr=math.inf), "lr is inf; expected a finite number"),
+        (lambda: FittedMixture(components=2.5), "components is 2.5; expected a whole number"),  # type: ignore[arg-type]
+    ],
+)
+def test_settings_from_python_are_held_to_their_types(build: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        build()
+
+
+# A mean distortion in nats may be negative, and so may the share that InfoVAE takes off the rate.
+NEGATIVE = {("geco", "distortion"), ("info_vae", "alpha")}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_numbers_out_of_range_are_refused_before_training(name: str) -> None:
+    spec, design = data("digits").spec, Design(net=DIGITS_NET[name], width=WIDTH)  # type: ignore[arg-type]
+    for argument, hint in typing.get_type_hints(inspect.unwrap(find(name))).items():
+        kinds = set(typing.get_args(hint) or (hint,))
+        if hint is float:
+            for wrong in (math.inf, math.nan):
+                with pytest.raises(ValueError, match=f"{argument} is {wrong}"):
+                    find(name)(spec, **{argument: wrong}, design=design)
+        if kinds & {int, float} and (name, argument) not in NEGATIVE:
+            with pytest.raises(ValueError, match="-1"):
+                find(name)(spec, **{argument: (-1,) if ... in kinds else -1}, design=design)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    recipe = find("vae")(data("digits").spec, np.int64(2), np.float32(0.5))
+    json.dumps(as_json(recipe.arguments))
+    assert recipe.arguments["latent"] == 2
+    assert json.dumps(dataclasses.asdict(Plan(epochs=np.int64(3))))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_can_be_trained_and_swept_from_the_command_line(name: str) -> None:
+    """Its flags, and those of training, are told apart by their bare names."""
+    for command in (train_recipe.command, sweep_command.command):
+        said = io.StringIO()
+        with redirect_stdout(said), pytest.raises(SystemExit) as ended:
+            cli._call(command(name), ["--help"], "vaelab", "")
+        assert ended.value.code == 0
+        for argument in list(inspect.signature(find(name)).parameters)[1:-1]:
+            assert re.search(rf"--(no-)?{argument.replace('_', '-')}\b", said.getvalue())
+
+
+def test_a_recipe_that_takes_a_name_of_training_is_refused() -> None:
+    def crowded(data: Any, width: int = 3, epochs: int = 2, design: Design = Design()) -> Recipe:
+        raise NotImplementedError
+
+    with pytest.raises(TypeError, match=r"crowded has arguments of names .* taken: epochs, width"):
+        train_recipe.groups(train_recipe.Task, crowded)
+
+
+@pytest.mark.parametrize(
+    ("name", "then", "now"),
+    [
+        ("mixture_prior", {"components": 3}, {"clusters": 3}),
+        ("flow_prior", {"width": 8}, {"flow_width": 8}),
+        ("vq", {"ema": False}, {"averaged": False}),
+        ("rvq", {"ema": False}, {"averaged": False}),
+        ("vq2", {"ema": False}, {"averaged": False}),
+    ],
+)
+def test_arguments_of_earlier_runs_are_read_by_the_names_they_have_now(
+    name: str, then: dict[str, Any], now: dict[str, Any]
+) -> None:
+    recipe = rebuild(name, then | {"design": {"width": WIDTH}}, data("digits").spec)
+    assert recipe.arguments | now == recipe.arguments
+
+
 def test_a_whole_number_will_do_for_a_float() -> None:
     recipe = rebuild("beta-vae", {"beta": 2}, data("digits").spec)
     assert recipe.arguments["beta"] == 2.0
@@ -428,7 +521,7 @@ def test_a_whole_number_will_do_for_a_float() -> None:
 def test_an_unknown_recipe_is_refused_with_the_nearest() -> None:
     with pytest.raises(ValueError, match=r"no recipe is called 'beta_vea'. Did you mean beta_vae"):
         find("beta_vea")
-    with pytest.raises(ValueError, match="There are: vae, "):
+    with pytest.raises(ValueError, match="There is vae, "):
         find("os.system")
 
 

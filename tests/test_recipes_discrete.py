@@ -17,19 +17,21 @@ from vaelab.data import Batches, load
 from vaelab.design import Design
 from vaelab.fitted import Fitted, find, fit_codes, keep, replaced
 from vaelab.fitted.autoregressive import FittedSequence
+from vaelab.objectives import Rate
 from vaelab.parts.quantize import Codebook, nearest
 from vaelab.recipe import Recipe
 from vaelab.recipes.discrete import concrete, fsq, gumbel, joint, rvq, vq, vq2
 from vaelab.run import Run
 from vaelab.run import load as load_run
 from vaelab.training import Plan, fit
+from vaelab.training.clock import Clock
 
 ZOO: dict[str, tuple[Any, dict[str, Any]]] = {
     "gumbel": (gumbel, {}),
     "concrete": (concrete, {}),
     "joint": (joint, {}),
     "vq": (vq, {"codes": 64}),
-    "vq-gradient": (vq, {"codes": 64, "ema": False}),
+    "vq-gradient": (vq, {"codes": 64, "averaged": False}),
     "rvq": (rvq, {"codes": 32, "stages": 2}),
     "fsq": (fsq, {"levels": (5, 4, 3)}),
     "vq2": (vq2, {"codes": 32}),
@@ -89,8 +91,49 @@ def test_most_codes_are_used_and_the_history_says_how_many(name: str) -> None:
     run = trained(name)
     books = [m for m in run.model.modules() if isinstance(m, Codebook)]
     sizes = [len(book.usage) for book in books]
-    last = run.history[-1]["valid_perplexity"]
-    assert math.prod(sizes) ** (1 / len(sizes)) / 4 < last < max(sizes)
+    last = run.history[-1]
+    each = [last.get(f"perplexity_layer_{i}", last["perplexity"]) for i in range(1, 1 + len(sizes))]
+    assert all(1.5 < perplexity < size for size, perplexity in zip(sizes, each, strict=True))
+    assert math.prod(each) ** (1 / len(each)) == pytest.approx(last["perplexity"], rel=1e-6)
+    assert math.prod(sizes) ** (1 / len(sizes)) / 4 < last["perplexity"]
+    # It is no part of the objective, and a code's numbers are no units.
+    x = run.data.prepare(load("digits").valid.x[:4])
+    assert "perplexity" not in run.recipe.objective(run.model(x), x).parts
+    assert "active_units" not in last
+
+
+def test_the_rate_of_each_latent_reaches_the_capacity_of_its_own() -> None:
+    """Left to itself the class says nothing here, and the other latent little."""
+    digits, design = load("digits"), Design(width=32, likelihood="gaussian")
+    recipe = joint(digits.spec, latent=4, nats=5.0, class_nats=1.5, design=design)
+    plan = Plan(epochs=8, batch_size=64, lr=1e-2)
+    (*_, row) = fit(recipe.model, recipe.objective, digits, recipe.data, plan).history
+    assert row["valid_rate_layer_1"] == pytest.approx(5.0, abs=0.3)
+    assert row["valid_rate_layer_2"] == pytest.approx(1.5, abs=0.1)
+    assert recipe.objective.formula == "D + 2 |R_1 − C| + 2 |R_2 − C|"
+    free = trained("joint").history[-1]
+    assert free["valid_rate_layer_2"] < 1
+
+
+def test_one_latent_alone_may_have_a_capacity_and_none_has_one_beyond_its_reach() -> None:
+    spec = load("digits").spec
+    recipe = joint(spec, class_nats=2.0, over=0.8, design=Design(width=8))
+    assert recipe.objective.formula == "D + R_1 + 2 |R_2 − C|"
+    Clock([*recipe.objective.named_buffers()]).set(0.4)
+    x = recipe.data.prepare(load("digits").valid.x[:4])
+    torch.manual_seed(0)
+    trace = recipe.model(x)
+    parts = recipe.objective(trace, x).parts
+    torch.testing.assert_close(parts["rate_layer_1"], trace.sites[0].rate()[0])
+    torch.testing.assert_close(parts["capacity_layer_2"], (trace.sites[1].rate()[0] - 1.0).abs())
+    with pytest.raises(ValueError, match=r"class_nats is 3; .* of these classes at most 2.30 nats"):
+        joint(spec, class_nats=3.0)
+    with pytest.raises(ValueError, match="nats is -1; a rate is 0 or more"):
+        joint(spec, nats=-1.0)
+    with pytest.raises(ValueError, match="layer 3 was asked for; this model has 2 of latents"):
+        Rate(3)(trace, x)
+    with pytest.raises(ValueError, match="layer is 0"):
+        Rate(0)
 
 
 @pytest.mark.parametrize("name", ["vq", "vq-gradient"])

@@ -15,11 +15,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from vaelab import files
-from vaelab.codes import Codes, survey
+from vaelab.codes import Codes, slerp, survey
 from vaelab.data import Batches, Data
 from vaelab.design import Design
 from vaelab.recipe import find
-from vaelab.run import CODES, METRICS, RECIPE, WEIGHTS, Run, load, slerp
+from vaelab.run import CODES, METRICS, RECIPE, WEIGHTS, Run, load
 from vaelab.training import Plan, fit
 from vaelab.walk import Normal
 
@@ -101,6 +101,55 @@ def test_codes_of_another_shape_are_refused(vae: Run) -> None:
             vae.decode(torch.zeros(shape))
 
 
+def test_values_that_are_no_numbers_are_refused_by_row(vae: Run, digits: Data) -> None:
+    raw = digits.test.x[:5].float()
+    raw[3, 0, 2, 2] = torch.nan
+    for made in (vae.encode, vae.reconstruct, vae.vary):
+        with pytest.raises(ValueError, match="row 3 holds NaN or infinite values"):
+            made(raw)
+
+
+def test_no_rows_give_no_rows(vae: Run, digits: Data) -> None:
+    none = digits.test.x[:0]
+    assert vae.encode(none).shape == (0, 3)
+    assert vae.decode(torch.zeros(0, 3)).shape == vae.reconstruct(none).shape == (0, 1, 8, 8)
+    assert vae.vary(none, 4).shape == (0, 4, 1, 8, 8)
+
+
+@pytest.mark.parametrize("temperature", [-0.1, math.inf, math.nan])
+def test_temperatures_that_are_none_are_refused(vae: Run, temperature: float) -> None:
+    x = torch.zeros(2, 1, 8, 8)
+    for made in (lambda **t: vae.sample(2, **t), lambda **t: vae.encode(x, **t),
+                 lambda **t: vae.vary(x, **t)):  # fmt: skip
+        with pytest.raises(ValueError, match=f"temperature is {temperature}; it must be 0 or"):
+            made(temperature=temperature)
+
+
+def test_walks_between_things_that_are_no_examples_are_refused(vae: Run, digits: Data) -> None:
+    a = digits.test.x[0]
+    for b in (digits.test.x[:1], a[:, :7], a[0]):
+        for ends in ((a, b), (b, a), (b, b)):
+            with pytest.raises(ValueError, match=r"one example of shape \(1, 8, 8\) is expected"):
+                vae.interpolate(*ends)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"dimensions": [0, 3]}, "there is no dimension 3; there is 0 to 2"),
+        ({"dimensions": [-1]}, "there is no dimension -1"),
+        ({"dimensions": []}, "0 dimensions of 9 steps"),
+        ({"dimensions": [0], "steps": 0}, "1 dimensions of 0 steps"),
+        ({"dimensions": [0], "start": torch.zeros(2)}, r"start has shape \(2,\); expected \(3,\)"),
+    ],
+)
+def test_senseless_traversals_are_refused(
+    vae: Run, arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        vae.traverse(**arguments)
+
+
 def test_samples_are_repeatable_and_leave_the_random_state_alone(vae: Run, digits: Data) -> None:
     before = torch.get_rng_state()
     one = vae.sample(4, seed=3)
@@ -108,6 +157,7 @@ def test_samples_are_repeatable_and_leave_the_random_state_alone(vae: Run, digit
     assert not torch.equal(one, vae.sample(4, seed=4))
     vae.encode(digits.test.x[:2], temperature=1.0)
     vae.vary(digits.test.x[:2], 2)
+    assert vae.has_rate
     assert torch.equal(before, torch.get_rng_state())
     still = vae.sample(2, temperature=0.0)
     assert torch.equal(still[0], still[1])
@@ -307,7 +357,7 @@ def test_no_run_is_there(tmp_path: Path) -> None:
         (lambda a: a.pop("data"), "data is missing or of another type"),
         (lambda a: a.pop("training"), "training is missing or of another type"),
         (lambda a: a.update(format=99), "has format 99; this version reads 1"),
-        (lambda a: a["arguments"].update(latent="__import__('os')"), "expected int"),
+        (lambda a: a["arguments"].update(latent="__import__('os')"), "expected a whole number"),
         (lambda a: a["arguments"].update(gamma=2.0), "no argument gamma"),
         (lambda a: a["arguments"].update(data={}), "no argument data"),
         (lambda a: a["arguments"].update(latent=0), "latent is 0"),
@@ -493,8 +543,8 @@ def test_files_are_shared_like_any_other(tmp_path: Path) -> None:
 def test_appended_lines_are_whole(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     files.append(path, '{"epoch": 1}\n')
-    files.append(path, '{"epoch": 2, "σ": "é"}\n')
-    assert [row["epoch"] for row in files.read_lines(path)] == [1, 2]
+    files.append(path, '{"epoch": 2, "σ": 0.5}\n')
+    assert [row["epoch"] for row in files.read_rows(path)] == [1, 2]
 
 
 def test_json_goes_there_and_back(tmp_path: Path) -> None:
@@ -504,3 +554,21 @@ def test_json_goes_there_and_back(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_bytes(b"\xff\xfe")
     with pytest.raises(ValueError, match="is not JSON"):
         files.read_json(tmp_path / "a.json")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_a_run_on_a_gpu_gives_what_it_gives_on_the_cpu(vae: Run, digits: Data) -> None:
+    raw = digits.test.x[:5]
+    codes, again = vae.encode(raw), vae.reconstruct(raw)
+    before = torch.cuda.get_rng_state()
+    try:
+        vae.to("cuda")
+        assert vae.device.type == "cuda"
+        for found, expected in ((vae.encode(raw), codes), (vae.reconstruct(raw), again)):
+            torch.testing.assert_close(found, expected, rtol=1e-2, atol=1e-2)
+        assert torch.equal(vae.encode(raw.cuda()), vae.encode(raw))
+        assert torch.equal(vae.decode(codes.cuda()), vae.decode(codes))
+        assert torch.equal(vae.sample(1030, seed=3), vae.sample(1030, seed=3))
+        assert torch.equal(before, torch.cuda.get_rng_state())
+    finally:
+        vae.to("cpu")

@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import torch
+
 INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "avx512_fp16", "amx_bf16")
 _PACKAGES = ("torch", "numpy", "pydantic", "pythae")
 
@@ -21,13 +23,14 @@ def describe() -> dict[str, str]:
     flags = re.search(r"^flags\s*:\s*(.+)$", cpu, re.M)
     memory = re.search(r"^MemTotal:\s*(\d+)", _read("/proc/meminfo"), re.M)
     has = flags[1].split() if flags else []
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
     return {
         "processor": model[1] if model else platform.processor() or platform.machine(),
         "cores": str(os.cpu_count()),
         "memory": f"{int(memory[1]) / 2**20:.0f} GiB" if memory else "unknown",
         "instruction sets": ", ".join(name for name in INSTRUCTIONS if name in has) or "unknown",
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-    }
+    } | ({"accelerator": gpu} if gpu else {})
 
 
 def versions(pythae: Path | None) -> dict[str, str]:

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from speed import machine, report
+from speed.accelerator import accelerated
 from speed.measures import Contestant, Measure, Settings, measures, search_settings
 from speed.places import BENCH, DOC, NOTES, environment, pythae_python
 
-NAMES = ("mlp", "conv", "race", "bound", "help")
+NAMES = ("mlp", "conv", "race", "bound", "help", "sprint", "population")
 LIMIT = 3600
 
 
@@ -29,10 +30,10 @@ def main(arguments: list[str] | None = None) -> int:
         "--only",
         nargs="+",
         choices=NAMES,
-        default=NAMES,
         metavar="MEASURE",
         help=f"of {', '.join(NAMES)}; the others keep their last figures",
     )
+    parser.add_argument("--device", default="cpu", help="cpu, or cuda for what is asked of a GPU")
     parser.add_argument("--repeats", type=int, default=None, help="of every contestant (5)")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--search", action="store_true", help="search the race's settings anew")
@@ -40,28 +41,40 @@ def main(arguments: list[str] | None = None) -> int:
         "--report", action="store_true", help="write the page from the last figures"
     )
     options = parser.parse_args(arguments)
-    store = BENCH / ("speed-quick.json" if options.quick else "speed.json")
+    on_cpu = options.device == "cpu"
+    kind = "" if on_cpu else f"-{options.device}"
+    store = BENCH / f"speed{kind}{'-quick' if options.quick else ''}.json"
     results = json.loads(store.read_text()) if store.exists() else {}
     if not options.report:
         results = run(options, results, store)
-    text = report.page(
-        results, measures(options.quick, {}), NOTES.read_text() if NOTES.exists() else ""
-    )
+    notes = NOTES.read_text() if on_cpu and NOTES.exists() else ""
+    text = report.page(results, known(options, {}), notes)
     if options.quick:
         print(text)
     else:
-        write(DOC, text)
-        print(f"wrote {DOC.name} and {store.name}", file=sys.stderr)
+        doc = DOC.with_stem(DOC.stem + kind)
+        write(doc, text)
+        print(f"wrote {doc.name} and {store.name}", file=sys.stderr)
     return 0
+
+
+def known(options: argparse.Namespace, raced: dict[str, Settings]) -> dict[str, Measure]:
+    """What is measured on the device asked for."""
+    if options.device == "cpu":
+        return measures(options.quick, raced)
+    return accelerated(options.device, options.quick)
 
 
 def run(options: argparse.Namespace, results: dict[str, Any], store: Path) -> dict[str, Any]:
     """Every chosen measure, its repeats kept as soon as they are there."""
     interpreters = {"vaelab": Path(sys.executable)}
-    if set(options.only) - {"help"}:
+    on_cpu = options.device == "cpu"
+    only = options.only or (NAMES if on_cpu else list(known(options, {})))
+    if set(only) - {"help"}:
         interpreters["pythae"] = pythae_python()
     results |= {
         "threads": options.threads,
+        "command": report.COMMAND + ("" if on_cpu else f" --device {options.device}"),
         "machine": machine.describe(),
         "versions": machine.versions(interpreters.get("pythae")) or results.get("versions", {}),
         "measures": results.get("measures", {}),
@@ -69,13 +82,13 @@ def run(options: argparse.Namespace, results: dict[str, Any], store: Path) -> di
     run_one = Runner(interpreters, options.threads)
     repeats = options.repeats or (1 if options.quick else 5)
     raced: dict[str, Settings] = {}
-    if "race" in options.only:
+    if on_cpu and "race" in only:
         if options.search or options.quick or "search" not in results:
             results["search"] = search(run_one, options.quick)
             write(store, json.dumps(results, indent=1))
         raced = chosen(results["search"], options.quick)
-    for name, measure in measures(options.quick, raced).items():
-        if name in options.only:
+    for name, measure in known(options, raced).items():
+        if name in only:
             found: dict[str, report.Records] = {who: [] for who in measure.contestants}
             results["measures"][name] = found
             for repeat in range(repeats):
@@ -84,7 +97,7 @@ def run(options: argparse.Namespace, results: dict[str, Any], store: Path) -> di
                     found[who].append(record)
                     say(f"{name} {repeat + 1}/{repeats} {who}", measure, record)
                     write(store, json.dumps(results, indent=1))
-    if "help" in options.only:
+    if "help" in only:
         results["measures"]["help"] = {"vaelab": [cold_help(options.threads) for _ in range(10)]}
     write(store, json.dumps(results, indent=1))
     return results

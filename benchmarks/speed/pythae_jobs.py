@@ -75,7 +75,7 @@ def run_trainer(model: VAE, data: BaseDataset, settings: Settings, watch: Traini
             num_epochs=settings["epochs"],
             learning_rate=settings["lr"],
             per_device_train_batch_size=settings["batch"],
-            no_cuda=True,
+            no_cuda=settings.get("device", "cpu") == "cpu",
         )
         BaseTrainer(model, data, training_config=config, callbacks=[watch]).train()
 

@@ -12,6 +12,7 @@ from speed.measures import Measure, Target
 
 Records = list[dict[str, Any]]
 TARGET_NATS = 100.0
+COMMAND = "python benchmarks/speed/run.py"
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,12 @@ class Ratio:
 
     @classmethod
     def of(cls, target: Target, ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
-        """Compares the i-th repeat of one with the i-th of the other."""
-        pairs = [(b / a) if target.inverse else (a / b) for a, b in zip(ours, theirs, strict=False)]
+        """Compares the i-th repeat of one with the i-th of the other, or with nobody's."""
+        pairs = (
+            [(b / a) if target.inverse else (a / b) for a, b in zip(ours, theirs, strict=False)]
+            if target.theirs
+            else list(ours)
+        )
         middle: float = median(pairs)
         met = middle <= target.bound if target.at_most else middle >= target.bound
         return cls(middle, min(pairs), max(pairs), met)
@@ -63,12 +68,12 @@ def figures(records: dict[str, Records], figure: str) -> dict[str, list[float]]:
 def compare(
     measure: Measure, records: dict[str, Records]
 ) -> list[tuple[Target, Ratio, float, float]]:
-    """Every target whose two contestants were measured, with both medians."""
+    """Every target whose contestants were measured, with the medians of ours and theirs."""
     rows = []
     for target in measure.targets:
         found = figures(records, target.figure)
-        if target.ours in found and target.theirs in found:
-            ours, theirs = found[target.ours], found[target.theirs]
+        if target.ours in found and (target.theirs in found or not target.theirs):
+            ours, theirs = found[target.ours], found.get(target.theirs, [math.nan])
             rows.append((target, Ratio.of(target, ours, theirs), median(ours), median(theirs)))
     return rows
 
@@ -78,9 +83,9 @@ def page(results: dict[str, Any], known: dict[str, Measure], notes: str) -> str:
     lines = [
         "# Benchmarks",
         "",
-        "Written by `python benchmarks/speed/run.py`, which runs every contestant in a process of "
-        f"its own, in turn (A B A B), with {results['threads']} threads each. Figures are medians; "
-        "ratios are taken pair by pair and given as median (lowest–highest).",
+        f"Written by `{results.get('command', COMMAND)}`, which runs every contestant in a process "
+        f"of its own, in turn (A B A B), with {results['threads']} threads each. Figures are "
+        "medians; ratios are taken pair by pair and given as median (lowest–highest).",
         "",
     ]
     lines += table(("", ""), [*results["machine"].items(), *results["versions"].items()])
@@ -89,8 +94,9 @@ def page(results: dict[str, Any], known: dict[str, Measure], notes: str) -> str:
     measured = results["measures"]
     for name, measure in known.items():
         for target, ratio, ours, theirs in compare(measure, measured.get(name, {})):
-            pair = (f"{target.ours}: {number(ours)}", f"{target.theirs}: {number(theirs)}")
-            rows.append((target.title, *pair, *_ratio(target, ratio)))
+            against = f"{target.theirs}: {number(theirs)}" if target.theirs else ""
+            row = (f"{target.ours}: {number(ours)}", against, *_ratio(target, ratio))
+            rows.append((target.title, *row))
     if "help" in measured:
         seconds = median(r["seconds"] for r in measured["help"]["vaelab"])
         met = "met" if seconds < 0.5 else "**missed**"
@@ -189,8 +195,9 @@ def number(value: float) -> str:
 
 
 def _ratio(target: Target, ratio: Ratio) -> tuple[str, str, str]:
-    bound = f"{'at most' if target.at_most else 'at least'} {target.bound:g}×"
-    said = f"{ratio.middle:.2f}× ({ratio.low:.2f}–{ratio.high:.2f})"
+    times = "×" if target.theirs else ""
+    bound = f"{'at most' if target.at_most else 'at least'} {target.bound:g}{times}"
+    said = f"{ratio.middle:.2f}{times} ({ratio.low:.2f}–{ratio.high:.2f})"
     return said, bound, "met" if ratio.met else "**missed**"
 
 

@@ -46,8 +46,8 @@ KL(q(z) ‖ Π q(z_j)) of 5,000. Active: latents with Var E[z_j|x] > 0.01. Preci
 recall, density and coverage: of 2,500 samples (likelihood means) in the features of a classifier of
 MNIST, k = 5; under the model's own prior | under one fitted afterwards (a mixture of 50 normals, or
 for discrete codes an autoregressive network). Rows of pythae 0.1.2 have the same networks, budget
-and scorer, the same learning rate (moved by the epoch), its defaults for all else; N(0, I) | its own
-mixture of 50.
+and scorer, the same learning rate (moved by the epoch), its defaults for all else; N(0, I) | its
+own mixture of 50.
 """
 
 

@@ -1,17 +1,22 @@
-"""What the codes of a model look like, by latent dimension: kept with a run, as its codes.json."""
+"""Codes: what those of a model look like (a run's codes.json), the ways between them, draws."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from vaelab.data import Batches
 from vaelab.walk import VAE, kl_by_dimension
 
 ROWS = 1024
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,35 @@ class Codes:
         carried = self.spread if self.rate is None else self.rate
         return sorted(range(len(carried)), key=lambda j: -carried[j])
 
+    def check(self, dimensions: Sequence[int], steps: int) -> None:
+        """Refuses a traversal of dimensions that are not there, or of nothing."""
+        if wrong := [j for j in dimensions if not 0 <= j < len(self.mean)]:
+            last = len(self.mean) - 1
+            raise ValueError(f"there is no dimension {wrong[0]}; there is 0 to {last}")
+        if not len(dimensions) or steps < 1:
+            raise ValueError(
+                f"{len(dimensions)} dimensions of {steps} steps were asked for; at least 1 of each "
+                "is needed"
+            )
+
+
+def described(found: Any, path: Path) -> Codes:
+    """What a run's codes.json says.
+
+    Raises:
+        ValueError: where it says something else; names the file.
+    """
+    if isinstance(found, dict) and set(found) == {"mean", "spread", "rate"}:
+        rows = [row for name, row in found.items() if name != "rate" or row is not None]
+        numbers = all(
+            isinstance(row, list)
+            and all(isinstance(t, int | float) and not abs(t) > 1e300 for t in row)
+            for row in rows
+        )
+        if numbers and len({len(row) for row in rows}) == 1:
+            return Codes(**found)
+    raise ValueError(f"{path} does not describe codes; restore it or train the run anew")
+
 
 @torch.no_grad()
 def survey(model: VAE, batches: Batches, seed: int = 0) -> Codes:
@@ -57,9 +91,52 @@ def survey(model: VAE, batches: Batches, seed: int = 0) -> Codes:
     return Codes(mu.mean(0).tolist(), mu.std(0, unbiased=False).tolist(), rate)
 
 
+def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
+    """Along the great circle between the directions of a and b (L,), their lengths interpolated."""
+    cosine = torch.dot(a, b) / (a.norm() * b.norm()).clamp(min=1e-12)
+    angle = torch.acos(cosine.clamp(-1, 1))
+    if torch.sin(angle) < 1e-4 or not a.norm() * b.norm() > 0:  # no one circle, or no direction
+        return torch.lerp(a, b, t)
+    way = torch.sin((1 - t) * angle) * a / a.norm() + torch.sin(t * angle) * b / b.norm()
+    return way / torch.sin(angle) * torch.lerp(a.norm(), b.norm(), t)
+
+
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int, device: torch.device = CPU) -> Iterator[None]:
     """Random draws inside come from a seed; the caller's random state is left alone."""
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=_cards(device)):
         torch.manual_seed(seed)
         yield
+
+
+def in_parts(
+    make: Callable[[int], Tensor], starts: Iterable[int], seed: int, device: torch.device = CPU
+) -> Iterator[Tensor]:
+    """Parts drawn one after another from one seed; in between, the caller's draws are its own.
+
+    Args:
+        make: a part, from where it starts.
+        starts: of the parts.
+        seed: of all draws.
+        device: where draws are made, beside the CPU.
+    """
+    cards, states = _cards(device), None
+    for start in starts:
+        with torch.no_grad(), seeded(seed, device):
+            if states is not None:
+                torch.set_rng_state(states[0])
+                for card, state in zip(cards, states[1:], strict=True):
+                    torch.cuda.set_rng_state(state, card)
+            part = make(start)
+            states = [torch.get_rng_state(), *(torch.cuda.get_rng_state(card) for card in cards)]
+        yield part
+
+
+def _cards(device: torch.device) -> list[torch.device]:
+    return [device] if device.type == "cuda" else []
+
+
+def check_temperature(temperature: float) -> None:
+    """Refuses a scale of noise that is none."""
+    if not 0 <= temperature < math.inf:
+        raise ValueError(f"temperature is {temperature}; it must be 0 or more, and finite")

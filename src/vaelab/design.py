@@ -26,6 +26,7 @@ from vaelab.nets.told import Begun, Told, beside
 from vaelab.nets.views import LogCounts, OneHot, Views
 from vaelab.parts import likelihoods as parts
 from vaelab.parts import tables
+from vaelab.typed import check_fields
 
 Net = Literal["mlp", "conv", "resconv"]
 LikelihoodName = Literal[
@@ -45,7 +46,7 @@ LikelihoodName = Literal[
     "zero-inflated",
     "mixed",
 ]
-ConditionName = Literal["none", "labels"]
+ConditionName = Literal["none", "labels", "vectors"]
 Binarize = Literal["auto", "dynamic", "threshold"]
 
 TWO_TONED = 0.5
@@ -56,7 +57,7 @@ DISPERSED = 0.5
 
 HINTS = {
     parts.COUNTS: (
-        " A table of whole numbers, some above 255 or all stored as floats, is taken for counts; "
+        " A table of whole numbers that is not stored as uint8 is taken for counts; "
         "vaelab.data.with_columns says so of any."
     ),
     parts.MIXED: " vaelab.data.with_columns says what each column of a table is.",
@@ -76,8 +77,9 @@ class Design:
             once in evaluation, threshold cuts at one half.
         sigma: standard deviation of the gaussian-fixed likelihood, at the model's scale.
         components: of the logistic-mixture likelihood.
-        condition: what the model is told of every example, in training and ever after: nothing, or
-            its label, so that it can be asked for examples of a class.
+        condition: what the model is told of every example, in training and ever after: nothing;
+            its label, so that it can be asked for examples of a class; or its vector, the numbers
+            that were named beside the data.
         seed: of the initial weights.
     """
 
@@ -91,6 +93,7 @@ class Design:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.width is not None and self.width < 1:
             raise ValueError(f"width is {self.width}; a hidden layer needs at least 1 unit")
         if not 0 < self.sigma < math.inf:

@@ -14,17 +14,18 @@ import inspect
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import UnionType
-from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec, Union, cast
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, cast
 
 import torch
 
 from vaelab.data import DataSpec
 from vaelab.design import Design
 from vaelab.objectives import Objective
+from vaelab.typed import checked
 from vaelab.walk import VAE
 
 P = ParamSpec("P")
+F = TypeVar("F", bound=Callable[..., "Recipe"])
 
 
 class Built(NamedTuple):
@@ -63,8 +64,12 @@ RECIPES: dict[str, Callable[..., Recipe]] = {}
 def recipe(
     function: Callable[Concatenate[DataSpec, P], Built],
 ) -> Callable[Concatenate[DataSpec, P], Recipe]:
-    """Makes a recipe of a function `(data, …, design=Design()) -> Built`."""
-    signature = inspect.signature(function)
+    """Makes a recipe of a function `(data, …, design=Design()) -> Built`.
+
+    The recipe raises a ValueError for an argument of another type than the function's signature
+    asks for.
+    """
+    signature, hints = inspect.signature(function), typing.get_type_hints(function)
     if "design" not in signature.parameters:
         raise TypeError(f"the recipe {function.__name__} has no `design` argument")
 
@@ -72,15 +77,33 @@ def recipe(
     def build(data: DataSpec, *args: P.args, **kwargs: P.kwargs) -> Recipe:
         bound = signature.bind(data, *args, **kwargs)
         bound.apply_defaults()
-        arguments = dict(list(bound.arguments.items())[1:])
+        given = list(bound.arguments.items())[1:]
+        arguments = {name: checked(value, hints[name], name) for name, value in given}
         # The same seed gives the same weights, and the caller's random state is left alone.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(arguments["design"].seed)
-            built = function(data, *args, **kwargs)
+            built = cast("Callable[..., Built]", function)(data, **arguments)
         return Recipe(function.__name__, arguments, *built)
 
     RECIPES[function.__name__] = build
     return cast("Callable[Concatenate[DataSpec, P], Recipe]", build)
+
+
+FORMER: dict[str, Mapping[str, str]] = {}
+
+
+def formerly(**names: str) -> Callable[[F], F]:
+    """Says what arguments of a recipe were called before, so that runs kept since can be rebuilt.
+
+    Args:
+        names: what each is called now, by the name that it had.
+    """
+
+    def known(build: F) -> F:
+        FORMER[build.__name__] = names
+        return build
+
+    return known
 
 
 def find(name: str) -> Callable[..., Recipe]:
@@ -92,8 +115,8 @@ def find(name: str) -> Callable[..., Recipe]:
     known = name.replace("-", "_")
     if known not in RECIPES:
         near = difflib.get_close_matches(known, RECIPES, n=3, cutoff=0.4)
-        hint = f" Did you mean {' or '.join(near)}?" if near else ""
-        raise ValueError(f"no recipe is called {name!r}.{hint} There are: {', '.join(RECIPES)}.")
+        hint = f"Did you mean {' or '.join(near)}?" if near else f"There is {', '.join(RECIPES)}."
+        raise ValueError(f"no recipe is called {name!r}. {hint}")
     return RECIPES[known]
 
 
@@ -104,50 +127,16 @@ def rebuild(name: str, arguments: Mapping[str, Any], data: DataSpec) -> Recipe:
         ValueError: for an unknown name, an unknown or missing argument, or one of a wrong type.
     """
     function = find(name)
-    hints = typing.get_type_hints(inspect.unwrap(function))
+    former = FORMER.get(function.__name__, {})
+    values = {former.get(key, key): value for key, value in arguments.items()}
     parameters = list(inspect.signature(function).parameters)[1:]
-    unknown = sorted(set(arguments) - set(parameters))
+    unknown = sorted(set(values) - set(parameters))
     if unknown:
         raise ValueError(
             f"the recipe {name} has no argument {', '.join(unknown)}; "
             f"it has {', '.join(parameters)}"
         )
-    values = {key: checked(value, hints[key], key) for key, value in arguments.items()}
     return function(data, **values)
-
-
-def checked(value: Any, hint: Any, name: str) -> Any:
-    """A JSON value as the type a signature asks for.
-
-    Raises:
-        ValueError: where it is not of that type.
-    """
-    origin, inner = typing.get_origin(hint), typing.get_args(hint)
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
-        hints = typing.get_type_hints(hint)
-        unknown = sorted(set(value) - set(hints))
-        if unknown:
-            raise ValueError(f"{name} has no field {', '.join(unknown)}; it has {', '.join(hints)}")
-        return hint(**{key: checked(v, hints[key], f"{name}.{key}") for key, v in value.items()})
-    if origin in (Union, UnionType):
-        for option in inner:
-            try:
-                return checked(value, option, name)
-            except ValueError:
-                continue
-    elif origin is Literal:
-        if value in inner:
-            return value
-    elif origin is tuple and isinstance(value, list | tuple):
-        return tuple(checked(v, inner[0], name) for v in value)
-    elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    elif hint is type(None) and value is None:
-        return None
-    elif isinstance(hint, type) and type(value) is hint:
-        return value
-    expected = getattr(hint, "__name__", str(hint)) if origin is None else str(hint)
-    raise ValueError(f"{name} is {value!r}; expected {expected.replace('typing.', '')}")
 
 
 def as_json(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,8 @@ from torch import Tensor
 
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
 from vaelab import __version__, files
-from vaelab.codes import ROWS, Codes, seeded
-from vaelab.data import Classes, DataSpec, Raw, Rows, of_each, vectors
+from vaelab.codes import ROWS, Codes, check_temperature, described, in_parts, seeded, slerp
+from vaelab.data import DataSpec, Known, Raw, Rows, of_each, typical, vectors
 from vaelab.fitted import Replaced, find, replaced
 from vaelab.recipe import Recipe, as_json, rebuild
 from vaelab.walk import VAE, Condition, Conditional
@@ -70,14 +70,24 @@ class Run:
 
     def __post_init__(self) -> None:
         self.model.eval()
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            one = self.model.sample(1, condition=self.anything(1))
+        with torch.no_grad(), seeded(0, self.device):
+            one = self.model.sample(1, condition=self._here(*typical(self.data)[0]))
             self.shapes = tuple(z.shape[1:] for z in one.latents)
 
     @property
     def model(self) -> VAE:
-        """The model, on the CPU, with its best weights."""
+        """The model with its best weights, on the CPU unless it was moved with `to`."""
         return self.recipe.model
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+    def to(self, device: str | torch.device) -> Run:
+        """The run itself, its model moved to a device; what goes in and comes out is on the CPU."""
+        self.model.to(device)
+        return self
 
     @property
     def data(self) -> DataSpec:
@@ -92,23 +102,25 @@ class Run:
     @property
     def has_rate(self) -> bool:
         """Whether every posterior has a density; the code of an autoencoder is a point."""
-        with torch.no_grad():
-            x, condition = torch.zeros(1, *self.data.shape), self.data.tell(torch.zeros(1).long())
+        with torch.no_grad(), seeded(0, self.device):
+            x, (condition, _) = torch.zeros(1, *self.data.shape), typical(self.data)
+            x, condition = x.to(self.device), self._here(*condition)
             return self.model(x, condition=condition).has_rate
 
-    def given(self, classes: Classes) -> Run:
-        """The run, told of what class all its examples are, or each of them: for conditional ones.
+    def given(self, known: Known) -> Run:
+        """The run, told what is known of all its examples, or of each: for conditional ones.
 
-        `run.given("3").sample(8)`; `run.given(labels).encode(raw)`.
+        `run.given("3").sample(8)`; `run.given(labels).encode(raw)`; `run.given([30.0, 1.7])`.
 
         Args:
-            classes: by name or number, one for all or one for each example; or vectors (N, C), a
-                weight for each class, which may lie between classes.
+            known: classes by name or number, one for all or one for each example; or (N, C), a
+                weight for each class, which may lie between classes. Where the model is told
+                vectors, one (C,) for all, or one for each example (N, C).
 
         Raises:
-            ValueError: where there is no such class, or the model is not conditional.
+            ValueError: where there is no such class or vector, or the model is not conditional.
         """
-        return replace(self, condition=vectors(self.data, classes))
+        return replace(self, condition=vectors(self.data, known))
 
     def told(self, n: int) -> Condition:
         """What the model is told of n examples: (n, C), or nothing if it is not conditional.
@@ -119,8 +131,10 @@ class Run:
         return of_each(self.data, self.condition, n)
 
     def anything(self, n: int) -> Condition:
-        """n classes drawn uniformly, as a conditional model is told them; else nothing."""
-        return () if not self.data.known else self.data.tell(torch.randint(self.data.known, (n,)))
+        """What n samples are of where nothing was given: classes drawn uniformly, if of classes."""
+        if self.data.condition != "labels":
+            return self.told(n)
+        return self.data.tell(torch.randint(self.data.known, (n,)))
 
     def encode(self, raw: Any, *, temperature: float = 0.0, seed: int = 0) -> Tensor:
         """The codes (N, L) of raw rows (N, …): posterior means, or draws at temperature 1."""
@@ -136,27 +150,28 @@ class Run:
             temperature: 0 for posterior means, 1 for draws.
             seed: of the draws.
         """
+        check_temperature(temperature)
         rows = self._checked(raw)
         known = self.told(len(rows))
 
         def codes(start: int) -> Tensor:
-            x = self.data.prepare(rows[start : start + ROWS])
-            trace = self.model(x, temperature=temperature, condition=_part(known, start))
+            (x,) = self._here(self.data.prepare(rows[start : start + ROWS]))
+            trace = self.model(x, temperature=temperature, condition=self._part(known, start))
             return self._join(trace.latents)
 
-        return _parts(codes, range(0, max(1, len(rows)), ROWS), seed)
+        return in_parts(codes, range(0, max(1, len(rows)), ROWS), seed, self.device)
 
     @torch.no_grad()
     def decode(self, codes: Any, *, draw: bool = False, seed: int = 0) -> Tensor:
         """Raw data (N, …) from codes (N, L)."""
-        z = torch.as_tensor(codes, dtype=torch.float32)
+        z = torch.as_tensor(codes, dtype=torch.float32).cpu()
         if z.ndim != 2 or z.shape[1] != self.latent:
             raise ValueError(f"codes have shape {tuple(z.shape)}; expected (N, {self.latent})")
         known = self.told(len(z))
-        with seeded(seed):
+        with seeded(seed, self.device):
             traces = (
-                self.model.decode(self._cut(z[i : i + ROWS]), condition=_part(known, i))
-                for i in range(0, len(z), ROWS)
+                self.model.decode(self._cut(z[i : i + ROWS]), condition=self._part(known, i))
+                for i in range(0, max(1, len(z)), ROWS)
             )
             return torch.cat([self._out(trace, draw) for trace in traces])
 
@@ -178,25 +193,27 @@ class Run:
         """What `sample` gives, in parts (B, …) of at most 1,024: memory does not grow with n."""
         if n < 1:
             raise ValueError(f"n is {n}; ask for at least 1 sample")
+        check_temperature(temperature)
         known = None if self.condition is None else self.told(n)
         drawn = self.data.drawn if draw is None else draw
 
         def samples(start: int) -> Tensor:
             size = min(ROWS, n - start)
-            condition = self.anything(size) if known is None else _part(known, start)
-            return self._out(self.model.sample(size, temperature, condition), drawn)
+            told = self.anything(size) if known is None else self._part(known, start)
+            return self._out(self.model.sample(size, temperature, self._here(*told)), drawn)
 
-        return _parts(samples, range(0, n, ROWS), seed)
+        return in_parts(samples, range(0, n, ROWS), seed, self.device)
 
     def vary(self, raw: Any, n: int = 8, *, temperature: float = 1.0, seed: int = 0) -> Tensor:
         """n variations (N, n, …) of each raw row: decoded draws from its posterior."""
         if n < 1:
             raise ValueError(f"n is {n}; ask for at least 1 variation")
-        rows = torch.as_tensor(raw)
+        rows = torch.as_tensor(raw).cpu()
+        self._checked(rows)
         told = [c.repeat_interleave(n, 0) for c in self.told(len(rows))]
         run = replace(self, condition=next(iter(told), None))
         codes = run.encode(rows.repeat_interleave(n, 0), temperature=temperature, seed=seed)
-        return run.decode(codes, seed=seed).unflatten(0, (-1, n))
+        return run.decode(codes, seed=seed).unflatten(0, (len(rows), n))
 
     def interpolate(self, a: Any, b: Any, steps: int = 10, *, spherical: bool = False) -> Tensor:
         """The walk (steps, …) from one raw example to another, both ends included.
@@ -206,7 +223,14 @@ class Run:
         """
         if steps < 2:
             raise ValueError(f"steps is {steps}; a walk has at least its 2 ends")
-        start, end = self.encode(torch.stack([torch.as_tensor(a), torch.as_tensor(b)]))
+        ends = [torch.as_tensor(x).cpu() for x in (a, b)]
+        for x in ends:
+            if x.shape != self.data.shape:
+                raise ValueError(
+                    f"one example of shape {self.data.shape} is expected at each end, not "
+                    f"{tuple(x.shape)}"
+                )
+        start, end = self.encode(torch.stack(ends))
         t = torch.linspace(0, 1, steps)[:, None]
         told = [torch.lerp(c[0], c[1], t) for c in self.told(2)]
         run = replace(self, condition=next(iter(told), None))
@@ -228,7 +252,10 @@ class Run:
             start: the code (L,) it is about and the others stay at; the mean code by default.
             reach: in standard deviations of the prior, or of the codes where they are wider.
         """
+        self.codes.check(dimensions, steps)
         base = torch.tensor(self.codes.mean) if start is None else start
+        if base.shape != (self.latent,):
+            raise ValueError(f"start has shape {tuple(base.shape)}; expected ({self.latent},)")
         codes = base.repeat(len(dimensions), steps, 1)
         for row, j in enumerate(dimensions):
             width = reach * max(1.0, self.codes.spread[j])
@@ -253,7 +280,7 @@ class Run:
         are shared, and latents below the first keep the prior they have given it.
         """
         other = self.prior(prior) if isinstance(prior, str) else prior
-        recipe = replace(self.recipe, model=replaced(self.model, other))
+        recipe = replace(self.recipe, model=replaced(self.model, other).to(self.device))
         # The rates by dimension were those under the prior it had.
         codes = replace(self.codes, rate=None)
         return replace(self, recipe=recipe, codes=codes)
@@ -283,39 +310,35 @@ class Run:
         return folder
 
     def _checked(self, raw: Any) -> Raw:
-        rows = raw if isinstance(raw, Rows) else torch.as_tensor(raw)
+        rows = raw if isinstance(raw, Rows) else torch.as_tensor(raw).cpu()
         if rows.ndim != 1 + len(self.data.shape):
             raise ValueError(
                 f"rows of shape (N, {', '.join(map(str, self.data.shape))}) are expected, not "
                 f"{tuple(rows.shape)}; one example alone is x[None]"
             )
+        if isinstance(rows, Tensor) and len(wrong := (~rows.isfinite()).nonzero()):
+            raise ValueError(
+                f"row {int(wrong[0, 0])} holds NaN or infinite values; leave it out or fill them in"
+            )
         return rows
 
     def _join(self, latents: Sequence[Tensor]) -> Tensor:
-        return torch.cat([z.flatten(1) for z in latents], 1)
+        return torch.cat([z.flatten(1) for z in latents], 1).cpu()
 
     def _cut(self, codes: Tensor) -> list[Tensor]:
         sizes = [math.prod(shape) for shape in self.shapes]
-        parts = codes.split(sizes, 1)
+        parts = codes.to(self.device).split(sizes, 1)
         return [z.unflatten(1, s) for z, s in zip(parts, self.shapes, strict=True)]
 
     def _out(self, trace: Any, draw: bool) -> Tensor:
         x = trace.likelihood.sample() if draw else trace.likelihood.mean
-        return self.data.unscale(x)
+        return self.data.unscale(x.cpu())
 
+    def _part(self, condition: Condition, start: int) -> Condition:
+        return self._here(*(c[start : start + ROWS] for c in condition))
 
-def _part(condition: Condition, start: int) -> Condition:
-    return tuple(c[start : start + ROWS] for c in condition)
-
-
-def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """Along the great circle between the directions of a and b (L,), their lengths interpolated."""
-    cosine = torch.dot(a, b) / (a.norm() * b.norm()).clamp(min=1e-12)
-    angle = torch.acos(cosine.clamp(-1, 1))
-    if torch.sin(angle) < 1e-4 or not a.norm() * b.norm() > 0:  # no one circle, or no direction
-        return torch.lerp(a, b, t)
-    way = torch.sin((1 - t) * angle) * a / a.norm() + torch.sin(t * angle) * b / b.norm()
-    return way / torch.sin(angle) * torch.lerp(a.norm(), b.norm(), t)
+    def _here(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        return tuple(t.to(self.device) for t in tensors)
 
 
 def describe(recipe: Recipe, training: Mapping[str, Any]) -> dict[str, Any]:
@@ -342,7 +365,9 @@ def load(path: str | Path) -> Run:
     folder = Path(path)
     if not (folder / RECIPE).is_file():
         what = "holds no run (no recipe.json)" if folder.is_dir() else "does not exist"
-        raise FileNotFoundError(f"{folder} {what}; train one with `vaelab train vae --data digits`")
+        raise FileNotFoundError(
+            f"{folder} {what}; train one with `vaelab train vae --data digits --out RUN`"
+        )
     about = files.read_json(folder / RECIPE)
     needed = {"format": int, "recipe": str, "arguments": dict, "data": dict, "training": dict}
     has = about if isinstance(about, dict) else {}
@@ -358,13 +383,13 @@ def load(path: str | Path) -> Run:
     try:
         spec = DataSpec.from_json(about["data"])
         recipe = rebuild(about["recipe"], about["arguments"], spec)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{folder / RECIPE}: {error}") from None
+    except (TypeError, ValueError, ArithmeticError, RuntimeError, MemoryError) as error:
+        raise ValueError(f"{folder / RECIPE}: {error}") from None  # numbers may be absurd
     files.load_weights(recipe.model, folder / WEIGHTS, "run")
     if recipe.objective.state_dict():
         files.load_weights(recipe.objective, folder / OBJECTIVE, "run")
-    history = files.read_lines(folder / METRICS)
-    codes = _read_codes(folder / CODES)
+    history = files.read_rows(folder / METRICS)
+    codes = described(files.read_json(folder / CODES), folder / CODES)
     run = Run(recipe, about["training"], history, codes, folder)
     if len(codes.mean) != run.latent:
         raise ValueError(
@@ -372,26 +397,3 @@ def load(path: str | Path) -> Run:
             f"{run.latent}; restore the file or train the run anew"
         )
     return run
-
-
-def _read_codes(path: Path) -> Codes:
-    found = files.read_json(path)
-    if isinstance(found, dict) and set(found) == {"mean", "spread", "rate"}:
-        rows = [row for name, row in found.items() if name != "rate" or row is not None]
-        numbers = all(
-            isinstance(row, list) and all(isinstance(t, int | float) for t in row) for row in rows
-        )
-        if numbers and len({len(row) for row in rows}) == 1:
-            return Codes(**found)
-    raise ValueError(f"{path} does not describe codes; restore it or train the run anew")
-
-
-def _parts(make: Callable[[int], Tensor], starts: Iterable[int], seed: int) -> Iterator[Tensor]:
-    """Parts drawn one after another from one seed; in between, the caller's draws are its own."""
-    state = torch.Generator().manual_seed(seed).get_state()
-    for start in starts:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            torch.set_rng_state(state)
-            part = make(start)
-            state = torch.get_rng_state()
-        yield part

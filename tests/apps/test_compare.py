@@ -1,6 +1,8 @@
 """`vaelab compare`: paired differences against numpy, and what it refuses."""
 
+import copy
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,6 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 from vaelab import cli, recipes
+from vaelab.apps.evaluate.figures import DEFINITIONS
+from vaelab.apps.evaluate.settings import MEASURED_WITH, unlike
 from vaelab.apps.train import train
 from vaelab.data import load as load_data
 from vaelab.design import Design
@@ -78,7 +82,14 @@ def test_other_examples_are_refused(runs, tmp_path, capsys):
     differences = json.loads(found.out)["differences"][str(tmp_path / "run")]
     assert "nll" not in differences
     assert "neg_elbo" in differences
-    assert "has samples 7" in said(capsys, runs / "one", tmp_path / "run").err
+    err = said(capsys, runs / "one", tmp_path / "run").err
+    assert "has samples 7" in err
+    assert (
+        "cannot be compared in NLL, NLL per dimension, effective draws, slack of NLL"
+        in " ".join(err.split())
+    )
+    told = json.loads(found.out)["unlike"][str(tmp_path / "run")]
+    assert [(one["setting"], one["values"]) for one in told] == [("samples", [20, 7])]
 
 
 def test_a_density_and_a_probability_have_no_common_zero(tmp_path, capsys):
@@ -113,3 +124,52 @@ def test_what_was_not_evaluated_is_named(runs, tmp_path, capsys):
     weights = tmp_path / "run" / "weights.safetensors"
     weights.write_bytes((runs / "one" / "weights.safetensors").read_bytes())
     assert "present weights" in said(capsys, runs / "one", tmp_path / "run", status=2).err
+
+
+FIGURES = {name: {"value": 1.0, "se": 0.1, "n": 9} for name in DEFINITIONS}
+SETTINGS = {
+    "samples": 20,
+    "annealing": {"examples": 9, "steps": 50},
+    "train": 60,
+    "seed": 0,
+    "features": "pixels",
+    "output": "means",
+    "sample_count": 9,
+    "neighbours": 5,
+    "disentanglement": {
+        "factors": ["a", "b"],
+        "table": "1f",
+        "points": 600,
+        "seeds": 5,
+        "bins": 20,
+        "regressor": "a forest",
+        "votes": 800,
+    },
+    "figures": FIGURES,
+}
+
+
+@pytest.mark.parametrize("place", MEASURED_WITH)
+def test_every_setting_that_a_figure_depends_on_is_compared(place):
+    other = copy.deepcopy(SETTINGS)
+    assert unlike(SETTINGS, other) == []
+    part, name = (other["disentanglement"] if "." in place else other), place.split(".")[-1]
+    before, part[name] = part[name], "another"
+    found = unlike(SETTINGS, other)
+    assert [(one.setting, one.values) for one in found] == [(name, (before, "another"))]
+    assert set(found[0].figures) <= set(DEFINITIONS)
+    # What one of them has not need not agree.
+    other["figures"] = {"neg_elbo": FIGURES["neg_elbo"]}
+    assert unlike(SETTINGS, other) == []
+
+
+def test_the_settings_are_those_an_evaluation_records(runs, tmp_path):
+    shutil.copytree(runs / "one", tmp_path / "run")
+    args = ("likelihood", "samples", "--factors", "--features", "pixels", "--limit", "100")
+    evaluate(tmp_path / "run", "--parts", *args)
+    kept = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    for place in MEASURED_WITH:
+        at = kept
+        for name in place.split("."):
+            assert name in at, place
+            at = at[name]

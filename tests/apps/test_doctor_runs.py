@@ -1,10 +1,20 @@
 """`vaelab doctor RUN`: planted diseases are found, healthy runs are left alone."""
 
+import io
+from types import SimpleNamespace
+
 import pytest
 import torch
 from diseased import runs
+from rich.console import Console
 
 from vaelab.apps.doctor import examine_run
+from vaelab.apps.doctor.causes import ordered
+from vaelab.apps.doctor.findings import Evidence, Finding, Report
+from vaelab.apps.doctor.run_checks import enough_latents, matches_prior
+from vaelab.apps.doctor.run_seen import AgainstPrior, Codes
+from vaelab.apps.doctor.show import show
+from vaelab.metrics import Estimate
 
 SLOW = {
     runs.importance_weighted,
@@ -12,6 +22,7 @@ SLOW = {
     runs.wild_learning_rate,
     runs.one_latent_for_two_factors,
     runs.silent_level,
+    runs.steps_too_small,
 }
 
 
@@ -64,3 +75,57 @@ def test_a_training_that_jumped_up_is_unstable(short_run):
     assert "epoch 4" in found["unstable"].what
     assert found["unstable"].evidence.value == pytest.approx(0.5)
     assert "unstable" not in {f.code for f in examine_run(short_run, limit=50).findings}
+
+
+def finding(code, severity):
+    return Finding(code, severity, "what", Evidence("figure", 1.0), "remedy")
+
+
+def test_an_under_trained_run_leads_with_that_and_marks_what_may_follow():
+    found = [finding("collapse", "error"), finding("leak", "info"), finding("holes", "warning")]
+    assert ordered(found) == found
+    lead = finding("under-trained", "warning")
+    report = Report("a", "run", [], [], ordered([*found, lead]))
+    assert [(f.code, f.severity, f.follows) for f in report.findings] == [
+        ("under-trained", "error", ""),
+        ("collapse", "error", "under-trained"),
+        ("holes", "warning", "under-trained"),
+        ("leak", "info", ""),
+    ]
+    console = Console(file=io.StringIO(), width=100)
+    show(report, console)
+    said = console.file.getvalue()
+    assert said.count("→ remedy") == 2  # of the cause, and of what does not follow from it
+    assert said.count("may follow from under-trained") == 2
+
+
+@pytest.mark.parametrize(
+    ("beta", "active", "wanted", "unwanted"),
+    [
+        (1.0, [True, True], ["raise --beta"], ["fewer latents"]),
+        (2.0, [True, True], ["fit another prior"], ["raise --beta", "fewer latents"]),
+        (1.0, [True, False], ["raise --beta", "fewer latents"], []),
+    ],
+)
+def test_the_remedy_of_holes_contradicts_no_other(beta, active, wanted, unwanted):
+    seen = SimpleNamespace(
+        beta=Estimate(beta, 0.01, 100),
+        active=torch.tensor(active),
+        prior=AgainstPrior(Estimate(0.9, 0.01, 100)),
+    )
+    (holes,) = matches_prior(seen)
+    assert all(word in holes.remedy for word in wanted)
+    assert not any(word in holes.remedy for word in unwanted)
+
+
+def test_more_latents_are_not_advised_where_some_are_idle():
+    codes = Codes(torch.zeros(200, 2), torch.randn(200, 2), torch.full((200, 2), 0.1), [4.0])
+    for active, said in [([True, True], ["few-latents"]), ([True, False], [])]:
+        seen = SimpleNamespace(
+            beta=None,
+            active=torch.tensor(active),
+            collapsed=False,
+            codes=codes,
+            run=SimpleNamespace(latent=2),
+        )
+        assert [f.code for f in enough_latents(seen)] == said

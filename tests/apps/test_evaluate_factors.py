@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,7 +17,7 @@ from vaelab.apps.train import train
 from vaelab.data import load, sprites
 from vaelab.data.splits import Split
 from vaelab.design import Design
-from vaelab.metrics.disentanglement import disentanglement
+from vaelab.metrics.disentanglement_figures import disentanglement
 from vaelab.training import Plan
 
 FACTORS = {name for name, about in DEFINITIONS.items() if about.group == "factors"}
@@ -63,6 +64,26 @@ def test_sprites_have_five_factors() -> None:
     assert found.figures == alone.figures
     assert "Nothing sets the scale" in found.notes[-1]  # of an autoencoder's codes
     assert set(found.figures) == FACTORS
+
+
+def test_a_table_of_ones_own_is_read_beside_the_rows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x, kinds = np.random.default_rng(0).random((1200, 4), dtype=np.float32), np.arange(1200) % 3
+    x[:, 0] = 3.0 * kinds
+    np.save(tmp_path / "rows.npy", x)
+    table = np.stack([kinds, np.arange(1200) // 3 % 4], 1)
+    np.savez(tmp_path / "own.npz", x=x, factors=table, names=np.array(["kind", "place"]))
+    data = load(tmp_path / "rows.npy")
+    recipe = recipes.ae(data.spec, latent=2, design=Design(width=8))
+    train(recipe, data, Plan(epochs=1), out=tmp_path / "run")
+    args = ["evaluate", str(tmp_path / "run"), "--parts", "likelihood", "--samples", "2"]
+    args += ["--factors", "--data", str(tmp_path / "own.npz")]
+    assert cli.main(args) == 0
+    assert "· kind, place; means of 120 codes" in " ".join(capsys.readouterr().out.split())
+    np.savez(tmp_path / "own.npz", x=x, factors=table[:50])
+    assert cli.main(args) == 2
+    assert "each of the 1,200 of x" in " ".join(capsys.readouterr().err.split())
 
 
 def test_data_without_factors_says_so() -> None:

@@ -9,6 +9,7 @@ from vaelab import cli
 from vaelab.data import read_inputs
 from vaelab.run import load
 
+FLAGS = ["--overwrite", "--device", "cpu"]
 QUICK = ["--epochs", "2", "--width", "16", "--data", "digits"]
 
 
@@ -26,7 +27,7 @@ def rows(folder, tmp_path):
     def write(*args, suffix=".npy"):
         out = tmp_path / f"out{suffix}"
         name, *rest = map(str, args)
-        assert cli.main([name, str(folder), *rest, "--out", str(out), "--overwrite"]) == 0
+        assert cli.main([name, str(folder), *rest, "--out", str(out), *FLAGS]) == 0
         return np.load(out) if suffix != ".png" else Image.open(out)
 
     return write

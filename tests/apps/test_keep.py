@@ -1,16 +1,19 @@
 """A training's results on disk while it goes on, when it ends, and when it does not."""
 
+import dataclasses
 import errno
 import json
 import os
 import resource
 
+import numpy as np
 import pytest
 
 from vaelab import files, recipes
 from vaelab.apps import keep
-from vaelab.apps.train import train
+from vaelab.apps.train import fitting, train
 from vaelab.data import load as load_data
+from vaelab.data import with_columns
 from vaelab.design import Design
 from vaelab.run import load
 from vaelab.training import Plan
@@ -49,6 +52,24 @@ def test_every_epoch_is_on_disk_when_it_ends(tmp_path, digits):
     train(small(digits), digits, PLAN, out=tmp_path / "run", listener=listener)
     assert listener.lines == [[1], [1, 2], [1, 2, 3]]
     assert not (tmp_path / "run" / "unfinished").exists()
+
+
+def test_data_of_another_kind_than_the_recipe_is_made_for_are_refused(digits):
+    """Of the same shape, but of other levels, scale, columns or classes."""
+    rng = np.random.default_rng(0)
+    two = load_data(rng.integers(0, 2, (60, 8, 8), dtype=np.uint8))
+    with pytest.raises(ValueError, match="levels is 17, this data's is 2; build it with"):
+        train(small(digits), two, PLAN)
+    table, other = (load_data(rng.normal(3, s, (60, 4))) for s in (1, 2))
+    with pytest.raises(ValueError, match=r"offset is \("):
+        train(small(table), other, PLAN)
+    told = recipes.vae(digits.spec, 2, design=Design(width=16, condition="labels"))
+    with pytest.raises(ValueError, match="classes is"):
+        fitting(told.data, dataclasses.replace(digits.spec, classes=("a", "b")))
+    real = load_data(np.hstack([rng.normal(3, 1, (60, 1)), rng.integers(0, 3, (60, 1))]))
+    kinds = with_columns(real, ["real", "categories"])
+    with pytest.raises(ValueError, match="columns is"):
+        fitting(kinds.spec, real.spec)
 
 
 def test_what_is_kept_on_the_way_is_a_run(tmp_path, digits, monkeypatch):

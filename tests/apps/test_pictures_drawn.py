@@ -149,6 +149,17 @@ def test_curves_name_every_run_once_in_the_order_of_their_ends():
     assert axes.get_title(loc="left") == "rate"
 
 
+def test_curves_name_their_axes_and_count_in_whole_numbers():
+    runs = {"a": {"loss": [3.0, 2.0], "rate": [1.0, 1.5], "active units": [1, 2]}}
+    fig = training_curves(runs, units={"loss": "nats", "rate": "nats", "active units": ""})
+    png(fig)
+    loss, rate, active = (axes for axes in fig.axes if axes.get_visible())
+    assert [axes.get_ylabel() for axes in (loss, rate, active)] == ["nats", "nats", ""]
+    assert [axes.get_xlabel() for axes in (loss, rate, active)] == ["", "epoch", "epoch"]
+    assert all(tick == round(tick) for tick in active.get_yticks())
+    assert any(tick != round(tick) for tick in rate.get_yticks())
+
+
 @pytest.mark.parametrize("log", [False, True])
 def test_curves_bear_gaps_and_short_runs(log):
     fig = training_curves(

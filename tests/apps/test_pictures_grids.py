@@ -105,9 +105,9 @@ def test_traversal_fades_the_inactive():
     assert (image[2:, :, :3] == image[:2, :, :3]).all()
 
 
-def test_traversal_prints_rates_beside_their_rows():
+def test_traversal_prints_names_beside_their_rows():
     x = np.zeros((2, 3, 1, 28, 28))
-    bare, marked = pixels(traversal(x)), pixels(traversal(x, rates=[12.345, 0.0]))
+    bare, marked = pixels(traversal(x)), pixels(traversal(x, names=["12.35", "0.00"]))
     extra = marked.shape[1] - bare.shape[1]
     assert extra > 30
     assert (marked[:, extra:] == bare).all()
@@ -118,6 +118,20 @@ def test_traversal_prints_rates_beside_their_rows():
     widths = [np.flatnonzero(half.any(axis=0)) for half in (margin[:56], margin[58:])]
     assert widths[0].min() < widths[1].min()  # "12.35" is wider than "0.00", flush right
     assert abs(widths[0].max() - widths[1].max()) <= 2
+
+
+@pytest.mark.parametrize(("side", "scale"), [(28, 2), (20, 1)])  # room for all, and for the ends
+def test_traversal_prints_deviations_above_their_columns(side, scale):
+    x = np.zeros((2, 5, 1, side, side))
+    bare = pixels(traversal(x, scale=scale))
+    marked = pixels(traversal(x, names=["z3", "z0"], deviations=[-3, -1.5, 0, 1.5, 3], scale=scale))
+    head, left = (marked.shape[i] - bare.shape[i] for i in (0, 1))
+    assert (marked[head:, left:] == bare).all()
+    assert not marked[:head, : left - 8, 3].any()  # the names stand beside the rows, not higher
+    lit = np.flatnonzero((marked[:head, left:, 3] > 0).any(axis=0))
+    column = lit // (side * scale + 2)
+    assert {0, 4} <= {*column}
+    assert (2 in column) == (side == 28)
 
 
 def test_manifold_has_no_seams():

@@ -1,12 +1,14 @@
 """What is seen while a training goes on."""
 
 import io
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
 from vaelab.apps import progress
-from vaelab.apps.progress import Watch, counting, figures
+from vaelab.apps.progress import Watch, counting, figures, following
+from vaelab.apps.train_recipe import table
 
 ROW = {
     "epoch": 1,
@@ -50,10 +52,42 @@ def test_a_file_sees_a_line_now_and_then(capsys, monkeypatch):
     )
 
 
+def test_of_codebooks_it_sees_how_many_codes_are_in_use(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "LOG_EVERY", -1.0)
+    monkeypatch.delitem(ROW, "active_units")
+    monkeypatch.setitem(ROW, "perplexity", 61.3)
+    monkeypatch.setitem(ROW, "perplexity_layer_1", 61.3)
+    watched(terminal=False)
+    line = capsys.readouterr().err
+    assert " · 61 codes · 12,300/s" in line
+    assert "active" not in line
+
+
 @pytest.mark.parametrize("name", ["loss", "rate", "distortion"])
 def test_figures_that_do_not_exist_are_left_out(name):
     row = {key: value for key, value in ROW.items() if key != name}
     assert f"{name} " not in figures(row)
+
+
+def test_the_table_at_the_end_has_a_line_for_every_layer():
+    rates = {"rate_layer_1": 10.0, "valid_rate_layer_1": 9.0, "rate_layer_2": 15.0}
+    row = ROW | rates | {"valid_rate_layer_2": 15.0}
+    training = {"best_epoch": 1, "ending": "early"}
+    run = SimpleNamespace(history=[row], training=training, latent=20)
+    out = io.StringIO()
+    Console(file=out, width=80).print(table(run))
+    lines = [line.strip("│┃ ").split("│") for line in out.getvalue().splitlines() if "│" in line]
+    shown = {cells[0].strip(): [cell.strip() for cell in cells[1:]] for cells in lines}
+    assert list(shown) == ["loss", "rate", "of layer 1", "of layer 2", "distortion", "active units"]
+    assert shown["of layer 1"] == ["10.00", "9.00"]
+    assert shown["active units"][1] == "18 of 20"
+    del row["active_units"]
+    out.truncate(0)
+    run.history = [row | {"perplexity": 61.3, "perplexity_layer_1": 60.0}]
+    Console(file=out, width=80).print(table(run))
+    assert "active" not in out.getvalue()
+    assert "perplexity" in out.getvalue()
+    assert "61.3" in out.getvalue()
 
 
 def test_counting_is_silent_in_a_file(capsys):
@@ -61,3 +95,15 @@ def test_counting_is_silent_in_a_file(capsys):
         done(5)
     said = capsys.readouterr()
     assert said.out + said.err == ""
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_work_in_parts_is_one_line_on_a_terminal_and_silent_elsewhere(terminal):
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=terminal, width=80, no_color=True)
+    with following(console) as told:
+        for what, total in (("codes", 5_000), ("epochs", 500)):
+            told(what, total // 2, total, 3.25)
+    seen = out.getvalue()
+    assert ("codes" in seen and "epochs" in seen and "3.25 nats" in seen) == terminal
+    assert terminal or seen == ""

@@ -103,16 +103,30 @@ def test_the_gap_is_found_between_two_blobs_and_the_core_inside_one():
     blobs[200:, 0] += 4
     labels = (blobs[:, 0] > 0).long()
     for found in (gap(blobs, None, (-6, 6, -6, 6)), gap(blobs, labels, (-6, 6, -6, 6))):
+        assert found is not None
         middle = (torch.tensor(found.start) + torch.tensor(found.end)) / 2
         assert abs(float(middle[0])) < 1.0
         assert found.distance > 2.0
     assert found.start[0] * found.end[0] < 0  # from one class to the other
-    assert gap(blobs, torch.zeros(400), (-6, 6, -6, 6)).distance > 2.0  # one class has no banks
+    one = gap(blobs, torch.zeros(400), (-6, 6, -6, 6))  # one class has no banks
+    assert one is not None
+    assert one.distance > 2.0
     inside = core(blobs, labels, length=1.0)
     ends = torch.tensor([inside.start, inside.end])
     assert ((ends[:, 0] > 0) == bool(inside.label)).all()
     assert float((ends[0] - ends[1]).norm()) <= 1.0 + 1e-5
     assert core(blobs, None, length=1.0).label is None
+
+
+def test_where_codes_leave_no_gap_none_is_found():
+    codes = lattice((-3.0, 3.0, -3.0, 3.0), 40)
+    assert gap(codes, None, (-3, 3, -3, 3)) is None
+    assert gap(codes, (codes[:, 0] > 0).long(), (-3, 3, -3, 3)) is None
+    # Two classes that mingle leave none between them, but the hole in one of them is one.
+    away = (codes - torch.tensor([1.5, 0.0])).norm(dim=1) > 1.0
+    found = gap(codes[away], (codes[away, 0] > 0).long(), (-3, 3, -3, 3))
+    assert found is not None
+    assert found.distance > 0.5
 
 
 def test_a_lattice_runs_from_the_smallest_second_coordinate():

@@ -143,6 +143,28 @@ def test_failing_and_undecided_claims_are_said_as_measured(tmp_path):
     assert "the mark is 0.10\xa0nats" in english
 
 
+def test_a_page_of_few_steps_or_a_silent_code_says_so_at_the_top(tmp_path):
+    study = a_study()
+    assert 'class="note"' not in written(tmp_path, study).read_text(encoding="utf-8")
+    study["study"]["steps"] = 36
+    english, chinese = _tops(written(tmp_path, study))
+    assert "Each model had 36 steps; by default it has 1,308 (109 epochs)." in english
+    assert "learned next to nothing" not in english
+    assert "每个模型只训练了 36 步，默认是 1,308 步（109 轮）" in chinese
+    study["study"]["steps"] = 1308
+    study["models"]["vae-2"]["figures"]["rate"]["value"] = 0.14
+    english, chinese = _tops(written(tmp_path, study))
+    assert "Trained too briefly" not in english
+    assert "learned next to nothing" in english
+    assert "0.14\xa0nats" in english
+    assert "几乎什么也没学到" in chinese
+
+
+def _tops(path):
+    page = parsed(path)
+    return ("".join(page.texts[tag]).partition("budget:")[0] for tag in ("en", "zh-Hans"))
+
+
 def test_nothing_fails_where_everything_holds(tmp_path):
     study = a_study()
     study["claims"] = study["claims"][:2]
@@ -177,7 +199,7 @@ def test_a_number_tells_its_error_sample_and_seed(tmp_path):
         "16 dimensions",
         "0.26",
         "standard error 0.0042",
-        "n = 10\u202f000",
+        "n = 10,000",
         "seed 0",
     ]
 
@@ -225,3 +247,13 @@ def test_the_commands_it_offers_exist():
     }
     known = set(re.findall(r"^  (\w+) ", overview(), re.MULTILINE))
     assert offered - {"understand"} <= known
+
+
+def test_no_line_can_begin_with_the_punctuation_after_a_formula(tmp_path):
+    text = written(tmp_path, a_study(), "zh").read_text(encoding="utf-8")
+    assert '<span class="keep"><math><mi>z</mi></math>，</span>' in text
+    loose = re.findall(
+        r"(?<!</span>)</math>[，。；：、）]", re.sub(r'<span class="keep">.*?</span>', "", text)
+    )
+    assert loose == []
+    assert re.search(r"\.keep \{[^}]*nowrap", text)

@@ -109,6 +109,8 @@ def a_study(labels=True, image=True):
             "epochs": 120,
             "batch_size": 128,
             "steps": 1440,
+            "usual_epochs": 109,
+            "usual_steps": 1308,
             "rows": 1437,
             "net": "mlp",
             "width": 512,

@@ -1,5 +1,6 @@
 """Arrays and array files: what is taken, as what, and what is refused with what words."""
 
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,6 +71,11 @@ def test_an_ambiguous_layout_is_noted() -> None:
         (BYTES.reshape(20, 30) / 127.5 - 1, "float32", None, "real"),
         (BYTES.reshape(20, 30).astype(float), "float32", None, "counts"),
         (BYTES * 1.5, "float32", None, "real"),
+        (BYTES.reshape(20, 30).astype(np.int64), "float32", None, "counts"),
+        ((BYTES % 17).reshape(20, 30).astype(np.int32), "float32", None, "counts"),
+        ((BYTES % 17).astype(np.int32), "uint8", 17, "levels"),
+        ((BYTES % 2).reshape(20, 30).astype(np.int64), "uint8", 2, "binary"),
+        (BYTES.reshape(20, 30).astype(np.int64) - 9, "float32", None, "real"),
         (BYTES.astype(np.int64) * 9, "float32", None, "real"),
         (BYTES.astype(np.int64) - 9, "float32", None, "real"),
     ],
@@ -78,6 +84,8 @@ def test_types_and_domains(array: np.ndarray, dtype: str, levels: int | None, do
     data = load(array)
     assert (data.spec.dtype, data.spec.levels, data.spec.domain) == (dtype, levels, domain)
     assert str(data.train.x.dtype) == f"torch.{dtype}"
+    doubtful = data.spec.domain == "counts" and array.dtype.kind == "i"
+    assert any("save them as uint8" in note for note in data.notes) == doubtful
     x = data.spec.prepare(data.train.x)
     if data.spec.bounded:
         assert 0 <= float(x.min()) <= float(x.max()) <= 1
@@ -227,6 +235,81 @@ def test_npz_own_parts(tmp_path: Path) -> None:
     np.savez(tmp_path / "c.npz", x_train=BYTES, x_test=BYTES[:, :3])
     with pytest.raises(ValueError, match="different shapes"):
         load(tmp_path / "c.npz")
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ({"y_train": np.arange(25), "y_test": np.empty(0)}, r"y_train of shape \(25,\) .* \(20,\)"),
+        ({"y_train": np.arange(19), "y_test": np.arange(6)}, r"y_train of shape \(19,\)"),
+        ({"y_train": np.zeros((20, 2)), "y_test": np.arange(5)}, r"y_train of shape \(20, 2\)"),
+        ({"y_train": np.arange(20)}, "there is y_train, but no y_test; label every part or none"),
+        ({"y_test": np.arange(5)}, "there is y_test, but no y_train"),
+    ],
+)
+def test_npz_labels_belong_to_their_part(
+    tmp_path: Path, labels: dict[str, np.ndarray], message: str
+) -> None:
+    np.savez(tmp_path / "a.npz", x_train=BYTES, x_test=BYTES[:5], **labels)
+    with pytest.raises(ValueError, match=message):
+        load(tmp_path / "a.npz")
+
+
+def test_npz_labels_of_one_column_are_labels(tmp_path: Path) -> None:
+    y = np.arange(25) % 3
+    np.savez(
+        tmp_path / "a.npz", x_train=BYTES, y_train=y[:20, None], x_test=BYTES[:5], y_test=y[20:]
+    )
+    data = load(tmp_path / "a.npz")
+    assert data.test.y is not None
+    assert data.test.y.tolist() == y[20:].tolist()
+
+
+def test_an_npz_with_something_else_in_it_is_refused_by_name(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=BYTES)
+    with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive:
+        archive.writestr("readme.txt", "hello")
+    with pytest.raises(
+        ValueError, match=r"a\.npz cannot be read .* member readme\.txt is no array"
+    ):
+        load(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("shape", ["(9999999999999, 99)", "(99999999999999999999, 9)"])
+def test_a_header_that_claims_more_than_there_is_room_for(tmp_path: Path, shape: str) -> None:
+    about = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}}}".ljust(117) + "\n"
+    header = b"\x93NUMPY\x01\x00" + len(about).to_bytes(2, "little") + about.encode()
+    (tmp_path / "a.npy").write_bytes(header)
+    with pytest.raises(ValueError, match=r"a\.npy cannot be read as an array file"):
+        load(tmp_path / "a.npy")
+
+
+def test_masked_values_are_not_read_as_if_they_were_there() -> None:
+    masked = np.ma.masked_greater(RNG.random((20, 3)), 0.9)
+    assert masked.mask.any()
+    with pytest.raises(ValueError, match=rf"{masked.mask.sum()} values of the data are masked"):
+        load(masked)
+    with pytest.raises(ValueError, match="20 values of the labels are masked"):
+        load((RNG.random((20, 3)), np.ma.masked_all(20)))
+    assert load(np.ma.masked_greater(np.eye(20), 9)).spec.levels == 2
+
+
+@pytest.mark.parametrize("wrong", [np.inf, -np.inf, np.nan, 2.0**53, 0.5])
+def test_labels_that_are_no_numbers_are_refused(wrong: float) -> None:
+    y = np.arange(20.0)
+    y[3] = wrong
+    with pytest.raises(ValueError, match=rf"1 are not, the first {wrong}".replace("+", r"\+")):
+        load((RNG.random((20, 3)), y))
+    assert load((RNG.random((20, 3)), np.arange(20.0) - 2.0**53 + 1)).spec.classes[-1].endswith("2")
+
+
+def test_fractions_that_32_bits_lose_make_no_counts() -> None:
+    whole = 1e8 + 16.0 * RNG.integers(0, 1000, (20, 3))
+    assert load(whole).spec.domain == "counts"
+    assert load(whole + 0.5).spec.domain == "real"
+    beside = np.hstack([RNG.normal(size=(20, 1)), whole])
+    assert load(beside, vectors="0").spec.domain == "counts"
+    assert load(whole + 0.5).train.x.equal(load(whole).train.x)  # which is why rows cannot tell
 
 
 def test_npz_with_unclear_names_lists_them(tmp_path: Path) -> None:

@@ -1,7 +1,10 @@
 """Folders and zips of pictures: found, decoded, labelled; wrong ones named."""
 
 import io
+import threading
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,8 @@ import torch
 from PIL import Image
 
 from vaelab.data import load
+from vaelab.data.folder import from_folder
+from vaelab.data.images import Picture, gather
 
 RNG = np.random.default_rng(0)
 
@@ -126,6 +131,20 @@ def test_transparency_is_shown_on_white(tmp_path: Path) -> None:
     x = load(tmp_path).train.x
     assert x[:, :, :, :4].unique().tolist() == [60]
     assert x[:, :, :, 4:].unique().tolist() == [255]
+
+
+def test_grey_of_32_bits_is_read_as_it_is(tmp_path: Path) -> None:
+    """These have no range of their own: a shift by 8 bits would leave nothing of them."""
+    wide = np.arange(64, dtype=np.int32).reshape(8, 8)
+    for i in range(12):
+        Image.fromarray(wide + i).save(tmp_path / f"{i}.tif")
+    with Image.open(tmp_path / "0.tif") as picture:
+        assert picture.mode == "I"
+    data = load(tmp_path)
+    assert (data.spec.levels, int(data.spec.high)) == (256, 74)
+    Image.fromarray(wide * 16).save(tmp_path / "0.tif")
+    with pytest.raises(ValueError, match="32-bit grey values from 0 to 1008 are not read beyond"):
+        load(tmp_path)
 
 
 def test_16_bit_greys_keep_their_upper_bits(tmp_path: Path) -> None:
@@ -283,5 +302,28 @@ def test_damaged_zips(tmp_path: Path) -> None:
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.docx").write_text("hello")
-    with pytest.raises(ValueError, match=r"expected \.npy, \.npz, \.zip"):
+    with pytest.raises(ValueError, match=r"expected a table \(\.csv"):
         load(tmp_path / "a.docx")
+
+
+def test_reading_tells_how_far_it_is_and_keeps_the_order(tmp_path: Path) -> None:
+    for i in range(30):
+        Image.new("L", (8, 8), 8 * i).save(tmp_path / f"{i:02}.png")
+    (tmp_path / "29.png").write_text("not a picture")
+    heard: list[tuple[int, int]] = []
+    found = from_folder(tmp_path, None, True, lambda done, total: heard.append((done, total)))
+    assert heard == [(i, 29) for i in range(1, 30)]
+    assert found.x.dtype == torch.uint8
+    assert found.x[:, 0, 0, 0].tolist() == [8 * i for i in range(29)]
+
+
+def test_pictures_are_decoded_side_by_side(tmp_path: Path) -> None:
+    """Every picture waits for another to be open, which one after another would never come."""
+    together = threading.Barrier(2, timeout=60)
+
+    @contextmanager
+    def slow() -> Iterator[Image.Image]:
+        together.wait()
+        yield Image.new("L", (8, 8))
+
+    assert len(gather([Picture(str(i), slow) for i in range(4)], None).x) == 4

@@ -8,7 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from vaelab.data import DataSpec, load, read_inputs
+from vaelab.data import DataSpec, Rows, load, read_inputs
+from vaelab.data import fingerprint as fingerprints
 
 DIGITS = load("digits")
 GREY = DataSpec("array", (1, 8, 6), "uint8", 256, 0, 255, (0.0,), (255.0,))
@@ -56,6 +57,55 @@ def test_own_data_that_is_gone_or_changed(tmp_path: Path) -> None:
         read_inputs("test:0", spec)
 
 
+def test_own_data_whose_values_have_changed(tmp_path: Path) -> None:
+    """Shape and range are the same: nothing but the values themselves tells."""
+    x, y = np.arange(60, dtype=np.uint8).reshape(20, 3), np.arange(20) % 2
+    path = tmp_path / "a.npz"
+    np.savez(path, x=x, y=y)
+    spec = load(path).spec
+    assert spec.sha256 == load((x.copy(order="F"), y)).spec.sha256
+    assert spec.sha256 == load(path, seed=3).spec.sha256
+    read_inputs("test:0", spec)
+    for changed in ({"x": x[:, ::-1], "y": y}, {"x": x, "y": 1 - y}):
+        np.savez(path, **changed)
+        with pytest.raises(ValueError, match="has changed since the run: its shape and range are"):
+            read_inputs("test:0", spec)
+        read_inputs("test:0", replace(spec, sha256=""))  # an earlier run does not know
+
+
+def test_the_fingerprint_of_large_data_is_of_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.arange(4000).to(torch.uint8).reshape(1000, 4)
+    monkeypatch.setattr(fingerprints, "_WHOLE", 3999)
+    monkeypatch.setattr(fingerprints, "_BLOCK", 40)
+    monkeypatch.setattr(fingerprints, "_BLOCKS", 5)
+    first = fingerprints.fingerprint(x)
+    for row, seen in ((0, True), (9, True), (10, False), (999, True), (985, False)):
+        other = x.clone()
+        other[row] += 1
+        assert (fingerprints.fingerprint(other) != first) == seen
+    rows = Rows(x.numpy(), np.dtype(np.uint8))
+    assert fingerprints.fingerprint(rows) == first
+    assert fingerprints.fingerprint(x[:999]) != first
+
+
+@pytest.mark.parametrize("top", [1, 15])
+def test_a_picture_of_the_own_folder_is_read_as_the_folder_was(tmp_path: Path, top: int) -> None:
+    grey = np.random.default_rng(0).integers(0, top + 1, (12, 5, 4), dtype=np.uint8)
+    for i, picture in enumerate(grey):
+        Image.fromarray(picture).save(tmp_path / f"{i:02}.png")
+    spec = load(tmp_path).spec
+    assert spec.levels == top + 1
+    raw, notes = read_inputs(tmp_path / "03.png", spec)
+    assert raw[0, 0].tolist() == grey[3].tolist()
+    assert notes == (f"values 0–{grey[3].max()} were read as the run's {top + 1} levels",)
+    assert read_inputs(tmp_path, spec)[0][:, 0].tolist() == grey.tolist()
+
+
+def test_a_home_of_nobody_does_not_exist() -> None:
+    with pytest.raises(FileNotFoundError, match=r"~nobody-at-all/x\.npy does not exist"):
+        read_inputs("~nobody-at-all/x.npy", GREY)
+
+
 def test_a_resized_folder_with_skipped_pictures_is_reloaded(tmp_path: Path) -> None:
     for i in range(12):
         Image.new("L", (8, 9), 10 * i).save(tmp_path / f"{i}.png")
@@ -87,14 +137,14 @@ def test_a_picture(tmp_path: Path) -> None:
 def test_a_picture_of_another_size_or_colour(tmp_path: Path) -> None:
     raw, notes = read_inputs(grey_picture(tmp_path / "a.png", (30, 40)), GREY)
     assert raw.shape == (1, 1, 8, 6)
-    assert "1 images of 40×30 brought to 8×6" in notes[0]
+    assert "1 image of 40×30 brought to 8×6" in notes[0]
     raw, notes = read_inputs(grey_picture(tmp_path / "b.png"), RGB)
     assert raw.shape == (1, 3, 8, 6)
-    assert notes == ("1 grey images were read as RGB",)
+    assert notes == ("1 grey image was read as RGB",)
     Image.new("RGB", (6, 8), (255, 0, 0)).save(tmp_path / "c.png")
     raw, notes = read_inputs(tmp_path / "c.png", GREY)
     assert raw.unique().tolist() == [76]  # 0.299 · 255
-    assert notes == ("1 colour images were read as grey",)
+    assert notes == ("1 colour image was read as grey",)
 
 
 def test_a_picture_for_few_levels(tmp_path: Path) -> None:

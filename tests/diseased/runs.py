@@ -14,11 +14,19 @@ GAUSSIAN = Design(width=64, likelihood="gaussian")
 
 
 def trained(
-    folder, make, source, epochs, lr=5e-3, design=Design(width=64), listener=None, **kwargs
+    folder,
+    make,
+    source,
+    epochs,
+    lr=5e-3,
+    design=Design(width=64),
+    listener=None,
+    batch_size=128,
+    **kwargs,
 ):
     data = load(source)
     recipe = make(data.spec, design=design, **kwargs)
-    plan = Plan(epochs=epochs, lr=lr, compile="off", precision="fp32", device="cpu")
+    plan = Plan(epochs, batch_size, lr, compile="off", precision="fp32", device="cpu")
     return train(recipe, data, plan, out=folder / "run", listener=listener)
 
 
@@ -62,6 +70,11 @@ def collapsed(folder):
     trained(folder, recipes.beta_vae, "digits", 20, latent=8, beta=20.0)
 
 
+def hardly_begun(folder):
+    """A rate of 0.05 nats, against which a swapped z may well cost more than 0.1."""
+    trained(folder, recipes.vamp, "digits", 3, 1e-3, Design())
+
+
 def deaf_decoder(folder):
     run = trained(folder, recipes.vae, "digits", 20, latent=8)
     first = next(p for p in run.model.generator.decoder.parameters() if p.ndim == 2)
@@ -97,6 +110,16 @@ def density_of_two_values(folder):
 
 def three_epochs(folder):
     trained(folder, recipes.vae, "digits", 3, 2e-3, latent=8)
+
+
+def five_epochs(folder):
+    """60 steps, whose schedule has come to its end: the loss looks as if it had levelled off."""
+    trained(folder, recipes.vae, "digits", 5, 2e-3, Design(), latent=4)
+
+
+def steps_too_small(folder):
+    """1,080 steps, no few, that lead nowhere."""
+    trained(folder, recipes.vae, "digits", 12, 3e-5, batch_size=16, latent=8)
 
 
 class Stop:
@@ -145,13 +168,16 @@ def silent_level(folder):
 
 ILL = {
     collapsed: {"collapse"},
+    hardly_begun: {"collapse"},
     deaf_decoder: {"ignored-code"},
     no_rate: {"under-regularised", "holes", "unreached"},
     beta_of_four: {"over-regularised"},
     by_heart: {"over-fitting", "memorised"},
     too_much_noise: {"misfit"},
     density_of_two_values: {"density-on-binary"},
-    three_epochs: {"still-learning"},
+    three_epochs: {"under-trained"},
+    five_epochs: {"under-trained"},
+    steps_too_small: {"still-learning"},
     interrupted: {"unfinished"},
     killed: {"unfinished"},
     wild_learning_rate: {"unstable"},

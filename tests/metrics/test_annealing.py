@@ -16,12 +16,23 @@ from vaelab.metrics.estimate import Estimate
 from vaelab.metrics.hamiltonian import Densities, Point, move
 from vaelab.metrics.starts import POSTERIOR, PRIOR
 from vaelab.nets import MLPPyramid
+from vaelab.objectives import Constant
 from vaelab.parts import posteriors
+from vaelab.parts.discrete import UniformConcrete
 from vaelab.parts.ladder import DenseBlock, Root
 from vaelab.parts.likelihoods import BernoulliLikelihood, FixedGaussian
 from vaelab.parts.posteriors import DiagonalNormal
 from vaelab.parts.priors import Standard
-from vaelab.walk import VAE, Bernoulli, Categorical, Conditional, Distribution, Ladder, Shallow
+from vaelab.walk import (
+    VAE,
+    Bernoulli,
+    Categorical,
+    Conditional,
+    Distribution,
+    Ladder,
+    Normal,
+    Shallow,
+)
 
 STARTS = {"prior": PRIOR, "posterior": POSTERIOR}
 
@@ -46,6 +57,45 @@ def test_weights_are_unbiased_however_few_the_steps(start: str) -> None:
     ratio = Estimate.mean(torch.exp(exact - back.log_p))
     assert ratio.value == pytest.approx(1, abs=4 * ratio.se)
     assert ratio.se < 0.1
+
+
+class Shifted(nn.Module):
+    """net(x − c V) for an encoder, net(z) + c V for a decoder: the linear model, moved by c."""
+
+    def __init__(self, net: nn.Module, before: bool) -> None:
+        super().__init__()
+        self.net, self.before = net, before
+
+    def forward(self, x: Tensor, c: Tensor) -> Tensor:
+        return self.net(x - c @ MOVES) if self.before else self.net(x) + c @ MOVES
+
+
+class Ignorant(Posterior):
+    """As it is without a condition: the encoder has done with it."""
+
+    def forward(self, *given: Tensor) -> Normal:
+        return super().forward(given[0])
+
+
+MOVES = torch.tensor([[3.0, 0, -2, 1, 0], [0, 5, 0, 0, -1]], dtype=torch.float64)
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_of_a_conditional_model_it_is_the_likelihood_given_what_is_known(start: str) -> None:
+    vae = model(Ignorant())
+    vae.encoder = Shifted(vae.encoder, True)
+    vae.generator.decoder = Shifted(vae.generator.decoder, False)
+    c = torch.eye(2, dtype=torch.float64)[torch.arange(20) % 2]
+    x = data(20) + c @ MOVES
+    exact, how = EVIDENCE.log_prob(x - c @ MOVES), Annealing(steps=40, chains=8, leapfrogs=4)
+    found = anneal(vae, x, how, STARTS[start], condition=(c,))
+    assert float((found.log_p - exact).abs().max()) < 1.5
+    assert Estimate.mean(found.log_p - exact).value == pytest.approx(0, abs=0.2)
+    both = sandwich(vae, 20, how, STARTS[start], condition=(c,))
+    assert both.gap.value == pytest.approx(0, abs=0.3)
+    coarse = Annealing(steps=4, chains=2, leapfrogs=2)
+    swapped = anneal(vae, x, coarse, STARTS[start], condition=(c.flip(1),))
+    assert (swapped.log_p < exact - 5).all()
 
 
 @pytest.mark.parametrize("start", STARTS)
@@ -187,7 +237,10 @@ class Simplex(Prior):
 
 @pytest.mark.parametrize(
     "prior",
-    [Prior(Bernoulli(torch.zeros(1, 4))), Prior(Categorical(torch.zeros(1, 4, 3))), Simplex()],
+    [
+        *(Prior(Bernoulli(torch.zeros(1, 4))), Prior(Categorical(torch.zeros(1, 4, 3))), Simplex()),
+        UniformConcrete(2, 10, Constant(0.5)),
+    ],
 )
 def test_latents_that_are_not_free_numbers_are_refused(prior: Conditional) -> None:
     decoder = nn.Sequential(nn.Flatten(), nn.LazyLinear(5))

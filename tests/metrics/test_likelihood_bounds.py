@@ -104,6 +104,22 @@ def test_the_elbo_is_distortion_and_rate_as_trained() -> None:
     assert uneven["rate"].n == 40
 
 
+def test_the_elbo_of_the_same_draws_is_an_upper_bound_of_every_nll(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    vae, x = model(), data()
+    found = weigh(vae, [x], 3)
+    assert (found.neg_elbo >= found.nll).all()
+    assert float((found.neg_elbo - found.nll).mean()) > 1e-3
+    one = weigh(vae, [x], 1)
+    assert torch.equal(one.neg_elbo, one.nll)
+    # It estimates what distortion and rate add up to, in however many parts it is decoded.
+    known = elbo(vae, [x], samples=4000)["neg_elbo"].value
+    monkeypatch.setattr(likelihood, "rows_at_once", lambda x: 700)
+    many = weigh(vae, [x], 4000)
+    assert float(many.neg_elbo.mean()) == pytest.approx(known, abs=0.02)
+
+
 def test_the_figure_is_the_negative_of_the_trained_bound() -> None:
     vae, x = model(), data(5)
     torch.manual_seed(4)

@@ -228,6 +228,8 @@ def test_pixel_features_of_more_pixels_than_examples():
         torch.cdist(space(x), space(x)), torch.cdist(x.flatten(1), x.flatten(1))
     )
     assert space.name == "19 principal components of the pixels (100.0%)"
+    table = PixelFeatures.fit(x.flatten(1), variance=1.0)
+    assert table.name == "19 principal components of the columns (100.0%)"
 
 
 def test_pixel_features_of_a_stated_subsample_repeat():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import ClassVar
 
 import pytest
 import torch
@@ -11,7 +13,7 @@ from torch.distributions import Normal as TorchNormal
 
 from vaelab.metrics import aggregate as room
 from vaelab.metrics.aggregate import rate_split
-from vaelab.walk import Dirac, Laplace, Normal
+from vaelab.walk import Dirac, Laplace, Normal, Pushed
 
 STANDARD = Normal(torch.zeros(1, 3), torch.zeros(1, 3))
 
@@ -95,6 +97,46 @@ def test_any_posterior_is_split_in_two(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.mismatch.value == pytest.approx(whole.mismatch.value, abs=1e-5)
     assert found.total_correlation is None
     assert found.dimension_wise is None
+
+
+def test_what_dimensions_share_is_told_whatever_the_prior() -> None:
+    mu, sigma = torch.randn(90, 3), 0.1 + torch.rand(90, 3)
+    zero = torch.zeros(1, 3)
+    of_normal, of_other = (
+        rate_split(pieces(mu, sigma), prior, 400) for prior in (STANDARD, Laplace(zero, zero))
+    )
+    assert of_other.total_correlation == of_normal.total_correlation
+    assert of_other.information == of_normal.information
+    assert of_other.dimension_wise is None
+
+
+@dataclass(frozen=True, eq=False)
+class Shifted(Pushed):
+    """z = u + 2, which is a normal; counts how often it is run backwards."""
+
+    log: ClassVar[list[int]] = []
+
+    def push(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        return u + 2, u.new_zeros(len(u))
+
+    def pull(self, z: Tensor) -> Tensor:
+        self.log.append(len(z))
+        return z - 2
+
+
+def test_a_flow_is_run_backwards_so_often_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    mu, sigma = torch.randn(300, 3), 0.1 + torch.rand(300, 3)
+    flows = [Shifted(q.mu - 2, q.log_sigma) for q in pieces(mu, sigma)]
+    whole = rate_split(pieces(mu, sigma), STANDARD, 4000)
+    for most, draws in ((300 * 4000, 4000), (300 * 100, 100), (300, room.FEWEST)):
+        monkeypatch.setattr(room, "INVERTED", most)
+        Shifted.log.clear()
+        found = rate_split(flows, STANDARD, 4000)
+        assert sum(Shifted.log) == 300 * draws
+        assert found.rate.n == draws
+        for name in ("rate", "information", "mismatch"):
+            ours, theirs = getattr(found, name), getattr(whole, name)
+            assert ours.value == pytest.approx(theirs.value, abs=4 * (ours.se + theirs.se))
 
 
 def test_chunks_change_nothing_and_the_seed_decides(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from vaelab.parts.posteriors import DiagonalNormal, FullCovariance, Posterior
 from vaelab.parts.sphere import Hyperspherical, Stretch, UniformSphere, unit
@@ -34,6 +38,32 @@ def test_every_number_has_its_place_in_the_factor() -> None:
     below = torch.ones(3, 3, dtype=torch.bool).tril().flatten()
     assert reached.any(1).tolist() == below.tolist()
     assert reached.sum(0).tolist() == [0, 0, 0, 1, 1, 1, 1, 1, 1]
+
+
+class Largest(TorchDispatchMode):
+    """Remembers how many numbers the largest tensor had that was made."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor):
+            self.numbers = max(self.numbers, made.numel())
+        return made
+
+
+def test_the_factor_takes_the_memory_of_a_factor() -> None:
+    dims, batch = 24, 2
+    h = torch.randn(batch, FullCovariance().outputs(dims), requires_grad=True)
+    with Largest() as largest:
+        q = FullCovariance()(h)
+        assert isinstance(q, FullNormal)
+        q.lower.sum().backward()
+    assert largest.numbers == batch * dims**2
+    row, column = torch.tril_indices(dims, dims, -1)
+    by_hand = torch.zeros(batch, dims, dims)
+    by_hand[:, row, column] = h.detach()[:, 2 * dims :] / math.sqrt(dims)
+    assert torch.equal(q.lower, q.log_scale.exp()[..., None] * by_hand)
 
 
 @pytest.mark.parametrize("size", [-1e30, -1e4, 0.0, 1e4, 1e30])

@@ -17,7 +17,7 @@ from torch.func import functional_call
 
 import vaelab.recipes.priors  # noqa: F401  (its functions register themselves)
 from vaelab.data import Batches, Data
-from vaelab.data.spec import Column
+from vaelab.data.fields import Column
 from vaelab.design import Design
 from vaelab.objectives import Distortion, Rate
 from vaelab.parts.posteriors import DiagonalNormal, Point
@@ -154,9 +154,9 @@ def test_where_the_rate_has_a_closed_form() -> None:
 
 RECIPES = {
     "learned_prior": {},
-    "mixture_prior": {"components": 5},
+    "mixture_prior": {"clusters": 5},
     "vamp": {"pseudo_inputs": 7},
-    "flow_prior": {"layers": 2, "width": 8},
+    "flow_prior": {"layers": 2, "flow_width": 8},
 }
 
 
@@ -276,8 +276,8 @@ def test_pseudo_inputs_lie_where_the_data_do(digits: Data) -> None:
 
 
 def test_what_makes_no_sense_is_refused(digits: Data) -> None:
-    with pytest.raises(ValueError, match="components is 0"):
-        find("mixture_prior")(digits.spec, components=0)
+    with pytest.raises(ValueError, match="clusters is 0"):
+        find("mixture_prior")(digits.spec, clusters=0)
     with pytest.raises(ValueError, match="pseudo_inputs is 0"):
         find("vamp")(digits.spec, pseudo_inputs=0)
     table = replace(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vaelab.objectives import Distortion, Loss, Objective, Rate
-from vaelab.objectives.codebook import CodebookLoss, Commitment, Perplexity, entropy
+from vaelab.objectives.codebook import CodebookLoss, Commitment
 from vaelab.parts.discrete import Blank
 from vaelab.parts.likelihoods import FixedGaussian
 from vaelab.parts.posteriors import DiagonalNormal
@@ -27,7 +27,8 @@ from vaelab.parts.quantize import (
     ResidualCodes,
     nearest,
 )
-from vaelab.walk import VAE, Ladder, Quantized, Shallow, Trace, UniformCodes, kl
+from vaelab.walk import VAE, Ladder, Normal, Quantized, Shallow, Trace, UniformCodes, kl
+from vaelab.walk.discrete import entropy
 
 B, P, D, K = 5, 3, 2, 7
 BOOKS: dict[str, type[LearnedCodebook] | type[AveragedCodebook]] = {
@@ -223,7 +224,7 @@ def test_codes_of_the_prior_are_equally_frequent() -> None:
 
 def vq(book: Codebook | None = None, stages: int = 1) -> VAE:
     books = [book or LearnedCodebook(K, D) for _ in range(stages)]
-    blocks = [ResidualCodes(book, P) for book in books]
+    blocks = [ResidualCodes(book, P, book is books[0]) for book in books]
     decoder = nn.Sequential(nn.Flatten(), nn.Linear(P * D, 4))
     encoder = nn.Sequential(nn.Linear(4, P * D), nn.Unflatten(1, (P, D)))
     return VAE(encoder, Ladder(Blank(P, D), blocks, decoder, FixedGaussian(0.5)))
@@ -281,7 +282,7 @@ def test_codebook_losses_are_sums_over_an_example_with_a_gradient_each_to_one_si
         assert not_reached is None
 
 
-@pytest.mark.parametrize("term", [CodebookLoss(), Commitment(), Perplexity()])
+@pytest.mark.parametrize("term", [CodebookLoss(), Commitment()])
 def test_a_term_of_codebooks_says_so_where_there_is_none(term: Objective) -> None:
     generator = Shallow(Standard(2), DiagonalNormal(), nn.Linear(2, 4), FixedGaussian())
     x = torch.randn(3, 4)
@@ -318,15 +319,16 @@ def test_perplexity_of_planted_assignments() -> None:
     assert entropy(torch.eye(4)).tolist() == [0.0] * 4
 
 
-def test_perplexity_is_a_figure_and_no_term() -> None:
+def test_the_prior_over_codes_says_how_many_are_in_use() -> None:
     model, _, x = walked()
     assert isinstance(model.generator, Ladder)
     book = model.generator.blocks[0].book
     with torch.no_grad():
         book.count(torch.tensor([[0, 1, 2], [0, 1, 2]]))  # type: ignore[operator]
-    loss = Perplexity()(model(x), x)
-    assert loss.total.tolist() == [0.0] * 6
-    torch.testing.assert_close(loss.parts["perplexity"], torch.full_like(loss.total, 3.0))
+    trace = model(x)
+    torch.testing.assert_close(trace.sites[0].prior.perplexity, torch.full((6,), 3.0).to(x))
+    assert trace.units.shape == (6, 0)
+    assert Normal(torch.zeros(6, 1), torch.zeros(6, 1)).perplexity is None
 
 
 def test_usage_follows_what_was_used() -> None:
@@ -399,7 +401,7 @@ def test_a_level_of_perceptrons_keeps_positions_apart() -> None:
 def test_a_step_compiles_as_one_graph_and_agrees(book: Codebook) -> None:
     torch.manual_seed(4)
     model = vq(book)
-    objective = Distortion() + Rate() + CodebookLoss() + 0.25 * Commitment() + Perplexity()
+    objective = Distortion() + Rate() + CodebookLoss() + 0.25 * Commitment()
     x = torch.randn(16, 4)
 
     def step(x: Tensor) -> Tensor:

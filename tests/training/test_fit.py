@@ -10,17 +10,26 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
 from vaelab.data import Batch, Batches, Data, Split
 from vaelab.design import Design
+from vaelab.metrics.layer import layers
+from vaelab.objectives import Distortion, Rate
+from vaelab.parts.discrete import Blank, Independent
+from vaelab.parts.likelihoods import FixedGaussian
+from vaelab.parts.posteriors import DiagonalNormal
+from vaelab.parts.priors import Standard
+from vaelab.parts.quantize import LearnedCodebook
 from vaelab.recipe import Recipe, find
-from vaelab.training import Fit, NotFinite, Plan, Row, Snapshot, find_device, fit
+from vaelab.training import Fit, Length, NotFinite, Plan, Row, Snapshot, find_device, fit
+from vaelab.training.average import Average
 from vaelab.training.fit import judge, learning_rate
 from vaelab.training.plan import WORTH_COMPILING, compiles, uses_bf16
 from vaelab.training.record import Moments, Sums
 from vaelab.training.step import Step
+from vaelab.walk import VAE, Conditional, Distribution, Ladder
 
 SHORT = Plan(epochs=3, batch_size=100, precision="fp32")
 
@@ -138,6 +147,50 @@ def test_rate_and_distortion_are_told_whatever_the_objective(
     assert set(found.history[0]) == parts | {f"valid_{part}" for part in parts} | others
 
 
+@pytest.mark.parametrize("name", ["ladder", "joint"])
+def test_of_several_layers_the_rate_of_each_is_told_as_an_evaluation_tells_it(
+    few: Data, name: str
+) -> None:
+    recipe, found = train(few, dataclasses.replace(SHORT, epochs=1), name=name)
+    (row,) = found.history
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(SHORT.seed + 1)
+        valid = Batches(few.valid.x, recipe.data).fixed(1024, SHORT.seed)
+        expected = [layer.rate.value for layer in layers(recipe.model, valid)]
+    told = [row[f"valid_rate_layer_{number}"] for number in range(1, len(expected) + 1)]
+    assert told == pytest.approx(expected, rel=1e-5)
+    assert sum(told) == pytest.approx(row["valid_rate"], rel=1e-5)
+    assert f"rate_layer_{len(expected) + 1}" not in row
+
+
+class Codes(Conditional):
+    """Two positions of a codebook: the prior of nothing, the posterior of what was encoded."""
+
+    def __init__(self, book: LearnedCodebook) -> None:
+        super().__init__()
+        self.book = book
+
+    def forward(self, *given: Tensor) -> Distribution:
+        return self.book.quantize(given[0].unflatten(1, (2, 3))) if given else self.book.prior(2)
+
+
+def test_what_is_in_use_is_told_of_each_layer_in_its_own_way(few: Data) -> None:
+    """One layer's units and the other's codes: neither counts among the other."""
+    encoder = nn.Sequential(nn.Flatten(), nn.Linear(64, 2 * 2 + 6))
+    book = LearnedCodebook(4, 3)
+    with torch.no_grad():
+        book.usage.copy_(torch.tensor([0.5, 0.5, 0.0, 0.0]))
+    coded = Independent(Codes(book), Codes(book), 4, 10)  # type: ignore[arg-type]
+    blocks = [Independent(Standard(2), DiagonalNormal(), 0, 4), coded]
+    decoder = nn.Sequential(nn.Linear(2 + 6, 64), nn.Unflatten(1, (1, 8, 8)))
+    model = VAE(encoder, Ladder(Blank(0), blocks, decoder, FixedGaussian()))
+    valid = Batches(few.valid.x, few.spec)
+    row = judge(model, Distortion() + Rate(), valid, SHORT, False)
+    assert row["active_units"] <= 2
+    assert row["perplexity"] == pytest.approx(2.0)
+    assert row["valid_rate_layer_2"] == pytest.approx(2 * math.log(4), rel=1e-5)
+
+
 def test_an_epochs_loss_is_the_mean_over_examples_not_over_batches(few: Data) -> None:
     """With a step too small to change the model, it is the loss of the whole set."""
     recipe = make(few, "ae", likelihood="gaussian")
@@ -247,6 +300,35 @@ def test_averaged_weights_are_the_ones_judged_and_kept(few: Data) -> None:
     assert not same(weights(recipe), weights(plain))
 
 
+def test_what_is_judged_of_averaged_weights_is_the_model_that_is_kept(few: Data) -> None:
+    """An objective that refers to the model meets the averages in it."""
+    recipe = find("vae_gan")(few.spec, design=Design(width=16))
+    plan = dataclasses.replace(SHORT, ema=0.9)
+    found = fit(recipe.model, recipe.objective, few, recipe.data, plan)
+    valid = Batches(few.valid.x, recipe.data)
+    again = judge(recipe.model, recipe.objective, valid, plan, False)
+    row = found.history[found.best_epoch - 1]
+    assert again == pytest.approx({key: row[key] for key in again}, rel=1e-5)
+
+
+def test_an_average_of_what_counts_is_what_it_counts_now() -> None:
+    now = {"w": torch.zeros(3), "steps": torch.tensor([200, 25, 5, 1])}
+    average = Average(now, 0.9995)
+    for _ in range(5):
+        now["w"].add_(1.0)
+        now["steps"].add_(1)
+        average.update()
+    assert average.tensors["steps"].tolist() == [205, 30, 10, 6]
+    expected = torch.ones(3)
+    for w in (2.0, 3.0, 4.0, 5.0):
+        expected = 0.9995 * expected + 0.0005 * w
+    torch.testing.assert_close(average.tensors["w"], expected)
+    with average.in_place():
+        torch.testing.assert_close(now["w"], expected)
+    assert now["w"].tolist() == [5.0] * 3
+    torch.testing.assert_close(average.tensors["w"], expected)
+
+
 def test_a_poisoned_row_stops_the_run_and_is_named(few: Data) -> None:
     recipe = make(few, "vae", likelihood="gaussian")
     raw = recipe.data.prepare(few.train.x).clone()
@@ -260,6 +342,8 @@ def test_a_poisoned_row_stops_the_run_and_is_named(few: Data) -> None:
     rows = 30 if batch == 4 else 100
     assert f"the data has 1 of {rows * 64} values that are not finite" in str(error.value)
     assert f"at step {batch} (epoch 1, batch {batch})" in str(error.value)
+    # The model is handed back as after any training.
+    assert not recipe.model.training
     assert "Try a smaller --lr" in str(error.value)
 
 
@@ -460,6 +544,15 @@ def test_the_default_number_of_epochs_gives_enough_steps() -> None:
     assert Plan(batch_size=100).passes(1_000) == 400
     assert Plan(batch_size=100).passes(10_000_000) == 10
     assert Plan(epochs=2).passes(10) == 2
+
+
+def test_few_steps_are_less_than_a_quarter_of_the_default() -> None:
+    # 1,000 rows in batches of 100: ten steps an epoch, 400 epochs by default.
+    assert Length.of(99, 1_000, 100).few
+    assert not Length.of(100, 1_000, 100).few
+    assert Length.of(2, 1_000_001, 100).few  # of 10 epochs
+    told = str(Length.of(5, 1437, 128))
+    assert told == "60 steps; the default is 4,008 (about 334 epochs)"
 
 
 def test_a_device_that_is_not_there_is_refused() -> None:

@@ -64,7 +64,7 @@ def test_the_gradient_of_a_draw_is_that_of_its_relaxation() -> None:
     torch.manual_seed(1)
     hard = OneHot(given, at(tau)).sample()
     torch.manual_seed(1)
-    relaxed = Concrete(given, at(tau)).sample()
+    relaxed = Concrete(given, at(tau)).sample().exp()
     assert not torch.allclose(hard, relaxed)
     ours, theirs = (torch.autograd.grad(z, given, received)[0] for z in (hard, relaxed))
     torch.testing.assert_close(ours, theirs)
@@ -113,18 +113,19 @@ def test_the_kl_to_the_uniform_is_at_most_the_logarithm_of_the_classes() -> None
 def test_the_density_of_relaxed_classes(tau: float) -> None:
     q = Concrete(logits(), at(tau))
     z = q.sample()
-    torch.testing.assert_close(z.sum(-1), torch.ones(B, N, dtype=z.dtype))
+    torch.testing.assert_close(z.exp().sum(-1), torch.ones(B, N, dtype=z.dtype))
     theirs = td.RelaxedOneHotCategorical(at(tau)[0, 0, 0], logits=q.logits)
-    torch.testing.assert_close(q.log_prob(z), theirs.log_prob(z).sum(-1))
+    # Of the point itself, whose density is that of its logarithm over the product of its numbers.
+    torch.testing.assert_close(q.log_prob(z) - z.sum((1, 2)), theirs.log_prob(z.exp()).sum(-1))
 
 
 @pytest.mark.parametrize("tau", [0.5, 1.5])
 def test_the_density_of_two_relaxed_classes_integrates_to_one(tau: float) -> None:
     q = Concrete(logits(4, 1, 1, 2), at(tau)).expand(20_001)
-    # In the logit of z, so that the corners are reached: dz = z (1 − z) dl.
+    # In the logit l of z, so that the corners are reached: dz = z (1 − z) dl, which is e^Σy.
     logit = torch.linspace(-60, 60, 20_001, dtype=torch.float64)
-    z = torch.stack([torch.sigmoid(logit), torch.sigmoid(-logit)], -1)[:, None]
-    density = q.log_prob(z).exp() * z.prod(-1)[:, 0]
+    sides = torch.stack([logit, -logit], -1)
+    density = q.log_prob(torch.nn.functional.logsigmoid(sides)[:, None]).exp()
     assert float(torch.trapezoid(density, logit)) == pytest.approx(1, abs=1e-6)
 
 
@@ -135,7 +136,36 @@ def test_relaxed_draws_agree_with_their_density() -> None:
     w = torch.exp(q.log_prob(z := p.sample()) - p.log_prob(z))
     assert float(w.mean()) == pytest.approx(1, abs=float(4 * w.std() / math.sqrt(n)))
     corner = torch.nn.functional.one_hot(z[:, 0].argmax(-1), 3).double()
-    assert ((corner.mean(0) - p.mean[0, 0]).abs() < 4 * math.sqrt(0.25 / n)).all()
+    classes = torch.softmax(p.logits[0, 0], -1)
+    assert ((corner.mean(0) - classes).abs() < 4 * math.sqrt(0.25 / n)).all()
+
+
+def exact_rate(logit: float, tau: float, classes: int, n: int) -> tuple[float, float]:
+    """KL of a concrete variable to the uniform one, one logit above the rest; and its error."""
+    # The mean of log q/p = Σ_k l_k − K log Σ_k e^(l_k − τ y_k) / Σ_k e^(−τ y_k), in which the one
+    # thing that is random is the share of class 1 among the sums: with exponential variables E_k,
+    # e^(−τ y_k) is proportional to E_k e^(−l_k).
+    generator = torch.Generator().manual_seed(0)
+    E = -torch.rand(n, classes, dtype=torch.float64, generator=generator).log()
+    sure = torch.full((), logit, dtype=torch.float64)
+    rest = E[:, 1:].sum(1)
+    nats = sure - classes * (torch.log(E.sum(1)) - torch.log(E[:, 0] * torch.exp(-sure) + rest))
+    return float(nats.mean()), float(nats.std() / math.sqrt(n))
+
+
+@pytest.mark.parametrize("classes", [2, 10])
+@pytest.mark.parametrize("tau", [0.5, 0.05])
+@pytest.mark.parametrize("logit", [0.0, 5.0, 30.0])
+def test_the_rate_is_right_where_the_choice_is_sure(logit: float, tau: float, classes: int) -> None:
+    """In float32; of a point of the simplex, rounded to a corner, it falls without end."""
+    n, cold = 50_000, torch.full((1, 1, 1), tau)
+    sure = torch.zeros(1, 1, classes)
+    sure[..., 0] = logit
+    q, p = (Concrete(one, cold).expand(n) for one in (sure, torch.zeros_like(sure)))
+    torch.manual_seed(0)
+    nats = q.log_prob(z := q.sample()) - p.log_prob(z)
+    exact, error = exact_rate(logit, tau, classes, n)
+    assert float(nats.mean()) == pytest.approx(exact, abs=6 * error + 1e-3)
 
 
 @pytest.mark.parametrize("size", [1.0, 1e2, 1e4])

@@ -49,6 +49,19 @@ def test_kl_to_diagonal_normals_agrees_with_torch() -> None:
         torch.testing.assert_close(ours[2].tril(-1), theirs[2].tril(-1))
 
 
+def test_a_linear_flow_of_a_diagonal_normal_is_one() -> None:
+    """z = A e + b: by the change of variables, for any A that can be turned back."""
+    m, log_s, _ = params(6)
+    A, b = torch.randn(B, D, D).double(), torch.randn(B, D).double()
+    z = torch.randn(B, D, dtype=torch.float64)
+    e = torch.linalg.solve(A, z - b)
+    flow = Normal(m, log_s).log_prob(e) - torch.linalg.slogdet(A).logabsdet
+    factor = torch.linalg.cholesky(A @ torch.diag_embed((2 * log_s).exp()) @ A.mT)
+    log_scale = torch.diagonal(factor, dim1=1, dim2=2).log()
+    full = FullNormal((A @ m[..., None])[..., 0] + b, log_scale, factor.tril(-1))
+    torch.testing.assert_close(full.log_prob(z), flow)
+
+
 def test_a_diagonal_one_is_the_diagonal_normal_in_every_figure() -> None:
     mu, log_scale, lower = params(4)
     full, plain = FullNormal(mu, log_scale, 0 * lower), Normal(mu, log_scale)

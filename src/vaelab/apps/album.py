@@ -7,6 +7,7 @@ are held out, a choice fixed by seed 0.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,14 +16,17 @@ from torch import Tensor
 from vaelab.apps import pictures
 from vaelab.apps.look import look
 from vaelab.apps.pictures import Picture
-from vaelab.apps.progress import NAMES
+from vaelab.apps.progress import NAMES, USED, layers
 from vaelab.apps.shown import shown
-from vaelab.data import Data
+from vaelab.data import Data, typical
 from vaelab.run import Run
 from vaelab.walk import Normal
 
 MOST_CODES = 4000
 MOST_DIMENSIONS = 16
+MOST_LAYERS = 10
+"""Layers whose rates are drawn, those that carry most: one line a colour."""
+REACH = 3.0  # standard deviations that a traversal goes to either side
 SIDE = 20
 """Images across and up a manifold."""
 
@@ -51,7 +55,7 @@ def samples(run: Run, data: Data) -> Shown:
     how = look(run.data)
     n = how.new
     which = places(data, n)
-    known = told(run, data.test.y, which[torch.arange(n) % len(which)])
+    known = told(run, data, which[torch.arange(n) % len(which)])
     picture, legend = how.samples(known.sample(n), data.train.x[:MOST_CODES])
     point = "" if run.has_rate else "; an autoencoder was not trained to answer them"
     return picture, f"{n:,} new examples: draws from the prior, decoded{point}{legend}"
@@ -82,7 +86,7 @@ def interpolation(run: Run, data: Data) -> Shown:
     if half == 0:
         return None
     x, pairs = data.test.x, order[: 2 * half].view(2, half).T
-    made = torch.stack([told(run, data.test.y, pair).interpolate(*x[pair]) for pair in pairs])
+    made = torch.stack([told(run, data, pair).interpolate(*x[pair]) for pair in pairs])
     return look(run.data).walks(made), "walks in latent space between held-out pairs"
 
 
@@ -93,19 +97,32 @@ def training(run: Run, data: Data) -> Shown:
         who: {name: [row[prefix + name] for row in run.history] for name in names}
         for who, prefix in (("training", ""), ("validation", "valid_"))
     }
-    curves["validation"]["active units"] = [row["active_units"] for row in run.history]
-    return pictures.training_curves(curves), "nats per example by epoch, and active units"
+    units = dict.fromkeys((*names, "rate by layer"), "nats") | {"active units": ""}
+    used = [name for name in USED if name in run.history[0]]
+    for name in used:
+        curves["validation"][name.replace("_", " ")] = [row[name] for row in run.history]
+    last, called = run.history[-1], layers(run.history[-1], "rate")
+    carry = sorted(called, key=lambda key: -last[f"valid_{key}"])[:MOST_LAYERS]
+    for key in (key for key in called if key in carry):
+        curves[called[key]] = {"rate by layer": [row[f"valid_{key}"] for row in run.history]}
+    caption = " and ".join(name.replace("_", " ") for name in used)
+    picture = pictures.training_curves(curves, units=units)
+    return picture, f"nats per example by epoch, and {caption}"
 
 
 def latent_map(run: Run, data: Data) -> Shown:
     """Two latent dimensions by class."""
     if not flat(run):
         return None
-    raw = torch.cat([split.x[:MOST_CODES] for split in (data.test, data.valid)])[:MOST_CODES]
-    y = [split.y[:MOST_CODES] for split in (data.test, data.valid) if split.y is not None]
+    held = [
+        split.take(torch.arange(min(MOST_CODES, len(split)))) for split in (data.test, data.valid)
+    ]
+    raw = torch.cat([split.x[:] for split in held])[:MOST_CODES]
+    y = [split.y for split in held if split.y is not None]
     labels = torch.cat(y)[:MOST_CODES] if y else None
+    known = zip(*(run.data.tell(split.known(run.data)) for split in held), strict=True)
+    condition = tuple(torch.cat(parts)[:MOST_CODES] for parts in known)
     with torch.no_grad():
-        condition = run.data.tell(labels)
         posterior = run.model(run.data.prepare(raw), condition=condition).sites[0].posterior
     sigma = posterior.sigma.numpy() if isinstance(posterior, Normal) else None
     seen = None if labels is None else labels.numpy()
@@ -144,10 +161,12 @@ def traverse(
 ) -> tuple[Picture, str]:
     """The dimensions that carry most, one a row; the rate of each beside it, idle ones faded."""
     order = run.codes.order[:most]
-    made = run.traverse(order, steps, start=start)
-    rates = None if run.codes.rate is None else [run.codes.rate[j] for j in order]
+    made = run.traverse(order, steps, start=start, reach=REACH)
+    rates = run.codes.rate
+    names = [f"z{j}" if rates is None else f"z{j}  {rates[j]:.2f}" for j in order]
     active = [run.codes.active[j] for j in order]
-    picture, n, place = look(run.data).traversal(made, order, active, rates)
+    deviations = torch.linspace(-REACH, REACH, steps).tolist()
+    picture, n, place = look(run.data).traversal(made, names, active, deviations)
     by = "spread" if rates is None else f"rate (nats, {place})"
     idle = "" if all(active[:n]) else ", idle ones faded"
     return picture, f"{n} of {run.latent} latent dimensions by {by}{idle}"
@@ -171,21 +190,21 @@ def flat(run: Run) -> bool:
 
 
 def chosen(run: Run, data: Data, n: int) -> tuple[Run, Tensor]:
-    """Held-out rows, and the run told of their classes."""
+    """Held-out rows, and the run told what is known of them."""
     which = places(data, n)
-    return told(run, data.test.y, which), data.test.x[which]
+    return told(run, data, which), data.test.x[which]
 
 
-def told(run: Run, y: Tensor | None, which: Tensor) -> Run:
-    """The run told of the labels of some rows, where it is conditional."""
-    return run.given(y[which]) if run.data.known and y is not None else run
+def told(run: Run, data: Data, which: Tensor) -> Run:
+    """The run told what is known of some held-out rows, where it is conditional."""
+    known = data.test.known(run.data)
+    return run if known is None else run.given(known[which])
 
 
 def first(run: Run) -> tuple[Run, str]:
-    """The run told of its first class where it is conditional, and how to say so."""
-    if not run.data.known:
-        return run, ""
-    return run.given(run.data.classes[0]), f", all of class {run.data.classes[0]}"
+    """The run told one thing of all examples where it is conditional, and how to say so."""
+    condition, words = typical(run.data)
+    return (replace(run, condition=condition[0]), f", all {words}") if condition else (run, "")
 
 
 def places(data: Data, n: int) -> Tensor:

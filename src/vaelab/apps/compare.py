@@ -10,7 +10,8 @@ It knows one training of each; another seed of the training may differ by more.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,16 +24,12 @@ from tyro.conf import Positional, arg
 from vaelab import files
 from vaelab.apps.evaluate.figures import DEFINITIONS, GROUPS
 from vaelab.apps.evaluate.record import Record, figure, file_name, read_of_each
+from vaelab.apps.evaluate.settings import unlike
 from vaelab.apps.evaluate.table import written
-from vaelab.apps.progress import say
+from vaelab.apps.progress import counted, say
 from vaelab.metrics.estimate import Estimate
 
 PAIRED = ("neg_elbo", "nll", "rate", "distortion")
-LIKE = {
-    "likelihood": ("samples",),
-    "samples": ("features", "sample_count", "output", "neighbours"),
-}
-"""What must agree before figures of a group can be set beside each other."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +58,7 @@ def compare(
         json: print one JSON object instead of the table.
     """
     if len(runs) < 2:
-        raise ValueError(f"{len(runs)} run was given; name two or more to compare")
+        raise ValueError(f"{counted(len(runs), 'run')} named; name two or more to compare")
     judged = [read(path) for path in runs]
     check(judged)
     differences = {other.name: paired(judged[0], other) for other in judged[1:]}
@@ -92,7 +89,33 @@ def read(run: str) -> Judged:
         raise FileNotFoundError(
             f"{run} has no evaluation of its present weights by this version; {how}"
         )
+    if wrong := [name for name, fits in SOUND.items() if not fits(record.get(name))]:
+        raise ValueError(f"{kept} is damaged: {', '.join(wrong)} is missing or odd; {how}")
     return Judged(run, record, figures)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_figure(found: Any) -> bool:
+    return isinstance(found, dict) and all(
+        name in found and (found[name] is None or _is_number(found[name]))
+        for name in ("value", "se")
+    )
+
+
+SOUND: dict[str, Callable[[Any], bool]] = {
+    "digest": lambda v: isinstance(v, str),
+    "discrete": lambda v: isinstance(v, bool),
+    "n": lambda v: isinstance(v, int),
+    "seed": lambda v: isinstance(v, int),
+    "split": lambda v: isinstance(v, str),
+    "data": lambda v: isinstance(v, str),
+    "binarize": lambda v: isinstance(v, str),
+    "figures": lambda v: isinstance(v, dict) and all(map(_is_figure, v.values())),
+}
+"""What is read of an evaluation, and what it must be."""
 
 
 def check(judged: list[Judged]) -> None:
@@ -110,6 +133,12 @@ def check(judged: list[Judged]) -> None:
                 "compared. Evaluate both on one split with one --seed and --limit; runs whose "
                 "likelihoods see the data differently (binarized or not) cannot be compared"
             )
+        for name in set(first.of_each) & set(other.of_each):
+            if first.of_each[name].shape != other.of_each[name].shape:
+                raise ValueError(
+                    f"the evaluations of {first.name} and {other.name} hold {name} of other "
+                    "numbers of examples; evaluate both anew"
+                )
         if other.record["discrete"] != first.record["discrete"]:
             kinds = {True: "a probability", False: "a density"}
             raise ValueError(
@@ -128,20 +157,12 @@ def _data(record: Record) -> str:
 
 def paired(first: Judged, other: Judged) -> dict[str, Estimate]:
     """Differences, other less first, of the figures that both have for every example."""
-    both = [name for name in PAIRED if name in first.of_each and name in other.of_each]
-    if unlike("likelihood", first, other):
-        both = [name for name in both if name != "nll"]
+    apart = {name for found in unlike(first.record, other.record) for name in found.figures}
     return {
         name: Estimate.mean(other.of_each[name].double() - first.of_each[name].double())
-        for name in both
+        for name in PAIRED
+        if name in first.of_each and name in other.of_each and name not in apart
     }
-
-
-def unlike(group: str, first: Judged, other: Judged) -> list[str]:
-    """What both were measured with, and not alike."""
-    keys = LIKE.get(group, ())
-    both = [key for key in keys if key in first.record and key in other.record]
-    return [key for key in both if first.record[key] != other.record[key]]
 
 
 def show(judged: list[Judged], differences: dict[str, dict[str, Estimate]]) -> None:
@@ -169,12 +190,14 @@ def show(judged: list[Judged], differences: dict[str, dict[str, Estimate]]) -> N
             about = DEFINITIONS[name]
             shown.add_row(f"{about.title} [dim]{about.unit}[/]", *cells)
         console.print(shown)
-        for run in judged[1:]:
-            for key in unlike(group, first, run):
-                say(
-                    f"{run.name} has {key.replace('_', ' ')} {run.record[key]}, {first.name} has "
-                    f"{first.record[key]}: these figures cannot be set beside each other"
-                )
+    for run in judged[1:]:
+        for found in unlike(first.record, run.record):
+            mine, its = (_short(value) for value in found.values)
+            titles = dict.fromkeys(DEFINITIONS[name].title for name in found.figures)
+            say(
+                f"{run.name} has {found.setting.replace('_', ' ')} {its}, {first.name} has {mine}: "
+                f"they cannot be compared in {', '.join(titles)}"
+            )
     if not any(differences.values()):
         return
     print(f"Differences to {first.name} on the same examples, in nats; below 0 is less")
@@ -189,6 +212,15 @@ def show(judged: list[Judged], differences: dict[str, dict[str, Estimate]]) -> N
     console.print(shown)
 
 
+def _short(value: Any) -> str:
+    """A setting for people: many values, and parts of settings, on one line."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {part}" for key, part in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "none" if value is None else str(value)
+
+
 def _print_json(judged: list[Judged], differences: dict[str, dict[str, Estimate]]) -> None:
     first = judged[0]
     about: dict[str, Any] = {
@@ -201,6 +233,10 @@ def _print_json(judged: list[Judged], differences: dict[str, dict[str, Estimate]
         "differences": {
             name: {key: figure(value) for key, value in found.items()}
             for name, found in differences.items()
+        },
+        "unlike": {
+            run.name: [asdict(found) for found in unlike(first.record, run.record)]
+            for run in judged[1:]
         },
     }
     print(json.dumps(about, ensure_ascii=False))

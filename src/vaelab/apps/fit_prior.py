@@ -7,7 +7,6 @@ It is kept in the run's folder under a name, and commands that generate take it 
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,11 +17,14 @@ import torch
 from torch import Tensor
 from tyro.conf import Positional, arg
 
-from vaelab.apps.progress import say
+from vaelab.apps.flags import Device
+from vaelab.apps.progress import following, say
+from vaelab.apps.source import own
+from vaelab.codes import seeded
 from vaelab.data import Batches, Data, Raw
-from vaelab.data.inputs import reload
-from vaelab.fitted import KINDS, Fitted, Kind, find_kind, fit_codes, keep
+from vaelab.fitted import KINDS, Fitted, Kind, Told, find_kind, fit_codes, keep, unheard
 from vaelab.run import PRIORS, Run, load
+from vaelab.training import find_device
 
 MOST = 100_000
 """Training rows whose codes are fitted to; more would take longer and tell little more."""
@@ -42,10 +44,13 @@ def fit_prior(
     name: str | None = None,
     overwrite: bool = False,
     seed: int = 0,
+    told: Told = unheard,
 ) -> Fitted:
     """Fits a prior of a run's first latent to draws of q(z|x), one a training row.
 
-    Of a hierarchy it replaces the top prior alone: the latents below keep theirs, given it.
+    Of several latents it replaces the first one's prior alone. Those of a hierarchy below it keep
+    theirs, given it; those that know nothing of it keep the prior they were trained with, as the
+    classes beside a continuous latent, or the codes of all codebooks but the first.
 
     Args:
         run: whose codes they are; `run.with_prior(name)` uses what comes of it.
@@ -54,6 +59,7 @@ def fit_prior(
         name: to keep it under in the run's folder; without one it stays in memory.
         overwrite: whether a prior of that name may be replaced.
         seed: of all draws.
+        told: of the progress.
 
     Raises:
         ValueError: where the data has another shape, or too few rows; where a prior of that name
@@ -65,24 +71,28 @@ def fit_prior(
         )
     if run.data.known:
         raise ValueError(
-            "priors are fitted to the codes of models without a condition; this run is told labels"
+            "priors are fitted to the codes of models without a condition; this run is told "
+            f"{run.data.condition}"
         )
     folder = None if name is None else vacant(run, name, overwrite)
-    codes = draws(run, data.train.x[:MOST], seed + OWN)
+    codes = draws(run, data.train.x[:MOST], seed + OWN, told)
     held_out = draws(run, data.valid.x[:MOST], seed + OWN + 1)
-    fitted = fit_codes(kind, run.model, codes, held_out, seed)
+    fitted = fit_codes(kind, run.model, codes, held_out, seed, told)
     if folder is not None:
         assert name is not None
         keep(fitted, folder, name)
     return fitted
 
 
-def draws(run: Run, rows: Raw, seed: int) -> Tensor:
-    """One draw of the first latent for each raw row: (N, …)."""
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        batches = Batches(rows, run.data).fixed(ROWS, seed)
-        return torch.cat([run.model(x).latents[0] for x in batches])
+def draws(run: Run, rows: Raw, seed: int, told: Told = unheard) -> Tensor:
+    """One draw of the first latent for each raw row: (N, …), on the run's device."""
+    with torch.no_grad(), seeded(seed, run.device):
+        batches = Batches(rows, run.data, run.device).fixed(ROWS, seed)
+        codes: list[Tensor] = []
+        for x in batches:
+            codes.append(run.model(x).latents[0])
+            told("codes", sum(map(len, codes)), len(rows))
+        return torch.cat(codes)
 
 
 def vacant(run: Run, name: str, overwrite: bool) -> Path:
@@ -120,6 +130,7 @@ class Task:
     data_dir: Path | None = None
     overwrite: bool = False
     seed: int = 0
+    device: Device = "auto"
 
 
 def choose(args: list[str]) -> Command | None:
@@ -143,6 +154,7 @@ def kinds() -> str:
     return "\n".join(
         [
             "Fit a prior to a run's codes: vaelab fit-prior KIND RUN",
+            "Of a model of several latents it is fitted to the first; the others keep theirs.",
             "",
             *lines,
             "",
@@ -167,46 +179,30 @@ def command(name: str) -> Command:
 
 def perform(task: Task, kind: Kind) -> None:
     """Reads, fits, keeps, and says what came of it."""
-    trained, name = load(task.run), task.name or kind.name
+    place = find_device(task.device)
+    trained, name = load(task.run).to(place), task.name or kind.name
     vacant(trained, name, task.overwrite)  # before a long read
-    data = splits(trained, task.data, task.data_dir)
+    data = Data(trained.data, *own(trained.data, task.data, task.data_dir))
     rows = min(MOST, len(data.train))
     say(f"{kind.name} of the first latent of {task.run}, fitted to {rows:,} codes")
-    fitted = fit_prior(
-        trained, kind, data, name=name, overwrite=task.overwrite, seed=task.seed
-    ).figures
+    if len(trained.shapes) > 1:
+        say(f"it is the first of {len(trained.shapes)}; the others keep the model's own prior")
+    with following() as told:
+        fitted = fit_prior(
+            trained, kind, data, name=name, overwrite=task.overwrite, seed=task.seed, told=told
+        ).figures
     print(
         f"A held-out code costs {fitted['nats']:.2f} nats under it, {fitted['own_nats']:.2f} under "
         "the model's own prior: −log p(z)"
     )
-    print(
-        f"{task.run / PRIORS / name}.safetensors  the prior; try: "
-        f"vaelab sample {task.run} --prior {name}"
-    )
-
-
-def splits(run: Run, named: str | None, data_dir: Path | None) -> Data:
-    """The data a run was trained on.
-
-    Raises:
-        ValueError: where it cannot be found again or has changed.
-        FileNotFoundError: where it has moved.
-    """
-    spec = run.data
-    if named is None and spec.source == "array":
-        raise ValueError(
-            "the run was trained on an array in memory; save that array with numpy.save and name "
-            "the file with --data"
+    lost = fitted["nats"] - fitted["own_nats"]
+    if lost >= 0:
+        say(
+            f"It is no better than the model's own: {lost:.2f} nats more. Another kind or other "
+            "settings may be; samples of the model as it is are the better guess"
         )
-    try:
-        spec = spec if named is None else dataclasses.replace(spec, source=named)
-        return Data(spec, *reload(spec, data_dir=data_dir))
-    except FileNotFoundError as error:
-        if named is None:
-            raise FileNotFoundError(
-                f"{error}. Where the run's data has moved, name it with --data"
-            ) from None
-        raise
+    after = "" if lost >= 0 else f"; try: vaelab sample {task.run} --prior {name}"
+    print(f"{task.run / PRIORS / name}.safetensors  the prior{after}")
 
 
 def _summary(cls: type) -> str:

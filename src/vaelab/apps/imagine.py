@@ -18,16 +18,19 @@ from torch import Tensor
 from tyro.conf import Positional, arg
 
 from vaelab.apps import album
+from vaelab.apps.flags import Device
 from vaelab.apps.look import look
 from vaelab.apps.outputs import as_array, as_picture, as_table, promised, write
 from vaelab.apps.pictures import Picture
-from vaelab.apps.progress import say
+from vaelab.apps.progress import counted, say
 from vaelab.apps.rows import as_rows
 from vaelab.apps.shown import levels
 from vaelab.data import Raw, read_inputs
+from vaelab.data.condition import read
 from vaelab.data.header import Heading
 from vaelab.data.inputs import reload
 from vaelab.run import Run, load
+from vaelab.training import find_device
 
 RunFolder = Positional[Annotated[Path, arg(metavar="RUN", help="folder of a trained run.")]]
 Input = Positional[
@@ -41,7 +44,7 @@ Input = Positional[
     ]
 ]
 Count = Annotated[int, arg(aliases=["-n"])]
-Seed = Annotated[int, arg(help="of all draws; the same seed gives the same output.")]
+Seed = Annotated[int, arg(help="of all draws; on one device the same seed gives the same output.")]
 Draw = Annotated[
     bool, arg(help="draw from the likelihood instead of taking its mean, in the data's own levels.")
 ]
@@ -57,8 +60,10 @@ Class = Annotated[
     str | None,
     arg(
         name="class",
+        aliases=["--given"],
         help="what a conditional model is told: the name of a class, or names with commas between "
-        "them, one for each example.",
+        "them, one for each example; of vectors, the numbers of one with commas between them, or a "
+        ".npy file of one for each example.",
     ),
 ]
 Overwrite = Annotated[bool, arg(help="replace the file if it is there.")]
@@ -81,6 +86,7 @@ def sample(
     seed: Seed = 0,
     overwrite: Overwrite = False,
     label: Class = None,
+    device: Device = "auto",
 ) -> None:
     """Generates new examples: z from the prior, decoded.
 
@@ -93,9 +99,8 @@ def sample(
     promised(out, overwrite, *KINDS)
     if draw and mean:
         raise ValueError("--draw and --mean are each other's opposite; pass one of them")
-    model = _load(run, label, out)
-    _warm(temperature)
-    if model.data.known and label is None:
+    model = _load(run, label, device, out)
+    if model.data.condition == "labels" and label is None:
         come = "are drawn uniformly from" if model.data.is_image else "take turns:"
         say(f"no --class was named: classes {come} {_classes(model)}")
         if not model.data.is_image:  # a row is written with its class
@@ -104,14 +109,14 @@ def sample(
         model = model.with_prior(prior)
     elif not model.has_rate:
         say(
-            "an autoencoder has no trained prior: these are decoded draws of N(0, I). Fit it one "
+            "an autoencoder has no trained prior: these are decoded draws of N(0, I). Fit one "
             f"with `vaelab fit-prior mixture {run}`, then pass --prior mixture"
         )
     draw = draw or (model.data.drawn and not mean)
     parts = model.stream_samples(n, temperature=temperature, draw=draw, seed=seed)
     how, data = look(model.data), outline(model, out)
     _write(out, model, parts, n, draw, lambda x: how.samples(x, data)[0])
-    print(f"{out}  {_count(n, 'new example')}")
+    print(f"{out}  {counted(n, 'new example')}")
 
 
 def reconstruct(
@@ -123,6 +128,7 @@ def reconstruct(
     overwrite: Overwrite = False,
     data_dir: DataDir = None,
     label: Class = None,
+    device: Device = "auto",
 ) -> None:
     """Encodes examples and decodes them again; the picture shows them under their originals.
 
@@ -130,12 +136,12 @@ def reconstruct(
         out: file to write: .png for a picture, .npy or .npz for the rows, .csv for rows of a table.
     """
     promised(out, overwrite, *KINDS)
-    model = _load(run, label, out)
+    model = _load(run, label, device, out)
     raw = _read(input, model, data_dir)
     made = model.reconstruct(raw, draw=draw, seed=seed)
     how = look(model.data)
     _write(out, model, [made], len(made), draw, lambda x: how.comparison(raw, x)[0])
-    print(f"{out}  {_count(len(raw), 'reconstruction')}")
+    print(f"{out}  {counted(len(raw), 'reconstruction')}")
 
 
 def vary(
@@ -148,6 +154,7 @@ def vary(
     overwrite: Overwrite = False,
     data_dir: DataDir = None,
     label: Class = None,
+    device: Device = "auto",
 ) -> None:
     """Makes variations of examples: decoded draws from the posterior of each.
 
@@ -158,8 +165,7 @@ def vary(
         temperature: scales the posterior's spread; 0 gives reconstructions, 2 goes further away.
     """
     promised(out, overwrite, *KINDS)
-    model = _load(run, label, out)
-    _warm(temperature)
+    model = _load(run, label, device, out)
     if n < 1:
         raise ValueError(f"n is {n}; ask for at least 1 variation")
     raw = _read(input, model, data_dir)
@@ -168,7 +174,7 @@ def vary(
     made = model.vary(raw, n, temperature=temperature, seed=seed)
     how, axes = look(model.data), ("example", "variation")
     _write(out, model, [made], len(made), False, lambda x: how.variations(raw, x)[0], *axes)
-    print(f"{out}  {_count(n, 'variation')} each of {_count(len(raw), 'example')}")
+    print(f"{out}  {counted(n, 'variation')} each of {counted(len(raw), 'example')}")
 
 
 def interpolate(
@@ -181,6 +187,7 @@ def interpolate(
     overwrite: Overwrite = False,
     data_dir: DataDir = None,
     label: Class = None,
+    device: Device = "auto",
 ) -> None:
     """Walks in latent space from one example to another, both reconstructed ends included.
 
@@ -194,12 +201,13 @@ def interpolate(
         out: file to write: .png for a picture, .npy or .npz for the rows, (walks, steps, …).
     """
     promised(out, overwrite, *KINDS)
-    model = _load(run, label, out)
+    model = _load(run, label, device, out)
     starts, ends = _read(a, model, data_dir), _read(b, model, data_dir)
     count = max(len(starts), len(ends))
     if {len(starts), len(ends)} - {1, count}:
         raise ValueError(
-            f"there are {len(starts)} starts and {len(ends)} ends; give as many of each, or one"
+            f"there are {len(starts)} starts and {len(ends)} ends; give as many of each, or one of "
+            "either"
         )
     starts, ends = (x.expand(count, *model.data.shape) for x in (starts, ends))
     pairs = zip(starts, ends, strict=True)
@@ -209,7 +217,7 @@ def interpolate(
         out,
         as_picture(lambda: look(model.data).walks(made)) | as_array([made], len(made)) | written,
     )
-    print(f"{out}  {_count(count, 'walk')} of {steps} steps")
+    print(f"{out}  {counted(count, 'walk')} of {counted(steps, 'step')}")
 
 
 def traverse(
@@ -221,12 +229,13 @@ def traverse(
     overwrite: Overwrite = False,
     data_dir: DataDir = None,
     label: Class = None,
+    device: Device = "auto",
 ) -> None:
     """Moves one latent dimension at a time from −3 to 3 standard deviations, the others at rest.
 
     Args:
-        out: file to write: .png for a picture with each dimension's rate at its left and idle
-            dimensions faded, .npy or .npz for the rows, (dimensions, steps, …).
+        out: file to write: .png for a picture with each dimension's name and rate at its left
+            and idle dimensions faded, .npy or .npz for the rows, (dimensions, steps, …).
         steps: positions on each dimension.
         most: how many dimensions to show at most, those that carry most first.
         input: an example to move away from, such as test:0; by default the mean code.
@@ -235,7 +244,7 @@ def traverse(
     for name, value in (("steps", steps), ("most", most)):
         if value < 1:
             raise ValueError(f"{name} is {value}; it must be 1 or more")
-    model = _load(run, label, out)
+    model = _load(run, label, device, out)
     start = None if input is None else model.encode(_read(input, model, data_dir)[:1])[0]
     picture, caption = album.traverse(model, most, steps, start)
     rows = model.traverse(model.codes.order[:most], steps, start=start)
@@ -253,6 +262,7 @@ def encode(
     overwrite: Overwrite = False,
     data_dir: DataDir = None,
     label: Class = None,
+    device: Device = "auto",
 ) -> None:
     """Writes the codes of examples, one row each: posterior means unless asked to draw.
 
@@ -261,27 +271,27 @@ def encode(
         temperature: 0 for posterior means, 1 for draws from the posteriors.
     """
     promised(out, overwrite, ".npy", ".npz", ".csv")
-    model = _load(run, label)
-    _warm(temperature)
+    model = _load(run, label, device)
     raw = _find(input, model, data_dir)
     codes = model.stream_codes(raw, temperature=temperature, seed=seed)
     header = [Heading(f"z{j}") for j in range(model.latent)]
     write(out, as_array(codes, len(raw)) | as_table(codes, header))
-    print(f"{out}  {len(raw)} codes of {model.latent} numbers")
+    print(f"{out}  {counted(len(raw), 'code')} of {counted(model.latent, 'number')}")
 
 
-def _load(folder: Path, named: str | None, out: Path | None = None) -> Run:
-    """The run, told of the classes that are named.
+def _load(folder: Path, named: str | None, device: str, out: Path | None = None) -> Run:
+    """The run on a device, told what is known of its examples.
 
     Raises:
-        ValueError: where its examples are to be written as what they are not.
+        ValueError: where these are to be written as what they are not.
     """
-    run = load(folder)
+    place = find_device(device)  # before a long read
+    run = load(folder).to(place)
     if out is not None and out.suffix.lower() == ".csv" and run.data.is_image:
         raise ValueError(f"{out}: images are no table; name a .png, .npy or .npz file")
     if named is None:
         return run
-    return run.given(named if named in run.data.classes else named.split(","))
+    return run.given(read(run.data, named))
 
 
 def outline(run: Run, out: Path) -> Tensor | None:
@@ -326,12 +336,3 @@ def _write(
     rows = (levels(part, run.data) if draw else part for part in parts)
     drawn = as_picture(lambda: picture(torch.cat(list(parts))))
     write(out, drawn | as_array(rows, n) | as_rows(run, parts, n, *axes))
-
-
-def _warm(temperature: float) -> None:
-    if not temperature >= 0:
-        raise ValueError(f"temperature is {temperature}; it must be 0 or more")
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n:,} {what}" + ("" if n == 1 else "s")

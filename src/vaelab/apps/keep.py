@@ -17,6 +17,8 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+import torch
+
 from vaelab import files
 from vaelab.codes import survey
 from vaelab.data import Batches, Data
@@ -59,8 +61,8 @@ class Keeper:
         self.listener, self.training = listener, asdict(plan)
         # A copy, as the model itself is elsewhere and half-way through when its best is saved.
         self.recipe = copy.deepcopy(recipe)
-        x, y = data.valid.x[:ROWS], data.valid.y
-        self.valid = Batches(x, recipe.data, y=None if y is None else y[:ROWS])
+        some = data.valid.take(torch.arange(min(ROWS, len(data.valid))))
+        self.valid = Batches(some.x, recipe.data, y=some.known(recipe.data))
         self.history: list[Row] = []
         self.best: Snapshot | None = None
         self.best_epoch, self.saved_at = 0, float("-inf")

@@ -64,11 +64,11 @@ class Look(ABC):
     def traversal(
         self,
         made: Tensor,
-        dimensions: Sequence[int],
+        names: Sequence[str],
         active: Sequence[bool],
-        rates: Sequence[float] | None,
+        deviations: Sequence[float],
     ) -> tuple[Picture, int, str]:
-        """Latent dimensions (L, steps, …); how many are shown, and where their rates are."""
+        """Latent dimensions (L, steps, …); how many are shown, and where their names are."""
 
 
 class Cells(Look):
@@ -96,12 +96,12 @@ class Cells(Look):
     def traversal(
         self,
         made: Tensor,
-        dimensions: Sequence[int],
+        names: Sequence[str],
         active: Sequence[bool],
-        rates: Sequence[float] | None,
+        deviations: Sequence[float],
     ) -> tuple[Picture, int, str]:
         values = self._shown(made)
-        picture = pictures.traversal(values, active, rates, span=span(self.spec))
+        picture = pictures.traversal(values, active, names, deviations, span=span(self.spec))
         return picture, len(made), "at the left"
 
     def _shown(self, raw: Tensor) -> Array:
@@ -134,23 +134,20 @@ class Panels(Look):
     def traversal(
         self,
         made: Tensor,
-        dimensions: Sequence[int],
+        names: Sequence[str],
         active: Sequence[bool],
-        rates: Sequence[float] | None,
+        deviations: Sequence[float],
     ) -> tuple[Picture, int, str]:
         n = min(MOST_LINES, len(made))
-        names = [f"z{j}" for j in dimensions[:n]]
-        if rates is not None:
-            names = [f"{name}: {rate:.2f}" for name, rate in zip(names, rates, strict=False)]
-        across = np.linspace(-3, 3, made.shape[1]) if made.shape[1] > 1 else np.zeros(1)
-        picture = pictures.lines(self._rows(made[:n]), across, self._header(), names, active[:n])
+        made, names, active = made[:n], names[:n], active[:n]
+        picture = pictures.lines(self._rows(made), deviations, self._header(), names, active)
         return picture, n, "below"
 
     def _header(self) -> pictures.tables.Header:
         return self.spec.headings[:MOST_PANELS]
 
     def _rows(self, raw: Tensor) -> Array:
-        return torch.as_tensor(raw)[..., :MOST_PANELS].float().numpy()
+        return torch.as_tensor(raw)[..., :MOST_PANELS].float().cpu().numpy()
 
     def _only(self) -> str:
         dims = self.spec.dims

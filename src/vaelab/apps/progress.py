@@ -25,6 +25,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from vaelab.fitted import Told
 from vaelab.training import Row, Snapshot
 
 LOG_EVERY = 10.0
@@ -34,6 +35,15 @@ LOG_EVERY = 10.0
 def say(message: str) -> None:
     """A message to the person at the terminal."""
     print(message, file=sys.stderr, flush=True)
+
+
+def counted(n: int, what: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "epoch"), counted(1200, "step")
+    ('1 epoch', '1,200 steps')
+    """
+    return f"{n:,} {what}" + ("" if n == 1 else "s")
 
 
 class Speed(ProgressColumn):
@@ -48,7 +58,7 @@ class Speed(ProgressColumn):
 
 
 class Watch:
-    """A training's listener and context: loss, rate, distortion, active units, speed, time left.
+    """A training's listener and context: loss, rate, distortion, what is in use, speed, time left.
 
     Args:
         epochs: how many there will be at most.
@@ -60,7 +70,7 @@ class Watch:
         self.epochs = epochs
         self.console = console or Console(stderr=True)
         self.live = self.console.is_terminal
-        self.epoch, self.active, self.said_at = 1, "", time.monotonic()
+        self.epoch, self.used, self.said_at = 1, "", time.monotonic()
         self.progress = Progress(
             TextColumn("{task.fields[epoch]}"),
             BarColumn(bar_width=6),
@@ -92,25 +102,37 @@ class Watch:
             completed=step,
             total=steps,
             epoch=f"{self.epoch}/{self.epochs}",
-            figures=figures(row, decimals=1) + self.active,  # a line of 80 columns
+            figures=figures(row, decimals=1) + self.used,  # a line of 80 columns
         )
 
     def on_epoch(self, row: Row, best: Snapshot | None) -> None:
-        """Notes the active units; where there is no terminal, a line now and then."""
+        """Notes what is in use; where there is no terminal, a line now and then."""
         epoch = int(row["epoch"])
         self.epoch = min(epoch + 1, self.epochs)
-        self.active = f" · {row['active_units']:.0f} active"
+        self.used = "".join(f" · {row[k]:.0f} {what}" for k, what in USED.items() if k in row)
         due = time.monotonic() - self.said_at > LOG_EVERY
         if not self.live and due:
             self.said_at = time.monotonic()
             valid = {name: row[f"valid_{name}"] for name in NAMES if f"valid_{name}" in row}
             say(
-                f"epoch {epoch}/{self.epochs}: validation {figures(valid)}{self.active}"
+                f"epoch {epoch}/{self.epochs}: validation {figures(valid)}{self.used}"
                 f" · {row['images_per_s']:,.0f}/s"
             )
 
 
 NAMES: tuple[str, ...] = ("loss", "rate", "distortion")
+USED = {"active_units": "active", "perplexity": "codes"}
+"""What says how much of the latents is in use, and how it is said in a word."""
+
+
+def layers(row: Row, name: str) -> dict[str, str]:
+    """The figures of each layer that are of one name, with what they are called.
+
+    >>> layers({"rate": 5.0, "rate_layer_1": 2.0, "rate_layer_2": 3.0}, "rate")
+    {'rate_layer_1': 'layer 1', 'rate_layer_2': 'layer 2'}
+    """
+    start = f"{name}_layer_"
+    return {key: f"layer {key.removeprefix(start)}" for key in row if key.startswith(start)}
 
 
 def figures(row: Row, decimals: int = 2) -> str:
@@ -125,15 +147,33 @@ def figures(row: Row, decimals: int = 2) -> str:
 @contextmanager
 def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """A bar for `total` examples; yields what is told how many are done."""
-    console = Console(stderr=True)
+    with following() as told:
+        told(what, 0, total)
+        yield lambda done: told(what, done, total)
+
+
+@contextmanager
+def following(console: Console | None = None) -> Iterator[Told]:
+    """A bar for work in several parts, one after another; yields what is told how far it is."""
+    console = console or Console(stderr=True)
     with Progress(
-        TextColumn(what),
+        TextColumn("{task.description}"),
         BarColumn(bar_width=20),
         MofNCompleteColumn(),
+        TextColumn("{task.fields[figures]}"),
         TimeRemainingColumn(compact=True),
         console=console,
         disable=not console.is_terminal,
         transient=True,
     ) as progress:
-        task = progress.add_task("", total=total)
-        yield lambda done: progress.update(task, completed=done)
+
+        def told(what: str, done: int, total: int, nats: float | None = None) -> None:
+            for task in progress.tasks:
+                if task.description != what:
+                    progress.remove_task(task.id)
+            if not progress.tasks:
+                progress.add_task(what, total=total, figures="")
+            figures = "" if nats is None else f"{nats:.2f} nats"
+            progress.update(progress.task_ids[0], completed=done, total=total, figures=figures)
+
+        yield told

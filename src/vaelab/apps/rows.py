@@ -28,10 +28,10 @@ def as_rows(run: Run, parts: Iterable[Tensor], n: int, *axes: str) -> dict[str, 
         header.append(Heading(spec.label or "class", spec.classes))
 
     def rows() -> Iterator[Tensor]:
-        classes = run.told(n)[0].argmax(1, keepdim=True) if told else torch.empty(n, 0)
+        classes = run.told(n)[0].argmax(1, keepdim=True).cpu() if told else torch.empty(n, 0)
         begun = 0
         for part in parts:
-            flat = part.reshape(-1, spec.dims)
+            flat = part.cpu().reshape(-1, spec.dims)
             places = torch.stack([t.flatten() for t in _numbered(begun, part.shape[:-1])], 1)
             of = classes[begun : begun + len(part)].repeat_interleave(len(flat) // len(part), 0)
             yield torch.cat([places[:, : len(axes)].float(), flat.float(), of.float()], 1)

@@ -1,13 +1,15 @@
-"""The flags that say what data a command reads, and what it says of them."""
+"""The flags that say what data a command reads, and what it says of them; a run's own data."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from vaelab.apps.progress import say
-from vaelab.data import Data, load
+from vaelab.apps.progress import counted, following, say
+from vaelab.data import Data, DataSpec, Split, load
 from vaelab.data.header import as_kinds
+from vaelab.data.inputs import reload
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,13 +21,15 @@ class Source:
             .npy or .npz file, a table (.csv, .tsv, .parquet), or a folder or zip of pictures.
         seed: of the split, the initial weights and the training.
         data_dir: where known data sets live; by default VAELAB_DATA, else ~/.cache/vaelab/data.
-        image_size: side, or height and width, to bring pictures of a folder to.
+        image_size: to bring pictures of a folder to: a side, or height,width as in 48,64.
         skip_unreadable: leave out pictures that cannot be read, and rows of a table that lack a
             value, instead of refusing them all.
         columns: what columns of a table are, where it is not to be found out: real, counts, binary,
             categories, or out to leave one out, as in age=real,id=out; "*=out" for all others.
         label: the column of a table that holds labels (for --condition labels, and figures by
             class); it is not modelled.
+        vectors: what is known of every row, for --condition vectors: the name of an array in the
+            .npz, or columns of an array, as 0,3-5 (from 0), which are then not modelled.
     """
 
     data: str
@@ -35,18 +39,22 @@ class Source:
     skip_unreadable: bool = False
     columns: str | None = None
     label: str | None = None
+    vectors: str | None = None
 
     def read(self) -> Data:
         """Reads the data and says on stderr what it found."""
-        found = load(
-            self.data,
-            data_dir=self.data_dir,
-            seed=self.seed,
-            image_size=self.image_size,
-            skip_unreadable=self.skip_unreadable,
-            columns=None if self.columns is None else as_kinds(self.columns),
-            label=self.label,
-        )
+        with following() as told:
+            found = load(
+                self.data,
+                data_dir=self.data_dir,
+                seed=self.seed,
+                image_size=self.image_size,
+                skip_unreadable=self.skip_unreadable,
+                columns=None if self.columns is None else as_kinds(self.columns),
+                label=self.label,
+                vectors=self.vectors,
+                told=partial(told, "pictures"),
+            )
         for line in [describe(found), *found.notes]:
             say(line)
         return found
@@ -56,14 +64,46 @@ def describe(data: Data) -> str:
     """One line on what was read."""
     spec = data.spec
     if spec.is_image:
-        kind = {1: "grey images", 3: "colour images"}.get(spec.shape[0], f"{spec.shape[0]}-planes")
-        what = f"{kind} {spec.shape[1]} × {spec.shape[2]}"
+        channels, height, width = spec.shape
+        kind = {1: "grey images", 3: "colour images"}.get(channels, f"{channels}-channel images")
+        what = f"{kind} {height} × {width}"
     else:
-        what = f"rows of {spec.dims} {'columns' if spec.header else 'numbers'}"
+        what = f"rows of {counted(spec.dims, 'column' if spec.header else 'number')}"
     values = f"{spec.levels} levels" if spec.levels else f"values {spec.low:g} to {spec.high:g}"
     classes = f", {len(spec.classes)} classes" if spec.classes else ""
+    if spec.vectors is not None:
+        classes += f", a vector of {len(spec.vectors.offset)} known of each"
     train_rows, valid, test = spec.sizes
     return (
         f"{spec.source}: {sum(spec.sizes):,} {what}, {values}{classes}; "
         f"{train_rows:,} training, {valid:,} validation, {test:,} test"
     )
+
+
+def own(
+    spec: DataSpec, named: str | None = None, data_dir: Path | None = None
+) -> tuple[Split, Split, Split]:
+    """Training, validation and test rows of the data a run was trained on, raw.
+
+    Args:
+        spec: of the run's data.
+        named: where the data is now, if it was in memory or has moved.
+        data_dir: where known data sets live.
+
+    Raises:
+        ValueError: where it cannot be found again or has changed.
+        FileNotFoundError: where it has moved.
+    """
+    if named is not None:
+        return reload(replace(spec, source=named), data_dir=data_dir)
+    if spec.source == "array":
+        raise ValueError(
+            "the run was trained on an array in memory; save that array with numpy.save and name "
+            "the file with --data"
+        )
+    try:
+        return reload(spec, data_dir=data_dir)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{error}. Where the run's data has moved, name it with --data"
+        ) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,10 +10,10 @@ from torch import Tensor
 
 from vaelab.apps.keep import Keeper
 from vaelab.codes import survey
-from vaelab.data import Batches, Data
+from vaelab.data import Batches, Data, DataSpec
 from vaelab.recipe import Recipe
 from vaelab.run import RECIPE, UNFINISHED, Run
-from vaelab.training import Fit, Listener, NotFinite, Plan, fit
+from vaelab.training import Fit, Length, Listener, NotFinite, Plan, fit
 
 
 def train(
@@ -42,11 +43,7 @@ def train(
         NotFinite: where training breaks down; what was there before is untouched.
         KeyboardInterrupt: where it was interrupted before the first epoch was complete.
     """
-    if data.spec.shape != recipe.data.shape:
-        raise ValueError(
-            f"the recipe was made for data of shape {recipe.data.shape}, this data has "
-            f"{data.spec.shape}; build it with this data's spec"
-        )
+    fitting(recipe.data, data.spec)
     if out is None:
         return _fitted(recipe, data, plan, listener)[0]
     folder = Path(out)
@@ -64,6 +61,25 @@ def train(
     return run
 
 
+def fitting(made_for: DataSpec, given: DataSpec) -> None:
+    """Checks that data are of the kind a recipe was made for, and scaled as that is.
+
+    Raises:
+        ValueError: names the first thing in which they differ.
+    """
+    names = ["shape", "levels", "offset", "scale"]
+    # A density takes counts for numbers like others, whose columns are not said.
+    names += ["columns"] if made_for.columns else []
+    names += {"none": [], "labels": ["classes"], "vectors": ["vectors"]}[made_for.condition]
+    for name in names:
+        then, now = getattr(made_for, name), getattr(given, name)
+        if then != now:
+            raise ValueError(
+                f"the recipe was made for data whose {name} is {reprlib.repr(then)}, this data's "
+                f"is {reprlib.repr(now)}; build it with this data's spec"
+            )
+
+
 def _fitted(
     recipe: Recipe, data: Data, plan: Plan, listener: Listener | None
 ) -> tuple[Run, dict[str, Tensor]]:
@@ -75,9 +91,18 @@ def _fitted(
 
 def finished(recipe: Recipe, data: Data, plan: Plan, result: Fit) -> Run:
     """The run of a recipe that has been fitted: its training on record, its codes surveyed."""
-    codes = survey(recipe.model, Batches(data.valid.x, recipe.data, y=data.valid.y))
+    codes = survey(
+        recipe.model, Batches(data.valid.x, recipe.data, y=data.valid.known(recipe.data))
+    )
     training = asdict(plan) | {"ending": result.ending, "best_epoch": result.best_epoch}
     return Run(recipe, training, result.history, codes)
+
+
+def few_steps(run: Run) -> Length | None:
+    """How long a training of few steps was; None where it had enough, or more brought nothing."""
+    batch_size = run.training.get("batch_size", Plan.batch_size)
+    length = Length.of(len(run.history), run.data.sizes[0], batch_size)
+    return length if length.few and run.training.get("ending") != "early" else None
 
 
 def vacant(folder: Path, overwrite: bool) -> None:

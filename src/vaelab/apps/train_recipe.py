@@ -17,17 +17,18 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from torch import nn
 
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
 from vaelab.apps.album import album
-from vaelab.apps.progress import Watch, say
+from vaelab.apps.progress import NAMES, Watch, counted, layers, say
 from vaelab.apps.source import Source
-from vaelab.apps.train import train, vacant
+from vaelab.apps.train import few_steps, train, vacant
 from vaelab.data import DataSpec, placing
 from vaelab.design import Design
 from vaelab.recipe import RECIPES, Recipe, find
 from vaelab.run import Run
-from vaelab.training import Plan, find_device
+from vaelab.training import Plan, Row, find_device
 
 Command = Callable[..., None]
 
@@ -91,13 +92,26 @@ def command(name: str) -> Command:
         )
 
     run.__doc__ = _summary(build)
-    run.__annotations__ = {
-        "task": Task,
-        "model": arguments(build),
-        "design": without_seed(Design),
-        "plan": without_seed(Plan),
-    }
+    run.__annotations__ = groups(Task, build)
     return run
+
+
+def groups(task: type, build: Callable[..., Recipe]) -> dict[str, type]:
+    """The flags of a recipe's command: the task's, its own, those of `Design` and of `Plan`.
+
+    Raises:
+        TypeError: where a recipe has an argument that another group has too; all of them are asked
+            for by bare names, in files and on the command line.
+    """
+    shared = {"task": task, "design": without_seed(Design), "plan": without_seed(Plan)}
+    own = arguments(build)
+    taken = {f.name for group in shared.values() for f in dataclasses.fields(group)}
+    if twice := sorted(taken & {f.name for f in dataclasses.fields(own)}):
+        raise TypeError(
+            f"the recipe {build.__name__} has arguments of names that are taken: "
+            f"{', '.join(twice)}; give them others"
+        )
+    return shared | {"model": own}
 
 
 def arguments(build: Callable[..., Recipe]) -> type:
@@ -139,16 +153,32 @@ def perform(task: Task, build: Callable[[DataSpec], Recipe], plan: Plan) -> None
     rows, epochs = len(data.train), plan.passes(len(data.train))
     parameters = sum(p.numel() for p in recipe.model.parameters())
     say(f"likelihood {recipe.reason}")
+    say(f"networks {chosen(recipe)}")
     say(
-        f"{recipe.name} of {parameters:,} parameters on {device}: at most {epochs} epochs of "
-        f"{math.ceil(rows / plan.batch_size)} steps; Ctrl-C keeps what was reached"
+        f"{recipe.name} of {parameters:,} parameters on {device}: at most "
+        f"{counted(epochs, 'epoch')} of {counted(math.ceil(rows / plan.batch_size), 'step')}; "
+        "Ctrl-C keeps what was reached"
     )
     with Watch(epochs, plan.batch_size) as watch:
         run = train(recipe, data, plan, out=task.out, overwrite=task.overwrite, listener=watch)
     Console().print(table(run))
     for path, caption in album(run, data, task.out):
         print(f"{path}  {caption}")
+    if (length := few_steps(run)) is not None:
+        say(f"{length}: little may have been learned yet")
     print(f"{task.out}  the run; try: vaelab sample {task.out} -n 64")
+
+
+def chosen(recipe: Recipe) -> str:
+    """Which networks a recipe was built with, and why."""
+    asked = recipe.arguments["design"].net
+    if asked != "mlp":
+        return f"{asked}: as asked"
+    if any(isinstance(part, nn.Conv2d) for part in recipe.model.modules()):
+        return "of convolutions: this recipe has no others"
+    if recipe.data.is_image:
+        return "mlp: the default, for any data; --net has others for images"
+    return "mlp: the ones for tables"
 
 
 def table(run: Run) -> Table:
@@ -156,16 +186,24 @@ def table(run: Run) -> Table:
     best = int(run.training["best_epoch"])
     row = run.history[best - 1]
     ending = {"finished": "", "early": ", stopped early", "interrupted": ", interrupted"}
-    done = f"{len(run.history)} epochs{ending[run.training['ending']]}"
+    done = f"{counted(len(run.history), 'epoch')}{ending[run.training['ending']]}"
     found = Table(title=f"best epoch {best} of {done}", title_justify="left", title_style="")
     found.add_column("nats per example")
     for name in ("training", "validation"):
         found.add_column(name, justify="right")
-    for name in ("loss", "rate", "distortion"):
-        if name in row:
-            found.add_row(name, f"{row[name]:.2f}", f"{row[f'valid_{name}']:.2f}")
-    found.add_row("active units", "", f"{row['active_units']:.0f} of {run.latent}")
+    for name in (name for name in NAMES if name in row):
+        for key, called in {name: name, **_layers(row, name)}.items():
+            found.add_row(called, f"{row[key]:.2f}", f"{row[f'valid_{key}']:.2f}")
+    if "active_units" in row:
+        found.add_row("active units", "", f"{row['active_units']:.0f} of {run.latent}")
+    if "perplexity" in row:
+        for key, called in {"perplexity": "perplexity", **_layers(row, "perplexity")}.items():
+            found.add_row(called, "", f"{row[key]:.1f}")
     return found
+
+
+def _layers(row: Row, name: str) -> dict[str, str]:
+    return {key: f"  of {called}" for key, called in layers(row, name).items()}
 
 
 def _summary(function: Callable[..., Any]) -> str:

@@ -2,22 +2,23 @@
 
 from .batches import Batch, Batches
 from .columns import with_columns
-from .condition import Classes, of_each, vectors
+from .condition import Known, of_each, typical, various, vectors
+from .fields import Column
 from .inputs import read_inputs
 from .rows import Raw, Rows
 from .sources import load
-from .spec import Column, DataSpec
+from .spec import DataSpec
 from .splits import Data, Factors, Split
 from .stream import placing
 
 __all__ = [
     "Batch",
     "Batches",
-    "Classes",
     "Column",
     "Data",
     "DataSpec",
     "Factors",
+    "Known",
     "Raw",
     "Rows",
     "Split",
@@ -25,6 +26,8 @@ __all__ = [
     "of_each",
     "placing",
     "read_inputs",
+    "typical",
+    "various",
     "vectors",
     "with_columns",
 ]

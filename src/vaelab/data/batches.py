@@ -39,10 +39,11 @@ class Batches:
         x: (N, *spec.shape), raw rows.
         spec: how to scale and binarize them.
         device: where the batches come out, and where rows are kept that fit (see `stream.fits`).
-        y: (N,), int64 labels; needed where the spec has a model told them.
+        y: what is known of each row, as `Split.known` has it: labels (N,), int64, or vectors
+            (N, C); needed where the spec has a model told it.
 
     Raises:
-        ValueError: where `x` has no rows or rows of another shape, or labels are needed.
+        ValueError: where `x` has no rows or rows of another shape, or `y` is needed.
 
     >>> spec = DataSpec("array", (2,), "uint8", 256, 0, 255, (0.0,), (255.0,))
     >>> rows = Batches(torch.zeros(10, 2, dtype=torch.uint8), spec)
@@ -63,7 +64,8 @@ class Batches:
         self.rows = (Resident if fits(x, self.device) else Streamed)(x, self.device)
         self._drawn: tuple[int, Tensor] | None = None
         if y is not None and len(y) != len(x):
-            raise ValueError(f"{len(y)} labels were given for {len(x)} rows")
+            what = "labels" if y.ndim == 1 else "vectors"
+            raise ValueError(f"{len(y)} {what} were given for {len(x)} rows")
         spec.tell(None if y is None else y[:1])
         self.y = None if y is None or not spec.known else y.to(self.device)
 

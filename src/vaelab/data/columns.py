@@ -10,9 +10,10 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from .fields import KINDS, Column
 from .measure import measure_columns
 from .rows import Raw, Rows, pieces
-from .spec import KINDS, Column, DataSpec
+from .spec import DataSpec
 from .splits import Data
 
 
@@ -67,6 +68,8 @@ def with_columns(data: Data, kinds: Sequence[str]) -> Data:
         seed=data.spec.seed,
         header=header,
         label=data.spec.label,
+        sha256=data.spec.sha256,
+        vectors=data.spec.vectors,
     )
     return Data(spec, train, valid, test, data.notes)
 

@@ -3,39 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from .arrays import as_numpy
 from .spec import DataSpec
 
-Classes = int | str | Sequence[int | str] | Tensor
-"""One class or several, by number or name; or vectors (N, C) of a weight for each class."""
+Known = int | str | Sequence[Any] | np.ndarray[Any, Any] | Tensor
+"""One class or several, by number or name, or vectors (N, C) of a weight for each class; or, where
+a model is told vectors, one (C,) or several (N, C)."""
 
 
-def vectors(spec: DataSpec, classes: Classes) -> Tensor:
-    """Classes as a model is told them, one-hot (N, C); vectors stay as they are.
+def vectors(spec: DataSpec, known: Known) -> Tensor:
+    """What is known of examples as a model is told it, (N, C): one-hot, or standardised.
 
     Raises:
-        ValueError: where the model is told of none, or one of them does not exist.
+        ValueError: where the model is told of nothing, or what is given is no such thing.
     """
     if not spec.known:
         raise ValueError(
-            "a class was named, but this model was trained without a condition; train one with "
-            "--condition labels"
+            "something was given to be told, but this model was trained without a condition; train "
+            "one with --condition labels, or --condition vectors"
         )
-    if isinstance(classes, Tensor) and classes.is_floating_point():
-        if classes.ndim != 2 or classes.shape[1] != spec.known:
-            raise ValueError(
-                f"the condition has shape {tuple(classes.shape)}; expected (N, {spec.known}), a "
-                "weight for each class"
-            )
-        return classes.float()
-    if isinstance(classes, Tensor):
-        classes = classes.flatten().tolist()
-    named = [classes] if isinstance(classes, int | str) else classes
-    (condition,) = spec.tell(torch.tensor([_number(spec, one) for one in named]))
-    return condition
+    return _classes(spec, known) if spec.condition == "labels" else _vectors(spec, known)
+
+
+def read(spec: DataSpec, text: str) -> Known:
+    """What was typed on the command line: class names, or the numbers of a vector, with commas
+    between them; or the name of a `.npy` file of vectors, one a row.
+
+    Raises:
+        ValueError: where it is none of these.
+        FileNotFoundError: where there is no such file.
+    """
+    if spec.condition != "vectors":
+        return text if text in spec.classes else text.split(",")
+    if text.endswith(".npy"):
+        if not Path(text).is_file():
+            raise FileNotFoundError(f"{text} does not exist; it was to hold vectors, one a row")
+        try:
+            return np.load(text, allow_pickle=False)
+        except (ValueError, OSError) as error:
+            raise ValueError(f"{text} cannot be read as an array file: {error}") from None
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is no vector; give {spec.known} numbers with commas between them, or a .npy "
+            "file of vectors, one a row"
+        ) from None
 
 
 def of_each(spec: DataSpec, condition: Tensor | None, n: int) -> tuple[Tensor, ...]:
@@ -51,19 +71,77 @@ def of_each(spec: DataSpec, condition: Tensor | None, n: int) -> tuple[Tensor, .
     """
     if not spec.known:
         return ()
+    labels = spec.condition == "labels"
     if condition is None:
-        raise ValueError(
-            "this model is conditional: say of which class the examples are, with --class or "
-            f"run.given(…); there is {', '.join(spec.classes)}"
-        )
+        what = f"of which class the examples are, with --class; there is {', '.join(spec.classes)}"
+        if not labels:
+            what = f"what is known of the examples, a vector of {spec.known} numbers, with --given"
+        raise ValueError(f"this model is conditional: say {what} (in Python run.given(…))")
     if len(condition) not in (1, n):
-        raise ValueError(f"{len(condition)} classes were named for {n} examples; name 1 or {n}")
+        what = "classes were named" if labels else "vectors were given"
+        raise ValueError(f"{len(condition)} {what} for {n} examples; give 1 or {n}")
     return (condition.expand(n, -1),)
 
 
-def _number(spec: DataSpec, one: int | str) -> int:
+def typical(spec: DataSpec) -> tuple[tuple[Tensor, ...], str]:
+    """One thing that a conditional model may be told, (1, C), and in words: its first class, or
+    the mean vector. Nothing where it is not conditional."""
+    if not spec.known:
+        return (), ""
+    if spec.condition == "labels":
+        return (vectors(spec, 0),), f"of class {spec.classes[0]}"
+    return (torch.zeros(1, spec.known),), "told the mean vector"
+
+
+def various(spec: DataSpec, n: int) -> tuple[Tensor, ...]:
+    """n things that a conditional model may be told, (n, C): every class in turn, or vectors as
+    far from their mean as those of the training rows. Nothing where it is not conditional."""
+    if spec.condition == "labels":
+        return spec.tell(torch.arange(n) % spec.known)
+    if not spec.known:
+        return ()
+    # The same wherever they are drawn: a model that is built again has them again.
+    even = torch.quasirandom.SobolEngine(spec.known).draw(n + 1, dtype=torch.float64)[1:]
+    return (torch.special.ndtri(even).float(),)
+
+
+def _vectors(spec: DataSpec, known: Known) -> Tensor:
+    try:
+        given = torch.as_tensor(known).float()
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(
+            f"this model is told vectors of {spec.known} numbers, not {known!r}"
+        ) from None
+    (condition,) = spec.tell(given[None] if given.ndim == 1 else given)
+    if not condition.isfinite().all():
+        raise ValueError("a vector that was given is not finite")
+    return condition
+
+
+def _classes(spec: DataSpec, known: Known) -> Tensor:
+    if isinstance(known, np.ndarray):
+        known = torch.as_tensor(as_numpy(known, "the condition"))
+    if isinstance(known, Tensor) and known.is_floating_point():
+        if known.ndim != 2 or known.shape[1] != spec.known:
+            raise ValueError(
+                f"the condition has shape {tuple(known.shape)}; expected (N, {spec.known}), a "
+                "weight for each class"
+            )
+        if not known.isfinite().all():
+            raise ValueError("a weight of a class that was given is not finite")
+        return known.float()
+    if isinstance(known, Tensor):
+        known = known.flatten().tolist()
+    named: Sequence[Any] = [known] if isinstance(known, int | str | np.generic) else known
+    (condition,) = spec.tell(torch.tensor([_number(spec, one) for one in named]))
+    return condition
+
+
+def _number(spec: DataSpec, one: Any) -> int:
     if isinstance(one, str) and one in spec.classes:
         return spec.classes.index(one)
-    if isinstance(one, str) or not 0 <= one < spec.known:
+    if isinstance(one, np.generic | Tensor):
+        one = one.item()
+    if not isinstance(one, int) or not 0 <= one < spec.known:
         raise ValueError(f"there is no class {one!r}; there is {', '.join(spec.classes)}")
-    return int(one)
+    return one

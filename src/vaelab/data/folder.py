@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .images import Picture, Size, as_size, gather, opened, some
+from .images import Picture, Size, Told, as_size, gather, opened, some, unheard
 from .splits import Found
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -26,20 +26,23 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 _LARGEST = 1 << 28
 
 
-def from_folder(path: Path, image_size: int | Size | None, skip_unreadable: bool) -> Found:
+def from_folder(
+    path: Path, image_size: int | Size | None, skip_unreadable: bool, told: Told = unheard
+) -> Found:
     """The pictures of a folder or zip.
 
     Args:
         path: of the folder or zip.
         image_size: side of a square or (H, W); None: kept or at most 64, see `images`.
         skip_unreadable: leave out what cannot be read, with a note, rather than refuse.
+        told: how many pictures of how many were read.
 
     Raises:
         ValueError: where there are no pictures, or some cannot be read.
     """
     size = as_size(image_size)
     with listed(path) as (pictures, others):
-        gathered = gather(pictures, size)
+        gathered = gather(pictures, size, told=told)
     notes = gathered.notes
     if gathered.unreadable:
         listing = some(gathered.unreadable)

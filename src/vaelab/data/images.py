@@ -13,9 +13,11 @@ import struct
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO
+from functools import partial
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -23,6 +25,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from .rows import Array
 
 Size = tuple[int, int]
+Told = Callable[[int, int], None]
+T = TypeVar("T")
 
 _MOST = 64
 _LARGEST_SIDE = 4096
@@ -72,52 +76,61 @@ class Gathered:
 
 @contextmanager
 def opened(file: BinaryIO) -> Iterator[Image.Image]:
-    """A picture whose header has been read; a bomb is an error, other warnings are not shown."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with file, Image.open(file) as picture:
-            yield picture
+    """A picture whose header has been read."""
+    with file, Image.open(file) as picture:
+        yield picture
+
+
+def unheard(done: int, total: int) -> None:
+    """Where nobody listens to how far the reading is."""
 
 
 def gather(
-    pictures: Sequence[Picture], asked: Size | None, channels: int | None = None
+    pictures: Sequence[Picture],
+    asked: Size | None,
+    channels: int | None = None,
+    told: Told = unheard,
 ) -> Gathered:
     """Every readable picture at one size and with the same channels.
 
     Args:
-        pictures: to read; each is opened twice, so that only one is in memory at a time.
+        pictures: to read; each is opened twice, and a few at once, so that few are in memory.
         asked: (H, W), or None for the module's rule.
         channels: 1 or 3, or None: 1 if all are grey by their mode, else 3.
+        told: how many of how many were read.
     """
     unreadable: dict[int, str] = {}
     seen: dict[int, tuple[Size, bool]] = {}
-    for i, picture in enumerate(pictures):
-        try:
-            with picture.open() as image:
-                seen[i] = _look(image)
-        except _UNREADABLE as error:
-            unreadable[i] = _reason(picture, error)
-    sizes = [size for size, _ in seen.values()]
-    size = asked or _default_size(sizes)
-    channels = channels or (1 if all(grey for _, grey in seen.values()) else 3)
-    x = np.empty((len(seen), channels, *size), np.uint8)
-    kept: list[int] = []
-    for i in seen:
-        try:
-            with pictures[i].open() as image:
-                x[len(kept)] = _pixels(image, size, channels)
-        except _UNREADABLE as error:
-            unreadable[i] = _reason(pictures[i], error)
-        else:
-            kept.append(i)
+    # Filters of warnings are one for all threads.
+    with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        for i, look in enumerate(pool.map(partial(_tried, _look), pictures)):
+            if isinstance(look, str):
+                unreadable[i] = look
+            else:
+                seen[i] = look
+        size = asked or _default_size([size for size, _ in seen.values()])
+        channels = channels or (1 if all(grey for _, grey in seen.values()) else 3)
+        x = np.empty((len(seen), channels, *size), np.uint8)
+        kept: list[int] = []
+        read = partial(_tried, partial(_pixels, size=size, channels=channels))
+        arrays = pool.map(read, [pictures[i] for i in seen])
+        for done, (i, found) in enumerate(zip(seen, arrays, strict=True)):
+            if isinstance(found, str):
+                unreadable[i] = found
+            else:
+                x[len(kept)] = found
+                kept.append(i)
+            told(done + 1, len(seen))
     was = [seen[i][0] for i in kept]
     changed = set(was) not in (set(), {size})
     notes: tuple[str, ...] = (_size_note(was, size),) if changed else ()
     turned = sum(seen[i][1] != (channels == 1) for i in kept)
     if turned:
         notes += (
-            f"{turned:,} {'colour' if channels == 1 else 'grey'} images were read as "
+            f"{turned:,} {'colour' if channels == 1 else 'grey'} "
+            f"image{' was' if turned == 1 else 's were'} read as "
             f"{'grey' if channels == 1 else 'RGB'}",
         )
     return Gathered(
@@ -166,8 +179,8 @@ def _size_note(sizes: Sequence[Size], size: Size) -> str:
     low, high = min(sizes), max(sizes)
     seen = _times(low) if len(set(sizes)) == 1 else f"{_times(low)} to {_times(high)}"
     return (
-        f"{len(sizes):,} images of {seen} brought to {_times(size)}: shorter side resized "
-        "(bicubic), centre kept"
+        f"{len(sizes):,} image{'' if len(sizes) == 1 else 's'} of {seen} brought to "
+        f"{_times(size)}: shorter side resized (bicubic), centre kept"
     )
 
 
@@ -175,9 +188,14 @@ def _times(size: Size) -> str:
     return f"{size[0]}×{size[1]}"
 
 
-def _reason(picture: Picture, error: Exception) -> str:
-    unknown = isinstance(error, UnidentifiedImageError)
-    return f"{picture.name}: {'not a picture in a known format' if unknown else error}"
+def _tried(work: Callable[[Image.Image], T], picture: Picture) -> T | str:
+    """What comes of a picture, or why it cannot be read."""
+    try:
+        with picture.open() as image:
+            return work(image)
+    except _UNREADABLE as error:
+        unknown = isinstance(error, UnidentifiedImageError)
+        return f"{picture.name}: {'not a picture in a known format' if unknown else error}"
 
 
 def _look(image: Image.Image) -> tuple[Size, bool]:
@@ -194,10 +212,12 @@ def _look(image: Image.Image) -> tuple[Size, bool]:
 
 
 def _pixels(image: Image.Image, size: Size, channels: int) -> Array:
-    """One picture as (C, H, W), uint8; 16-bit greys keep their upper 8 bits."""
+    """One picture as (C, H, W), uint8."""
+    # Of these 16 bits some versions of Pillow make 32.
+    sixteen = image.mode.startswith("I;") or image.format in ("PNG", "PPM")
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):
-        image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
+        image = Image.fromarray(_byte(np.asarray(image), sixteen))
     if image.mode == "F":
         raise ValueError("pictures of 32-bit floats are not read; save them as a .npy array")
     if image.has_transparency_data:
@@ -208,3 +228,16 @@ def _pixels(image: Image.Image, size: Size, channels: int) -> Array:
         image = ImageOps.fit(image, size[::-1], Image.Resampling.BICUBIC)
     array = np.asarray(image)
     return array[None] if channels == 1 else array.transpose(2, 0, 1)
+
+
+def _byte(grey: Array, sixteen: bool) -> Array:
+    """Grey values as uint8: of 16 bits the upper 8, of 32, which have no range of theirs, 0–255."""
+    if sixteen:
+        return (grey >> 8).clip(0, 255).astype(np.uint8)
+    low, high = int(grey.min()), int(grey.max())
+    if low < 0 or high > 255:
+        raise ValueError(
+            f"32-bit grey values from {low} to {high} are not read beyond 0–255; save them in 8 or "
+            "16 bits, or as a .npy array"
+        )
+    return grey.astype(np.uint8)

@@ -1,7 +1,8 @@
 """What a command is given to work on (a picture, an array, rows of the run's own data) as raw rows.
 
 A value v of an 8-bit picture becomes round(v / 255 · (L − 1)) where the run's data have L levels,
-and v / 255 on the unit interval where they are continuous.
+and v / 255 on the unit interval where they are continuous. Pictures none of whose values reach L
+are of these levels as they are.
 """
 
 import re
@@ -73,6 +74,11 @@ def reload(spec: DataSpec, *, data_dir: str | Path | None = None) -> tuple[Split
         raise ValueError(
             "the run was trained on an array in memory, which is gone; give a file instead"
         )
+    if spec.vectors is not None and spec.vectors.source == "array":
+        raise ValueError(
+            "the run was told vectors of an array in memory, which is gone; train it on an .npz "
+            "that holds them beside the rows"
+        )
     _, valid, test = spec.sizes
     data = load(
         spec.source,
@@ -84,6 +90,7 @@ def reload(spec: DataSpec, *, data_dir: str | Path | None = None) -> tuple[Split
         skip_unreadable=True,
         columns=left_out(spec) if spec.header else None,
         label=spec.label or None,
+        vectors=None if spec.vectors is None else spec.vectors.source,
     )
     if spec.header and (told := difference(spec.header, data.spec.header)):
         raise ValueError(f"{spec.source} has changed since the run: {told}")
@@ -93,6 +100,12 @@ def reload(spec: DataSpec, *, data_dir: str | Path | None = None) -> tuple[Split
             raise ValueError(
                 f"{spec.source} has changed since the run: its {name} was {then} and is {now}"
             )
+    if spec.sha256 not in ("", data.spec.sha256):
+        raise ValueError(
+            f"{spec.source} has changed since the run: its shape and range are what they were, its "
+            f"values or labels are not (SHA-256 {spec.sha256[:12]}… then, "
+            f"{data.spec.sha256[:12]}… now)"
+        )
     return data.train, data.valid, data.test
 
 
@@ -135,7 +148,7 @@ def _fit(array: Array, spec: DataSpec, name: str) -> Raw:
     if array.shape in single:
         array = array[None]
     try:
-        raw, _ = rows(array)
+        raw = rows(array).x
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
     if raw.shape[1:] != shape:
@@ -196,6 +209,9 @@ def _pictures(path: Path, spec: DataSpec) -> tuple[Tensor, tuple[str, ...]]:
     if spec.levels is None:
         raw = x.float() / 255 * spec.scale[0] + spec.offset[0]
         return raw, (*notes, "grey values 0–255 were mapped to the interval of the run's data")
+    if spec.levels < 256 and int(x.max()) < spec.levels:
+        # Of the run's own training folder, say; as grey values all of them would be next to black.
+        return x, (*notes, f"values 0–{int(x.max())} were read as the run's {spec.levels} levels")
     if spec.levels == 2:
         return (x >= 128).to(torch.uint8), (*notes, "grey values were cut at 128 to 0 and 1")
     if spec.levels < 256:

@@ -7,8 +7,9 @@ import numpy as np
 import torch
 
 from .cells import Cells, unusable
+from .fields import KINDS, Column
 from .header import Heading, listed, some
-from .spec import KINDS, Column, DataSpec
+from .spec import DataSpec
 from .splits import FEWEST, Found
 from .tables import Table
 

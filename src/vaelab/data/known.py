@@ -103,7 +103,7 @@ KUZUSHIJI = IdxSet(  # Clanuwat et al. 2018, arXiv:1812.01718
 def default_data_dir() -> Path:
     """`VAELAB_DATA` if it is set, else `~/.cache/vaelab/data`."""
     named = os.environ.get("VAELAB_DATA")
-    return Path(named).expanduser() if named else Path.home() / ".cache" / "vaelab" / "data"
+    return Path(os.path.expanduser(named)) if named else Path.home() / ".cache" / "vaelab" / "data"
 
 
 def digits(folder: Path) -> Found:

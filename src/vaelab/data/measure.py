@@ -15,8 +15,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .fields import Column
 from .rows import Raw, pieces
-from .spec import Column
 
 # Integers up to this are their own scale (16 for scikit-learn's digits); beyond it, 8-bit grey.
 _SMALL = 31
@@ -34,17 +34,20 @@ class Measures(NamedTuple):
     columns: tuple[Column, ...] = ()
 
 
-def measure(train: Raw, *others: Raw) -> Measures:
+def measure(train: Raw, *others: Raw, lost: bool = False) -> Measures:
     """Where values can lie is read from every row; statistics from the training rows alone.
 
     Args:
         train: (M, *shape), raw training rows, uint8 or float32.
         others: the rows of the other splits.
+        lost: whether values are whole only because float32 has lost their fractions.
 
     >>> measure(torch.tensor([[0, 1]]).byte(), torch.tensor([[0, 0]]).byte()).levels
     2
     """
-    return (_bytes if train.dtype == torch.uint8 else _reals)(train, *others)
+    if train.dtype == torch.uint8:
+        return _bytes(train, *others)
+    return _reals(lost, train, *others)
 
 
 def measure_columns(train: Raw, columns: Sequence[Column]) -> Measures:
@@ -85,7 +88,7 @@ def _counts(x: Raw) -> Tensor:
     return counts
 
 
-def _reals(train: Raw, *others: Raw) -> Measures:
+def _reals(lost: bool, train: Raw, *others: Raw) -> Measures:
     found = Columns()
     for piece in pieces(train):
         # A picture has one scale for all its pixels, a table one for each column.
@@ -102,7 +105,7 @@ def _reals(train: Raw, *others: Raw) -> Measures:
         variance = float(found.variance.mean() + found.mean.var(correction=0))
         contrast = _contrast((mean - offset) / scale, variance / scale**2)
         return Measures(None, low, high, (offset,), (scale,), contrast)
-    columns = (Column("counts"),) if whole and least >= 0 else ()
+    columns = (Column("counts"),) if whole and least >= 0 and not lost else ()
     means, deviations = tuple(found.mean.tolist()), tuple(found.deviation.tolist())
     return Measures(None, low, high, means, deviations, math.nan, columns)
 

@@ -1,8 +1,9 @@
 """`load`: anything that holds data, by name, path or in memory, to one split and described set."""
 
 import difflib
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -11,6 +12,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from .arrays import from_arrays, from_file, refuse_size
+from .fingerprint import fingerprint
+from .given import add, describe
 from .kinds import as_rows
 from .known import KNOWN, default_data_dir
 from .measure import measure, measure_columns
@@ -27,6 +30,9 @@ Source: TypeAlias = (
 _MNIST_VALID = 5_000
 _SHARE = 0.1
 
+# What tells the folder of a run, complete or not.
+_RUN = ("recipe.json", "unfinished/recipe.json")
+
 
 def load(
     source: Source,
@@ -39,6 +45,8 @@ def load(
     skip_unreadable: bool = False,
     columns: Mapping[str, str] | None = None,
     label: str | None = None,
+    told: Callable[[int, int], None] = lambda done, total: None,
+    vectors: Any = None,
 ) -> Data:
     """Load, check, split and describe a data set.
 
@@ -62,6 +70,10 @@ def load(
             `"real"`, `"binary"`, `"counts"`, `"categories"` or `"out"`, by name; under `"*"` for
             all that are not named.
         label: of a table with names, the column that holds labels, and is not modelled.
+        told: now and then, how many pictures of how many were read.
+        vectors: what is known of each row, for a model to be told (`Design(condition="vectors")`):
+            an array (N, C); the name of one in the .npz that the rows are in; or columns of a
+            table without names, `"0,3-5"` from 0, ends included, which are then not modelled.
 
     Returns:
         The data, raw: x is (N, C, H, W) or (N, D), uint8 or float32; y is int64 or None. The rows
@@ -83,11 +95,17 @@ def load(
                 "columns and a label are named for tables whose columns have names (.csv, .tsv, "
                 ".parquet, a data frame); with_columns says what those of an array are"
             )
-        name, found = _find(source, data_dir, image_size, skip_unreadable)
+        name, found = _find(source, data_dir, image_size, skip_unreadable, told)
     else:
         refuse_size(image_size, "tables")
         name, table = named
         found = as_rows(table, columns, label, skip_unreadable)
+        if isinstance(vectors, str):
+            raise ValueError(
+                "vectors are the columns of an array, or an array; a table whose columns have "
+                "names tells labels: --label NAME"
+            )
+    found, origin = (found, "") if vectors is None else add(found, vectors, source)
     own_train, own_valid, own_test = found.own
     if valid is None:
         valid = _MNIST_VALID if own_train == 60_000 and own_test else _SHARE
@@ -96,7 +114,7 @@ def load(
     measured = (
         measure_columns(train.x, found.columns)
         if found.columns
-        else measure(train.x, validation.x, held.x)
+        else measure(train.x, validation.x, held.x, lost=found.lost)
     )
     levels, low, high = measured.levels, measured.low, measured.high
     spec = DataSpec(
@@ -116,6 +134,8 @@ def load(
         columns=measured.columns,
         header=found.header,
         label=found.label,
+        sha256=fingerprint(found.x, found.y, found.vectors),
+        vectors=None if train.vectors is None else describe(train.vectors, origin),
     )
     notes = found.notes
     if low == high:
@@ -133,12 +153,13 @@ def _find(
     data_dir: str | os.PathLike[str] | None,
     image_size: int | tuple[int, int] | None,
     skip_unreadable: bool,
+    told: Callable[[int, int], None],
 ) -> tuple[str, Found]:
     if isinstance(source, str | os.PathLike):
         name = os.fspath(source)
         if name in KNOWN:
             refuse_size(image_size, f"the images of {name}")
-            base = default_data_dir() if data_dir is None else Path(data_dir).expanduser()
+            base = default_data_dir() if data_dir is None else Path(os.path.expanduser(data_dir))
             return name, KNOWN[name](base / name)
         path = existing(name)
         if path.suffix.lower() in (".npy", ".npz"):
@@ -147,7 +168,7 @@ def _find(
         if path.is_dir() or path.suffix.lower() == ".zip":
             from .folder import from_folder
 
-            return name, from_folder(path, image_size, skip_unreadable)
+            return name, from_folder(path, image_size, skip_unreadable, told)
         raise ValueError(
             f"{name} is not a kind of file that can be loaded; expected a table (.csv, .tsv, "
             ".parquet), arrays (.npy, .npz), or a folder or .zip of pictures"
@@ -178,11 +199,12 @@ def existing(name: str) -> Path:
     """The path of that name.
 
     Raises:
-        ValueError: where it looks like a misspelt known name.
+        ValueError: where it looks like a misspelt known name, or is a run.
         FileNotFoundError: where there is nothing there; names what is near.
     """
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))  # which leaves the home of nobody as it is
     if path.exists():
+        _refuse_run(path)
         return path
     if path.name == name and not path.suffix:
         near = difflib.get_close_matches(name.lower().replace("_", "-"), KNOWN, n=2)
@@ -197,3 +219,16 @@ def existing(name: str) -> Path:
     near = difflib.get_close_matches(path.name, [p.name for p in folder.iterdir()], n=3)
     hint = f"; near it: {', '.join(near)}" if near else ""
     raise FileNotFoundError(f"{name} does not exist{hint}")
+
+
+def _refuse_run(path: Path) -> None:
+    """A run's folder holds pictures, but they are of what its model makes."""
+    kept = next((r for r in (path / part for part in _RUN) if r.is_file()), None)
+    if kept is None:
+        return
+    try:
+        source = json.loads(kept.read_text(encoding="utf-8"))["data"]["source"]
+    except (OSError, ValueError, TypeError, KeyError):  # a damaged run is no data either
+        source = "array"
+    known = "the data it was trained on" if source == "array" else f"{source}, its training data"
+    raise ValueError(f"{path} is a run, a trained model, not data; give {known}, or data of yours")

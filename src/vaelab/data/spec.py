@@ -7,32 +7,19 @@ of a table stay as they are, x = raw: a likelihood needs them whole.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import NamedTuple
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-from .header import Heading, is_header
+from .fields import KINDS, TYPES, Column, Vectors
+from .header import Heading
 from .header import read as read_header
 
 BINARIZE = ("no", "dynamic", "threshold")
-CONDITIONS = ("none", "labels")
-KINDS = ("real", "binary", "counts", "categories")
-
-
-class Column(NamedTuple):
-    """What the values of a column are.
-
-    Attributes:
-        kind: `"real"`, `"binary"` {0, 1}, `"counts"` {0, 1, 2, …} or `"categories"` {0, …, n−1},
-            which have no order.
-        categories: n, at least 2; 0 for the other kinds.
-    """
-
-    kind: str
-    categories: int = 0
+CONDITIONS = ("none", "labels", "vectors")
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +40,8 @@ class DataSpec:
             white, 0 for a flat grey; nan where x is not in [0, 1].
         binarize: `"no"`; `"threshold"`, black or white at x = ½; `"dynamic"`, drawn afresh as
             Bernoulli(x) each time a training row is met (Burda et al. 2016, arXiv:1509.00519).
-        condition: what a model is told of every row: `"none"`, or its class, `"labels"`.
+        condition: what a model is told of every row: `"none"`, its class, `"labels"`, or its
+            vector, `"vectors"`.
         classes: class names by label number; empty where unlabelled.
         sizes: rows in training, validation and test.
         seed: of the split.
@@ -62,6 +50,8 @@ class DataSpec:
             they are alike and `domain` follows from the values.
         header: of a table that has names, those of its columns and of their values.
         label: the column that the labels are from, of such a table; empty where there is none.
+        sha256: fingerprint of the raw rows; empty where it is not known.
+        vectors: that are known of every row; None where there are none.
 
     Raises:
         ValueError: where the fields contradict each other.
@@ -91,6 +81,8 @@ class DataSpec:
     columns: tuple[Column, ...] = ()
     header: tuple[Heading, ...] = ()
     label: str = ""
+    sha256: str = ""
+    vectors: Vectors | None = None
 
     def __post_init__(self) -> None:
         if len(self.shape) not in (1, 3) or min(self.shape) < 1:
@@ -124,6 +116,13 @@ class DataSpec:
                 "the condition is to be the labels, but this data has none; give labelled data, "
                 "or leave the condition at none"
             )
+        if self.condition == "vectors" and self.vectors is None:
+            raise ValueError(
+                "the condition is to be vectors, but this data has none; say which with --vectors, "
+                "in Python load_data(x, vectors=c), or leave the condition at none"
+            )
+        if self.vectors is not None:
+            self.vectors.check()
         if self.columns:
             self._check_columns()
         if self.header and (self.is_image or len(self.header) != self.dims):
@@ -172,26 +171,31 @@ class DataSpec:
 
     @property
     def known(self) -> int:
-        """C, the numbers that a model is told of every row: one for each class, or none."""
-        return len(self.classes) if self.condition == "labels" else 0
+        """C, the numbers that a model is told of every row: one for each class, or its vector's."""
+        vector = () if self.vectors is None else self.vectors.offset
+        return {"none": 0, "labels": len(self.classes), "vectors": len(vector)}[self.condition]
 
-    def tell(self, y: Tensor | None) -> tuple[Tensor, ...]:
-        """What a model is told of rows with these labels: nothing, or one-hot (B, C).
+    def tell(self, known: Tensor | None) -> tuple[Tensor, ...]:
+        """What a model is told of rows: nothing, or (B, C), one-hot or standardised.
 
         Args:
-            y: (B,), int64; None where the labels are not known.
+            known: of each row, as `Split.known` has it: labels (B,), int64, or vectors (B, C); None
+                where it is not.
 
         Raises:
-            ValueError: where they are not known, and must be told.
+            ValueError: where it is not known, and must be told.
         """
         if not self.known:
             return ()
-        if y is None:
+        if self.condition == "vectors":
+            assert self.vectors is not None
+            return (self.vectors.standard(known),)
+        if known is None:
             raise ValueError(
                 "this model is told the class of every row, and these come without labels; there "
                 f"is {', '.join(self.classes)}"
             )
-        return ((y[:, None] == torch.arange(self.known, device=y.device)).float(),)
+        return ((known[:, None] == torch.arange(self.known, device=known.device)).float(),)
 
     @property
     def headings(self) -> tuple[Heading, ...]:
@@ -280,6 +284,8 @@ class DataSpec:
             name: list(value) if isinstance(value, tuple) else value
             for name, value in asdict(self).items()
         }
+        if self.vectors is not None:
+            record["vectors"] = [self.vectors.source, *map(list, self.vectors[1:])]
         record["contrast"] = None if math.isnan(self.contrast) else self.contrast
         return record
 
@@ -293,20 +299,26 @@ class DataSpec:
         if not isinstance(record, Mapping):
             raise ValueError(f"a data spec is a JSON object, not {type(record).__name__}")
         # Which runs of earlier versions do not have.
-        record = {"columns": [], "condition": "none", "header": [], "label": "", **record}
+        record = {
+            **{"columns": [], "condition": "none", "sha256": "", "vectors": None},
+            **{"header": [], "label": ""},
+            **record,
+        }
         names = {field.name for field in fields(cls)}
         if names != set(record):
             unknown = ", ".join(sorted(map(str, set(record) - names))) or "none"
             missing = ", ".join(sorted(names - set(record))) or "none"
             raise ValueError(f"data spec: unknown keys: {unknown}; missing keys: {missing}")
         for name, value in record.items():
-            what, fits = _TYPES[name]
+            what, fits = TYPES[name]
             if not fits(value):
                 raise ValueError(f"data spec: {name} should be {what}, not {value!r}")
         values = {k: tuple(v) if isinstance(v, list | tuple) else v for k, v in record.items()}
         values["contrast"] = math.nan if record["contrast"] is None else record["contrast"]
         values["columns"] = tuple(Column(*column) for column in values["columns"])  # type: ignore[attr-defined]
         values["header"] = read_header(values["header"])  # type: ignore[arg-type]
+        if values["vectors"] is not None:
+            values["vectors"] = Vectors.of(values["vectors"])
         return cls(**values)  # type: ignore[arg-type]  # checked above, name by name
 
     def __eq__(self, other: object) -> bool:
@@ -326,64 +338,18 @@ class DataSpec:
             return 0.0, 1.0
         if len(self.offset) == 1:  # plain numbers: nothing to copy to the device
             return self.offset[0], self.scale[0]
-        offset = torch.tensor(self.offset, dtype=torch.float32, device=rows.device)
-        scale = torch.tensor(self.scale, dtype=torch.float32, device=rows.device)
-        if not self.columns:
-            return offset, scale
-        real = torch.tensor([c.kind == "real" for c in self.columns], device=rows.device)
-        return torch.where(real, offset, 0.0), torch.where(real, scale, 1.0)
+        return _by_column(self.offset, self.scale, self.columns, rows.device)
 
 
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: object) -> bool:
-    return _is_int(value) or isinstance(value, float)
-
-
-def _all(test: Callable[[object], bool], count: int | None = None) -> Callable[[object], bool]:
-    def fits(value: object) -> bool:
-        return (
-            isinstance(value, list | tuple)
-            and all(map(test, value))
-            and count in (None, len(value))
-        )
-
-    return fits
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _is_column(value: object) -> bool:
-    return (
-        isinstance(value, list | tuple)
-        and len(value) == 2
-        and _is_text(value[0])
-        and _is_int(value[1])
-    )
-
-
-_PAIR, _INTS, _NUMBERS = _all(_is_int, 2), _all(_is_int), _all(_is_number)
-_TYPES: dict[str, tuple[str, Callable[[object], bool]]] = {
-    "source": ("text", _is_text),
-    "shape": ("a list of integers", lambda v: _INTS(v) and v != []),
-    "dtype": ("text", _is_text),
-    "levels": ("an integer or null", lambda v: v is None or _is_int(v)),
-    "low": ("a number", _is_number),
-    "high": ("a number", _is_number),
-    "offset": ("a list of numbers", _NUMBERS),
-    "scale": ("a list of numbers", _NUMBERS),
-    "contrast": ("a number or null", lambda v: v is None or _is_number(v)),
-    "binarize": ("text", _is_text),
-    "condition": ("text", _is_text),
-    "classes": ("a list of names", _all(_is_text)),
-    "sizes": ("three integers", _all(_is_int, 3)),
-    "seed": ("an integer", _is_int),
-    "resize": ("two integers or null", lambda v: v is None or _PAIR(v)),
-    "columns": ("a list of kinds with their categories", _all(_is_column)),
-    "header": ("a list of names with those of their values and their decimals", is_header),
-    "label": ("text", _is_text),
-}
+@lru_cache(maxsize=16)
+def _by_column(
+    offset: tuple[float, ...],
+    scale: tuple[float, ...],
+    columns: tuple[Column, ...],
+    device: torch.device,
+) -> tuple[Tensor, Tensor]:
+    """Offset and scale of each number of a row; copied once, not with every batch."""
+    real = [c.kind == "real" for c in columns] or [True] * len(offset)
+    by = [(o, s) if real_ else (0.0, 1.0) for o, s, real_ in zip(offset, scale, real, strict=True)]
+    numbers = torch.tensor(by, dtype=torch.float32, device=device)
+    return numbers[:, 0], numbers[:, 1]

@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from .fields import Column
 from .header import Heading
 from .rows import Raw, Rows
-from .spec import Column, DataSpec
+from .spec import DataSpec
 
 FEWEST = 10
 
@@ -39,11 +40,26 @@ class Split:
         x: (N, *shape), raw rows: a tensor, or `Rows` of a file too large to be read.
         y: (N,), int64 labels, or None.
         factors: what is known to have made each row, or None.
+        vectors: (N, C), float32, numbers that are known of each row, or None.
     """
 
     x: Raw
     y: Tensor | None
     factors: Factors | None = None
+    vectors: Tensor | None = None
+
+    def known(self, spec: DataSpec) -> Tensor | None:
+        """What `spec.tell` is to be told of the rows: labels (N,), vectors (N, C), or nothing."""
+        return {"none": None, "labels": self.y, "vectors": self.vectors}[spec.condition]
+
+    def take(self, index: Tensor) -> "Split":
+        """The rows of those positions, (K,), with all that belongs to them."""
+        return Split(
+            self.x.take(index) if isinstance(self.x, Rows) else self.x[index],
+            None if self.y is None else self.y[index],
+            None if self.factors is None else self.factors.take(index),
+            None if self.vectors is None else self.vectors[index],
+        )
 
     @property
     def variation(self) -> Factors | None:
@@ -84,6 +100,8 @@ class Found:
         columns: of a table that says so, what each of its columns is.
         header: of such a table, what they are called.
         label: of such a table, the column that the labels are from.
+        lost: whether values had fractions that 32-bit floats lose, so that whole ones were not.
+        vectors: (N, C), float32, numbers that are known of each row, or None.
     """
 
     x: Raw
@@ -97,15 +115,12 @@ class Found:
     columns: tuple[Column, ...] = ()
     header: tuple[Heading, ...] = ()
     label: str = ""
+    lost: bool = False
+    vectors: Tensor | None = None
 
     def rows(self, index: Tensor) -> Split:
-        """The rows of those numbers, (N,), with their labels and factors."""
-        x = self.x.take(index) if isinstance(self.x, Rows) else self.x[index]
-        return Split(
-            x,
-            None if self.y is None else self.y[index],
-            None if self.factors is None else self.factors.take(index),
-        )
+        """The rows of those numbers, (N,), with all that belongs to them."""
+        return Split(self.x, self.y, self.factors, self.vectors).take(index)
 
 
 def choose(

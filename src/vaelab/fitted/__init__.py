@@ -10,7 +10,7 @@ the decorator `kind`; the command line and the files of a run find it by its nam
 
 from vaelab.fitted.autoregressive import FittedSequence
 from vaelab.fitted.flow import FittedFlow
-from vaelab.fitted.kind import KINDS, Kind, find_kind, kind
+from vaelab.fitted.kind import KINDS, Kind, Told, find_kind, kind, unheard
 from vaelab.fitted.mixture import FittedMixture
 from vaelab.fitted.prior import Fitted, find, fit_codes, keep
 from vaelab.fitted.replaced import Replaced, replaced
@@ -25,10 +25,12 @@ __all__ = [
     "Kind",
     "Replaced",
     "SecondStage",
+    "Told",
     "find",
     "find_kind",
     "fit_codes",
     "keep",
     "kind",
     "replaced",
+    "unheard",
 ]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from torch import Tensor
 
-from vaelab.fitted.kind import Kind, at_least, kind
+from vaelab.fitted.kind import Kind, Told, at_least, kind, unheard
 from vaelab.parts.autoregressive import Autoregressive, alphabet, fit_autoregressive
+from vaelab.typed import check_fields
 from vaelab.walk import Site
 
 
@@ -30,12 +32,15 @@ class FittedSequence(Kind):
     steps: int = 2000
 
     def __post_init__(self) -> None:
+        check_fields(self)
         at_least(1, width=self.width, layers=self.layers, steps=self.steps)
 
     def build(self, site: Site) -> Autoregressive:
         return Autoregressive(alphabet(site.prior), site.z.shape[1], self.width, self.layers)
 
-    def fit(self, site: Site, codes: Tensor, held_out: Tensor) -> Autoregressive:
-        prior = self.build(site)
-        fit_autoregressive(prior, codes, held_out, steps=self.steps)
+    def fit(
+        self, site: Site, codes: Tensor, held_out: Tensor, told: Told = unheard
+    ) -> Autoregressive:
+        prior = self.build(site).to(codes.device)
+        fit_autoregressive(prior, codes, held_out, steps=self.steps, told=partial(told, "steps"))
         return prior

@@ -13,8 +13,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from vaelab.fitted.kind import Kind, at_least, kind, standardizer
+from vaelab.fitted.kind import Kind, Told, at_least, kind, standardizer, unheard
 from vaelab.parts.flows import Flow, FlowName
+from vaelab.typed import check_fields
 from vaelab.walk import Site
 
 EPOCHS, PATIENCE = 500, 20
@@ -38,24 +39,26 @@ class FittedFlow(Kind):
     width: int = 128
 
     def __post_init__(self) -> None:
+        check_fields(self)
         at_least(1, layers=self.layers, width=self.width)
 
     def build(self, site: Site) -> Flow:
         return Flow(*site.z.shape[1:], flow=self.flow, layers=self.layers, width=self.width)
 
-    def fit(self, site: Site, codes: Tensor, held_out: Tensor) -> Flow:
-        prior = self.build(site)
+    def fit(self, site: Site, codes: Tensor, held_out: Tensor, told: Told = unheard) -> Flow:
+        prior = self.build(site).to(codes.device)
         for buffer, found in zip((prior.shift, prior.log_scale), standardizer(codes), strict=True):
             buffer.copy_(found)
         optimizer = torch.optim.AdamW(prior.parameters(), RATE, weight_decay=DECAY)
         best, least, since = copy.deepcopy(prior.state_dict()), math.inf, 0
-        for _ in range(EPOCHS):
+        for epoch in range(1, EPOCHS + 1):
             for rows in codes[torch.randperm(len(codes))].split(BATCH):
                 optimizer.zero_grad()
                 (-prior().expand(len(rows)).log_prob(rows).mean()).backward()
                 optimizer.step()
             with torch.no_grad():
                 nats = float(-prior().expand(len(held_out)).log_prob(held_out).mean())
+            told("epochs", epoch, EPOCHS, nats)
             since += 1
             if nats < least:
                 best, least, since = copy.deepcopy(prior.state_dict()), nats, 0

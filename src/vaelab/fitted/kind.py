@@ -7,12 +7,30 @@ import difflib
 import typing
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from torch import Tensor
 
-from vaelab.recipe import checked
+from vaelab.typed import checked
 from vaelab.walk import Conditional, Site
+
+
+class Told(Protocol):
+    """Somebody who is told how far a fit is."""
+
+    def __call__(self, what: str, done: int, total: int, nats: float | None = None) -> None:
+        """Now and then.
+
+        Args:
+            what: is counted, such as epochs.
+            done: so far.
+            total: at most.
+            nats: what a code costs by now, −log p(z), where it is known.
+        """
+
+
+def unheard(what: str, done: int, total: int, nats: float | None = None) -> None:
+    """Where nobody listens."""
 
 
 class Kind(ABC):
@@ -35,13 +53,14 @@ class Kind(ABC):
         """
 
     @abstractmethod
-    def fit(self, site: Site, codes: Tensor, held_out: Tensor) -> Conditional:
+    def fit(self, site: Site, codes: Tensor, held_out: Tensor, told: Told = unheard) -> Conditional:
         """The prior fitted to codes, with draws from torch's own generator.
 
         Args:
             site: as in `build`.
             codes: of training data, (N, …).
             held_out: of validation data, (M, …), to stop by; never to learn from.
+            told: of the progress.
         """
 
 

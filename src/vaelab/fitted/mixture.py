@@ -13,12 +13,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from vaelab.fitted.kind import Kind, at_least, kind, standardizer
+from vaelab.fitted.kind import Kind, Told, at_least, kind, standardizer, unheard
+from vaelab.typed import check_fields
 from vaelab.walk import Conditional, Distribution, Mixture, Site
 from vaelab.walk.distributions import LOG_2PI
 
 RIDGE = 1e-4
 """Added to every variance, for codes of variance 1: no component shrinks to a point."""
+
+ROUNDS, AT_ONCE = 200, 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,12 +90,13 @@ class FittedMixture(Kind):
     components: int = 50
 
     def __post_init__(self) -> None:
+        check_fields(self)
         at_least(1, components=self.components)
 
     def build(self, site: Site) -> FullMixture:
         return FullMixture(self.components, *site.z.shape[1:])
 
-    def fit(self, site: Site, codes: Tensor, held_out: Tensor) -> FullMixture:
+    def fit(self, site: Site, codes: Tensor, held_out: Tensor, told: Told = unheard) -> FullMixture:
         # Late: scikit-learn takes a while to import.
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.mixture import GaussianMixture
@@ -102,15 +106,23 @@ class FittedMixture(Kind):
                 f"components is {self.components}, but there are only {len(codes)} codes to fit "
                 f"them to; ask for at most {len(codes) // 2}"
             )
+        codes = codes.cpu()  # scikit-learn's
         shift, log_scale = standardizer(codes.double())
         standard = (codes - shift) * torch.exp(-log_scale)
         seed = int(torch.randint(2**31 - 1, ()))
-        fitted = GaussianMixture(self.components, reg_covar=RIDGE, max_iter=200, random_state=seed)
+        # It goes on from where it was, so that it can tell how far it is.
+        fitted = GaussianMixture(
+            self.components, reg_covar=RIDGE, max_iter=AT_ONCE, random_state=seed, warm_start=True
+        )
         with warnings.catch_warnings():
-            # Where 200 rounds are not enough it is a little less than the best, and its held-out
+            # Where all rounds are not enough it is a little less than the best, and its held-out
             # nats say how good.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            fitted.fit(standard.flatten(1).numpy())
+            for done in range(AT_ONCE, ROUNDS + 1, AT_ONCE):
+                fitted.fit(standard.flatten(1).numpy())
+                told("rounds", done, ROUNDS)
+                if fitted.converged_:
+                    break
         prior = self.build(site)
         centres = torch.from_numpy(fitted.means_).view(-1, *codes.shape[1:])
         # scikit-learn's factor multiplies from the right, and for codes of spread 1.

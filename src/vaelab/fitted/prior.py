@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from vaelab import __version__, files
-from vaelab.fitted.kind import KINDS, Kind, rebuild
+from vaelab.fitted.kind import KINDS, Kind, Told, rebuild, unheard
 from vaelab.walk import VAE, Conditional, OneHot, Site, UniformCodes
 
 FORMAT = 1
@@ -42,24 +42,28 @@ class Fitted:
     figures: dict[str, Any]
 
 
-def fit_codes(kind: Kind, model: VAE, codes: Tensor, held_out: Tensor, seed: int = 0) -> Fitted:
+def fit_codes(
+    kind: Kind, model: VAE, codes: Tensor, held_out: Tensor, seed: int = 0, told: Told = unheard
+) -> Fitted:
     """Fits a prior to draws of a model's first latent.
 
     Args:
         kind: how.
         model: whose latent it is.
-        codes: of training data, (N, …), one draw of q(z|x) each.
+        codes: of training data, (N, …), one draw of q(z|x) each; on the model's device.
         held_out: of validation data, (M, …), likewise.
         seed: of all draws; the caller's random state is left alone.
+        told: of the progress.
 
     Raises:
         ValueError: where there are too few codes for it.
     """
-    with torch.random.fork_rng(devices=[]):
+    place = codes.device
+    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
         torch.manual_seed(seed)
         site = first_site(model)
         check_sort(kind, site)
-        prior = kind.fit(site, codes, held_out).eval().requires_grad_(False)
+        prior = kind.fit(site, codes, held_out, told).eval().requires_grad_(False).to(place)
         figures = {
             "nats": nats(prior, held_out),
             "own_nats": nats(lambda: site.prior, held_out),
@@ -67,7 +71,7 @@ def fit_codes(kind: Kind, model: VAE, codes: Tensor, held_out: Tensor, seed: int
             "held_out": len(held_out),
             "seed": seed,
         }
-    return Fitted(kind, prior, fingerprint(model), figures)
+    return Fitted(kind, prior.cpu(), fingerprint(model), figures)
 
 
 def check_sort(kind: Kind, site: Site) -> None:

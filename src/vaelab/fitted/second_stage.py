@@ -16,11 +16,12 @@ from torch import Tensor
 
 from vaelab.data import Data, DataSpec, Split
 from vaelab.design import Design
-from vaelab.fitted.kind import Kind, at_least, kind, standardizer
+from vaelab.fitted.kind import Kind, Told, at_least, kind, standardizer, unheard
 from vaelab.objectives import log_mean_exp
 from vaelab.recipe import Recipe
 from vaelab.recipes import vae
-from vaelab.training import Plan, fit
+from vaelab.training import Plan, Row, Snapshot, fit
+from vaelab.typed import check_fields
 from vaelab.walk import VAE, Conditional, Distribution, Site
 
 SAMPLES = 64
@@ -86,6 +87,19 @@ class Stage(Conditional):
         return Marginal(self.shift, self.log_scale, self.model)
 
 
+@dataclass(frozen=True)
+class _Passing:
+    """A listener of a training that passes its steps on."""
+
+    told: Told
+
+    def on_step(self, step: int, steps: int, row: Row) -> None:
+        self.told("steps", step, steps, row["loss"])
+
+    def on_epoch(self, row: Row, best: Snapshot | None) -> None:
+        pass
+
+
 @kind
 @dataclass(frozen=True)
 class SecondStage(Kind):
@@ -101,28 +115,30 @@ class SecondStage(Kind):
     width: int = 256
 
     def __post_init__(self) -> None:
+        check_fields(self)
         at_least(1, latent=self.latent, width=self.width)
 
     def build(self, site: Site) -> Stage:
         return Stage(self._recipe(site).model, *site.z.shape[1:])
 
-    def fit(self, site: Site, codes: Tensor, held_out: Tensor) -> Stage:
+    def fit(self, site: Site, codes: Tensor, held_out: Tensor, told: Told = unheard) -> Stage:
         recipe = self._recipe(site)
         stage = Stage(recipe.model, *site.z.shape[1:])
         for buffer, found in zip((stage.shift, stage.log_scale), standardizer(codes), strict=True):
             buffer.copy_(found)
         train, valid = (
-            Split(((z - stage.shift) * torch.exp(-stage.log_scale)).flatten(1), None)
+            Split(((z.cpu() - stage.shift) * torch.exp(-stage.log_scale)).flatten(1), None)
             for z in (codes, held_out)
         )
         seed = int(torch.randint(2**31 - 1, ()))
-        plan = Plan(EPOCHS, patience=PATIENCE, device="cpu", seed=seed)
+        plan = Plan(EPOCHS, patience=PATIENCE, device=str(codes.device), seed=seed)
         fit(
             recipe.model,
             recipe.objective,
             Data(recipe.data, train, valid, valid),
             recipe.data,
             plan,
+            _Passing(told),
         )
         return stage
 

@@ -1,8 +1,8 @@
 """Figures that can be trusted: each an `Estimate` with its standard error, on plain tensors.
 
 Bounds (`weigh`, `anneal`, `sandwich`), the split of the rate and the layers take a model; all the
-rest knows of none: give codes, draws, images and features. Lengths are in the units of what was
-given, information in nats. `k_nearest` and `Support` are the tools the figures share.
+rest knows of none: give codes, draws, factors, images and features. Lengths are in the units of
+what was given, information in nats. `k_nearest` and `Support` are the tools the figures share.
 """
 
 from vaelab.metrics.aggregate import RateSplit, rate_split
@@ -28,6 +28,7 @@ from vaelab.metrics.discrepancy import (
     kernel_distance,
     mmd,
 )
+from vaelab.metrics.disentanglement_figures import Disentanglement, disentanglement
 from vaelab.metrics.estimate import Estimate, Threshold
 from vaelab.metrics.features import FeatureSpace, NetworkFeatures, PixelFeatures
 from vaelab.metrics.latent import (
@@ -56,6 +57,7 @@ __all__ = [
     "Annealing",
     "ClassBalance",
     "Classifier",
+    "Disentanglement",
     "Estimate",
     "FeatureSpace",
     "Layer",
@@ -74,6 +76,7 @@ __all__ = [
     "classifier_auc",
     "code_scale",
     "different_class_pairs",
+    "disentanglement",
     "frechet_distance",
     "frechet_distances",
     "hole_fraction",

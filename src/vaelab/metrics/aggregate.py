@@ -24,7 +24,12 @@ from torch import Tensor
 from vaelab.metrics.estimate import Estimate
 from vaelab.metrics.inputs import seeded
 from vaelab.metrics.neighbours import CHUNK_ELEMENTS
-from vaelab.walk import Distribution, Normal
+from vaelab.walk import Distribution, Normal, Pushed
+
+INVERTED = 2_000_000
+"""Most densities for which a flow is run backwards: about a minute or two on a processor."""
+FEWEST = 50
+"""Draws that are always made, for a standard error to be one."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +40,10 @@ class RateSplit:
         rate: E log q(z|x) − log p(z).
         information: I_q(x; z), between 0 and `ceiling`.
         mismatch: KL(q(z) ‖ p(z)).
-        total_correlation: KL(q(z) ‖ Π q(z_j)); None where the dimensions of posterior and prior
-            are not independent normals, whose marginals would have to be integrated.
-        dimension_wise: Σ_j KL(q(z_j) ‖ p(z_j)); None where `total_correlation` is.
+        total_correlation: KL(q(z) ‖ Π q(z_j)); None where the dimensions of the posteriors are not
+            independent normals, whose marginals would have to be integrated.
+        dimension_wise: Σ_j KL(q(z_j) ‖ p(z_j)); None where the prior's dimensions are not
+            independent normals either.
         ceiling: log N; information near it says that N is too small to tell.
     """
 
@@ -57,7 +63,8 @@ def rate_split(
     Args:
         posteriors: q(z|x_n) of all N examples, in pieces of any batch sizes.
         prior: p(z), with batch 1.
-        draws: M, at which the mixture is evaluated; time grows with M · N · D.
+        draws: M, at which the mixture is evaluated; time grows with M · N · D. Of a flow, which is
+            run backwards for each density, fewer where M · N would be above 2 million.
         seed: of the draws; the caller's random state is left alone.
 
     Raises:
@@ -67,27 +74,27 @@ def rate_split(
     sizes = [len(q.mean) for q in posteriors]
     if sum(sizes) == 0 or draws < 1:
         raise ValueError(f"{sum(sizes)} posteriors and {draws} draws: at least 1 of each is needed")
+    if any(isinstance(q, Pushed) for q in posteriors):
+        draws = min(draws, max(FEWEST, INVERTED // sum(sizes)))
     with torch.no_grad(), seeded(seed, posteriors[0].mean.device):
         z, own = _draw(posteriors, sizes, draws)
         log_p = prior.expand(draws).log_prob(z).double()
         log_n = math.log(sum(sizes))
-        if isinstance(prior, Normal) and all(isinstance(q, Normal) for q in posteriors):
+        marginals = None
+        if all(isinstance(q, Normal) for q in posteriors):
             mu = torch.cat([q.mean.flatten(1) for q in posteriors])
             log_sigma = torch.cat([q.tensors()["log_sigma"].flatten(1) for q in posteriors])
             joint, product = _normal_mixture(mu, log_sigma, z.flatten(1))
-            return _split(own, joint - log_n, log_p, log_n, product - z[0].numel() * log_n)
-        return _split(own, _mixture(posteriors, z) - log_n, log_p, log_n, None)
-
-
-def _split(
-    own: Tensor, log_q: Tensor, log_p: Tensor, log_n: float, product: Tensor | None
-) -> RateSplit:
+            log_q, marginals = joint - log_n, product - z[0].numel() * log_n
+        else:
+            log_q = _mixture(posteriors, z) - log_n
+    by_dimension = marginals if isinstance(prior, Normal) else None
     return RateSplit(
         rate=Estimate.mean(own - log_p),
         information=Estimate.mean(own - log_q),
         mismatch=Estimate.mean(log_q - log_p),
-        total_correlation=None if product is None else Estimate.mean(log_q - product),
-        dimension_wise=None if product is None else Estimate.mean(product - log_p),
+        total_correlation=None if marginals is None else Estimate.mean(log_q - marginals),
+        dimension_wise=None if by_dimension is None else Estimate.mean(by_dimension - log_p),
         ceiling=log_n,
     )
 
@@ -100,10 +107,10 @@ def _draw(
     zs, own = [], []
     for q, wanted in zip(posteriors, times.split(list(sizes)), strict=True):
         for drawn in range(int(wanted.max())):
-            z = q.sample()
+            z, its = q.drawn()
             picked = (wanted > drawn).to(z.device)
             zs.append(z[picked])
-            own.append(q.log_prob(z)[picked].double())
+            own.append(its.log_prob(z)[picked].double())
     return torch.cat(zs), torch.cat(own)
 
 

@@ -26,9 +26,10 @@ from torch import Tensor
 from vaelab.metrics.continuous import check_continuous
 from vaelab.metrics.estimate import Estimate
 from vaelab.metrics.hamiltonian import Point, move
+from vaelab.metrics.inputs import in_double
 from vaelab.metrics.likelihood import rows_at_once
-from vaelab.metrics.starts import POSTERIOR, Start, join, tiled
-from vaelab.walk import VAE
+from vaelab.metrics.starts import POSTERIOR, Start, first, join, tiled
+from vaelab.walk import VAE, Condition
 
 TARGET = 0.65
 """The share of moves to accept: the best of long Hamiltonian trajectories (1001.4460)."""
@@ -109,6 +110,7 @@ def anneal(
     how: Annealing = DEFAULT,
     start: Start = POSTERIOR,
     on_rows: Callable[[int], None] | None = None,
+    condition: Condition = (),
 ) -> Annealed:
     """A stochastic lower bound on the log p(x) of each x, by chains from f_0 to the posterior.
 
@@ -121,12 +123,14 @@ def anneal(
         how: steps, chains and leapfrogs.
         start: POSTERIOR or PRIOR.
         on_rows: told how many examples are done.
+        condition: what is known of each x, ((N, C),), for a conditional model: the bound is then on
+            log p(x|c).
 
     Raises:
         TypeError: where a latent is discrete, so that no gradient leads through it, or where the
             start is a posterior that is a point.
     """
-    return _in_parts(model, x, None, how, start, on_rows)
+    return _in_parts(model, x, None, how, start, on_rows, condition)
 
 
 def sandwich(
@@ -135,6 +139,7 @@ def sandwich(
     how: Annealing = DEFAULT,
     start: Start = POSTERIOR,
     on_rows: Callable[[int], None] | None = None,
+    condition: Condition = (),
 ) -> Sandwich:
     """Both bounds on the log p(x) of n examples simulated from the model (1511.02543).
 
@@ -147,17 +152,18 @@ def sandwich(
         how: as for `anneal`.
         start: as for `anneal`.
         on_rows: told how many examples are done, each counted twice.
+        condition: what the examples are to be of, ((n, C),), for a conditional model.
 
     Raises:
         TypeError: as for `anneal`.
     """
-    check_continuous(model)
+    check_continuous(model, first(condition))
     with torch.no_grad():
-        trace = model.sample(n)
+        trace = model.sample(n, condition=condition)
         x, z = trace.likelihood.sample(), join(trace.latents)
-    lower = _in_parts(model, x, None, how, start, on_rows)
+    lower = _in_parts(model, x, None, how, start, on_rows, condition)
     told = None if on_rows is None else lambda done: on_rows(n + done)
-    return Sandwich(lower, _in_parts(model, x, z, how, start, told))
+    return Sandwich(lower, _in_parts(model, x, z, how, start, told, condition))
 
 
 def _in_parts(
@@ -167,19 +173,21 @@ def _in_parts(
     how: Annealing,
     start: Start,
     on_rows: Callable[[int], None] | None,
+    condition: Condition = (),
 ) -> Annealed:
-    check_continuous(model)
+    check_continuous(model, first(condition))
     wanted = [p for p in model.parameters() if p.requires_grad]
     model.requires_grad_(False)
     try:
         size = max(1, rows_at_once(x) // how.chains)
         found = []
-        for first in range(0, len(x), size):
-            part = slice(first, first + size)
+        for begin in range(0, len(x), size):
+            part = slice(begin, begin + size)
             z = None if exact is None else exact[part]
-            found.append(_chains(model, x[part], z, how, start))
+            known = tuple(c[part] for c in condition)
+            found.append(_chains(model, x[part], z, how, start, known))
             if on_rows is not None:
-                on_rows(min(len(x), first + size))
+                on_rows(min(len(x), begin + size))
     finally:
         for p in wanted:
             p.requires_grad_(True)
@@ -187,41 +195,57 @@ def _in_parts(
     return Annealed(torch.cat([a.log_p for a in found]), torch.cat([a.ess for a in found]), weighed)
 
 
-def _chains(model: VAE, x: Tensor, exact: Tensor | None, how: Annealing, start: Start) -> Annealed:
+def _chains(
+    model: VAE,
+    x: Tensor,
+    exact: Tensor | None,
+    how: Annealing,
+    start: Start,
+    condition: Condition = (),
+) -> Annealed:
     """Chains for x (B, …), K each: forward from f_0, or backward from exact posterior draws."""
     betas = how.betas.tolist()
-    sizes = _pilot(model, x, how, start, betas)
-    densities = start.densities(model, x, how.chains)
+    sizes = _pilot(model, x, how, start, condition)
+    densities = start.densities(model, x, how.chains, condition)
     forward = exact is None
     with torch.no_grad():
-        z = start.draw(model, x, how.chains) if exact is None else tiled(exact, how.chains)
+        z = (
+            start.draw(model, x, how.chains, condition)
+            if exact is None
+            else tiled(exact, how.chains)
+        )
     here = Point.at(densities, z)
-    log_w = torch.zeros(len(z), dtype=torch.float64, device="cpu")
-    accepted = 0.0
+    # Nothing is read on the way: an accelerator would wait for it at every temperature.
+    accepted = torch.zeros_like(here.log_ratio)
+    log_w = in_double(torch.zeros_like(here.log_ratio))
     order = range(1, how.steps + 1) if forward else range(how.steps, 0, -1)
     for t in order:
         step = sizes[t].repeat(how.chains)[:, None]
         if not forward:  # back: first move where the draw belongs, then weigh the way down
             here, rate = move(densities, here, betas[t], step, how.leapfrogs)
-            accepted += float(rate.mean())
-        log_w += (betas[t] - betas[t - 1]) * here.log_ratio.double().cpu()
+            accepted += rate
+        log_w += (betas[t] - betas[t - 1]) * in_double(here.log_ratio)
         if forward and t < how.steps:
             here, rate = move(densities, here, betas[t], step, how.leapfrogs)
-            accepted += float(rate.mean())
-    log_w = log_w.unflatten(0, (how.chains, -1))
+            accepted += rate
+    log_w = log_w.cpu().unflatten(0, (how.chains, -1))
     signed = log_w if forward else -log_w
     total = torch.logsumexp(signed, 0)
     ess = torch.exp(2 * total - torch.logsumexp(2 * signed, 0))
     bound = total - math.log(how.chains)
     moves = how.steps - 1 if forward else how.steps
-    return Annealed(bound if forward else -bound, ess, accepted / moves if moves else math.nan)
+    share = float(accepted.mean()) / moves if moves else math.nan
+    return Annealed(bound if forward else -bound, ess, share)
 
 
-def _pilot(model: VAE, x: Tensor, how: Annealing, start: Start, betas: list[float]) -> list[Tensor]:
+def _pilot(
+    model: VAE, x: Tensor, how: Annealing, start: Start, condition: Condition
+) -> list[Tensor]:
     """A step size (B,) at every temperature, followed by chains that are then thrown away."""
-    densities = start.densities(model, x, PILOTS)
+    betas = how.betas.tolist()
+    densities = start.densities(model, x, PILOTS, condition)
     with torch.no_grad():
-        here = Point.at(densities, start.draw(model, x, PILOTS))
+        here = Point.at(densities, start.draw(model, x, PILOTS, condition))
     log_step = torch.full((len(x),), math.log(FIRST), device=x.device, dtype=here.z.dtype)
     sizes = [log_step.exp()]
     for t in range(1, how.steps + 1):

@@ -42,17 +42,19 @@ class Raw:
 
 @dataclass(frozen=True, eq=False)
 class PixelFeatures:
-    """Principal components of the pixels, for data without labels; made by `fit`.
+    """Principal components of pixels or columns, for data without labels; made by `fit`.
 
     Attributes:
         mean: (F,) of the sample it was fitted on.
         axes: orthonormal columns (F, C).
         kept: share of the sample's variance that the axes hold.
+        of: what an example is made of, pixels or columns.
     """
 
     mean: Tensor
     axes: Tensor
     kept: float
+    of: str = "pixels"
 
     @classmethod
     def fit(
@@ -61,10 +63,10 @@ class PixelFeatures:
         """As few leading components as hold `variance` of the variance.
 
         Args:
-            x: training examples in model scale, (N, …).
+            x: training examples in model scale, (N, …); vectors (N, D) are rows of columns.
             variance: share to keep, in (0, 1].
             sample: the axes come from this many rows of `x`, drawn with `seed` (all, if fewer);
-                the cost grows with the cube of the smaller of `sample` and the number of pixels.
+                the cost grows with the cube of the smaller of `sample` and the size of an example.
             seed: of the subsample.
 
         Raises:
@@ -93,12 +95,13 @@ class PixelFeatures:
         axes = vectors[:, :count]
         if wide:
             axes = centred.T @ axes / values[:count].sqrt()
-        return cls(mean.to(flat), axes.to(flat), float(share[count - 1]))
+        of = "columns" if x.ndim == 2 else "pixels"
+        return cls(mean.to(flat), axes.to(flat), float(share[count - 1]), of)
 
     @property
     def name(self) -> str:
         """The number of components and the share of the variance they hold."""
-        return f"{self.axes.shape[1]} principal components of the pixels ({self.kept:.1%})"
+        return f"{self.axes.shape[1]} principal components of the {self.of} ({self.kept:.1%})"
 
     def __call__(self, x: Tensor) -> Tensor:
         """Coordinates (N, C) of examples (N, …) on the principal axes."""

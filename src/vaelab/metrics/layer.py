@@ -28,12 +28,12 @@ class Layer:
     Attributes:
         rate: nats per example.
         by_dimension: the rate of each dimension; None without a closed form.
-        active: which dimensions move with x, bool (D,).
+        active: which dimensions move with x, bool (D,); None where they are a code's, no units.
     """
 
     rate: Estimate
     by_dimension: tuple[Estimate, ...] | None
-    active: Tensor
+    active: Tensor | None
 
 
 @torch.no_grad()
@@ -56,7 +56,8 @@ def layers(
     for x, condition in paired(batches, conditions):
         for number, site in enumerate(model(x, condition=condition).sites):
             rates.setdefault(number, []).append(site.rate()[0])
-            means.setdefault(number, []).append(site.posterior.mean.flatten(1))
+            if site.posterior.has_units:
+                means.setdefault(number, []).append(site.posterior.mean.flatten(1))
             by_dimension = kl_by_dimension(site.posterior, site.prior)
             if by_dimension is not None:
                 split.setdefault(number, []).append(by_dimension.flatten(1))
@@ -66,7 +67,7 @@ def layers(
             tuple(map(Estimate.mean, torch.cat(split[number]).unbind(1)))
             if number in split
             else None,
-            active_units(torch.cat(means[number])),
+            active_units(torch.cat(means[number])) if number in means else None,
         )
         for number in rates
     ]

@@ -75,11 +75,13 @@ class Weighed:
 
     Attributes:
         nll: NLL_K in nats, (N,).
+        neg_elbo: −1/K Σ log w over the same draws, (N,): the concave log makes it NLL_K or more.
         ess: (Σ w)² / Σ w², the draws that carry weight, between 1 and K; (N,).
         samples: K.
     """
 
     nll: Tensor
+    neg_elbo: Tensor
     ess: Tensor
     samples: int
 
@@ -117,7 +119,7 @@ def weigh(
     compile: bool = False,
     conditions: Iterable[Condition] | None = None,
 ) -> Weighed:
-    """NLL_K of every x, an upper bound on −log p(x) that tightens as K grows.
+    """NLL_K of every x, an upper bound on −log p(x) that tightens as K grows, and −ELBO.
 
     The encoder runs once for each x; its evidence is tiled, and log-weights are accumulated as a
     running log-sum-exp, so that memory does not depend on K.
@@ -142,7 +144,7 @@ def weigh(
     for x, condition in paired(batches, conditions):
         most = rows_at_once(x)
         # In one place for a batch: small results kept between large buffers would part the memory.
-        of_batch, size = x.new_empty(2, len(x)), max(1, most // samples)
+        of_batch, size = x.new_empty(3, len(x)), max(1, most // samples)
         for start in range(0, len(x), size):
             rows = slice(start, start + size)
             known = tuple(c[rows] for c in condition)
@@ -151,10 +153,11 @@ def weigh(
         done += len(x)
         if on_batch is not None:
             on_batch(done)
-    total, square = torch.cat(found, 1)
-    # Rounding must not lead out of what the definition allows.
+    total, square, mean = torch.cat(found, 1)
+    nll = math.log(samples) - total
+    # Rounding must not lead out of what the definitions allow.
     ess = torch.exp(2 * total - square).clamp(1, samples)
-    return Weighed(math.log(samples) - total, ess, samples)
+    return Weighed(nll, torch.maximum(-mean, nll), ess, samples)
 
 
 def importance_weighted(
@@ -177,17 +180,18 @@ def importance_weighted(
 def rows_at_once(x: Tensor) -> int:
     """Rows (samples times examples) to decode at once, for data like x (B, …).
 
-    What caches hold, or on an accelerator what memory is free now, with 1 KB for each number of
-    the data: a convolutional decoder keeps over a hundred activations a pixel, twice.
+    What caches hold, or half the memory of an accelerator, with 1 KB for each number of the data: a
+    convolutional decoder keeps over a hundred activations a pixel, twice. Of the memory there is,
+    not of what is free now: draws differ with the rows, and one seed is to give the same.
     """
     numbers = CACHED
     if x.device.type == "cuda":
-        numbers = max(numbers, torch.cuda.mem_get_info(x.device)[0] // 1024)
+        numbers = max(numbers, torch.cuda.get_device_properties(x.device).total_memory // 2048)
     return max(1, numbers // max(WIDTH, x[0].numel()))
 
 
 class _Walk:
-    """log Σ w and log Σ w² over some draws, (2, B): eagerly, or as one program for each shape."""
+    """log Σ w, log Σ w² and Σ log w of draws, (3, B): eagerly, or as one program for each shape."""
 
     def __init__(self, model: VAE, bf16: bool, compile: bool) -> None:
         self.model, self.bf16 = model, bf16
@@ -206,17 +210,20 @@ class _Walk:
         with self._autocast(x):
             trace = self.model.infer(evidence, count, condition=condition)
         log_w = trace.log_weights(x)
-        return torch.stack([torch.logsumexp(log_w, 0), torch.logsumexp(2 * log_w, 0)])
+        sums = [torch.logsumexp(log_w, 0), torch.logsumexp(2 * log_w, 0), log_w.sum(0)]
+        return torch.stack(sums)
 
     def _autocast(self, x: Tensor) -> torch.autocast:
         return torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16)
 
 
 def _log_sums(walk: _Walk, x: Tensor, condition: Condition, samples: int, most: int) -> Tensor:
-    """log Σ w and log Σ w² over K draws, (2, B)."""
+    """log Σ w, log Σ w² and the mean of log w over K draws, (3, B)."""
     evidence = walk.encode(x, condition)
-    sums = torch.full((2, len(x)), -math.inf, device=x.device)
+    logs = torch.full((2, len(x)), -math.inf, device=x.device)
+    sum_of_logs = torch.zeros(len(x), device=x.device)
     for start in range(0, samples, most):
         new = walk.sums(x, evidence, condition, min(most, samples - start))
-        sums = torch.logaddexp(sums.to(new), new)
-    return sums
+        logs = torch.logaddexp(logs.to(new), new[:2])
+        sum_of_logs = sum_of_logs + new[2]
+    return torch.cat([logs, sum_of_logs[None] / samples])

@@ -18,30 +18,48 @@ import torch
 from torch import Tensor
 
 from vaelab.metrics.estimate import Estimate
-from vaelab.walk import VAE, Normal, Trace
+from vaelab.metrics.inputs import paired
+from vaelab.walk import VAE, Condition, Normal, Trace
 
 NUDGE = 0.05
 """Half the difference in t: D is smooth in it, and the noise is the same on both sides."""
 
 
 @torch.no_grad()
-def attention(model: VAE, batches: Iterable[Tensor]) -> Estimate:
+def attention(
+    model: VAE, batches: Iterable[Tensor], conditions: Iterable[Condition] | None = None
+) -> Estimate:
     """How much the distortion rises where every x is given the latents of another one.
+
+    A row meets its own latents and those of the row before, which share their luck: with r_i the
+    rise less its mean, se² = Σ (r_i² + 2 r_i r_i+1) / N².
 
     Args:
         model: on the batches' device.
         batches: x (B, …) at the model's scale, B of at least 2, rows in no order.
+        conditions: what is known of each batch, ((B, C),), for a conditional model; each x keeps
+            its own, whatever latents it is given.
     """
     found = []
-    for x in batches:
-        trace = model(x)
-        other = model.decode([z.roll(1, 0) for z in trace.latents])
-        found.append(trace.log_likelihood(x) - other.log_likelihood(x))
-    return Estimate.mean(torch.cat(found))
+    for x, condition in paired(batches, conditions):
+        trace = model(x, condition=condition)
+        other = model.decode([z.roll(1, 0) for z in trace.latents], condition=condition)
+        found.append((trace.log_likelihood(x) - other.log_likelihood(x)).double())
+    alone = Estimate.mean(torch.cat(found))
+    off = [rise - alone.value for rise in found]
+    shared = float(sum((r * r.roll(1, 0)).sum() for r in off)) / alone.n**2
+    # Of few rows the sum may come out as anything: no less than half of what rows alone would have.
+    variance = max(0.5 * alone.se**2, alone.se**2 + 2 * shared)
+    return Estimate(alone.value, math.sqrt(variance), alone.n)
 
 
 @torch.no_grad()
-def effective_beta(model: VAE, batches: Iterable[Tensor], samples: int = 4) -> Estimate | None:
+def effective_beta(
+    model: VAE,
+    batches: Iterable[Tensor],
+    samples: int = 4,
+    conditions: Iterable[Condition] | None = None,
+) -> Estimate | None:
     """The weight β of the rate for which the posteriors' scales minimise D + β R on these data.
 
     Give training rows: it is there that a trained model is stationary. The standard error is the
@@ -51,17 +69,19 @@ def effective_beta(model: VAE, batches: Iterable[Tensor], samples: int = 4) -> E
         model: on the batches' device.
         batches: x (B, …) at the model's scale.
         samples: draws of z for each x.
+        conditions: what is known of each batch, for a conditional model.
 
     Returns:
         None where a posterior is no diagonal normal, or all are the prior whatever x is.
     """
     slopes: list[Tensor] = []
-    for x in batches:
+    for x, condition in paired(batches, conditions):
         with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
             ends = []
             for t in (1 - NUDGE, 1 + NUDGE):
                 torch.manual_seed(len(slopes))  # the same noise on both sides
-                trace = model.infer(model.encoder(x), samples, t)
+                evidence = model.encoder(x, *condition)
+                trace = model.infer(evidence, samples, t, condition)
                 if not all(isinstance(site.posterior, Normal) for site in trace.sites):
                     return None
                 ends.append(torch.stack([-trace.log_likelihood(x), _rate(trace, t)]))
@@ -86,7 +106,9 @@ def _rate(trace: Trace, t: float) -> Tensor:
 
 
 @torch.no_grad()
-def misfit(model: VAE, batches: Iterable[Tensor]) -> Estimate:
+def misfit(
+    model: VAE, batches: Iterable[Tensor], conditions: Iterable[Condition] | None = None
+) -> Estimate:
     """How much more, or less, surprising the data are than draws from the model's own likelihood.
 
     0 on training data where noise has the size and the shape that the likelihood claims; below 0
@@ -95,9 +117,10 @@ def misfit(model: VAE, batches: Iterable[Tensor]) -> Estimate:
     Args:
         model: on the batches' device.
         batches: x (B, …) at the model's scale.
+        conditions: what is known of each batch, for a conditional model.
     """
     found = []
-    for x in batches:
-        trace = model(x)
+    for x, condition in paired(batches, conditions):
+        trace = model(x, condition=condition)
         found.append(trace.log_likelihood(trace.likelihood.sample()) - trace.log_likelihood(x))
     return Estimate.mean(torch.cat(found))

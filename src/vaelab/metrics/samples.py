@@ -21,7 +21,7 @@ from vaelab.metrics.estimate import Estimate
 from vaelab.metrics.inputs import in_double, rows
 from vaelab.metrics.neighbours import CHUNK_ELEMENTS, kth_distance, nearest
 
-HALF, CUTS = 2500, 12
+HALF, CUTS = 1000, 12
 STUDENT = 1.11
 """t/1.96 at 12 degrees of freedom: ± 1.96 standard errors shall hold 95%."""
 
@@ -85,7 +85,7 @@ def _figures(real: Tensor, fake: Tensor, k: int) -> Tensor:
 def _spread(real: Tensor, fake: Tensor, k: int, seed: int) -> Tensor:
     """Standard errors of the four figures, (4,); infinite where there are too few items to tell.
 
-    The items are cut at random into two halves (of at most 2,500), which share nothing: half the
+    The items are cut at random into two halves (of at most 1,000), which share nothing: half the
     squared difference of their figures is the variance of one at a half's size, and that falls as
     1/N. Averaged over 12 cuts, and widened by Student's factor for as many differences. Figures
     with items left out in turn (the jackknife) come out up to twice too wide here.

@@ -1,4 +1,7 @@
-r"""Where annealing sets out from: f_0 = q(z|x), or f_0 = p(z), over the latents of all sites."""
+r"""Where annealing sets out from: f_0 = q(z|x), or f_0 = p(z), over the latents of all sites.
+
+Of a conditional model everything is given c: f_0 = q(z|x, c), or f_0 = p(z|c).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import torch
 from torch import Tensor
 
 from vaelab.metrics.hamiltonian import Densities, Density
-from vaelab.walk import VAE, Distribution, Draw, Evidence, Given, Site
+from vaelab.walk import VAE, Condition, Distribution, Draw, Evidence, Given, Site
 from vaelab.walk.draw import Posterior, tile
 
 
@@ -19,11 +22,11 @@ class Start(ABC):
     """f_0: the normalised distribution that annealing sets out from."""
 
     @abstractmethod
-    def draw(self, model: VAE, x: Tensor, chains: int) -> Tensor:
+    def draw(self, model: VAE, x: Tensor, chains: int, condition: Condition = ()) -> Tensor:
         """z ~ f_0, K for each x (N, …), all sites side by side: (K·N, L)."""
 
     @abstractmethod
-    def densities(self, model: VAE, x: Tensor, chains: int) -> Density:
+    def densities(self, model: VAE, x: Tensor, chains: int, condition: Condition = ()) -> Density:
         """The two densities as functions of z (K·N, L)."""
 
 
@@ -31,14 +34,16 @@ class Start(ABC):
 class FromPriorStart(Start):
     """f_0 = p(z)."""
 
-    def draw(self, model: VAE, x: Tensor, chains: int) -> Tensor:
-        return join(model.sample(chains * len(x)).latents)
+    def draw(self, model: VAE, x: Tensor, chains: int, condition: Condition = ()) -> Tensor:
+        known = cast(Condition, tile(condition, chains))
+        return join(model.sample(chains * len(x), condition=known).latents)
 
-    def densities(self, model: VAE, x: Tensor, chains: int) -> Density:
-        shapes, of = shapes_of(model), tiled(x, chains)
+    def densities(self, model: VAE, x: Tensor, chains: int, condition: Condition = ()) -> Density:
+        shapes, of = shapes_of(model, condition), tiled(x, chains)
+        known = cast(Condition, tile(condition, chains))
 
         def at(z: Tensor) -> Densities:
-            draw = Given(cut(z, shapes))
+            draw = Given(cut(z, shapes), given=known)
             likelihood = model.generator(draw)
             prior = torch.stack([site.prior.log_prob(site.z) for site in draw.sites]).sum(0)
             return Densities(prior, likelihood.log_prob(of) + prior)
@@ -54,15 +59,16 @@ class FromPosteriorStart(Start):
         TypeError: in use, where a posterior is a point and has no density.
     """
 
-    def draw(self, model: VAE, x: Tensor, chains: int) -> Tensor:
-        return join(model(x, chains).latents)
+    def draw(self, model: VAE, x: Tensor, chains: int, condition: Condition = ()) -> Tensor:
+        return join(model(x, chains, condition=condition).latents)
 
-    def densities(self, model: VAE, x: Tensor, chains: int) -> Density:
-        shapes, of = shapes_of(model), tiled(x, chains)
-        evidence = tile(model.encoder(x), chains)
+    def densities(self, model: VAE, x: Tensor, chains: int, condition: Condition = ()) -> Density:
+        shapes, of = shapes_of(model, condition), tiled(x, chains)
+        evidence = tile(model.encoder(x, *condition), chains)
+        known = cast(Condition, tile(condition, chains))
 
         def at(z: Tensor) -> Densities:
-            draw = Held(cut(z, shapes), evidence)
+            draw = Held(cut(z, shapes), evidence, known)
             likelihood = model.generator(draw)
             prior, posterior = torch.zeros(2, len(z), dtype=z.dtype, device=z.device)
             for site in draw.sites:
@@ -76,9 +82,11 @@ class FromPosteriorStart(Start):
 class Held(Draw):
     """Every site takes the given latent, and keeps what the posterior there says of it."""
 
-    def __init__(self, latents: Iterable[Tensor], evidence: Evidence) -> None:
+    def __init__(
+        self, latents: Iterable[Tensor], evidence: Evidence, given: Condition = ()
+    ) -> None:
         self.latents = tuple(latents)
-        super().__init__(self.latents[0].shape[0])
+        super().__init__(self.latents[0].shape[0], given)
         self.evidence = evidence
 
     def meet(self, prior: Distribution, posterior: Posterior, index: int) -> Site:
@@ -92,10 +100,16 @@ def tiled(t: Tensor, chains: int) -> Tensor:
     return cast(Tensor, tile(t, chains))
 
 
-def shapes_of(model: VAE) -> tuple[torch.Size, ...]:
+def shapes_of(model: VAE, condition: Condition = ()) -> tuple[torch.Size, ...]:
     """The shape of one example's latent at every site."""
     with torch.no_grad():
-        return tuple(z.shape[1:] for z in model.sample(1).latents)
+        one = model.sample(1, condition=first(condition))
+        return tuple(z.shape[1:] for z in one.latents)
+
+
+def first(condition: Condition) -> Condition:
+    """What is known of the first example alone."""
+    return tuple(c[:1] for c in condition)
 
 
 def join(latents: Iterable[Tensor]) -> Tensor:

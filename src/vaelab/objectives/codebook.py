@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from vaelab.objectives.terms import Loss, Objective
-from vaelab.walk import Quantized, Trace, UniformCodes, sum_dims
+from vaelab.walk import Quantized, Trace, sum_dims
 
 
 def _quantized(trace: Trace) -> list[Quantized]:
@@ -56,36 +56,3 @@ class Commitment(Objective):
         found = _quantized(trace)
         nats = _apart(trace, [q.encoded for q in found], [q.code.detach() for q in found])
         return Loss(nats, {"commitment": nats})
-
-
-class Perplexity(Objective):
-    """How many of its codes a codebook uses, exp of the entropy of their use: a figure, no term.
-
-    It is the codebook's own running figure and so the same for every example; its total is 0. With
-    several codebooks it is their geometric mean.
-
-    Raises:
-        TypeError: where no latent is quantised.
-    """
-
-    @property
-    def formula(self) -> str:
-        return ""
-
-    def forward(self, trace: Trace, x: Tensor) -> Loss:
-        _quantized(trace)
-        # The same in every row, as the draw expanded it.
-        usages = [s.prior.usage[0] for s in trace.sites if isinstance(s.prior, UniformCodes)]
-        entropies = torch.stack([entropy(usage) for usage in usages])
-        figure = torch.exp(entropies.mean()).expand(len(x))
-        return Loss(torch.zeros_like(figure), {"perplexity": figure})
-
-
-def entropy(usage: Tensor) -> Tensor:
-    """H in nats (…) of shares (…, K), which need not sum to 1; 0 where nothing was ever used.
-
-    >>> round(float(entropy(torch.tensor([2.0, 2.0, 0.0])).exp()), 4)
-    2.0
-    """
-    p = usage / usage.sum(-1, keepdim=True).clamp(min=torch.finfo(usage.dtype).tiny)
-    return -torch.xlogy(p, p).sum(-1)

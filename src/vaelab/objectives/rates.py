@@ -3,6 +3,7 @@ r"""What may be asked of the rate other than that it be small.
     free bits   Σ_g max(λ, E_x R_g)     no gain below λ nats a group         (Kingma 1606.04934)
     capacity    |R − C(t)|              towards C nats an example, from either side
                                                                              (Burgess 1804.03599)
+                |R_l − C_l(t)|          of each layer of latents its own     (Dupont 1804.00104)
 
 E_x is the mean over the batch, and R_g the rate of a group of latents.
 """
@@ -75,14 +76,18 @@ class Capacity(Objective):
 
     Args:
         nats: C, nats an example; as a rule it rises while the model is trained.
+        rate: R, that of one layer of latents where each has a capacity of its own; of all if not
+            given.
     """
 
-    def __init__(self, nats: float | Schedule) -> None:
+    def __init__(self, nats: float | Schedule, rate: Rate | None = None) -> None:
         super().__init__()
-        self.nats, self.rate = as_schedule(nats), Rate()
+        self.nats, self.rate = as_schedule(nats), rate or Rate()
+        self.name = self.rate.name.replace("rate", "capacity")
+        self.symbol = "" if self.rate.layer is None else f"|{self.rate.symbol} − C|"
 
     def forward(self, trace: Trace, x: Tensor) -> Loss:
         rate = self.rate(trace, x)
         nats = (rate.total - self.nats()).abs()
-        estimated = frozenset({"capacity"}) if rate.estimated else frozenset()
-        return Loss(nats, {"capacity": nats}, estimated)
+        estimated = frozenset({self.name}) if rate.estimated else frozenset()
+        return Loss(nats, {self.name: nats}, estimated)

@@ -136,7 +136,7 @@ class Sum(Objective):
 
     @property
     def formula(self) -> str:
-        return " + ".join(filter(None, (term.formula for term in self.each())))
+        return " + ".join(term.formula for term in self.each())
 
     def each(self) -> Iterator[Objective]:
         """The terms, in order."""
@@ -182,13 +182,32 @@ class Distortion(Objective):
 class Rate(Objective):
     """R = Σ_sites KL(q ‖ p); closed form where one is registered, else log q(z) − log p(z).
 
+    Args:
+        layer: whose rate alone it is, counted from 1 in the order of the walk; of all if not given.
+
     Raises:
         TypeError: where the posterior is a point, which has no rate.
+        ValueError: where there is no such layer.
     """
 
-    symbol = "R"
+    def __init__(self, layer: int | None = None) -> None:
+        super().__init__()
+        if layer is not None and layer < 1:
+            raise ValueError(f"layer is {layer}; the layers of latents are counted from 1")
+        self.layer = layer
+        self.name, self.symbol = "rate", "R"
+        if layer is not None:
+            self.name, self.symbol = f"rate_layer_{layer}", f"R_{layer}"
 
     def forward(self, trace: Trace, x: Tensor) -> Loss:
-        rate, exact = trace.rate()
+        if self.layer is None:
+            rate, exact = trace.rate()
+        elif self.layer <= len(trace.sites):
+            rate, exact = trace.sites[self.layer - 1].rate()
+        else:
+            raise ValueError(
+                f"the rate of layer {self.layer} was asked for; this model has "
+                f"{len(trace.sites)} of latents"
+            )
         nats = trace.unfold(rate).mean(0)
-        return Loss(nats, {"rate": nats}, frozenset() if exact else frozenset({"rate"}))
+        return Loss(nats, {self.name: nats}, frozenset() if exact else frozenset({self.name}))

@@ -101,6 +101,7 @@ def fit_autoregressive(
     steps: int = 2000,
     batch: int = 128,
     lr: float = 1e-3,
+    told: Callable[[int, int, float], None] = lambda done, total, nats: None,
 ) -> list[float]:
     """Fits a prior by maximum likelihood; it ends with the weights that held-out codes liked best.
 
@@ -113,6 +114,7 @@ def fit_autoregressive(
         steps: of gradient descent.
         batch: codes a step.
         lr: the largest learning rate; it falls to 0 along a cosine.
+        told: of the steps done, of how many, and what a held-out code cost last.
 
     Returns:
         Nats a held-out code costs, at the start and after each tenth of the steps.
@@ -138,6 +140,7 @@ def fit_autoregressive(
         if step % max(1, steps // 10) == 0:
             costs.append(_cost(prior, held_out))
             best = copy.deepcopy(prior.state_dict()) if costs[-1] == min(costs) else best
+        told(step, steps, costs[-1])
     prior.load_state_dict(best)
     return costs
 

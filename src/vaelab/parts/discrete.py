@@ -4,7 +4,7 @@ Two honest objectives come with them. With one-hot draws (Jang et al., 1611.0114
 KL of categorical distributions, in closed form; what the decoder sees is an exact draw, so the loss
 is −ELBO of the discrete model and its bounds are bounds. Only the *gradient* is that of a
 relaxation, and biased. With relaxed draws (Maddison et al., 1611.00712) the gradient is exact, and
-the bound is that of another model, whose latents are points inside the simplex.
+the bound is that of another model, whose latents are the logarithms of points inside the simplex.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class UniformConcrete(Conditional):
 
 
 class ConcreteClasses(Posterior):
-    """One logit a class; draws are relaxed at τ, points inside the simplex.
+    """One logit a class; draws are relaxed at τ, logarithms of points inside the simplex.
 
     Args:
         variables: N, at least 1.

@@ -65,10 +65,12 @@ class FullCovariance(Posterior):
         dims = (math.isqrt(9 + 8 * h.shape[1]) - 3) // 2
         mu, log_scale, below = h.split([dims, dims, dims * (dims - 1) // 2], 1)
         log_scale = bounded(log_scale)
-        row, column = torch.tril_indices(dims, dims, -1, device=h.device)
-        # Each entry in its place by a product with constants: nothing is written in place.
-        place = torch.nn.functional.one_hot(row * dims + column, dims * dims).to(h.dtype)
-        lower = (below @ place).unflatten(1, (dims, dims)) / math.sqrt(dims)
+        column = torch.arange(dims, device=h.device)
+        row = column[:, None]
+        # Row by row; what is not below the diagonal is taken from the one 0 behind the entries.
+        place = torch.where(column < row, row * (row - 1) // 2 + column, below.shape[1])
+        entries = torch.nn.functional.pad(below, (0, 1)).index_select(1, place.flatten())
+        lower = entries.unflatten(1, (dims, dims)) / math.sqrt(dims)
         return FullNormal(mu, log_scale, log_scale.exp()[..., None] * lower)
 
 

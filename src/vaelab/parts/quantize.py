@@ -179,27 +179,28 @@ class FiniteScalars(Codebook):
 class ResidualCodes(Block):
     """A level that codes what the levels above it have left over (SoundStream, 2107.03312).
 
-    h is what has been coded so far, (B, P, D), from a `Blank` at the top; the first level alone
-    is the VQ-VAE. The evidence is what the encoder said, (B, P, D).
+    h is what has been coded so far, (B, P, D), from a `Blank` at the top, or from the condition;
+    the first level alone is the VQ-VAE. The evidence is what the encoder said, (B, P, D).
 
     Args:
         book: of this level.
         positions: P, at least 1.
+        first: whether no level is above it.
     """
 
-    def __init__(self, book: Codebook, positions: int) -> None:
+    def __init__(self, book: Codebook, positions: int, first: bool) -> None:
         super().__init__()
-        self.book, self.positions = book, positions
+        self.book, self.positions, self.first = book, positions, first
 
     def prior(self, h: Tensor) -> UniformCodes:
         return self.book.prior(self.positions)
 
     def posterior(self, h: Tensor, evidence: Evidence) -> Quantized:
-        # The levels above pass no gradient on: through the last, the encoder gets it just once.
         return self.book.quantize(full_precision(cast(Tensor, evidence)) - h.detach())
 
     def merge(self, h: Tensor, z: Tensor) -> Tensor:
-        return h.detach() + z
+        # Of the levels the first alone passes the gradient on: the encoder gets it just once.
+        return h + (z if self.first else z.detach())
 
     def settle(self, site: Site) -> None:
         self.book.settle(cast(Quantized, site.posterior))

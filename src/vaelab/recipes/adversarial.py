@@ -21,7 +21,7 @@ from vaelab.objectives.adversary import (
 )
 from vaelab.parts.posteriors import DiagonalNormal, Point
 from vaelab.recipe import Built, recipe
-from vaelab.recipes.compose import check_latent, shallow
+from vaelab.recipes.compose import check_latent, check_weights, shallow
 
 FEATURES = 256
 """What a critic of data makes of an example, in numbers."""
@@ -41,7 +41,7 @@ def factor_vae(
         gamma: weight of the total correlation, at least 0; 0 is the VAE.
         design: networks and likelihood; its width is the critic's too.
     """
-    _check_weight("gamma", gamma)
+    check_weights(gamma=gamma)
     against = gamma * CriticTotalCorrelation(_of_codes(latent, design))
     return shallow(data, latent, DiagonalNormal(), Distortion() + Rate() + against, design)
 
@@ -60,7 +60,7 @@ def wae_gan(
         weight: of the critic's say in nats against nats, at least 0; 0 is the autoencoder.
         design: networks and likelihood; its width is the critic's too.
     """
-    _check_weight("weight", weight)
+    check_weights(weight=weight)
     against = weight * CriticPriorMatch(_of_codes(latent, design))
     return shallow(data, latent, Point(), Distortion() + against, design)
 
@@ -86,7 +86,7 @@ def vae_gan(
         weight: of passing for real, in nats against nats, at least 0.
         design: networks and likelihood; its network is the critic's too.
     """
-    _check_weight("beta", beta)
+    check_weights(beta=beta, weight=weight)
     if design.likelihood == "auto" and data.domain != "binary":
         design = replace(design, likelihood="gaussian-fixed")
     built = shallow(data, latent, DiagonalNormal(), Rate(), design)
@@ -101,8 +101,3 @@ def _of_codes(latent: int, design: Design) -> nn.Sequential:
     check_latent(latent)
     width = design.width or 512
     return perceptron([latent, width, width, width, 1])
-
-
-def _check_weight(name: str, weight: float) -> None:
-    if not weight >= 0:
-        raise ValueError(f"{name} is {weight}; a weight must be 0 or more")

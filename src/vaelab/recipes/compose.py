@@ -40,8 +40,7 @@ def shallow(
 
 def weighed(beta: float) -> Objective:
     """D + β R, for a β of 0 or more."""
-    if not beta >= 0:
-        raise ValueError(f"beta is {beta}; the weight of the rate must be 0 or more")
+    check_weights(beta=beta)
     return Distortion() + beta * Rate()
 
 
@@ -49,3 +48,10 @@ def check_latent(latent: int) -> None:
     """Refuses a model without latent dimensions."""
     if latent < 1:
         raise ValueError(f"latent is {latent}; a model needs at least 1 latent dimension")
+
+
+def check_weights(**weights: float) -> None:
+    """Refuses to reward what is to be small."""
+    for name, weight in weights.items():
+        if weight < 0:
+            raise ValueError(f"{name} is {weight}; a weight must be 0 or more")

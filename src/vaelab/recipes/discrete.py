@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from torch import nn
 
@@ -18,8 +18,8 @@ from vaelab.nets import MLPDecoder, MLPPyramid, plain, residual
 from vaelab.nets.grid import GridDecoder, GridEncoder, grids, halvings_for
 from vaelab.nets.pyramid import ConvPyramid, ResidualBottleneck, resolutions
 from vaelab.nets.told import Chain
-from vaelab.objectives import Constant, Distortion, Objective, Rate, Rise
-from vaelab.objectives.codebook import CodebookLoss, Commitment, Perplexity
+from vaelab.objectives import Capacity, Constant, Distortion, Objective, Rate, Rise
+from vaelab.objectives.codebook import CodebookLoss, Commitment
 from vaelab.parts.discrete import (
     Blank,
     Classes,
@@ -40,9 +40,9 @@ from vaelab.parts.quantize import (
     MapCodes,
     ResidualCodes,
 )
-from vaelab.recipe import Built, recipe
-from vaelab.recipes.compose import check_latent, shallow
-from vaelab.walk import VAE, Block, Ladder
+from vaelab.recipe import Built, formerly, recipe
+from vaelab.recipes.compose import check_latent, check_weights, shallow
+from vaelab.walk import VAE, Block, Ladder, Shallow
 
 WARM = 1.0
 """Temperature a relaxation starts at, on its way to the one asked for."""
@@ -87,6 +87,7 @@ def concrete(
 
     The rate of a relaxed variable is larger than that of its classes, and drowns what the code
     says while that is little; so its weight rises from 0 to 1 over the first half of training.
+    A code is the logarithm of the point; the decoder is given the point itself.
 
     Args:
         data: what it is to model.
@@ -99,7 +100,11 @@ def concrete(
     prior = UniformConcrete(variables, classes, Constant(tau))
     posterior = ConcreteClasses(variables, classes, Constant(tau))
     objective = Distortion() + Rise(0.0, 1.0) * Rate()
-    return shallow(data, variables * classes, posterior, objective, design, prior)
+    built = shallow(data, variables * classes, posterior, objective, design, prior)
+    generator = cast(Shallow, built.model.generator)
+    # exp of a code that was drawn, and a point of the simplex for any other that is given.
+    generator.decoder = Chain(nn.Softmax(-1), generator.decoder, told=1)
+    return built
 
 
 @recipe
@@ -109,11 +114,18 @@ def joint(
     variables: int = 1,
     classes: int = 10,
     tau: float = 0.5,
+    nats: float | None = None,
+    class_nats: float | None = None,
+    gamma: float = 2.0,
+    over: float = 0.5,
     design: Design = Design(),
 ) -> Built:
     """Continuous latents beside categorical ones, which know nothing of each other (1804.00104).
 
     Good for data with kinds and, within each kind, ways to vary.
+
+    Either may be held to a capacity of its own, as in the paper, which keeps the one from saying
+    what the other should; it rises from 0: D + γ |R₁ − C₁(t)| + γ |R₂ − C₂(t)|.
 
     Args:
         data: what it is to model.
@@ -121,10 +133,15 @@ def joint(
         variables: categorical ones, at least 1.
         classes: of each of them, at least 2.
         tau: temperature of their relaxation, above 0, reached from 1 halfway through training.
+        nats: the rate that the continuous latent is held to, at least 0; free if not given.
+        class_nats: the same of the categorical ones, at most log K for each of them.
+        gamma: weight of the distance from a capacity; above 1, or a rate beyond it may still pay.
+        over: share of training that capacities rise for.
         design: networks and likelihood.
     """
     check_latent(latent)
     check_tau(tau)
+    check_weights(gamma=gamma, over=over)
     likelihood, data, reason = fit_likelihood(design, data)
     pair = networks(design, data)
     normal, one_hot = DiagonalNormal(), Classes(variables, classes, Rise(WARM, tau))
@@ -137,16 +154,39 @@ def joint(
     root = begun(data, Blank(data.known), data.known)
     generator = Ladder(root, blocks, decoder, likelihood)
     encoder = pair.encoder(data.shape, cut + numbers)
-    return Built(VAE(encoder, generator), Distortion() + Rate(), data, reason)
+    objective = Distortion() + Rate()
+    if nats is not None or class_nats is not None:
+        most = variables * math.log(classes)
+        held = [
+            _held(1, "nats", nats, gamma, over),
+            _held(2, "class_nats", class_nats, gamma, over, most),
+        ]
+        objective = Distortion() + held[0] + held[1]
+    return Built(VAE(encoder, generator), objective, data, reason)
 
 
+def _held(
+    layer: int, name: str, nats: float | None, gamma: float, over: float, most: float = math.inf
+) -> Objective:
+    """γ |R_l − C(t)| for a capacity that rises to so many nats; R_l itself where there is none."""
+    if nats is None:
+        return Rate(layer)
+    if not 0 <= nats <= most:
+        raise ValueError(
+            f"{name} is {nats:g}; a rate is 0 or more"
+            + (f", and that of these classes at most {most:.2f} nats" if most < math.inf else "")
+        )
+    return gamma * Capacity(Rise(0.0, nats, over), Rate(layer))
+
+
+@formerly(ema="averaged")
 @recipe
 def vq(
     data: DataSpec,
     codes: int = 128,
     dim: int = 8,
     positions: int = 16,
-    ema: bool = True,
+    averaged: bool = True,
     commitment: float = 0.25,
     design: Design = Design(),
 ) -> Built:
@@ -159,14 +199,15 @@ def vq(
         codes: K, at least 2.
         dim: numbers of a code, at least 1.
         positions: of a code in an example; with convolutions, the coarsest grid with so many cells.
-        ema: whether codes follow running averages of what they stand for, or else a gradient.
+        averaged: whether codes follow running averages of what they stand for, or else a gradient.
         commitment: weight of the encoder's distance to its codes, at least 0.
         design: networks and likelihood.
     """
-    book = _codebook(codes, dim, ema)
-    return _coded(data, [book], positions, _objective(ema, commitment), design)
+    book = _codebook(codes, dim, averaged)
+    return _coded(data, [book], positions, _objective(averaged, commitment), design)
 
 
+@formerly(ema="averaged")
 @recipe
 def rvq(
     data: DataSpec,
@@ -174,7 +215,7 @@ def rvq(
     dim: int = 8,
     positions: int = 16,
     stages: int = 3,
-    ema: bool = True,
+    averaged: bool = True,
     commitment: float = 0.25,
     design: Design = Design(),
 ) -> Built:
@@ -188,14 +229,14 @@ def rvq(
         dim: numbers of a code, at least 1.
         positions: of a code in an example; with convolutions, the coarsest grid with so many cells.
         stages: codebooks, at least 1.
-        ema: whether codes follow running averages of what they stand for, or else a gradient.
+        averaged: whether codes follow running averages of what they stand for, or else a gradient.
         commitment: weight of the encoder's distance to its codes, at least 0.
         design: networks and likelihood.
     """
     if stages < 1:
         raise ValueError(f"stages is {stages}; at least 1 codebook is needed")
-    books = [_codebook(codes, dim, ema) for _ in range(stages)]
-    return _coded(data, books, positions, _objective(ema, commitment), design)
+    books = [_codebook(codes, dim, averaged) for _ in range(stages)]
+    return _coded(data, books, positions, _objective(averaged, commitment), design)
 
 
 @recipe
@@ -215,17 +256,18 @@ def fsq(
         positions: of a code in an example; with convolutions, the coarsest grid with so many cells.
         design: networks and likelihood.
     """
-    objective = Distortion() + Rate() + Perplexity()
+    objective = Distortion() + Rate()
     return _coded(data, [FiniteScalars(levels)], positions, objective, design)
 
 
+@formerly(ema="averaged")
 @recipe
 def vq2(
     data: DataSpec,
     codes: int = 64,
     dim: int = 8,
     positions: int = 4,
-    ema: bool = True,
+    averaged: bool = True,
     commitment: float = 0.25,
     design: Design = Design(),
 ) -> Built:
@@ -238,17 +280,17 @@ def vq2(
         codes: K of both codebooks, at least 2.
         dim: numbers of a code, at least 1.
         positions: of the upper code; with convolutions, the coarsest grid with so many cells.
-        ema: whether codes follow running averages of what they stand for, or else a gradient.
+        averaged: whether codes follow running averages of what they stand for, or else a gradient.
         commitment: weight of the encoder's distance to its codes, at least 0.
         design: networks and likelihood; its convolutions are residual ones of its own.
     """
     _check_positions(positions)
     likelihood, data, reason = fit_likelihood(design, data)
-    books = [_codebook(codes, dim, ema) for _ in range(2)]
+    books = [_codebook(codes, dim, averaged) for _ in range(2)]
     levels = _dense_levels if design.net == "mlp" else _map_levels
     encoder, root, blocks, decoder = levels(books, design, data, positions, likelihood.params)
     generator = Ladder(root, blocks, decoder, likelihood)
-    return Built(VAE(encoder, generator), _objective(ema, commitment), data, reason)
+    return Built(VAE(encoder, generator), _objective(averaged, commitment), data, reason)
 
 
 Levels = tuple[nn.Module, nn.Module, list[Block], nn.Module]
@@ -304,7 +346,7 @@ def _coded(
     likelihood, data, reason = fit_likelihood(design, data)
     dim = books[0].table.shape[1]
     coder = _coder(design, data, positions, dim, likelihood.params)
-    blocks = [ResidualCodes(book, coder.positions) for book in books]
+    blocks = [ResidualCodes(book, coder.positions, book is books[0]) for book in books]
     root = begun(data, Blank(coder.positions, dim), coder.positions, dim)
     generator = Ladder(root, blocks, coder.decoder, likelihood)
     return Built(VAE(coder.encoder, generator), objective, data, reason)
@@ -334,18 +376,17 @@ def _coder(design: Design, data: DataSpec, positions: int, dim: int, params: int
     )
 
 
-def _codebook(codes: int, dim: int, ema: bool) -> Codebook:
+def _codebook(codes: int, dim: int, averaged: bool) -> Codebook:
     if dim < 1:
         raise ValueError(f"dim is {dim}; a code needs at least 1 number")
-    return AveragedCodebook(codes, dim) if ema else LearnedCodebook(codes, dim)
+    return AveragedCodebook(codes, dim) if averaged else LearnedCodebook(codes, dim)
 
 
-def _objective(ema: bool, commitment: float) -> Objective:
+def _objective(averaged: bool, commitment: float) -> Objective:
     """D + R, and what moves the encoder to its codes and, where nothing else does, the codes."""
-    if not commitment >= 0:
-        raise ValueError(f"commitment is {commitment}; expected 0 or more")
-    objective = Distortion() + Rate() + commitment * Commitment() + Perplexity()
-    return objective if ema else objective + CodebookLoss()
+    check_weights(commitment=commitment)
+    objective = Distortion() + Rate() + commitment * Commitment()
+    return objective if averaged else objective + CodebookLoss()
 
 
 def _check_positions(positions: int) -> None:
@@ -355,5 +396,5 @@ def _check_positions(positions: int) -> None:
 
 def check_tau(tau: float) -> None:
     """Refuses a relaxation at a temperature that is none."""
-    if not 0 < tau < math.inf:
-        raise ValueError(f"tau is {tau}; a temperature is finite and above 0")
+    if not tau > 0:
+        raise ValueError(f"tau is {tau}; a temperature is above 0")

@@ -38,7 +38,7 @@ from vaelab.objectives import (
 from vaelab.objectives.regularise import Penalty, gradient_norm, weight_norm
 from vaelab.parts.posteriors import DiagonalNormal, Point
 from vaelab.recipe import Built, recipe
-from vaelab.recipes.compose import shallow, weighed
+from vaelab.recipes.compose import check_weights, shallow, weighed
 from vaelab.walk import Shallow
 
 
@@ -65,7 +65,7 @@ def annealed(
         cycles: how many, of a cyclical schedule.
         design: networks and likelihood.
     """
-    weighed(beta)
+    check_weights(beta=beta)
     schedules: dict[str, Schedule] = {
         "linear": Rise(0.0, beta, over),
         "cyclical": Cycles(beta, cycles, over),
@@ -97,6 +97,7 @@ def capacity(
     """
     if not nats >= 0:
         raise ValueError(f"nats is {nats}; a rate is 0 or more")
+    check_weights(gamma=gamma)
     objective = Distortion() + gamma * Capacity(Rise(0.0, nats, over))
     return shallow(data, latent, DiagonalNormal(), objective, design)
 
@@ -241,7 +242,7 @@ def beta_tc(
         beta: weight of the total correlation, at least 0; 1 is the ELBO.
         design: networks and likelihood.
     """
-    weighed(beta)
+    check_weights(beta=beta)
     rows = data.sizes[0]
     rate = IndexCode(rows) + beta * TotalCorrelation(rows) + DimensionWise(rows)
     return shallow(data, latent, DiagonalNormal(), Distortion() + rate, design)
@@ -267,6 +268,7 @@ def dip(
             i and the same under ii, as in the paper.
         design: networks and likelihood.
     """
+    check_weights(weight=weight)
     within, diagonal = {"i": (False, 10 * weight), "ii": (True, weight)}[kind]
     penalty = weight * OffDiagonal(within) + diagonal * Diagonal(within)
     return shallow(data, latent, DiagonalNormal(), Distortion() + Rate() + penalty, design)
@@ -314,6 +316,7 @@ def wae_mmd(
         weight: of MMD², which lies between 0 and 14, in nats.
         design: networks and likelihood.
     """
+    check_weights(weight=weight)
     return shallow(data, latent, Point(), Distortion() + weight * MMD(), design)
 
 
@@ -338,6 +341,7 @@ def rae(
         weight: of the penalty.
         design: networks and likelihood.
     """
+    check_weights(beta=beta, weight=weight)
     penalties: dict[str, Penalty] = {"l2": weight_norm, "gradient": gradient_norm}
     objective = Distortion() + beta * CodeNorm() + weight * DecoderPenalty()
     built = shallow(data, latent, Point(), objective, design)
@@ -369,6 +373,7 @@ def ms_ssim(
         raise ValueError(
             f"examples of shape {data.shape} are no images (C, H, W), which MS-SSIM compares"
         )
+    check_weights(weight=weight)
     data_range = (data.high - data.low) / data.scale[0] if data.domain == "real" else 1.0
     objective = weighed(beta) + weight * StructuralDistortion(data_range)
     return shallow(data, latent, DiagonalNormal(), objective, design)

@@ -21,6 +21,8 @@ def full_covariance(
 ) -> Built:
     """The VAE whose latents may covary given x: a normal with a Cholesky factor for each x.
 
+    What a linear flow makes of a diagonal normal given x is just that.
+
     Good for few latents that depend on each other given x.
 
     Args:

@@ -11,16 +11,14 @@ from __future__ import annotations
 
 from typing import cast
 
-import torch
-
-from vaelab.data import DataSpec
+from vaelab.data import DataSpec, various
 from vaelab.design import Design
 from vaelab.objectives import Distortion, Objective, Rate, Rise
 from vaelab.parts.flows import Flow, FlowName
 from vaelab.parts.posteriors import DiagonalNormal
 from vaelab.parts.priors import LearnedNormal, NormalMixture, Vamp
-from vaelab.recipe import Built, recipe
-from vaelab.recipes.compose import check_latent, shallow
+from vaelab.recipe import Built, formerly, recipe
+from vaelab.recipes.compose import check_latent, check_weights, shallow
 from vaelab.walk import Shallow
 
 
@@ -42,11 +40,12 @@ def learned_prior(
     return shallow(data, latent, DiagonalNormal(), _warmed(beta), design, LearnedNormal(latent))
 
 
+@formerly(components="clusters")
 @recipe
 def mixture_prior(
     data: DataSpec,
     latent: int = 16,
-    components: int = 50,
+    clusters: int = 50,
     beta: float = 1.0,
     design: Design = Design(),
 ) -> Built:
@@ -57,12 +56,14 @@ def mixture_prior(
     Args:
         data: what it is to model.
         latent: dimensions of z, at least 1.
-        components: of the mixture, at least 1.
+        clusters: components of the mixture, at least 1.
         beta: weight of the rate in the end, at least 0; 1 is the ELBO.
         design: networks and likelihood.
     """
     check_latent(latent)
-    prior = NormalMixture(components, latent)
+    if clusters < 1:
+        raise ValueError(f"clusters is {clusters}; a mixture has at least 1")
+    prior = NormalMixture(clusters, latent)
     return shallow(data, latent, DiagonalNormal(), _warmed(beta), design, prior)
 
 
@@ -90,23 +91,25 @@ def vamp(
             "the vamp prior learns inputs by their gradient, which counts and categories have none "
             "of; for such a table take mixture_prior or flow_prior"
         )
+    if pseudo_inputs < 1:
+        raise ValueError(f"pseudo_inputs is {pseudo_inputs}; the prior needs at least 1")
     posterior = DiagonalNormal()
     built = shallow(data, latent, posterior, _warmed(beta), design)
     unit = built.data.bounded
-    # Of a conditional model the pseudo-inputs are of every class in turn.
-    told = built.data.tell(torch.arange(pseudo_inputs) % max(1, built.data.known))
+    told = various(built.data, pseudo_inputs)
     prior = Vamp(built.model.encoder, posterior, pseudo_inputs, data.shape, unit, *told)
     cast(Shallow, built.model.generator).prior = prior
     return built
 
 
+@formerly(width="flow_width")
 @recipe
 def flow_prior(
     data: DataSpec,
     latent: int = 16,
     flow: FlowName = "coupling",
     layers: int = 4,
-    width: int = 128,
+    flow_width: int = 128,
     beta: float = 1.0,
     design: Design = Design(),
 ) -> Built:
@@ -120,16 +123,15 @@ def flow_prior(
         flow: coupling, which samples fast, or autoregressive, which is finer and draws one number
             after another.
         layers: maps in the flow, at least 1.
-        width: of the flow's hidden layers.
+        flow_width: of the flow's hidden layers.
         beta: weight of the rate in the end, at least 0; 1 is the ELBO.
         design: networks and likelihood.
     """
     check_latent(latent)
-    prior = Flow(latent, flow=flow, layers=layers, width=width)
+    prior = Flow(latent, flow=flow, layers=layers, width=flow_width)
     return shallow(data, latent, DiagonalNormal(), _warmed(beta), design, prior)
 
 
 def _warmed(beta: float) -> Objective:
-    if not beta >= 0:
-        raise ValueError(f"beta is {beta}; the weight of the rate must be 0 or more")
+    check_weights(beta=beta)
     return Distortion() + Rise(0.0, beta) * Rate()

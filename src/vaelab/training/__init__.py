@@ -2,13 +2,14 @@
 
 from vaelab.training.checkpoint import Snapshot
 from vaelab.training.fit import fit
-from vaelab.training.plan import Plan, find_device
+from vaelab.training.plan import Length, Plan, find_device
 from vaelab.training.population import fit_population
 from vaelab.training.record import Fit, Listener, Row
 from vaelab.training.step import NotFinite
 
 __all__ = [
     "Fit",
+    "Length",
     "Listener",
     "NotFinite",
     "Plan",

@@ -7,21 +7,23 @@ the best weights by validation loss are the ones that are kept, with their own o
 from __future__ import annotations
 
 import math
+import statistics
 import time
+from contextlib import nullcontext
 from itertools import chain
-from typing import cast
 
 import torch
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor
 
 from vaelab.data import Batches, Data, DataSpec
 from vaelab.objectives import Objective
-from vaelab.training.checkpoint import snapshot
+from vaelab.training.average import Average
+from vaelab.training.checkpoint import release, snapshot
 from vaelab.training.clock import Clock
 from vaelab.training.plan import Plan, compiles, find_device, uses_bf16
 from vaelab.training.record import Fit, Listener, Moments, Record, Row, Sums
 from vaelab.training.step import NotFinite, Step, figures, first_not_finite
-from vaelab.walk import VAE
+from vaelab.walk import VAE, Trace
 
 ACTIVE = 0.01
 """A unit is active where Var_x(E[z|x]) exceeds this (Burda 1509.00519)."""
@@ -55,7 +57,9 @@ def fit(
             "epochs cannot be compared; leave patience out and choose the epochs"
         )
     device = find_device(plan.device)
-    train, valid = (Batches(split.x, spec, device, split.y) for split in (data.train, data.valid))
+    train, valid = (
+        Batches(split.x, spec, device, split.known(spec)) for split in (data.train, data.valid)
+    )
     steps_an_epoch = math.ceil(len(train) / plan.batch_size)
     epochs = plan.passes(len(train))
     steps = steps_an_epoch * epochs
@@ -65,12 +69,7 @@ def fit(
     bf16 = uses_bf16(plan.precision, device, sum(p.numel() for p in model.parameters()))
     full = plan.batch_size if compiles(plan.compile, steps) else 0
     step = Step(model, objective, plan, bf16, full)
-    average = (
-        None
-        if plan.ema is None
-        else AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(plan.ema), use_buffers=True)
-    )
-    judged = model if average is None else cast(VAE, average.module)
+    average = None if plan.ema is None else Average(model.state_dict(), plan.ema)
     order = torch.Generator(device).manual_seed(plan.seed)
     record = Record(listener, plan.patience, objective.comparable)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -89,7 +88,7 @@ def fit(
                         raise NotFinite(f"{error}, at {at}. {REMEDY}") from None
                     seen += len(batch.x)
                     if average is not None:
-                        average.update_parameters(model)
+                        average.update()
                     if listener is not None and sums.due():
                         listener.on_step(done, steps, sums.means(seen))
                 seconds = time.perf_counter() - started
@@ -97,17 +96,20 @@ def fit(
                 if not math.isfinite(row["loss"]):
                     raise NotFinite(f"{step.diagnose(batch)}, in epoch {epoch}. {REMEDY}")
                 clock.set(1.0)
-                row |= judge(judged, objective, valid, plan, bf16)
-                row |= {"lr": step.learner.lr, "images_per_s": seen / seconds}
-                row |= {"seconds": seconds}
-                if record.ends_epoch(
-                    row, lambda: snapshot(judged, objective, step.learner.optimizer)
-                ):
-                    break
+                # All that refers to the model, as an objective may, is to see what is judged.
+                with nullcontext() if average is None else average.in_place():
+                    row |= judge(model, objective, valid, plan, bf16)
+                    row |= {"lr": step.learner.lr, "images_per_s": seen / seconds}
+                    row |= {"seconds": seconds}
+                    if record.ends_epoch(
+                        row, lambda: snapshot(model, objective, step.learner.optimizer)
+                    ):
+                        break
         except KeyboardInterrupt:
             record.fit.ending = "interrupted"
         finally:
             clock.set(1.0)
+            release(model, objective)
     return record.finish(model, objective)
 
 
@@ -147,8 +149,25 @@ def judge(model: VAE, objective: Objective, valid: Batches, plan: Plan, bf16: bo
                 what = first_not_finite(model, x, trace, loss)
                 raise NotFinite(f"{what}, in batch {i + 1} of the validation split. {REMEDY}")
             sums.add(figures(loss, trace, x))
-            mu = torch.cat([site.posterior.mean.flatten(1) for site in trace.sites], 1)
-            moments.add(trace.unfold(mu)[0])
+            moments.add(trace.unfold(trace.units)[0])
     model.train()
     found = {f"valid_{name}": value for name, value in sums.means(len(valid)).items()}
-    return found | {"active_units": float((moments.variance > ACTIVE).sum())}
+    return found | in_use(trace, moments.variance)
+
+
+def in_use(trace: Trace, variance: Tensor) -> Row:
+    """How many latents are in use: units, by their variance (L,), and codes of any codebooks.
+
+    The perplexity of several codebooks is their geometric mean, with that of each beside it.
+    """
+    found = {"active_units": float((variance > ACTIVE).sum())} if len(variance) else {}
+    counted = {
+        layer: float(site.prior.perplexity.mean())
+        for layer, site in enumerate(trace.sites, 1)
+        if site.prior.perplexity is not None
+    }
+    if counted:
+        found["perplexity"] = statistics.geometric_mean(counted.values())
+    if len(counted) > 1:
+        found |= {f"perplexity_layer_{layer}": value for layer, value in counted.items()}
+    return found

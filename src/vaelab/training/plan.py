@@ -9,10 +9,15 @@ from typing import Literal
 
 import torch
 
+from vaelab.typed import check_fields
+
 Precision = Literal["auto", "fp32", "bf16"]
 Compile = Literal["auto", "on", "off"]
 
 ENOUGH_STEPS = 4_000
+
+FEW = 4
+"""One in so many of the steps taken by default are few: most models have learned little by then."""
 
 WORTH_COMPILING = 10_000
 """Steps from which compiling repays its time; benchmarks/speed measures both."""
@@ -55,6 +60,7 @@ class Plan:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name in ("epochs", "batch_size", "patience"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -73,6 +79,37 @@ class Plan:
         return self.epochs or max(10, math.ceil(ENOUGH_STEPS / math.ceil(rows / self.batch_size)))
 
 
+@dataclass(frozen=True)
+class Length:
+    """How long a training was, beside one of default length on the same data.
+
+    Attributes:
+        steps: it took.
+        usual: steps taken by default.
+        epochs: passes that these are.
+    """
+
+    steps: int
+    usual: int
+    epochs: int
+
+    @classmethod
+    def of(cls, epochs: int, rows: int, batch_size: int) -> Length:
+        """The length of so many epochs over so many rows."""
+        steps = math.ceil(rows / batch_size)
+        usual = Plan(batch_size=batch_size).passes(rows)
+        return cls(epochs * steps, usual * steps, usual)
+
+    @property
+    def few(self) -> bool:
+        """Whether the steps are less than a quarter of those taken by default."""
+        return FEW * self.steps < self.usual
+
+    def __str__(self) -> str:
+        """`60 steps; the default is 4,008 (about 334 epochs)`."""
+        return f"{self.steps:,} steps; the default is {self.usual:,} (about {self.epochs} epochs)"
+
+
 def find_device(name: str) -> torch.device:
     """The device of a name; auto is the first accelerator there is, else the CPU.
 
@@ -87,7 +124,13 @@ def find_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device(found[0])
     if not any(name == device or device.startswith(f"{name}:") for device in found):
-        raise ValueError(f"there is no device {name!r} here; there is {', '.join(found)}, or auto")
+        why = ""
+        if name.startswith("cuda") and len(found) == 1:
+            built = torch.version.cuda is not None
+            why = ". Torch finds no GPU it can use" if built else ". This torch is without CUDA"
+        raise ValueError(
+            f"there is no device {name!r} here; there is {', '.join(found)}, or auto{why}"
+        )
     return torch.device(name)
 
 

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from vaelab.data import Batch, Batches, Data, DataSpec
 from vaelab.objectives import Objective
+from vaelab.training.average import Average
+from vaelab.training.checkpoint import release
 from vaelab.training.fit import ACTIVE, REMEDY, learning_rate
 from vaelab.training.plan import Plan, compiles, find_device, uses_bf16
 from vaelab.training.record import Fit, Listener, Moments, Record, Row, Sums
@@ -46,22 +47,6 @@ class Member:
     def breaks_down(self, message: str) -> None:
         """It is trained no further; what it had reached stays."""
         self.error = NotFinite(f"{message}. {REMEDY}")
-
-
-class Average:
-    """Moving averages of a stack's weights, as `fit` keeps them of one model's."""
-
-    def __init__(self, stack: Stack, decay: float) -> None:
-        self.stack, self.blend = stack, get_ema_multi_avg_fn(decay)
-        self.parameters: Tensors = {}
-
-    def update(self) -> None:
-        """After a step."""
-        now = {name: p.detach() for name, p in self.stack.parameters.items()}
-        if self.parameters:
-            self.blend(list(self.parameters.values()), list(now.values()), None)
-        else:
-            self.parameters = {name: p.clone() for name, p in now.items()}
 
 
 def fit_population(
@@ -93,7 +78,9 @@ def fit_population(
     """
     n, plan = len(models), _checked(models, objectives, plans, listeners)
     device = find_device(plan.device)
-    train, valid = (Batches(split.x, spec, device, split.y) for split in (data.train, data.valid))
+    train, valid = (
+        Batches(split.x, spec, device, split.known(spec)) for split in (data.train, data.valid)
+    )
     steps_an_epoch = math.ceil(len(train) / plan.batch_size)
     epochs = plan.passes(len(train))
     steps = steps_an_epoch * epochs
@@ -102,7 +89,7 @@ def fit_population(
     bf16 = uses_bf16(plan.precision, device, sum(p.numel() for p in models[0].parameters()))
     full = plan.batch_size if compiles(plan.compile, n * steps) else 0
     stack = Stack(models, objectives, plans, bf16, full)
-    average = None if plan.ema is None else Average(stack, plan.ema)
+    average = None if plan.ema is None else Average(stack.parameters, plan.ema)
     order = torch.Generator(device).manual_seed(plan.seed)
     members = [Member(Record(listeners[i] if listeners else None, plan.patience)) for i in range(n)]
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -127,7 +114,7 @@ def fit_population(
                             if member.going and member.record.listener is not None:
                                 member.record.listener.on_step(done, steps, row)
                 seconds = time.perf_counter() - started
-                judged = stack.parameters if average is None else average.parameters
+                judged = stack.parameters if average is None else average.tensors
                 stack.clock.set(1.0)
                 verdicts = judge(stack, judged, valid, plan)
                 for i, row in enumerate(by_member(sums, seen)):
@@ -149,6 +136,9 @@ def fit_population(
             for member in members:
                 if member.going:
                     member.record.fit.ending = "interrupted"
+        finally:
+            for model, objective in zip(models, objectives, strict=True):
+                release(model, objective)
     fits = [
         member.record.finish(model, objective)
         for model, objective, member in zip(models, objectives, members, strict=True)
@@ -192,7 +182,7 @@ def judge(stack: Stack, parameters: Tensors, valid: Batches, plan: Plan) -> list
         for batch in map(Batch, valid.fixed(size, plan.seed), valid.told(size)):
             walked = stack.walk(parameters, batch)
             sums.add(walked.figures)
-            moments.add(walked.codes.movedim(0, 1))
+            moments.add(walked.units.movedim(0, 1))
     program.train()
     active = (moments.variance > ACTIVE).sum(1).tolist()
     return [

@@ -44,12 +44,12 @@ class Walked(NamedTuple):
     Attributes:
         mean: the loss in nats, averaged over the batch, (N,).
         figures: sums over the batch by name, each (N,).
-        codes: posterior means, all sites side by side, (N, B, L).
+        units: posterior means, all sites side by side, (N, B, L).
     """
 
     mean: Tensor
     figures: Tensors
-    codes: Tensor
+    units: Tensor
 
 
 def facts(model: VAE, objective: Objective, plan: Plan) -> dict[str, Any]:
@@ -186,8 +186,7 @@ class Stack:
                 model, (parameters, buffers), (x, objective.samples, 1.0, condition)
             )
         loss: Loss = functional_call(objective, weights, (trace, x))
-        mu = torch.cat([site.posterior.mean.detach().flatten(1) for site in trace.sites], 1)
-        return loss.mean, figures(loss, trace, x), trace.unfold(mu)[0]
+        return loss.mean, figures(loss, trace, x), trace.unfold(trace.units.detach())[0]
 
     def _look(self, finite: Tensor, batch: Batch) -> None:
         for i in (~finite).nonzero().flatten().tolist():

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from vaelab.data import Batch
-from vaelab.objectives import Distortion, Loss, Objective, Rate
+from vaelab.objectives import Distortion, Loss, Objective
 from vaelab.training.learner import Gradients, Learner, norm_of
 from vaelab.training.plan import Plan
 from vaelab.walk import VAE, Trace
@@ -166,13 +166,19 @@ class Compiled:
 
 
 def figures(loss: Loss, trace: Trace, x: Tensor) -> dict[str, Tensor]:
-    """The loss, its parts, and rate and distortion whatever the objective: sums over the batch."""
+    """The loss, its parts, and rate and distortion whatever the objective: sums over the batch.
+
+    Of several layers of latents, also the rate of each.
+    """
     with torch.no_grad():
         found = {"loss": loss.total} | loss.parts
         if "distortion" not in found:
             found |= Distortion()(trace, x).parts
         if "rate" not in found and trace.has_rate:
-            found |= Rate()(trace, x).parts
+            found["rate"] = trace.unfold(trace.rate()[0]).mean(0)
+        if trace.has_rate and len(trace.sites) > 1:
+            for layer, site in enumerate(trace.sites, 1):
+                found[f"rate_layer_{layer}"] = trace.unfold(site.rate()[0]).mean(0)
         return {name: nats.detach().sum() for name, nats in found.items()}
 
 

@@ -1,8 +1,8 @@
 r"""Distributions over codes: variables that take one of K values, relaxed or not.
 
-    one-hot     P(z = e_k) = π_k                            z is drawn hard, its gradient is relaxed
-    concrete    z = softmax((log π + g) / τ),  g ~ Gumbel   a density on the simplex
-    quantised   P(z = c_k) = 1 for the code c_k at hand     a point, but of countably many
+    one-hot     P(z = e_k) = π_k                              drawn hard, its gradient is relaxed
+    concrete    z = log softmax((log π + g) / τ), g ~ Gumbel  the logarithm of a soft choice
+    quantised   P(z = c_k) = 1 for the code c_k at hand       a point, but of countably many
 
 Unlike a `Dirac` on a continuous space, a point among finitely many has a probability, 1; so a
 quantised code has a rate against a prior over codes, and its log-weights are those of a bound.
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -66,11 +67,19 @@ class OneHot(Distribution):
 
 @dataclass(frozen=True, eq=False)
 class Concrete(Distribution):
-    """N variables on the simplex of K classes: `logits` (B, N, K), `tau` (1, 1, 1) (1611.00712).
+    """The logarithm y of N points on the simplex of K classes (1611.00712, appendix C.3).
 
-    The density with respect to K − 1 of the coordinates is
+    y = log softmax((log π + g) / τ),  g ~ Gumbel, has with respect to K − 1 of its coordinates on
+    the simplex, each in its logarithm, the density
 
-        p(z) = (K−1)! τ^(K−1) Π_k π_k z_k^(−τ−1) / (Σ_k π_k z_k^(−τ))^K
+        log p(y) = log (K−1)! + (K−1) log τ + Σ_k (log π_k − τ y_k) − K log Σ_k exp(log π_k − τ y_k)
+
+    The point e^y itself has the same rate, but rounds to a corner where the choice is sure, and
+    there has no density.
+
+    Attributes:
+        logits: log π but for a constant, (B, N, K).
+        tau: τ, (1, 1, 1).
     """
 
     logits: Tensor
@@ -78,23 +87,19 @@ class Concrete(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        """The mean of the corner nearest to z, π exactly; that of z itself has no closed form."""
-        return torch.softmax(self.logits, -1)
+        """The centre log softmax(log π / τ), for E[y] has no closed form."""
+        return torch.log_softmax(self.logits / self.tau, -1)
 
     def log_prob(self, x: Tensor) -> Tensor:
         K = self.logits.shape[-1]
-        tau = self.tau[..., 0]
-        log_x = torch.log(x)
         # The normaliser of π cancels: numerator and denominator are both of degree K in it.
-        score = self.logits - self.tau * log_x
-        log_density = (score - log_x).sum(-1) - K * torch.logsumexp(score, -1)
-        return sum_dims(log_density + math.lgamma(K) + (K - 1) * torch.log(tau))
+        score = self.logits - self.tau * x
+        log_density = score.sum(-1) - K * torch.logsumexp(score, -1)
+        return sum_dims(log_density + math.lgamma(K) + (K - 1) * torch.log(self.tau[..., 0]))
 
     def sample(self, temperature: float = 1.0) -> Tensor:
         noisy = self.logits + temperature * gumbel_like(self.logits)
-        # Away from the faces, where the density has no value; a coordinate this small is a 0.
-        tiny = torch.finfo(noisy.dtype).tiny
-        return torch.softmax(noisy / self.tau, -1).clamp(min=tiny)
+        return torch.log_softmax(noisy / self.tau, -1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +125,11 @@ class UniformCodes(Distribution):
         batch, K = self.table.shape[:2]
         return self.table.new_full((batch,), -self.positions * math.log(K))
 
+    @property
+    def perplexity(self) -> Tensor:
+        """exp of the entropy of their use: K where all are used alike, 1 where one alone is."""
+        return entropy(self.usage).exp()
+
     def sample(self, temperature: float = 1.0) -> Tensor:
         """Codes at random; at temperature 0 the first, as among equals the first is the largest."""
         batch, K = self.table.shape[:2]
@@ -140,6 +150,8 @@ class Quantized(Distribution):
         index: which of the codes that is, (B, P).
     """
 
+    has_units: ClassVar[bool] = False
+
     encoded: Tensor
     code: Tensor
     index: Tensor
@@ -154,6 +166,16 @@ class Quantized(Distribution):
 
     def sample(self, temperature: float = 1.0) -> Tensor:
         return straight_through(self.code, self.encoded)
+
+
+def entropy(usage: Tensor) -> Tensor:
+    """H in nats (…) of shares (…, K), which need not sum to 1; 0 where nothing was ever used.
+
+    >>> round(float(entropy(torch.tensor([2.0, 2.0, 0.0])).exp()), 4)
+    2.0
+    """
+    p = usage / usage.sum(-1, keepdim=True).clamp(min=torch.finfo(usage.dtype).tiny)
+    return -torch.xlogy(p, p).sum(-1)
 
 
 def _shared(nats: Tensor, like: Tensor) -> Tensor:

@@ -35,9 +35,12 @@ class Distribution(ABC):
 
     Attributes:
         has_density: False where all mass is on a point, so that no rate or log-weight exists.
+        has_units: whether the numbers of a draw are units, each of which may move or be idle;
+            those of a code from a table are not, and mean nothing one by one.
     """
 
     has_density: ClassVar[bool] = True
+    has_units: ClassVar[bool] = True
 
     @abstractmethod
     def log_prob(self, x: Tensor) -> Tensor:
@@ -63,6 +66,11 @@ class Distribution(ABC):
     @abstractmethod
     def mean(self) -> Tensor:
         """E[x], (B, …)."""
+
+    @property
+    def perplexity(self) -> Tensor | None:
+        """How many of its values are in use of late, (B,); None where it keeps no count."""
+        return None
 
     def tensors(self) -> dict[str, Tensor]:
         """The parameters by name."""

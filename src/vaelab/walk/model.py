@@ -82,6 +82,13 @@ class Trace:
         rates = [site.rate() for site in self.sites]
         return torch.stack([nats for nats, _ in rates]).sum(0), all(closed for _, closed in rates)
 
+    @property
+    def units(self) -> Tensor:
+        """Posterior means of every site whose numbers are units, side by side, (K·B, L)."""
+        means = [s.posterior.mean.flatten(1) for s in self.sites if s.posterior.has_units]
+        z = self.latents[0]
+        return torch.cat(means, 1) if means else z.new_empty(len(z), 0)
+
     def unfold(self, t: Tensor) -> Tensor:
         """(K·B, …) → (K, B, …)."""
         return t.unflatten(0, (self.samples, -1))

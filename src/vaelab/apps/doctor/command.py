@@ -15,6 +15,7 @@ from vaelab.apps.doctor.of_data import examine_data
 from vaelab.apps.doctor.of_loss import examine_loss
 from vaelab.apps.doctor.of_run import examine_run
 from vaelab.apps.doctor.show import show
+from vaelab.apps.flags import Device
 from vaelab.data.known import KNOWN
 from vaelab.run import RECIPE, UNFINISHED
 
@@ -27,7 +28,7 @@ def doctor(
     data: str | None = None,
     data_dir: Path | None = None,
     limit: int = 2000,
-    device: str = "auto",
+    device: Device = "auto",
     arguments: str | None = None,
     shape: str | None = None,
     seed: int = 0,
@@ -45,7 +46,6 @@ def doctor(
         data: a run's data, where they were an array in memory or have moved.
         data_dir: where known data sets live.
         limit: rows of each split that a run is walked on, at most.
-        device: where a run is walked: auto, cpu, cuda, mps, …
         arguments: what the arguments of a loss are, in their order, where their names do not
             tell: x, reconstruction, mu, logvar (or var, std, logstd), a number for any other,
             NAME=number for one by name.

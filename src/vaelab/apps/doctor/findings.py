@@ -64,6 +64,7 @@ class Finding:
         what: is the matter, in one sentence.
         evidence: the number that shows it.
         remedy: what to do, in one line.
+        follows: the code of the finding it may be a mere consequence of; empty for none.
     """
 
     code: str
@@ -71,6 +72,7 @@ class Finding:
     what: str
     evidence: Evidence
     remedy: str
+    follows: str = ""
 
     @property
     def docs(self) -> str:
@@ -85,6 +87,7 @@ class Finding:
             "what": self.what,
             "evidence": self.evidence.to_json(),
             "remedy": self.remedy,
+            "follows": self.follows or None,
             "docs": self.docs,
         }
 
@@ -128,9 +131,16 @@ class Report:
             "kind": self.kind,
             "about": self.about,
             "checked": self.checked,
-            "figures": self.figures,
+            "figures": _plain(self.figures),
             "findings": [finding.to_json() for finding in self.findings],
         }
+
+
+def _plain(figures: Any) -> Any:
+    """Figures as JSON values, which know neither infinity nor nan."""
+    if isinstance(figures, dict):
+        return {name: _plain(value) for name, value in figures.items()}
+    return None if isinstance(figures, float) and not math.isfinite(figures) else figures
 
 
 def short(value: float) -> str:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from vaelab.apps.doctor.causes import ordered
 from vaelab.apps.doctor.findings import Report
 from vaelab.apps.doctor.run_checks import CHECKS
 from vaelab.apps.doctor.run_seen import Seen, look
-from vaelab.data import DataSpec, Raw, Rows, Split
-from vaelab.data.inputs import reload
-from vaelab.run import RECIPE, UNFINISHED, load
+from vaelab.apps.source import own
+from vaelab.data import Split
+from vaelab.run import METRICS, RECIPE, UNFINISHED, load
 from vaelab.training import find_device
 
 
@@ -41,12 +41,12 @@ def examine_run(
     """
     there = (path / RECIPE).is_file() or not (path / UNFINISHED / RECIPE).is_file()
     run = load(path if there else path / UNFINISHED)
-    if run.data.known:
+    if not run.history or not all("valid_loss" in row for row in run.history):
         raise ValueError(
-            f"{path} is told labels, and the doctor examines runs without a condition; "
-            "`vaelab evaluate` judges both"
+            f"{path / METRICS} is missing or has no valid_loss of some epoch, by which a training "
+            "is judged; restore it"
         )
-    train, _, test = splits(run.data, data, data_dir)
+    train, _, test = own(run.data, data, data_dir)
     place = find_device(device)
     model = run.model.to(place)
     try:
@@ -55,34 +55,14 @@ def examine_run(
             seen = look(run, some(train, limit, seed), some(test, limit, seed), seed, place)
     finally:
         model.to("cpu")
-    findings = [finding for check in CHECKS.values() for finding in check(seen)]
+    findings = ordered([finding for check in CHECKS.values() for finding in check(seen)])
     return Report(str(path), "run", _about(seen), list(CHECKS), findings, _figures(seen))
 
 
-def splits(spec: DataSpec, named: str | None, data_dir: Path | None) -> tuple[Split, Split, Split]:
-    """The run's own rows.
-
-    Raises:
-        ValueError: where they cannot be found again or have changed.
-        FileNotFoundError: where they have moved.
-    """
-    if named is None and spec.source == "array":
-        raise ValueError(
-            "the run was trained on an array in memory; save that array with numpy.save and name "
-            "the file with --data"
-        )
-    source = spec.source if named is None else named
-    try:
-        return reload(dataclasses.replace(spec, source=source), data_dir=data_dir)
-    except FileNotFoundError as error:
-        hint = "" if named else ". Where the run's data has moved, name it with --data"
-        raise FileNotFoundError(f"{error}{hint}") from None
-
-
-def some(split: Split, limit: int, seed: int) -> Raw:
+def some(split: Split, limit: int, seed: int) -> Split:
     """At most `limit` rows, in no order: neighbours in a file may be of one class."""
     order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))[:limit]
-    return split.x.take(order) if isinstance(split.x, Rows) else split.x[order]
+    return split.take(order)
 
 
 def _about(seen: Seen) -> list[str]:
@@ -96,7 +76,8 @@ def _about(seen: Seen) -> list[str]:
     if "rate" in seen.test:
         told = [f"−ELBO {seen.test['neg_elbo'].value:.2f}", f"rate {seen.test['rate'].value:.2f}"]
     told.append(f"swapped z costs {seen.attention.value:.2f} nats")
-    told.append(f"{int(seen.active.sum())} of {run.latent} units active")
+    if len(seen.active):
+        told.append(f"{int(seen.active.sum())} of {len(seen.active)} units active")
     if seen.information is not None:
         told.append(f"I(x; z) {seen.information.value:.2f} nats")
     if seen.beta is not None:
@@ -121,7 +102,7 @@ def _figures(seen: Seen) -> dict[str, Any]:
         name: None if e is None else {"value": e.value, "se": e.se} for name, e in named.items()
     }
     return found | {
-        "active_units": int(seen.active.sum()),
+        "active_units": int(seen.active.sum()) if len(seen.active) else None,
         "explained_variance": seen.explained.model,
         "explained_variance_linear": seen.explained.linear,
     }

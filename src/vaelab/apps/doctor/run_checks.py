@@ -10,12 +10,11 @@ import math
 from collections.abc import Callable
 
 from vaelab.apps.doctor.findings import Evidence, Finding, Findings
-from vaelab.apps.doctor.run_seen import Seen
+from vaelab.apps.doctor.run_seen import NOTHING, Seen
 from vaelab.apps.doctor.training_checks import complete, converged, stable
 from vaelab.metrics import Estimate, rate_per_dimension
 from vaelab.parts.likelihoods import Likelihood
 
-NO_RATE = 0.1
 OVER, UNDER, POOR = 1.1, 0.2, 0.4
 HOLES, UNREACHED = 0.25, 0.25
 GAP, COPIES = 0.1, 0.2
@@ -33,15 +32,16 @@ def listens(seen: Seen) -> Findings:
     if not seen.collapsed:
         yield from _levels(seen)
         return
-    swap = Evidence.of("rise of the distortion where z is swapped", seen.attention, 0.1, "nats")
     rate = seen.train.get("rate")
-    if rate is None or rate.value > NO_RATE:
+    if rate is None or rate.value >= NOTHING:
         paid = "" if rate is None else f", although {rate.value:.2f} nats are paid for it"
         yield Finding(
             "ignored-code",
             "error",
             f"the decoder ignores z{paid}: any other example's z does as well",
-            swap,
+            Evidence.of(
+                "rise of the distortion where z is swapped", seen.attention, NOTHING, "nats"
+            ),
             "train longer or with a smaller --lr; where it stays so, a decoder that is less able "
             "on its own (a smaller --width)",
         )
@@ -50,24 +50,24 @@ def listens(seen: Seen) -> Findings:
     yield Finding(
         "collapse",
         "error",
-        f"z tells nothing of x: rate {rate.value:.3f} nats, {active} of {seen.run.latent} units "
-        "active, every posterior is the prior",
-        swap,
-        "lower the weight of the rate (--beta), raise it slowly, lower --lr, or take a likelihood "
-        "with less noise",
+        f"z tells nothing of x: {active} of {len(seen.active)} units active, every posterior is "
+        f"the prior, and swapping z costs {max(seen.attention.value, 0.0):.2f} nats",
+        Evidence.of("rate", rate, NOTHING, "nats"),
+        "train longer; where it stays so, lower the weight of the rate (--beta), raise it slowly, "
+        "lower --lr, or take a likelihood with less noise",
     )
 
 
 def _levels(seen: Seen) -> Findings:
     rates = seen.codes.rates or []
-    dead = [i for i, nats in enumerate(rates) if nats < NO_RATE]
+    dead = [i for i, nats in enumerate(rates) if nats < NOTHING]
     if len(rates) > 1 and dead:
         names = ", ".join(str(i + 1) for i in dead)
         yield Finding(
             "dead-level",
             "warning",
             f"of {len(rates)} groups of latents, from the top, number {names} says nothing",
-            Evidence("rate of the least group", min(rates), NO_RATE, "nats"),
+            Evidence("rate of the least group", min(rates), NOTHING, "nats"),
             "fewer groups or levels, or a rate that is weighed less at first",
         )
 
@@ -99,7 +99,7 @@ def weighed(seen: Seen) -> Findings:
 
 def matches_prior(seen: Seen) -> Findings:
     """Are codes where the prior is, and the prior where codes are?"""
-    remedy = "raise --beta, take fewer latents, or fit another prior: vaelab fit-prior mixture RUN"
+    remedy = _nearer(seen)
     if seen.prior.holes is not None and beyond(seen.prior.holes, HOLES):
         yield Finding(
             "holes",
@@ -116,6 +116,16 @@ def matches_prior(seen: Seen) -> Findings:
             Evidence.of("share of test codes unreached", seen.prior.unreached, UNREACHED),
             remedy,
         )
+
+
+def _nearer(seen: Seen) -> str:
+    """What brings codes and prior together, and does not contradict what else is found."""
+    ways = []
+    if seen.beta is None or not beyond(seen.beta, OVER):
+        ways.append("raise --beta")
+    if not bool(seen.active.all()):
+        ways.append("take fewer latents")
+    return ", or ".join([*ways, "fit another prior: vaelab fit-prior mixture RUN"])
 
 
 def generalises(seen: Seen) -> Findings:
@@ -190,7 +200,7 @@ def enough_latents(seen: Seen) -> Findings:
         )
     # Codes that nothing holds back use every unit, however many there are.
     held_back = seen.beta is None or seen.beta.value + 2 * seen.beta.se >= UNDER
-    if held_back:
+    if held_back and not idle:
         least = min(rate_per_dimension(seen.codes.mean, sigma), key=lambda r: r.value)
         if beyond(least, PLENTY):
             yield Finding(

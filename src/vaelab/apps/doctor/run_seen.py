@@ -14,16 +14,18 @@ import torch
 from torch import Tensor
 
 from vaelab import metrics as m
-from vaelab.data import Batches, Raw
+from vaelab.data import Batches, Split
 from vaelab.metrics.aggregate import rate_split
 from vaelab.metrics.likelihood import elbo
 from vaelab.metrics.probes import attention, effective_beta, misfit
 from vaelab.run import Run
-from vaelab.walk import VAE, Normal
+from vaelab.walk import VAE, Condition, Normal
 
 BATCH, DRAWS = 256, 4000
 FEWEST = 20
 """Rows that a threshold at 95% can be set with."""
+NOTHING = 0.1
+"""Nats below which nothing is told."""
 WIDEST = 512
 """Latent numbers beyond which nearest neighbours say nothing of a cloud's shape."""
 
@@ -33,7 +35,7 @@ class Codes(NamedTuple):
 
     Attributes:
         z: draws of q(z|x), (N, L).
-        mean: posterior means, (N, L).
+        mean: posterior means of what are units and no code's numbers, (N, L').
         sigma: standard deviations (N, L); None where a posterior is no diagonal normal.
         rates: mean nats by site; None where a posterior has no density.
     """
@@ -105,25 +107,27 @@ class Seen:
 
     @property
     def active(self) -> Tensor:
-        """Which latent dimensions move with x, (L,)."""
+        """Which of the units move with x, (L',)."""
         return m.active_units(self.codes.mean)
 
     @property
     def collapsed(self) -> bool:
-        """Whether the decoder makes nothing of z: swapping it costs less than 0.1 nats."""
-        return self.attention.value < max(0.1, 2 * self.attention.se)
+        """Whether z tells nothing of x: swapping it, or all that is paid for it, is below 0.1 nats.
+
+        What z tells of x is at most the rate, under whatever prior.
+        """
+        paid = self.train["rate"].value if "rate" in self.train else math.inf
+        return paid < NOTHING or self.attention.value < max(NOTHING, 2 * self.attention.se)
 
 
 @torch.no_grad()
-def look(run: Run, train: Raw, test: Raw, seed: int, device: torch.device) -> Seen:
-    """Measures a run whose model is on `device`."""
+def look(run: Run, train: Split, test: Split, seed: int, device: torch.device) -> Seen:
+    """Measures a run whose model is on `device`; a conditional one is given what is known."""
     model = run.model
-    rows, held = (
-        list(Batches(x, run.data, device).fixed(min(BATCH, len(x)), seed)) for x in (train, test)
-    )
+    rows, held = (batched(run, split, seed, device) for split in (train, test))
     codes, others = encode(model, rows), encode(model, held)
     grey = dataclasses.replace(run.data, binarize="no")
-    x, y = (grey.prepare(raw[:]).flatten(1) for raw in (train, test))
+    x, y = (grey.prepare(split.x[:]).flatten(1) for split in (train, test))
     # Columns of a table count alike, whatever they are measured in.
     unit = torch.ones(()) if run.data.is_image else positive(x.std(0))
     objective = run.recipe.objective
@@ -132,25 +136,51 @@ def look(run: Run, train: Raw, test: Raw, seed: int, device: torch.device) -> Se
     )
     return Seen(
         run,
-        elbo(model, rows, 4),
-        elbo(model, held, 4),
+        elbo(model, rows.x, 4, rows.told),
+        elbo(model, held.x, 4, held.told),
         codes,
-        attention(model, [batch for batch in rows if len(batch) > 1]),
-        effective_beta(model, rows),
-        scaled(misfit(model, rows), 1 / run.data.dims),
+        attention(model, *rows.of_several()),
+        effective_beta(model, rows.x, conditions=rows.told),
+        scaled(misfit(model, rows.x, rows.told), 1 / run.data.dims),
         information(codes, seed),
-        _against_prior(model, codes, others, x, y, unit) if bound_to_prior else AgainstPrior(),
-        _explained(model, x, y, unit, run),
+        _against_prior(model, codes, others, x, y, unit, rows.told)
+        if bound_to_prior
+        else AgainstPrior(),
+        _explained(model, x, y, unit, run, held.told),
     )
 
 
-def encode(model: VAE, batches: list[Tensor]) -> Codes:
+class Given(NamedTuple):
+    """Rows in batches, on the model's device and at its scale.
+
+    Attributes:
+        x: the batches.
+        told: what the model is told of each.
+    """
+
+    x: list[Tensor]
+    told: list[Condition]
+
+    def of_several(self) -> Given:
+        """The batches that hold more than one row."""
+        kept = [i for i, x in enumerate(self.x) if len(x) > 1]
+        return Given([self.x[i] for i in kept], [self.told[i] for i in kept])
+
+
+def batched(run: Run, split: Split, seed: int, device: torch.device) -> Given:
+    """The rows of a split as the run's model is given them."""
+    rows = Batches(split.x, run.data, device, split.known(run.data))
+    size = min(BATCH, len(rows))
+    return Given(list(rows.fixed(size, seed)), list(rows.told(size)))
+
+
+def encode(model: VAE, batches: Given) -> Codes:
     """The codes of batches, on the CPU."""
     z, means, sigmas, rates = [], [], [], []
-    for x in batches:
-        trace = model(x)
+    for x, condition in zip(*batches, strict=True):
+        trace = model(x, condition=condition)
         z.append(_join([site.z for site in trace.sites]))
-        means.append(_join([site.posterior.mean for site in trace.sites]))
+        means.append(trace.units.float().cpu())
         normal = [s.posterior.sigma for s in trace.sites if isinstance(s.posterior, Normal)]
         if len(normal) == len(trace.sites):
             sigmas.append(_join(normal))
@@ -183,10 +213,20 @@ def scaled(found: m.Estimate, factor: float) -> m.Estimate:
 
 
 def _against_prior(
-    model: VAE, codes: Codes, others: Codes, x: Tensor, y: Tensor, unit: Tensor
+    model: VAE,
+    codes: Codes,
+    others: Codes,
+    x: Tensor,
+    y: Tensor,
+    unit: Tensor,
+    told: list[Condition],
 ) -> AgainstPrior:
     """Codes against draws of the prior, and the samples made of these against the data."""
-    walks = [model.sample(BATCH) for _ in range(math.ceil(2 * DRAWS / BATCH))]
+    known = tuple(torch.cat(parts) for parts in zip(*told, strict=True))
+    walks = [
+        model.sample(BATCH, condition=tuple(c[torch.randint(len(c), (BATCH,))] for c in known))
+        for _ in range(math.ceil(2 * DRAWS / BATCH))
+    ]
     draws = torch.cat([_join(list(walk.latents)) for walk in walks])
     n = min(len(x), len(y))  # as many rows to be near to on either side
     samples = torch.cat([walk.likelihood.mean for walk in walks[:4]]).flatten(1).cpu()
@@ -206,10 +246,12 @@ def positive(t: Tensor) -> Tensor:
     return torch.where(t > 0, t, 1.0)
 
 
-def _explained(model: VAE, x: Tensor, y: Tensor, unit: Tensor, run: Run) -> Explained:
+def _explained(
+    model: VAE, x: Tensor, y: Tensor, unit: Tensor, run: Run, told: list[Condition]
+) -> Explained:
     device = next(model.parameters()).device
-    grey = y.reshape(-1, *run.data.shape).split(BATCH)
-    decoded = torch.cat([model(b.to(device), 1, 0.0).likelihood.mean.cpu() for b in grey])
+    grey = zip(y.reshape(-1, *run.data.shape).split(BATCH), told, strict=True)
+    decoded = torch.cat([model(b.to(device), 1, 0.0, c).likelihood.mean.cpu() for b, c in grey])
     x, y, decoded = x / unit, y / unit, decoded.flatten(1) / unit
     centre = x.mean(0)
     total = float((y - centre).square().sum())

@@ -38,7 +38,10 @@ def _show(finding: Finding, out: Console) -> None:
     head = Text(f"{SIGN[finding.severity]} {finding.severity} ", STYLE[finding.severity])
     head.append(finding.code, "bold").append(f"  {finding.what}")
     _print(out, head, 2)
-    _print(out, Text(f"→ {finding.remedy}", "green"), 4)
+    if finding.follows:
+        _print(out, Text(f"may follow from {finding.follows}: mend that first", "dim"), 4)
+    else:
+        _print(out, Text(f"→ {finding.remedy}", "green"), 4)
     _print(out, Text(f"{finding.evidence}  ").append(finding.docs, "dim"), 4)
 
 

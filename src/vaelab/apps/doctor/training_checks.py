@@ -6,10 +6,11 @@ import math
 from itertools import pairwise
 
 from vaelab.apps.doctor.findings import Evidence, Finding, Findings
+from vaelab.apps.train import few_steps
 from vaelab.run import Run
 from vaelab.training import Plan
 
-JUMP, LATE = 0.1, 0.1
+JUMP, LATE, AHEAD = 0.1, 0.1, 0.5
 
 
 def complete(run: Run) -> Findings:
@@ -51,16 +52,27 @@ def stable(run: Run) -> Findings:
 
 
 def converged(run: Run) -> Findings:
-    """Had the validation loss stopped falling?"""
+    """Had the validation loss stopped falling?
+
+    The schedule lets every training level off, however short. So where the steps were few, the fall
+    in their second half, one doubling, is carried on to the default number by as many doublings.
+    """
     losses = _losses(run)
     if run.training.get("ending") != "finished" or not run.recipe.objective.comparable:
         return
-    if len(losses) < 2:
-        late = 1.0
-    else:
-        then = min(losses[: max(1, math.ceil(len(losses) * 2 / 3))])
-        gained = losses[0] - min(losses)
-        late = max(0.0, then - min(losses)) / gained if gained > 0 else 0.0
+    length = few_steps(run)
+    if length is not None:
+        ahead = _late(losses, 1 / 2) * math.log2(length.usual / length.steps)
+        if ahead > AHEAD:
+            yield Finding(
+                "under-trained",
+                "warning",
+                f"{length}, and every doubling still brought much",
+                Evidence("fall to come by then, over the fall so far", ahead, AHEAD),
+                f"leave out --epochs, or --epochs {length.epochs}",
+            )
+            return
+    late = _late(losses, 2 / 3)
     if late > LATE:
         yield Finding(
             "still-learning",
@@ -70,6 +82,15 @@ def converged(run: Run) -> Findings:
             Evidence("share of the fall in the last third", late, LATE),
             f"--epochs {3 * len(losses)}",
         )
+
+
+def _late(losses: list[float], start: float) -> float:
+    """The share of the fall that came after so much of the epochs."""
+    if len(losses) < 2:
+        return 1.0
+    then = min(losses[: max(1, math.ceil(len(losses) * start))])
+    gained = losses[0] - min(losses)
+    return max(0.0, then - min(losses)) / gained if gained > 0 else 0.0
 
 
 def _losses(run: Run) -> list[float]:

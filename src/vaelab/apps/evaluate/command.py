@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,13 +13,14 @@ from vaelab import files
 from vaelab.apps.evaluate import page, record, table
 from vaelab.apps.evaluate.judge import judge
 from vaelab.apps.evaluate.settings import PARTS, Part, Settings
+from vaelab.apps.flags import Device
 from vaelab.apps.progress import say
-from vaelab.data import DataSpec, Split
-from vaelab.data.inputs import reload
+from vaelab.apps.source import own
 from vaelab.metrics.annealing import Annealing
 from vaelab.run import load
 
 SplitName = Literal["train", "valid", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "valid", "test")
 
 
 def evaluate(
@@ -40,7 +40,7 @@ def evaluate(
     seed: int = 0,
     data: str | None = None,
     data_dir: Path | None = None,
-    device: str = "auto",
+    device: Device = "auto",
     json: bool = False,
 ) -> None:
     """Judges a run on data it never saw: likelihood, latent space, prior and samples.
@@ -59,7 +59,8 @@ def evaluate(
         ais_steps: temperatures; more is tighter and slower.
         ais_chains: independent chains for each example.
         factors: set the latents beside the factors of variation that are known to have made the
-            data, as of sprites and dSprites, or beside its labels; a minute.
+            data, as of sprites and dSprites or of an .npz file with x and factors (N, F), or
+            beside its labels; a minute.
         features: where samples are compared with data: auto, classifier, pixels, inception (needs
             torch-fidelity) or FILE.py:function, a function of yours that is run.
         draw: judge draws from the likelihood instead of its means, as for tables in any case.
@@ -68,7 +69,6 @@ def evaluate(
         seed: of all draws, and of the binarization of grey data.
         data: the run's data, where it was an array in memory or has moved.
         data_dir: where known data sets live.
-        device: auto, cpu, cuda, cuda:1, mps, …
         json: print one JSON object instead of the table.
     """
     if limit is not None and limit < 1:
@@ -84,8 +84,11 @@ def evaluate(
         factors=factors,
     )
     trained = load(run) if prior is None else load(run).with_prior(prior)
-    train, held = splits(trained.data, split, data, data_dir)
-    held = held if limit is None else cut(held, limit)
+    by_name = dict(zip(SPLITS, own(trained.data, data, data_dir), strict=True))
+    train, held = by_name["train"], by_name[split]
+    if split == "train":
+        say("The training split is what the model was fitted to: its figures flatter.")
+    held = held if limit is None else held.take(torch.arange(min(limit, len(held))))
     judged = judge(trained, held, train, settings, device)
     about = record.describe(trained, judged, settings, split, prior)
     if json:
@@ -100,44 +103,6 @@ def evaluate(
     if not json:
         print(f"{run / name}.json  the same figures")
         print(f"{run / name}.html  the page")
-
-
-def splits(
-    spec: DataSpec, which: SplitName, named: str | None, data_dir: Path | None
-) -> tuple[Split, Split]:
-    """Training rows, and the rows to judge a run on, raw.
-
-    Raises:
-        ValueError: where the data cannot be found again or has changed.
-        FileNotFoundError: where it has moved.
-    """
-    if named is None and spec.source == "array":
-        raise ValueError(
-            "the run was trained on an array in memory; save that array with numpy.save and name "
-            "the file with --data"
-        )
-    source = spec.source if named is None else named
-    try:
-        found = reload(dataclasses.replace(spec, source=source), data_dir=data_dir)
-    except FileNotFoundError as error:
-        if named is None:
-            raise FileNotFoundError(
-                f"{error}. Where the run's data has moved, name it with --data"
-            ) from None
-        raise
-    by_name = dict(zip(("train", "valid", "test"), found, strict=True))
-    if which == "train":
-        say("The training split is what the model was fitted to: its figures flatter.")
-    return by_name["train"], by_name[which]
-
-
-def cut(rows: Split, n: int) -> Split:
-    """The first n rows."""
-    return Split(
-        rows.x[:n],
-        None if rows.y is None else rows.y[:n],
-        None if rows.factors is None else rows.factors.take(torch.arange(min(n, len(rows)))),
-    )
 
 
 def _print_json(about: record.Record) -> None:

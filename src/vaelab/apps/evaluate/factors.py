@@ -6,13 +6,15 @@ one, and the figures that need two are left out.
 
 from __future__ import annotations
 
+import hashlib
+
 import torch
 
 from vaelab.apps.evaluate.found import Found
 from vaelab.apps.progress import counting
 from vaelab.data import Batches, Factors
 from vaelab.metrics.continuous import check_continuous
-from vaelab.metrics.disentanglement import DEAD, disentanglement
+from vaelab.metrics.disentanglement_figures import DEAD, disentanglement
 from vaelab.metrics.starts import join
 from vaelab.run import Run
 
@@ -35,27 +37,31 @@ def measure(run: Run, held: Batches, known: Factors | None, seed: int) -> Found:
         why = f"{len(held)} rows are too few to set codes against factors; {FEW} are needed."
         return Found(notes=(why,))
     with torch.no_grad(), counting("factors", 1) as done:
-        traces = [run.model(x, temperature=0.0) for x in held.fixed(BATCH, seed)]
+        batches = zip(held.fixed(BATCH, seed), held.told(BATCH), strict=True)
+        traces = [run.model(x, temperature=0.0, condition=c) for x, c in batches]
         found = disentanglement(
             torch.cat([join(trace.latents) for trace in traces]).float(),
             known.values,
             known.names,
             known.ordered,
-            dead_below=DEAD if traces[0].has_rate and _continuous(run) else None,
+            dead_below=DEAD if traces[0].has_rate and _continuous(run, held) else None,
             seed=seed,
         )
         done(1)
-    table = {
+    # The same x may be set against one table of factors, and against another.
+    table = hashlib.sha256(known.values.contiguous().numpy().tobytes()).hexdigest()
+    shown = {
+        "table": table,
         "information": found.information.tolist(),
         "importances": found.importances.tolist(),
         "live": found.live.tolist(),
     }
-    return Found(found.figures, facts={"disentanglement": found.facts | table}, notes=found.notes)
+    return Found(found.figures, facts={"disentanglement": found.facts | shown}, notes=found.notes)
 
 
-def _continuous(run: Run) -> bool:
+def _continuous(run: Run, held: Batches) -> bool:
     try:
-        check_continuous(run.model)
+        check_continuous(run.model, next(held.told(1)))
     except TypeError:
         return False
     return True

@@ -40,8 +40,8 @@ class Definition(NamedTuple):
 DEFINITIONS = {
     "neg_elbo": Definition(
         *("−ELBO", "nats", "likelihood", "distortion + rate, an upper bound on NLL"),
-        "E_q[−log p(x|z)] + KL(q(z|x) ‖ p(z)), one sampled z an x; standard error over x "
-        "(1312.6114).",
+        "−1/K Σ_k log p(x, z_k)/q(z_k|x), an estimate of E_q[−log p(x|z)] + KL(q(z|x) ‖ p(z)) "
+        "from the draws of NLL, which is never above it; standard error over x (1312.6114).",
     ),
     "rate": Definition(
         *("rate", "nats", "likelihood", "what z tells of x: KL(q(z|x) ‖ p(z))"),
@@ -49,7 +49,7 @@ DEFINITIONS = {
     ),
     "distortion": Definition(
         *("distortion", "nats", "likelihood", "what it leaves untold: −E log p(x|z)"),
-        "−E_q log p(x|z), summed over the numbers of an example.",
+        "−E_q log p(x|z), summed over the numbers of an example: −ELBO less the rate.",
     ),
     "nll": Definition(
         *("NLL", "nats", "likelihood", "−log p(x), bounded by {samples} draws of z"),
@@ -58,7 +58,7 @@ DEFINITIONS = {
         "for more than 5% of x, or where its slack exceeds its standard error.",
     ),
     "bits": Definition(
-        *("NLL", "bits/dim", "likelihood", "the same, for each number of an example"),
+        *("NLL per dimension", "bits/dim", "likelihood", "the same, for each number of an example"),
         "NLL / (D log 2), for likelihoods that are probabilities.",
     ),
     "ess": Definition(

@@ -13,7 +13,6 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,7 +21,7 @@ from vaelab.apps.evaluate import evidence, factors, latents, quality
 from vaelab.apps.evaluate.found import Found
 from vaelab.apps.evaluate.settings import Settings
 from vaelab.apps.evaluate.spaces import space_of
-from vaelab.data import Batches, Raw, Split
+from vaelab.data import Batches, Split
 from vaelab.metrics.inputs import seeded
 from vaelab.metrics.layer import Layer
 from vaelab.run import Run
@@ -67,15 +66,16 @@ def judge(
     """
     place = find_device(device)
     seed, found = settings.seed, Found()
-    batches = Batches(held.x, run.data, place, held.y)
+    batches = Batches(held.x, run.data, place, held.known(run.data))
     digest = digest_of(batches, seed)
     layers, pictures = None, None
     with on(run, place):
         if {"latent", "samples"} & set(settings.parts):
-            some, labels = reference(train, seed)
-            rows = Batches(some, run.data, place, labels)
+            some = reference(train, seed)
+            rows = Batches(some.x, run.data, place, some.known(run.data))
+            found |= Found(facts={"train": len(rows)})
         if "samples" in settings.parts:
-            space, classifier = space_of(settings.features, run, rows, labels, seed)
+            space, classifier = space_of(settings.features, run, rows, some.y, seed)
             space(next(rows.fixed(2, seed)))  # what cannot work is better met now than at the end
         if "likelihood" in settings.parts:
             with seeded(seed, place):
@@ -96,13 +96,12 @@ def judge(
     return Judgement(found, layers, len(held.x), digest, str(place), pictures)
 
 
-def reference(train: Split, seed: int) -> tuple[Raw, Tensor | None]:
-    """At most 60,000 training rows with their labels, chosen at random but kept in order."""
-    if len(train.x) <= REFERENCE:
-        return train.x, train.y
+def reference(train: Split, seed: int) -> Split:
+    """At most 60,000 training rows, chosen at random but kept in order."""
+    if len(train) <= REFERENCE:
+        return train
     generator = torch.Generator().manual_seed(seed)
-    which = torch.randperm(len(train.x), generator=generator)[:REFERENCE].sort().values
-    return train.x[which], None if train.y is None else train.y[which]
+    return train.take(torch.randperm(len(train), generator=generator)[:REFERENCE].sort().values)
 
 
 def digest_of(batches: Batches, seed: int) -> str:
@@ -121,21 +120,3 @@ def on(run: Run, place: torch.device) -> Iterator[None]:
         yield
     finally:
         run.model.to("cpu")
-
-
-def facts_of(settings: Settings) -> dict[str, Any]:
-    """The settings that figures must be read with."""
-    how = settings.annealing
-    return {
-        "samples": settings.samples,
-        "seed": settings.seed,
-        "annealing": None
-        if how is None
-        else {
-            "examples": settings.annealed,
-            "steps": how.steps,
-            "chains": how.chains,
-            "leapfrogs": how.leapfrogs,
-            "start": "q(z|x)",
-        },
-    }

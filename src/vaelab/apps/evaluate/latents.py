@@ -16,7 +16,7 @@ from vaelab.apps.progress import counting
 from vaelab.data import Batches
 from vaelab.metrics.aggregate import rate_split
 from vaelab.metrics.continuity import Support, hole_fraction
-from vaelab.metrics.continuous import check_continuous
+from vaelab.metrics.continuous import confined
 from vaelab.metrics.discrepancy import mmd
 from vaelab.metrics.estimate import Estimate
 from vaelab.metrics.layer import Layer, layers
@@ -49,7 +49,10 @@ def measure(run: Run, train: Batches, held: Batches, seed: int) -> tuple[Found, 
 
 
 def _units(carried: list[Layer]) -> Found:
-    active = torch.cat([layer.active for layer in carried])
+    units = [layer.active for layer in carried if layer.active is not None]
+    if not units:
+        return Found()
+    active = torch.cat(units)
     count = Estimate(float(active.sum()), 0.0, len(active))
     return Found({"active_units": count}, facts={"dimensions": len(active)})
 
@@ -60,7 +63,7 @@ def _split(run: Run, train: Batches, seed: int, sites: int) -> Found:
         return Found(notes=(why.format(sites),))
     with torch.no_grad(), counting("split of the rate", 1) as done:
         posteriors = [trace.sites[0].posterior for trace in _traces(run.model, train, seed)]
-        prior = run.model.sample(1, condition=_anything(run, 1)).sites[0].prior
+        prior = run.model.sample(1, condition=_told(train, 1)).sites[0].prior
         split = rate_split(posteriors, prior, DRAWS, seed)
         done(1)
     parts = {
@@ -77,23 +80,25 @@ def _split(run: Run, train: Batches, seed: int, sites: int) -> Found:
             "its example, and what it tells of fresh data cannot be read from it.",
         )
     if split.total_correlation is None:
-        notes += ("The split has two parts: posterior or prior are no independent normals.",)
+        notes += ("The split has two parts: the posteriors are no independent normals.",)
+    elif split.dimension_wise is None:
+        notes += (
+            "What dimensions share is told; how far each is from the prior is not, which has no "
+            "independent dimensions.",
+        )
     figures = {name: part for name, part in parts.items() if part is not None}
-    return Found(figures, facts={"ceiling": split.ceiling, "train": len(train)}, notes=notes)
+    return Found(figures, facts={"ceiling": split.ceiling}, notes=notes)
 
 
 def _match(run: Run, train: Batches, held: Batches, seed: int) -> Found:
-    try:
-        check_continuous(run.model, _anything(run, 1))
-    except TypeError:
-        return Found(
-            notes=("Latents are discrete: distances of codes to prior draws say nothing.",)
-        )
+    if why := confined(run.model, _told(train, 1)):
+        why = f"{why[0].upper()}{why[1:]}: distances of codes to prior draws say nothing."
+        return Found(notes=(why,))
     codes, fresh = _codes(run.model, train, seed), _codes(run.model, held, seed)
     # Rows may be sorted, by class say; draws from them shall not be.
     order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(seed))
     mixed = codes[order.to(codes.device)]
-    prior = _prior(run, max(HOLE_DRAWS, AUC_DRAWS))
+    prior = _prior(run, train, max(HOLE_DRAWS, AUC_DRAWS))
     few = min(MMD_DRAWS, len(codes))
     some = min(AUC_DRAWS, len(codes))
     figures = {
@@ -120,13 +125,19 @@ def _codes(model: VAE, batches: Batches, seed: int) -> Tensor:
 
 
 @torch.no_grad()
-def _prior(run: Run, n: int) -> Tensor:
-    """Codes drawn from the prior, (n, L), of classes drawn uniformly in a conditional model."""
-    sizes = [min(BATCH, n - start) for start in range(0, n, BATCH)]
-    drawn = (run.model.sample(size, condition=_anything(run, size)) for size in sizes)
+def _prior(run: Run, train: Batches, n: int) -> Tensor:
+    """Codes drawn from the prior, (n, L); a conditional model is told what is known of the rows."""
+    told = _told(train, n)
+    drawn = []
+    for start in range(0, n, BATCH):
+        part = slice(start, min(n, start + BATCH))
+        known = tuple(c[part] for c in told)
+        drawn.append(run.model.sample(part.stop - start, condition=known))
     return torch.cat([join(trace.latents) for trace in drawn])
 
 
-def _anything(run: Run, n: int) -> Condition:
-    device = next(run.model.parameters()).device
-    return tuple(c.to(device) for c in run.anything(n))
+def _told(rows: Batches, n: int) -> Condition:
+    """What a model is told of n of the rows, over and over where they are fewer; in no order."""
+    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))
+    which = order[torch.arange(n) % len(rows)]
+    return tuple(c[which.to(c.device)] for c in next(rows.told(len(rows))))

@@ -30,7 +30,7 @@ FACTS = {
     "binarize": "binarization",
     "likelihood": "likelihood",
     "samples": "draws K",
-    "train": "training rows behind q(z)",
+    "train": "training rows compared with",
     "features": "features",
     "sample_count": "samples",
     "output": "samples are",
@@ -132,10 +132,13 @@ def _layers(judged: Judgement) -> str:
         if layer.by_dimension is None:
             parts.append(f"<p>{head}; it has no closed form by dimension.</p>")
             continue
+        active, idle = [True] * len(layer.by_dimension), ""
+        if layer.active is not None:
+            active, idle = layer.active.tolist(), " Grey dimensions do not move with x."
         parts.append(
-            f"<figure>{charts.bars(layer.by_dimension, layer.active.tolist())}"
-            f"<figcaption><p>{head}, by dimension, most first; a line spans two standard errors. "
-            "Grey dimensions do not move with x.</p></figcaption></figure>"
+            f"<figure>{charts.bars(layer.by_dimension, active)}"
+            f"<figcaption><p>{head}, by dimension, most first; a line reaches two standard "
+            f"errors to either side.{idle}</p></figcaption></figure>"
         )
     return f'<section id="dimensions"><h2>Rate by dimension</h2>{"".join(parts)}</section>'
 
@@ -144,8 +147,8 @@ def _spread(judged: Judgement) -> str:
     of_each = judged.found.of_each
     if "ess" not in of_each:
         return ""
-    ess = charts.histogram(of_each["ess"].clamp(min=1).log10(), power=True)
-    nll = charts.histogram(of_each["nll"])
+    ess = charts.histogram(of_each["ess"].clamp(min=1), "draws that carry weight", log=True)
+    nll = charts.histogram(of_each["nll"], "NLL in nats")
     return (
         '<section id="spread"><h2>Example by example</h2>'
         f"<figure>{nll}<figcaption><p>NLL of every example, in nats.</p></figcaption></figure>"
@@ -175,7 +178,7 @@ def _definitions(record: Record) -> str:
     items = "".join(
         f'<dt id="about-{name}">{escape(DEFINITIONS[name].title)}</dt>'
         f"<dd>{escape(DEFINITIONS[name].definition)} "
-        f"Over {record['figures'][name]['n']:,}.</dd>"
+        f"n&nbsp;=&nbsp;{record['figures'][name]['n']:,}.</dd>"
         for name in record["figures"]
     )
     return f'<section class="notes" id="definitions"><h2>Definitions</h2><dl>{items}</dl></section>'

@@ -102,7 +102,7 @@ def chosen(batches: Batches, n: int, seed: int) -> Tensor:
 def generated(run: Run, n: int, draw: bool, held: Batches, seed: int) -> Tensor:
     """n samples (n, …) at the model's scale; bounded data in [0, 1].
 
-    A conditional model is told the classes of the held-out rows they are compared with.
+    A conditional model is told what is known of the held-out rows they are compared with.
     """
     parts = []
     told = next(held.told(len(held)))

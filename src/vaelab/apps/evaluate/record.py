@@ -22,7 +22,7 @@ from torch import Tensor
 from vaelab import __version__, files
 from vaelab.apps.evaluate.evidence import likelihood_of
 from vaelab.apps.evaluate.figures import DEFINITIONS
-from vaelab.apps.evaluate.judge import Judgement, facts_of
+from vaelab.apps.evaluate.judge import Judgement
 from vaelab.apps.evaluate.settings import Settings
 from vaelab.metrics.estimate import Estimate
 from vaelab.run import WEIGHTS, Run
@@ -43,7 +43,7 @@ def describe(
         record[f"{name}_se"] = None if estimate is None else number(estimate.se)
     bits = found.figures.get("bits")
     record["bits_per_dim"] = None if bits is None else number(bits.value)
-    record |= facts_of(settings) | {
+    record |= settings.facts | {
         "n": judged.n,
         "data": run.data.source,
         "split": split,
@@ -67,7 +67,7 @@ def describe(
                 "by_dimension": None
                 if layer.by_dimension is None
                 else [figure(rate) for rate in layer.by_dimension],
-                "active": layer.active.tolist(),
+                "active": None if layer.active is None else layer.active.tolist(),
             }
             for layer in judged.layers
         ]

@@ -78,7 +78,10 @@ def meaning_of(about: Definition, record: Record) -> str:
 
 
 def written(name: str, record: Record) -> str:
-    """A figure and its standard error; a count and an infinite figure alone."""
+    """A figure and its standard error; a count and an infinite figure alone.
+
+    A share whose error leads out of [0, 1] is written with the part of the interval that is inside.
+    """
     found, unit = record["figures"][name], DEFINITIONS[name].unit
     value, se = found["value"], found["se"]
     if value is None:
@@ -87,7 +90,12 @@ def written(name: str, record: Record) -> str:
         return f"{value:g}" if se == 0 else f"{value:.3g} ± ?"
     if unit == "nats" and se >= 0.005:
         return f"{value:.2f} ± {se:.2f}".replace("-", "−")
-    return str(Estimate(value, se, 1)).replace("-", "−")
+    text = str(Estimate(value, se, 1)).replace("-", "−")
+    if unit == "share" and not se <= value <= 1 - se:
+        middle, places = text.partition(" ± ")[0], len(text.rpartition(".")[2])
+        low, high = max(value - se, 0.0), min(value + se, 1.0)
+        return f"{middle} ({low:.{places}f}–{high:.{places}f})"
+    return text
 
 
 def remarks(record: Record) -> list[str]:

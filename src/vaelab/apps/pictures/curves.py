@@ -30,7 +30,13 @@ class End(NamedTuple):
 
 
 @styled()
-def training_curves(histories: Histories, *, log: bool = False, columns: int = 2) -> Figure:
+def training_curves(
+    histories: Histories,
+    *,
+    log: bool = False,
+    columns: int = 2,
+    units: Mapping[str, str] | None = None,
+) -> Figure:
     """One panel a metric, one line a run, named at its end; epochs 1, 2, … across.
 
     Args:
@@ -38,6 +44,7 @@ def training_curves(histories: Histories, *, log: bool = False, columns: int = 2
             early. A value that is not finite breaks the line.
         log: logarithmic values; those that are not positive are left out.
         columns: panels side by side.
+        units: metric name → what it is measured in; a metric whose unit is "" is counted.
 
     Raises:
         ValueError: no run has any metric.
@@ -51,6 +58,12 @@ def training_curves(histories: Histories, *, log: bool = False, columns: int = 2
     grid = fig.subplots(lines, across, squeeze=False).flatten()
     for axes, metric in zip(grid, metrics, strict=False):
         _panel(axes, histories, metric, log)
+        if (unit := (units or {}).get(metric)) is not None:
+            axes.set_ylabel(unit)
+            if not unit:
+                axes.yaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
+    for axes in grid[max(0, len(metrics) - across) : len(metrics)]:  # nothing stands below them
+        axes.set_xlabel("epoch")
     for axes in grid[len(metrics) :]:
         axes.set_visible(False)
     return fig

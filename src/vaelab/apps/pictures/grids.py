@@ -17,6 +17,7 @@ from vaelab.apps.pictures.cells import PAPER, Array, Bytes, cells
 Span = tuple[float, float]
 
 APART = 6  # times the gap: between blocks that are read one after the other
+TEXT = 13  # pixels
 FADED = 80  # of 255: opacity of what is shown as inactive
 INK = (128, 128, 128, 255)
 
@@ -183,7 +184,8 @@ def comparison(
 def traversal(
     x: Array,
     active: Sequence[bool] | Array | None = None,
-    rates: Sequence[float] | Array | None = None,
+    names: Sequence[str] | None = None,
+    deviations: Sequence[float] | None = None,
     scale: int | None = None,
     gap: int = 2,
     span: Span | None = None,
@@ -193,29 +195,35 @@ def traversal(
     Args:
         x: (L, K, C, H, W) or (L, K, D): L dimensions in the order to show, K steps each.
         active: (L,) which dimensions carry information; all by default.
-        rates: (L,) nats of each, printed at its left.
+        names: (L,) of each dimension, printed at its left.
+        deviations: (K,) where the steps are, in standard deviations, printed above.
         scale: as for `grid`.
         gap: as for `grid`.
         span: as for `grid`.
 
     Raises:
-        ValueError: `active` or `rates` has another length, or there is nothing to show.
+        ValueError: one of these has another length, or there is nothing to show.
     """
     dims, steps = x.shape[:2]
     _some(x)
-    for name, given in (("active", active), ("rates", rates)):
+    for name, given in (("active", active), ("names", names)):
         if given is not None and len(given) != dims:
             raise ValueError(f"{name} has {len(given)} entries for {dims} traversed dimensions")
+    if deviations is not None and len(deviations) != steps:
+        raise ValueError(f"deviations has {len(deviations)} entries for {steps} steps")
     tiles = cells(x.reshape(dims * steps, *x.shape[2:]), scale, span)
     tiles = tiles.reshape(dims, steps, *tiles.shape[1:])
     if active is not None:
         idle = ~np.asarray(active, dtype=bool)
         tiles[idle, ..., 3] = tiles[idle, ..., 3] // 255 * FADED
     body = _block(tiles.reshape(-1, *tiles.shape[2:]), steps, gap)
-    if rates is None:
+    if deviations is not None:
+        body = _above([_header(deviations, tiles.shape[3], gap), body], gap)
+    if names is None:
         return _image(body)
-    texts = [f"{float(rate):.2f}" for rate in np.asarray(rates)]
-    return _image(_beside([_margin(texts, tiles.shape[2], gap), body], 4 * gap))
+    margin = _margin(names, tiles.shape[2], gap)
+    above = _paper(body.shape[0] - margin.shape[0], margin.shape[1])
+    return _image(_beside([np.concatenate([above, margin]), body], 4 * gap))
 
 
 def manifold(x: Array, columns: int | None = None, scale: int | None = None) -> Image.Image:
@@ -229,10 +237,30 @@ def manifold(x: Array, columns: int | None = None, scale: int | None = None) -> 
     return grid(x, columns, scale, gap=0)
 
 
-def _margin(texts: Sequence[str], height: int, gap: int) -> Bytes:
-    """Numbers set to the right, each at the middle of a row of `height`."""
+def _font(size: int) -> ImageFont.FreeTypeFont:
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-    font = ImageFont.truetype(path, size=min(13, height))
+    return ImageFont.truetype(path, size=size)
+
+
+def _header(deviations: Sequence[float], width: int, gap: int) -> Bytes:
+    """Standard deviations, each over the middle of a column of `width`; ends alone where tight."""
+    texts = [f"{t:+.3g}σ".replace("-", "−").replace("+0σ", "0") for t in deviations]
+    font = _font(TEXT)
+    image = _image(_paper(TEXT + 6, len(texts) * (width + gap) - gap))
+    pen = ImageDraw.Draw(image)
+    tight = max(map(font.getlength, texts)) > width
+    ends = {0: ("l", 0), len(texts) - 1: ("r", image.width)} if tight else {}
+    for i, text in enumerate(texts):
+        if tight and i not in ends:
+            continue
+        side, x = ends.get(i, ("m", i * (width + gap) + width / 2))
+        pen.text((x, image.height / 2), text, INK, font, anchor=f"{side}m")
+    return np.asarray(image)
+
+
+def _margin(texts: Sequence[str], height: int, gap: int) -> Bytes:
+    """Texts set to the right, each at the middle of a row of `height`."""
+    font = _font(min(TEXT, height))
     width = math.ceil(max(font.getlength(text) for text in texts)) + 1
     image = _image(_paper(len(texts) * (height + gap) - gap, width))
     pen = ImageDraw.Draw(image)

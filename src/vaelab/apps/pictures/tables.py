@@ -123,7 +123,7 @@ def spread(originals: Array, made: Array, header: Header) -> Figure:
 @styled()
 def lines(
     walks: Array,
-    across: Array,
+    across: Sequence[float] | Array,
     header: Header,
     names: Sequence[str] = (),
     active: Sequence[bool] | None = None,

@@ -10,15 +10,17 @@ import sys
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 from rich.console import Console
-from tyro.constructors import PrimitiveConstructorSpec
 
+from vaelab.apps.flags import numbers
+from vaelab.apps.progress import say
 from vaelab.apps.sweep.grid import is_numeric, numeric
 from vaelab.apps.sweep.report import PICTURE, SWEEP, table
 from vaelab.apps.sweep.whole import sweep
-from vaelab.apps.train_recipe import Task, arguments, without_seed
+from vaelab.apps.train import few_steps
+from vaelab.apps.train_recipe import Task, groups
 from vaelab.design import Design
 from vaelab.recipe import RECIPES, find
 from vaelab.training import Plan
@@ -87,15 +89,14 @@ def command(name: str) -> Command:
             print(f"{task.out / PICTURE}.png  the rate–distortion curve (.svg beside it)")
         print(f"{task.out / SWEEP}  all figures")
         shown = next(member for member in found.members if member.run is not None)
+        assert shown.run is not None
+        if (length := few_steps(shown.run)) is not None:
+            say(f"{length}: little may have been learned yet")
         print(f"{task.out / shown.name}  the first run; try: vaelab sample {task.out / shown.name}")
 
     run.__doc__ = f"Trains {name} at many settings and seeds, together where shapes allow."
-    run.__annotations__ = {
-        "task": Sweeping,
-        "model": several(arguments(build)),
-        "design": several(without_seed(Design)),
-        "plan": several(without_seed(Plan)),
-    }
+    task, *others = groups(Sweeping, build).items()
+    run.__annotations__ = dict([task, *((name, several(group)) for name, group in others)])
     return run
 
 
@@ -113,15 +114,3 @@ def several(settings: Any) -> type:
     return dataclasses.make_dataclass(
         settings.__name__, fields, kw_only=True, namespace={"__doc__": settings.__doc__}
     )
-
-
-def numbers(kind: type[int] | type[float]) -> Any:
-    """Numbers with commas between them, as a type that tyro can read."""
-    spec: PrimitiveConstructorSpec[tuple[float, ...]] = PrimitiveConstructorSpec(
-        nargs=1,
-        metavar=f"{kind.__name__.upper()},…",
-        instance_from_str=lambda text: tuple(kind(part) for part in text[0].split(",")),
-        is_instance=lambda value: isinstance(value, tuple),
-        str_from_instance=lambda value: [",".join(f"{v:g}" for v in value) or "none"],
-    )
-    return Annotated[tuple[float, ...], spec]

@@ -12,10 +12,11 @@ from typing import Any
 
 from vaelab.data import DataSpec
 from vaelab.design import Design
-from vaelab.recipe import Recipe, checked
+from vaelab.recipe import Recipe
 from vaelab.run import Run
 from vaelab.training import Plan
 from vaelab.training.stack import difference, facts, unstackable
+from vaelab.typed import checked
 
 Values = dict[str, float]
 

@@ -26,6 +26,7 @@ FIGURES = {
     "distortion": "distortion",
     "neg_elbo": "−ELBO",
     "active_units": "active",
+    "perplexity": "codes",
 }
 
 

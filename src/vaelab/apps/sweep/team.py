@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vaelab.apps.keep import Keeper
-from vaelab.apps.progress import LOG_EVERY, counting, say
+from vaelab.apps.progress import LOG_EVERY, counted, counting, say
 from vaelab.apps.sweep.grid import Member
 from vaelab.apps.train import finished, train
 from vaelab.data import Data
@@ -54,7 +54,7 @@ def train_team(team: Sequence[Member], data: Data, folder: Path, overwrite: bool
     names = f"{len(team)} runs as one, {first.name} to {last.name}" if last != first else first.name
     say(
         f"{names}: {parameters:,} parameters each on {find_device(first.plan.device)}, "
-        f"at most {epochs} epochs; Ctrl-C keeps what was reached"
+        f"at most {counted(epochs, 'epoch')}; Ctrl-C keeps what was reached"
     )
     with counting("steps", steps) as done:
         crowd = Crowd(epochs, done)

@@ -14,7 +14,7 @@ import torch
 
 from vaelab import files
 from vaelab.apps.pictures import save
-from vaelab.apps.progress import say
+from vaelab.apps.progress import USED, say
 from vaelab.apps.sweep.grid import grid, together
 from vaelab.apps.sweep.report import PICTURE, SWEEP, Sweep, curve, describe
 from vaelab.apps.sweep.team import train_team
@@ -106,9 +106,10 @@ def judge(run: Run, data: Data, place: str = "cpu") -> dict[str, float]:
     model = run.model.to(device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        test = Batches(data.test.x, run.data, device, data.test.y)
+        test = Batches(data.test.x, run.data, device, data.test.known(run.data))
         found = elbo(model, test.fixed(BATCH, seed), conditions=test.told(BATCH))
     model.to("cpu")
     figures = {name: estimate.value for name, estimate in found.items()}
     figures |= {f"{name}_se": estimate.se for name, estimate in found.items()}
-    return figures | {"active_units": float(sum(run.codes.active))}
+    best = run.history[run.training["best_epoch"] - 1]
+    return figures | {name: best[name] for name in USED if name in best}

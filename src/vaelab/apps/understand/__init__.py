@@ -35,6 +35,7 @@ def understand(
     seed: int = 0,
     lang: str = "en",
     overwrite: bool = False,
+    device: str = "auto",
     watcher: Watcher | None = None,
 ) -> Path:
     """Trains the eight models, measures and draws them, and writes the page.
@@ -47,6 +48,7 @@ def understand(
         seed: of all that is random.
         lang: the language the page opens in, "en" or "zh"; it holds both.
         overwrite: whether runs that are there already may be replaced.
+        device: where the models are trained; they are measured on the CPU.
         watcher: told of the progress.
 
     Returns:
@@ -67,6 +69,7 @@ def understand(
             seed=seed,
             out=folder / RUNS,
             overwrite=overwrite,
+            device=device,
             watcher=watcher,
         )
     measured = {}

@@ -6,9 +6,12 @@ import json
 from pathlib import Path
 from typing import Literal
 
+from vaelab.apps.flags import Device
+from vaelab.apps.progress import say
 from vaelab.apps.source import Source
 from vaelab.apps.understand import DOCUMENT, RUNS, understand
 from vaelab.apps.understand.progress import Lines
+from vaelab.training import Length, find_device
 
 
 def command(
@@ -18,6 +21,7 @@ def command(
     epochs: int | None = None,
     lang: Literal["en", "zh"] = "en",
     overwrite: bool = False,
+    device: Device = "auto",
 ) -> None:
     """Shows and measures, on your own data, why an autoencoder is made variational.
 
@@ -32,6 +36,7 @@ def command(
         lang: the language the page opens in; it holds both.
         overwrite: replace runs that are there already.
     """
+    find_device(device)  # before a long read
     data = source.read()
     with Lines() as lines:
         page = understand(
@@ -42,6 +47,7 @@ def command(
             seed=source.seed,
             lang=lang,
             overwrite=overwrite,
+            device=device,
             watcher=lines,
         )
     found = json.loads((out / DOCUMENT).read_text(encoding="utf-8"))
@@ -50,5 +56,8 @@ def command(
         f"{held.count('holds')} of {len(held)} claims that could be measured hold on this data, "
         f"{held.count('fails')} fail, {held.count('undecided')} are within error"
     )
+    length = Length(*(found["study"][key] for key in ("steps", "usual_steps", "usual_epochs")))
+    if length.few:
+        say(f"{length}: the page tells more of an unfinished training than of the models")
     print(f"{out / RUNS}  the eight runs; try: vaelab sample {out / RUNS / f'vae-{wide}'} -n 64")
     print(f"{page}  the page")

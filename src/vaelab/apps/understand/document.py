@@ -22,7 +22,7 @@ from vaelab.apps.understand.measure import (
     Measured,
     Missing,
 )
-from vaelab.apps.understand.study import BATCH, Study
+from vaelab.apps.understand.study import BATCH, Study, passes
 from vaelab.apps.understand.verdicts import ROWS, Figures, Judged, best, claims, judge
 from vaelab.training import find_device
 
@@ -53,7 +53,7 @@ def document(
         "format": FORMAT,
         "vaelab": __version__,
         "torch": str(torch.__version__),
-        "device": str(find_device("auto")),
+        "device": str(find_device(study.device)),
         "data": _data(study, ground),
         "study": _study(study, seconds),
         "measurement": _measurement(ground),
@@ -106,6 +106,8 @@ def _study(study: Study, seconds: Mapping[str, float]) -> dict[str, Any]:
         "epochs": study.epochs,
         "batch_size": BATCH,
         "steps": study.epochs * math.ceil(rows / BATCH),
+        "usual_epochs": passes(rows),
+        "usual_steps": passes(rows) * math.ceil(rows / BATCH),
         "rows": rows,
         "net": design.net,
         "width": design.width,

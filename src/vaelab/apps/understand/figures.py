@@ -59,7 +59,7 @@ def draw(study: Study, ground: Ground, folder: Path, watcher: Watcher | None = N
 
 
 FIGURES = 32
-"""How many there are."""
+"""How many there are at most."""
 
 
 def _listed(path: Path, picture: Picture) -> dict[str, Any]:
@@ -128,8 +128,10 @@ class Sections:
         """1: the autoencoder's map and what lies between its codes."""
         run, cloud = self.study.run("ae", FLAT), self.clouds["ae"]
         gap = places.gap(cloud.mu, self.ground.train.y, maps.frame(cloud.mu))
-        across = math.dist(gap.start, gap.end)
-        segments = {"gap": gap, "class": places.core(cloud.mu, self.ground.train.y, across)}
+        segments = {}
+        if gap is not None:
+            across = math.dist(gap.start, gap.end)
+            segments = {"gap": gap, "class": places.core(cloud.mu, self.ground.train.y, across)}
         scale = code_scale(cloud.mu)
         yield from maps.gap_maps(run, cloud, self.names, scale, segments).items()
         self.facts["strips"] = {

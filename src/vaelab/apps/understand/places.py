@@ -2,7 +2,8 @@ r"""Where to look in a two-dimensional latent space: the widest gap among the co
 
     gap     argmax over z inside the codes' 2-σ ellipse of d_k(z), k half a percent of the codes:
             where a stray code or two do not make a neighbourhood; with labels, where two
-            classes are about as near as each other, so that the strip leads from one to the other
+            classes are about as near as each other, so that the strip leads from one to the other;
+            none where its middle is as near to a code as codes are to each other
     core    argmax over codes of the distance to the nearest code of another class, among those
             in the denser half; without labels, the densest code
 
@@ -31,6 +32,9 @@ BETWEEN = 1.25
 
 SOME = 50
 """One in so many codes of a class may be a stray; its bank begins behind them."""
+
+APART = 0.95
+"""Share of the codes that have another as near as what is no gap."""
 
 CROWD = 20
 """Which neighbour tells how dense the codes are."""
@@ -66,8 +70,21 @@ def lattice(extent: Extent, pixels: int) -> Tensor:
     return torch.stack([x.repeat(pixels), y.repeat_interleave(pixels)], 1)
 
 
-def gap(codes: Tensor, labels: Tensor | None, extent: Extent, pixels: int = 80) -> Segment:
-    """The widest gap inside the cloud of `codes` (N, 2): from class to class, or where longest."""
+def gap(codes: Tensor, labels: Tensor | None, extent: Extent, pixels: int = 80) -> Segment | None:
+    """The widest gap inside the cloud of `codes` (N, 2): from class to class, or where longest.
+
+    None where there is none: nowhere further from the codes than these are from each other.
+    """
+    apart = kth_distance(codes, codes, 1, exclude_self=True)
+    least = float(apart.sort().values[int(APART * (len(apart) - 1))])
+    for kinds in (labels, None):
+        found = _widest(codes, kinds, extent, pixels)
+        if found.distance > least:
+            return found
+    return None
+
+
+def _widest(codes: Tensor, labels: Tensor | None, extent: Extent, pixels: int) -> Segment:
     z = lattice(extent, pixels)
     centred = codes - codes.mean(0)
     shape = centred.T @ centred / len(codes) + 1e-9 * torch.eye(2)

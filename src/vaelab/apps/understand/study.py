@@ -66,6 +66,7 @@ class Study:
         wide: the larger latent size.
         seed: of weights, order and noise.
         epochs: passes over the training data that each was given.
+        device: where they were trained.
     """
 
     data: Data
@@ -73,6 +74,7 @@ class Study:
     wide: int
     seed: int
     epochs: int
+    device: str
 
     @property
     def sizes(self) -> tuple[int, int]:
@@ -110,6 +112,7 @@ def study(
     seed: int = 0,
     out: str | Path | None = None,
     overwrite: bool = False,
+    device: str = "auto",
     watcher: Watcher | None = None,
 ) -> Study:
     """Trains the eight models.
@@ -121,6 +124,7 @@ def study(
         seed: of weights, order and noise; the same for all.
         out: the folder that takes the eight runs; without one they stay in memory.
         overwrite: whether runs that are there already may be replaced.
+        device: where they are trained.
         watcher: told of the training's progress.
 
     Raises:
@@ -131,7 +135,8 @@ def study(
         raise ValueError(f"wide is {wide}; it must be above {FLAT}, the latent size of the maps")
     if data.spec.dims < FLAT:
         raise ValueError(f"the data has {data.spec.dims} number an example; nothing to compress")
-    plan = Plan(epochs=epochs or passes(len(data.train.x)), batch_size=BATCH, seed=seed)
+    epochs = epochs or passes(len(data.train.x))
+    plan = Plan(epochs=epochs, batch_size=BATCH, device=device, seed=seed)
     keys = [(model, latent) for latent in (FLAT, wide) for model in MODELS]
     folders = {pair: None if out is None else Path(out) / key(*pair) for pair in keys}
     for folder in folders.values():  # all eight places are looked at before any is written to
@@ -146,7 +151,7 @@ def study(
         runs[name] = train(recipe, data, plan, out=folder, overwrite=overwrite, listener=told)
         if runs[name].training["ending"] == "interrupted":
             raise KeyboardInterrupt
-    return Study(data, runs, wide, seed, plan.passes(len(data.train.x)))
+    return Study(data, runs, wide, seed, plan.passes(len(data.train.x)), device)
 
 
 @dataclass

@@ -9,6 +9,10 @@ from typing import Any
 
 from vaelab.apps.understand.page import numbers
 from vaelab.apps.understand.page.words import LANGUAGES, Words
+from vaelab.training import Length
+
+LITTLE = 0.5
+"""Nats of rate below which the argument has no VAE to stand on."""
 
 
 class Facts:
@@ -70,12 +74,19 @@ class Facts:
         ]
         return " · ".join(parts)
 
+    def _untold(self) -> bool:
+        """Whether the VAE's codes say next to nothing, at either size."""
+        rates = [self.estimate(f"vae-{n}", "rate") for n in self.document["study"]["latents"]]
+        return any(rate is not None and rate["value"] < LITTLE for rate in rates)
+
     def _words(self, language: str) -> Words:
-        data = self.document["data"]
+        data, study = self.document["data"], self.document["study"]
         met = {
             "labels": bool(data["classes"]),
             "images": bool(data["is_image"]),
             "binarized": data["binarize"] != "no",
+            "few-steps": Length(study["steps"], study["usual_steps"], study["usual_epochs"]).few,
+            "untold": self._untold(),
             "untouched": self.document["measurement"]["heldout"]["split"] == "test",
         }
 
@@ -127,7 +138,10 @@ class Facts:
             **sizes,
             **{name: count(m[name]) for name in ("samples", "prior_draws", "generated", "pairs")},
             **{name: str(m[name]) for name in ("k", "walk_steps")},
-            **{name: count(s[name]) for name in ("epochs", "batch_size", "steps")},
+            **{
+                name: count(s[name])
+                for name in ("epochs", "batch_size", "steps", "usual_epochs", "usual_steps")
+            },
             "seed": str(s["seed"]),
             "net": s["net"],
             "parameters_2": count(s["parameters"]["2"]),

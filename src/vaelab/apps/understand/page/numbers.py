@@ -53,13 +53,12 @@ def written(estimate: Estimate, unit: str, language: str) -> str:
 
 
 def count(n: float) -> str:
-    """A whole number with thin spaces between thousands, from five digits.
+    """A whole number with commas between thousands, as everywhere.
 
-    >>> count(1437), count(60000).replace(chr(8239), " ")
-    ('1437', '60 000')
+    >>> count(1437), count(60000)
+    ('1,437', '60,000')
     """
-    text = f"{round(n):,}".replace(",", "\u202f")
-    return text if abs(n) >= 10_000 else f"{round(n)}"
+    return f"{round(n):,}"
 
 
 def short(value: float) -> str:

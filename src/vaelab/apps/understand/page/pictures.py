@@ -99,7 +99,7 @@ def code_plot(mean: list[float], std: list[float], name: str, other: str, first:
         other: the same in Chinese.
         first: the one of both the page opens with.
     """
-    row, width, left = 9, PLOT, 18
+    row, width, left = 9, PLOT, 26
     reach = 1.05 * max(2.5, *(abs(m) + s for m, s in zip(mean, std, strict=True)))
     height = row * len(mean) + 20
 
@@ -110,7 +110,7 @@ def code_plot(mean: list[float], std: list[float], name: str, other: str, first:
     for j, (m, s) in enumerate(zip(mean, std, strict=True)):
         y = row * j + row / 2
         if j % 5 == 0 or len(mean) < 5:
-            marks.append(f'<text x="{left - 5}" y="{y + 4}" text-anchor="end">{j + 1}</text>')
+            marks.append(f'<text x="{left - 5}" y="{y + 4}" text-anchor="end">z{j}</text>')
         marks.append(f'<line class="bar" x1="{x(m - s)}" x2="{x(m + s)}" y1="{y}" y2="{y}"/>')
         marks.append(f'<circle class="dot" cx="{x(m)}" cy="{y}" r="2.1"/>')
     ticks = "".join(

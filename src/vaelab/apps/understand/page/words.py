@@ -24,6 +24,7 @@ TAGS = {"en": "en", "zh": "zh-Hans"}
 Fill = Callable[[str], str | None]
 
 _BLANK = re.compile(r"\{([\w.-]+)\}")
+_GLUED = re.compile(r"([（“(]?)(<math>(?:(?!</math>).)*</math>)([，。；：、？！）”,.;:)]*)")
 _CONDITION = re.compile(r"\[([\w-]+)\]\s*")
 
 
@@ -44,6 +45,11 @@ def texts(language: str) -> dict[str, Any]:
 def formulas() -> dict[str, str]:
     """MathML by name, the same in both languages."""
     return tomllib.loads(asset("formulas.toml"))
+
+
+def _glue(found: re.Match[str]) -> str:
+    """A formula with the punctuation at it, which would otherwise begin or end a line alone."""
+    return f'<span class="keep">{found[0]}</span>' if found[1] or found[3] else found[0]
 
 
 class Words:
@@ -74,7 +80,7 @@ class Words:
         blocks = [block.split("\n") for block in text.strip().split("\n\n")]
         filled = [[self._line(line.strip(), more or {}) for line in block] for block in blocks]
         kept = [[line for line in block if line] for block in filled]
-        return [space.join(block) for block in kept if block]
+        return [_GLUED.sub(_glue, space.join(block)) for block in kept if block]
 
     def line(self, key: str, more: Mapping[str, str | None] | None = None) -> str:
         """The text of a key as one run of HTML, "" where nothing is left of it."""

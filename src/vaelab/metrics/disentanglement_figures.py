@@ -11,9 +11,10 @@ those of predictors learn on one half and are judged on the other, both ways, an
     se² = mean over seeds of (θ_A − θ_B)² / 4
 
 widened by Student's factor for so few: halves share nothing, and a figure's variance falls as 1/N.
-The standard error covers the choice of points and the draws of forests and votes. It does not cover
-the training of the model, whose seeds often differ by more, nor what the figure owes to its bins or
-its predictor.
+That of V votes does not: p (1 − p) / 2V of it is taken off, and p (1 − p) / VS, theirs in a mean
+over S seeds, put in its place. The standard error covers the choice of points and the draws of
+forests and votes. It does not cover the training of the model, whose seeds often differ by more,
+nor what the figure owes to its bins or its predictor.
 """
 
 from __future__ import annotations
@@ -34,8 +35,11 @@ from vaelab.metrics.inputs import in_double, rows
 
 POINTS, SEEDS = 10_000, 5
 DEAD = 0.05
+VOTED = ("factor_vae",)
 FEW = 20
 """Points that must differ from a factor's commonest value for it to be a factor at all."""
+OFTEN = 4
+"""Points that a value of a factor must have, on average: it is learned from half of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,10 +104,12 @@ def disentanglement(
     if seeds < 1:
         raise ValueError(f"seeds is {seeds}; it must be 1 or more")
     z, v = _points(z, v, seed)
-    varied = [f for f in range(v.shape[1]) if len(v) - int(v[:, f].bincount().max()) >= FEW]
+    faults = [_fault(column) for column in v.unbind(dim=1)]
+    varied = [f for f, fault in enumerate(faults) if not fault]
+    told = [f"{name} {fault}" for name, fault in zip(names, faults, strict=True) if fault]
     if not varied:
-        raise ValueError(f"no factor varies over the {len(v):,} points: {', '.join(names)}")
-    notes = [f"{name} hardly varies: left out." for f, name in enumerate(names) if f not in varied]
+        raise ValueError(f"no factor can be set beside the {len(v):,} points: {'; '.join(told)}")
+    notes = [f"{fault}: left out." for fault in told]
     v, kept = v[:, varied], tuple(names[f] for f in varied)
     live, note = _live(z, dead_below)
     facts: dict[str, Any] = {
@@ -128,6 +134,19 @@ def disentanglement(
     if len(kept) == 1:
         notes.append("With one factor, no latent can be at another's service: completeness alone.")
     return Disentanglement(figures, information, importances, live, kept, facts, tuple(notes))
+
+
+def _fault(values: Tensor) -> str:
+    """Why the values of a factor (N,) cannot be told from the codes; empty where they can."""
+    seen = values.bincount()
+    if len(values) - int(seen.max()) < FEW:
+        return "hardly varies"
+    different = int((seen > 0).sum())
+    return (
+        f"has {different:,} values, too many to tell apart"
+        if different * OFTEN > len(values)
+        else ""
+    )
 
 
 def _figures(
@@ -159,9 +178,11 @@ def _figures(
         sides = np.array([[half[name] for half in pair] for pair in halves])
         all_points = [run[name] for run in whole if name in run]
         value = float(np.mean(all_points or sides))
-        se = wider * math.sqrt(float(np.mean(np.diff(sides) ** 2)) / 4)
-        found[name] = Estimate(value, se, n)
-    for name, items in (("factor_vae", VOTES), ("dci_informativeness", n * v.shape[1])):
+        variance = float(np.mean(np.diff(sides) ** 2)) / 4
+        if name in VOTED:
+            variance -= value * (1 - value) / VOTES * (1 / 2 - 1 / seeds)
+        found[name] = Estimate(value, wider * math.sqrt(max(variance, 0.0)), n)
+    for name, items in (("factor_vae", seeds * VOTES), ("dci_informativeness", n * v.shape[1])):
         if name in found:
             found[name] = _never_certain(found[name], items)
     return found, torch.stack(importances).mean(dim=0)
