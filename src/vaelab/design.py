@@ -189,7 +189,9 @@ def _likelihood_of_columns(data: DataSpec) -> tables.Mixed:
         kinds: dict[str, Callable[[], parts.Likelihood]] = {
             "real": partial(parts.LearnedGaussian, len(places)),
             "binary": parts.BernoulliLikelihood,
-            "counts": partial(tables.NegativeBinomialCounts, _at(data.offset, places)),
+            "counts": partial(
+                tables.NegativeBinomialCounts, _at(data.offset, places), _at(data.scale, places)
+            ),
             "categories": partial(tables.Categories, column.categories),
         }
         groups.append((kinds[column.kind](), places))
@@ -238,7 +240,7 @@ def fit_likelihood(design: Design, data: DataSpec) -> Fitted:
         "logistic-mixture": partial(parts.LogisticMixtureLevels, levels, design.components),
         "categorical": partial(parts.CategoricalLevels, levels),
         "poisson": partial(tables.PoissonCounts, data.offset),
-        "negative-binomial": partial(tables.NegativeBinomialCounts, data.offset),
+        "negative-binomial": partial(tables.NegativeBinomialCounts, data.offset, data.scale),
         "zero-inflated": partial(tables.ZeroInflatedCounts, data.offset),
         "mixed": partial(_likelihood_of_columns, data),
     }

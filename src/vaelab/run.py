@@ -47,9 +47,9 @@ UNFINISHED = "unfinished"
 class Run:
     """A trained model: raw data in, raw data out.
 
-    A *code* is the latents of all sites of one example side by side, (L,). Images come out as the
-    likelihood's mean on the raw scale, unrounded (0–255 for 8-bit images); `draw=True` draws from
-    the likelihood instead. What a conditional model is told is said once, by `given`.
+    A *code* is the latents of all sites of one example side by side, (L,). What comes out is the
+    likelihood's mean on the raw scale, unrounded (0–255 for 8-bit images), with `draw=True` a draw;
+    samples of tables are draws unless `draw=False`. What a model is told is said once, by `given`.
 
     Attributes:
         recipe: what was trained.
@@ -180,7 +180,7 @@ class Run:
         return self.decode(self.encode(raw), draw=draw, seed=seed)
 
     def sample(
-        self, n: int, *, temperature: float = 1.0, draw: bool = False, seed: int = 0
+        self, n: int, *, temperature: float = 1.0, draw: bool | None = None, seed: int = 0
     ) -> Tensor:
         """n new examples (n, …) from the prior; of classes drawn uniformly where none is given."""
         return torch.cat(
@@ -188,18 +188,19 @@ class Run:
         )
 
     def stream_samples(
-        self, n: int, *, temperature: float = 1.0, draw: bool = False, seed: int = 0
+        self, n: int, *, temperature: float = 1.0, draw: bool | None = None, seed: int = 0
     ) -> Iterator[Tensor]:
         """What `sample` gives, in parts (B, …) of at most 1,024: memory does not grow with n."""
         if n < 1:
             raise ValueError(f"n is {n}; ask for at least 1 sample")
         check_temperature(temperature)
         known = None if self.condition is None else self.told(n)
+        drawn = self.data.drawn if draw is None else draw
 
         def samples(start: int) -> Tensor:
             size = min(ROWS, n - start)
             told = self.anything(size) if known is None else self._part(known, start)
-            return self._out(self.model.sample(size, temperature, self._here(*told)), draw)
+            return self._out(self.model.sample(size, temperature, self._here(*told)), drawn)
 
         return in_parts(samples, range(0, n, ROWS), seed, self.device)
 

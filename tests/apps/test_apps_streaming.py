@@ -15,6 +15,7 @@ from vaelab.apps import imagine
 from vaelab.apps.outputs import as_array, as_table, write
 from vaelab.data import Data, Rows
 from vaelab.data import arrays as arrays_module
+from vaelab.data.header import Heading
 
 PART = 16
 
@@ -84,7 +85,7 @@ def test_the_commands_stream_from_and_to_files(run: Run, tmp_path: Path, digits:
 
 def test_a_table_is_written_part_by_part(tmp_path: Path) -> None:
     codes = torch.arange(12.0).reshape(6, 2) / 7
-    write(tmp_path / "z.csv", as_table(codes.split(4)))
+    write(tmp_path / "z.csv", as_table(codes.split(4), [Heading("z0"), Heading("z1")]))
     lines = (tmp_path / "z.csv").read_text().splitlines()
     assert lines[0] == "z0,z1"
     assert np.allclose(np.loadtxt(lines[1:], delimiter=","), codes, rtol=1e-6)

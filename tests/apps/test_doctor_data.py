@@ -40,10 +40,23 @@ def test_the_evidence_is_the_number_that_was_planted(tmp_path):
     assert evidence(made.leak, tmp_path, "leak") == 20 / 120
     assert evidence(made.copies, tmp_path, "duplicate-rows") == 60 / 660
     assert evidence(made.dead_column, tmp_path, "constant-columns") == 1
+    assert evidence(made.yes_and_no, tmp_path, "kinds-unset") == 1
     assert evidence(made.unreadable, tmp_path, "unreadable") == 1
     assert evidence(made.near_leak, tmp_path, "near-leak") == pytest.approx(40 / 240, abs=0.01)
     ratio = evidence(made.rare_class, tmp_path, "imbalance")
     assert ratio > 10
+
+
+def test_columns_are_called_by_their_names(tmp_path):
+    (found,) = examined(made.yes_and_no, tmp_path).findings
+    assert found.what.startswith("column 3 holds only 0 and 1: binary; taken for numbers")
+    path = made.named_columns(tmp_path)
+    lines = [f"{line},{line.split(',')[0]}" for line in path.read_text().splitlines()]
+    lines[0] = "height,answer,smoker,width,again"
+    path.write_text("\n".join(lines))
+    (found,) = examine_data(str(path)).findings
+    assert found.code == "duplicate-columns"
+    assert "again repeats height" in found.what
 
 
 def test_rows_of_a_mapped_file_are_looked_at_likewise(tmp_path, monkeypatch):

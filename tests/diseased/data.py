@@ -65,7 +65,16 @@ def own_splits(folder):
     return saved(folder, x_train=x[:400], x_valid=x[400:500], x_test=x[500:])
 
 
-HEALTHY = [digits, table, sorted_by_time, few_values, folder_of_pictures, own_splits]
+def named_columns(folder):
+    """The kinds of columns with names are found."""
+    x = columns()
+    rows = zip(x[:, 0], x[:, 1].round().clip(0, 4).astype(int), x[:, 2] > 0, x[:, 3], strict=True)
+    lines = ["height,answer,smoker,width", *(",".join(map(str, row)) for row in rows)]
+    (folder / "people.csv").write_text("\n".join(lines))
+    return folder / "people.csv"
+
+
+HEALTHY = [digits, table, named_columns, sorted_by_time, few_values, folder_of_pictures, own_splits]
 
 
 def nan(folder):
@@ -91,6 +100,18 @@ def dead_column(folder):
 def same_twice(folder):
     x = columns()
     x[:, 4] = 1.8 * x[:, 1] + 32  # Fahrenheit beside Celsius
+    return saved(folder, x=x)
+
+
+def yes_and_no(folder):
+    x = columns()
+    x[:, 3] = x[:, 3] > 0
+    return saved(folder, x=x)
+
+
+def answers(folder):
+    x = columns()
+    x[:, 1] = (2 + x[:, 1]).round().clip(0, 4)
     return saved(folder, x=x)
 
 
@@ -176,6 +197,8 @@ ILL = {
     one_row: "constant",
     dead_column: "constant-columns",
     same_twice: "duplicate-columns",
+    yes_and_no: "kinds-unset",
+    answers: "kinds-unset",
     identifiers: "row-number",
     copies: "duplicate-rows",
     leak: "leak",

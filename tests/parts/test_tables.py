@@ -173,6 +173,12 @@ def test_counts_get_a_negative_binomial_and_say_why() -> None:
     assert isinstance(fitted.likelihood, NegativeBinomialCounts)
     assert fitted.likelihood.discrete
     assert fitted.data.domain == "counts"
+    # It begins with the variance of the data, where that is above the mean.
+    m, s = (torch.tensor(numbers) for numbers in (fitted.data.offset, fitted.data.scale))
+    wide = s**2 > 1.1 * m
+    assert wide.any()
+    r = fitted.likelihood.log_r.detach().exp()
+    assert torch.allclose((m + m**2 / r)[wide], (s**2)[wide], rtol=1e-4)
     assert "the data is counts (whole numbers, 0 to" in fitted.reason
     years = np.random.default_rng(0).integers(1950, 2020, (100, 2))
     other = fit_likelihood(Design(), load(years).spec)

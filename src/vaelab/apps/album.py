@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from vaelab.apps import pictures
+from vaelab.apps.look import look
 from vaelab.apps.pictures import Picture
 from vaelab.apps.progress import NAMES, USED, layers
-from vaelab.apps.shown import shown, span
+from vaelab.apps.shown import shown
 from vaelab.data import Data, typical
 from vaelab.run import Run
 from vaelab.walk import Normal
@@ -51,50 +52,42 @@ def album(run: Run, data: Data, folder: Path) -> list[tuple[Path, str]]:
 
 def samples(run: Run, data: Data) -> Shown:
     """New examples."""
-    n = 64 if run.data.is_image else 24
+    how = look(run.data)
+    n = how.new
     which = places(data, n)
     known = told(run, data, which[torch.arange(n) % len(which)])
-    grid = pictures.grid(shown(known.sample(n), run.data), span=span(run.data))
+    picture, legend = how.samples(known.sample(n), data.train.x[:MOST_CODES])
     point = "" if run.has_rate else "; an autoencoder was not trained to answer them"
-    return grid, f"{n} new examples: draws from the prior, decoded{point}"
+    return picture, f"{n:,} new examples: draws from the prior, decoded{point}{legend}"
 
 
 def reconstructions(run: Run, data: Data) -> Shown:
     """Originals over reconstructions."""
-    run, raw = chosen(run, data, 20 if run.data.is_image else 8)
-    picture = pictures.comparison(
-        shown(raw, run.data), shown(run.reconstruct(raw), run.data), span=span(run.data)
-    )
-    return picture, f"{len(raw)} held-out examples above their reconstructions"
+    how = look(run.data)
+    run, raw = chosen(run, data, how.kept)
+    return how.comparison(raw, run.reconstruct(raw))
 
 
 def variations(run: Run, data: Data) -> Shown:
     """Draws from posteriors."""
     if not run.has_rate:
         return None
-    run, raw = chosen(run, data, 6)
-    across = 8 if run.data.is_image else 4
-    made = shown(run.vary(raw, across), run.data)
-    picture = pictures.rows(list(made), shown(raw, run.data), span=span(run.data))
-    return picture, "held-out examples at the left, variations of each: decoded posterior draws"
+    how = look(run.data)
+    n, across = how.varied
+    run, raw = chosen(run, data, n)
+    picture, caption = how.variations(raw, run.vary(raw, across))
+    return picture, f"{caption}: decoded posterior draws"
 
 
 def interpolation(run: Run, data: Data) -> Shown:
     """Straight walks between pairs."""
-    order = places(data, 12 if run.data.is_image else 6)
+    order = places(data, 2 * look(run.data).walked)
     half = len(order) // 2
     if half == 0:
         return None
     x, pairs = data.test.x, order[: 2 * half].view(2, half).T
     made = torch.stack([told(run, data, pair).interpolate(*x[pair]) for pair in pairs])
-    return walks(run, made), "walks in latent space between held-out pairs"
-
-
-def walks(run: Run, made: Tensor) -> Picture:
-    """Walks (N, steps, …): images from left to right, table rows from top to bottom."""
-    values = shown(made, run.data)
-    lines = values if run.data.is_image else values.swapaxes(0, 1)
-    return pictures.rows(list(lines), span=span(run.data))
+    return look(run.data).walks(made), "walks in latent space between held-out pairs"
 
 
 def training(run: Run, data: Data) -> Shown:
@@ -159,7 +152,7 @@ def traversal(run: Run, data: Data) -> Shown:
     if flat(run) and run.data.is_image:
         return None
     run, of_class = first(run)
-    picture, caption = traverse(run, MOST_DIMENSIONS, 9 if run.data.is_image else 5)
+    picture, caption = traverse(run, MOST_DIMENSIONS, look(run.data).steps)
     return picture, caption + of_class
 
 
@@ -173,12 +166,10 @@ def traverse(
     names = [f"z{j}" if rates is None else f"z{j}  {rates[j]:.2f}" for j in order]
     active = [run.codes.active[j] for j in order]
     deviations = torch.linspace(-REACH, REACH, steps).tolist()
-    picture = pictures.traversal(
-        shown(made, run.data), active, names, deviations, span=span(run.data)
-    )
-    by = "spread" if rates is None else "rate (nats, at the left)"
-    idle = "" if all(active) else ", idle ones faded"
-    return picture, f"{len(order)} of {run.latent} latent dimensions by {by}{idle}"
+    picture, n, place = look(run.data).traversal(made, names, active, deviations)
+    by = "spread" if rates is None else f"rate (nats, {place})"
+    idle = "" if all(active[:n]) else ", idle ones faded"
+    return picture, f"{n} of {run.latent} latent dimensions by {by}{idle}"
 
 
 PICTURES: dict[str, Callable[[Run, Data], Shown]] = {

@@ -2,12 +2,14 @@
 
 Each parameter is a flag, each docstring its help. What comes out is a picture (.png), or the rows
 themselves on the scale of the data (.npy, .npz): unrounded means, or with --draw what the
-likelihood gives back, in the data's own integer levels.
+likelihood gives back, in the data's own integer levels. Rows of a table are also written as .csv,
+with the names of columns and categories, counts and categories whole.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -15,14 +17,18 @@ import torch
 from torch import Tensor
 from tyro.conf import Positional, arg
 
-from vaelab.apps import album, pictures
+from vaelab.apps import album
 from vaelab.apps.flags import Device
+from vaelab.apps.look import look
 from vaelab.apps.outputs import as_array, as_picture, as_table, promised, write
 from vaelab.apps.pictures import Picture
 from vaelab.apps.progress import counted, say
-from vaelab.apps.shown import levels, shown, span
+from vaelab.apps.rows import as_rows
+from vaelab.apps.shown import levels
 from vaelab.data import Raw, read_inputs
 from vaelab.data.condition import read
+from vaelab.data.header import Heading
+from vaelab.data.inputs import reload
 from vaelab.run import Run, load
 from vaelab.training import find_device
 
@@ -42,6 +48,14 @@ Seed = Annotated[int, arg(help="of all draws; on one device the same seed gives 
 Draw = Annotated[
     bool, arg(help="draw from the likelihood instead of taking its mean, in the data's own levels.")
 ]
+DrawSamples = Annotated[
+    bool,
+    arg(help="draw from the likelihood; the default for rows of a table, not for images."),
+]
+Mean = Annotated[
+    bool,
+    arg(help="take the likelihood's mean; the default for images, not for rows of a table."),
+]
 Class = Annotated[
     str | None,
     arg(
@@ -57,7 +71,7 @@ DataDir = Annotated[
     Path | None,
     arg(help="where known data sets live; by default VAELAB_DATA, else ~/.cache/vaelab/data."),
 ]
-PICTURES_OR_ROWS = (".png", ".npy", ".npz")
+KINDS = (".png", ".npy", ".npz", ".csv")
 POINTS = "this model's posteriors are points: every draw from one is the same"
 
 
@@ -67,7 +81,8 @@ def sample(
     out: Path = Path("samples.png"),
     prior: str | None = None,
     temperature: float = 1.0,
-    draw: Draw = False,
+    draw: DrawSamples = False,
+    mean: Mean = False,
     seed: Seed = 0,
     overwrite: Overwrite = False,
     label: Class = None,
@@ -77,14 +92,19 @@ def sample(
 
     Args:
         n: how many.
-        out: file to write: .png for a picture, .npy or .npz for the rows.
+        out: file to write: .png for a picture, .npy or .npz for the rows, .csv for rows of a table.
         prior: name of a prior that was fitted with `vaelab fit-prior`; the model's own by default.
         temperature: scales the prior's spread; below 1 gives more typical examples.
     """
-    promised(out, overwrite, *PICTURES_OR_ROWS)
-    model = _load(run, label, device)
+    promised(out, overwrite, *KINDS)
+    if draw and mean:
+        raise ValueError("--draw and --mean are each other's opposite; pass one of them")
+    model = _load(run, label, device, out)
     if model.data.condition == "labels" and label is None:
-        say(f"no --class was named: classes are drawn uniformly from {_classes(model)}")
+        come = "are drawn uniformly from" if model.data.is_image else "take turns:"
+        say(f"no --class was named: classes {come} {_classes(model)}")
+        if not model.data.is_image:  # a row is written with its class
+            model = model.given(torch.arange(max(n, 1)) % len(model.data.classes))
     if prior is not None:
         model = model.with_prior(prior)
     elif not model.has_rate:
@@ -92,8 +112,10 @@ def sample(
             "an autoencoder has no trained prior: these are decoded draws of N(0, I). Fit one "
             f"with `vaelab fit-prior mixture {run}`, then pass --prior mixture"
         )
+    draw = draw or (model.data.drawn and not mean)
     parts = model.stream_samples(n, temperature=temperature, draw=draw, seed=seed)
-    _write(out, model, parts, n, draw, lambda x: pictures.grid(x, span=span(model.data)))
+    how, data = look(model.data), outline(model, out)
+    _write(out, model, parts, n, draw, lambda x: how.samples(x, data)[0])
     print(f"{out}  {counted(n, 'new example')}")
 
 
@@ -111,21 +133,14 @@ def reconstruct(
     """Encodes examples and decodes them again; the picture shows them under their originals.
 
     Args:
-        out: file to write: .png for a picture, .npy or .npz for the rows.
+        out: file to write: .png for a picture, .npy or .npz for the rows, .csv for rows of a table.
     """
-    promised(out, overwrite, *PICTURES_OR_ROWS)
-    model = _load(run, label, device)
+    promised(out, overwrite, *KINDS)
+    model = _load(run, label, device, out)
     raw = _read(input, model, data_dir)
     made = model.reconstruct(raw, draw=draw, seed=seed)
-    originals = shown(raw, model.data)
-    _write(
-        out,
-        model,
-        [made],
-        len(made),
-        draw,
-        lambda x: pictures.comparison(originals, x, span=span(model.data)),
-    )
+    how = look(model.data)
+    _write(out, model, [made], len(made), draw, lambda x: how.comparison(raw, x)[0])
     print(f"{out}  {counted(len(raw), 'reconstruction')}")
 
 
@@ -149,23 +164,16 @@ def vary(
             the rows, (N, n, …).
         temperature: scales the posterior's spread; 0 gives reconstructions, 2 goes further away.
     """
-    promised(out, overwrite, *PICTURES_OR_ROWS)
-    model = _load(run, label, device)
+    promised(out, overwrite, *KINDS)
+    model = _load(run, label, device, out)
     if n < 1:
         raise ValueError(f"n is {n}; ask for at least 1 variation")
     raw = _read(input, model, data_dir)
     if not model.has_rate:
         say(POINTS)
     made = model.vary(raw, n, temperature=temperature, seed=seed)
-    originals = shown(raw, model.data)
-    _write(
-        out,
-        model,
-        [made],
-        len(made),
-        False,
-        lambda x: pictures.rows(list(x), originals, span=span(model.data)),
-    )
+    how, axes = look(model.data), ("example", "variation")
+    _write(out, model, [made], len(made), False, lambda x: how.variations(raw, x)[0], *axes)
     print(f"{out}  {counted(n, 'variation')} each of {counted(len(raw), 'example')}")
 
 
@@ -192,8 +200,8 @@ def interpolate(
             have in many dimensions.
         out: file to write: .png for a picture, .npy or .npz for the rows, (walks, steps, …).
     """
-    promised(out, overwrite, *PICTURES_OR_ROWS)
-    model = _load(run, label, device)
+    promised(out, overwrite, *KINDS)
+    model = _load(run, label, device, out)
     starts, ends = _read(a, model, data_dir), _read(b, model, data_dir)
     count = max(len(starts), len(ends))
     if {len(starts), len(ends)} - {1, count}:
@@ -204,7 +212,11 @@ def interpolate(
     starts, ends = (x.expand(count, *model.data.shape) for x in (starts, ends))
     pairs = zip(starts, ends, strict=True)
     made = torch.stack([model.interpolate(x, y, steps, spherical=spherical) for x, y in pairs])
-    write(out, as_picture(lambda: album.walks(model, made)) | as_array([made], len(made)))
+    written = as_rows(replace(model, condition=None), [made], count, "walk", "step")
+    write(
+        out,
+        as_picture(lambda: look(model.data).walks(made)) | as_array([made], len(made)) | written,
+    )
     print(f"{out}  {counted(count, 'walk')} of {counted(steps, 'step')}")
 
 
@@ -228,15 +240,16 @@ def traverse(
         most: how many dimensions to show at most, those that carry most first.
         input: an example to move away from, such as test:0; by default the mean code.
     """
-    promised(out, overwrite, *PICTURES_OR_ROWS)
+    promised(out, overwrite, *KINDS)
     for name, value in (("steps", steps), ("most", most)):
         if value < 1:
             raise ValueError(f"{name} is {value}; it must be 1 or more")
-    model = _load(run, label, device)
+    model = _load(run, label, device, out)
     start = None if input is None else model.encode(_read(input, model, data_dir)[:1])[0]
     picture, caption = album.traverse(model, most, steps, start)
     rows = model.traverse(model.codes.order[:most], steps, start=start)
-    write(out, as_picture(lambda: picture) | as_array([rows], len(rows)))
+    written = as_rows(replace(model, condition=None), [rows], len(rows), "dimension", "step")
+    write(out, as_picture(lambda: picture) | as_array([rows], len(rows)) | written)
     print(f"{out}  {caption}")
 
 
@@ -261,17 +274,35 @@ def encode(
     model = _load(run, label, device)
     raw = _find(input, model, data_dir)
     codes = model.stream_codes(raw, temperature=temperature, seed=seed)
-    write(out, as_array(codes, len(raw)) | as_table(codes))
+    header = [Heading(f"z{j}") for j in range(model.latent)]
+    write(out, as_array(codes, len(raw)) | as_table(codes, header))
     print(f"{out}  {counted(len(raw), 'code')} of {counted(model.latent, 'number')}")
 
 
-def _load(folder: Path, named: str | None, device: str) -> Run:
-    """The run on a device, told what is known of its examples."""
+def _load(folder: Path, named: str | None, device: str, out: Path | None = None) -> Run:
+    """The run on a device, told what is known of its examples.
+
+    Raises:
+        ValueError: where these are to be written as what they are not.
+    """
     place = find_device(device)  # before a long read
     run = load(folder).to(place)
+    if out is not None and out.suffix.lower() == ".csv" and run.data.is_image:
+        raise ValueError(f"{out}: images are no table; name a .png, .npy or .npz file")
     if named is None:
         return run
     return run.given(read(run.data, named))
+
+
+def outline(run: Run, out: Path) -> Tensor | None:
+    """Training rows to set samples of a table against in a picture, where they are at hand."""
+    if out.suffix.lower() != ".png" or run.data.is_image:
+        return None
+    try:
+        return reload(run.data)[0].x[: album.MOST_CODES]
+    except (ValueError, OSError) as error:
+        say(f"without the data beside the samples: {error}")
+        return None
 
 
 def _classes(run: Run) -> str:
@@ -299,8 +330,9 @@ def _write(
     parts: Iterable[Tensor],
     n: int,
     draw: bool,
-    picture: Callable[[pictures.cells.Array], Picture],
+    picture: Callable[[Tensor], Picture],
+    *axes: str,
 ) -> None:
     rows = (levels(part, run.data) if draw else part for part in parts)
-    drawn = as_picture(lambda: picture(shown(torch.cat(list(parts)), run.data)))
-    write(out, drawn | as_array(rows, n))
+    drawn = as_picture(lambda: picture(torch.cat(list(parts))))
+    write(out, drawn | as_array(rows, n) | as_rows(run, parts, n, *axes))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vaelab import files
 from vaelab.apps.pictures import Picture, png
+from vaelab.data.header import Heading
 
 Writer = Callable[[BinaryIO], object]
 
@@ -49,9 +50,9 @@ def as_picture(draw: Callable[[], Picture]) -> dict[str, Writer]:
     return {".png": lambda file: file.write(png(draw()))}
 
 
-def as_table(parts: Iterable[Tensor]) -> dict[str, Writer]:
-    """Codes in parts (B, L) as .csv with a column for each dimension, z0, z1, …"""
-    return {".csv": lambda file: _csv(file, parts)}
+def as_table(parts: Iterable[Tensor], header: Sequence[Heading]) -> dict[str, Writer]:
+    """Rows in parts (B, D) as .csv, their values written as the header has them."""
+    return {".csv": lambda file: _csv(file, parts, header)}
 
 
 def _npy(file: BinaryIO, parts: Iterable[Tensor], n: int) -> None:
@@ -72,11 +73,13 @@ def _npz(file: BinaryIO, parts: Iterable[Tensor]) -> None:
     np.savez_compressed(file, x=torch.cat(list(parts)).numpy())
 
 
-def _csv(file: BinaryIO, parts: Iterable[Tensor]) -> None:
+def _csv(file: BinaryIO, parts: Iterable[Tensor], header: Sequence[Heading]) -> None:
     text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
     lines = csv.writer(text, lineterminator="\n")
-    for i, codes in enumerate(parts):
-        if i == 0:
-            lines.writerow([f"z{j}" for j in range(codes.shape[1])])
-        lines.writerows([[f"{value:.7g}" for value in row] for row in codes.tolist()])
+    lines.writerow([heading.name for heading in header])
+    for part in parts:
+        lines.writerows(
+            [h.written(value) for h, value in zip(header, row, strict=True)]
+            for row in part.tolist()
+        )
     text.detach()  # the file is its owner's to close

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vaelab.apps.progress import counted, following, say
 from vaelab.data import Data, DataSpec, Split, load
+from vaelab.data.header import as_kinds
 from vaelab.data.inputs import reload
 
 
@@ -17,13 +18,18 @@ class Source:
 
     Attributes:
         data: a known name (digits, mnist, fashion-mnist, kmnist, binarized_mnist, sprites), a
-            .npy or .npz file, or a folder or zip of pictures.
+            .npy or .npz file, a table (.csv, .tsv, .parquet), or a folder or zip of pictures.
         seed: of the split, the initial weights and the training.
         data_dir: where known data sets live; by default VAELAB_DATA, else ~/.cache/vaelab/data.
         image_size: to bring pictures of a folder to: a side, or height,width as in 48,64.
-        skip_unreadable: leave out pictures that cannot be read instead of refusing the folder.
+        skip_unreadable: leave out pictures that cannot be read, and rows of a table that lack a
+            value, instead of refusing them all.
+        columns: what columns of a table are, where it is not to be found out: real, counts, binary,
+            categories, or out to leave one out, as in age=real,id=out; "*=out" for all others.
+        label: the column of a table that holds labels (for --condition labels, and figures by
+            class); it is not modelled.
         vectors: what is known of every row, for --condition vectors: the name of an array in the
-            .npz, or columns of a table, as 0,3-5 (from 0), which are then not modelled.
+            .npz, or columns of an array, as 0,3-5 (from 0), which are then not modelled.
     """
 
     data: str
@@ -31,6 +37,8 @@ class Source:
     data_dir: Path | None = None
     image_size: int | tuple[int, int] | None = None
     skip_unreadable: bool = False
+    columns: str | None = None
+    label: str | None = None
     vectors: str | None = None
 
     def read(self) -> Data:
@@ -42,6 +50,8 @@ class Source:
                 seed=self.seed,
                 image_size=self.image_size,
                 skip_unreadable=self.skip_unreadable,
+                columns=None if self.columns is None else as_kinds(self.columns),
+                label=self.label,
                 vectors=self.vectors,
                 told=partial(told, "pictures"),
             )
@@ -58,7 +68,7 @@ def describe(data: Data) -> str:
         kind = {1: "grey images", 3: "colour images"}.get(channels, f"{channels}-channel images")
         what = f"{kind} {height} × {width}"
     else:
-        what = f"rows of {counted(spec.dims, 'number')}"
+        what = f"rows of {counted(spec.dims, 'column' if spec.header else 'number')}"
     values = f"{spec.levels} levels" if spec.levels else f"values {spec.low:g} to {spec.high:g}"
     classes = f", {len(spec.classes)} classes" if spec.classes else ""
     if spec.vectors is not None:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from .fields import KINDS, Column
-from .measure import Columns
+from .measure import measure_columns
 from .rows import Raw, Rows, pieces
 from .spec import DataSpec
 from .splits import Data
@@ -50,27 +50,24 @@ def with_columns(data: Data, kinds: Sequence[str]) -> Data:
         .amax(0)
         .tolist()
     )
-    found = Columns()
-    for piece in pieces(train.x):
-        found.add(piece)
-    flat = (found.high == found.low) | (found.variance == 0)
     columns = [
         Column(kind, max(2, int(top) + 1)) if kind == "categories" else Column(kind)
         for kind, top in zip(kinds, tops, strict=True)
     ]
+    header = tuple(
+        h if column.kind in ("binary", "categories") else h._replace(values=())
+        for h, column in zip(data.spec.header, columns, strict=False)
+    )
     spec = DataSpec(
         source=data.spec.source,
         shape=data.spec.shape,
         dtype="float32",
-        levels=None,
-        low=float(found.low.min()),
-        high=float(found.high.max()),
-        offset=tuple(found.mean.tolist()),
-        scale=tuple(torch.where(flat, 1.0, found.variance.sqrt()).tolist()),
+        **measure_columns(train.x, columns)._asdict(),
         classes=data.spec.classes,
         sizes=data.spec.sizes,
         seed=data.spec.seed,
-        columns=tuple(columns),
+        header=header,
+        label=data.spec.label,
         sha256=data.spec.sha256,
         vectors=data.spec.vectors,
     )

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from .header import is_header
+
 KINDS = ("real", "binary", "counts", "categories")
 
 
@@ -129,6 +131,8 @@ TYPES: dict[str, tuple[str, Callable[[object], bool]]] = {
     "resize": ("two integers or null", lambda v: v is None or _PAIR(v)),
     "columns": ("a list of kinds with their categories", _all(_is_column)),
     "sha256": ("text", _is_text),
+    "header": ("a list of names with those of their values and their decimals", is_header),
+    "label": ("text", _is_text),
     "vectors": (
         "a source with two lists of numbers, or null",
         lambda v: v is None or _is_vectors(v),

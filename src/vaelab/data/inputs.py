@@ -15,10 +15,13 @@ from torch import Tensor
 
 from .arrays import as_numpy, pick, read_arrays, rows
 from .columns import check_columns
+from .header import difference
+from .kinds import left_out, like
 from .rows import Array, Raw, Rows, pieces
 from .sources import existing, load
 from .spec import DataSpec
 from .splits import Split
+from .tables import SUFFIXES, Table, from_frame, is_frame, read_table
 
 _ROWS = re.compile(r"(train|valid|test):(.*)")
 
@@ -31,7 +34,9 @@ def read_inputs(
     Args:
         source: `test:0-15`, `test:3,7,9` (likewise `valid:` and `train:`), rows of the run's own
             data, numbered from 0, ends included; or a picture, a folder or zip of pictures, a
-            `.npy` or `.npz` file holding one example or several; or such an array in memory.
+            `.npy` or `.npz` file holding one example or several; a table (`.csv`, `.tsv`,
+            `.parquet`) with the columns of the run's data; or such an array, or a pandas data
+            frame, in memory.
         spec: of the run's data.
         data_dir: where known sets live, as for `load`.
 
@@ -44,6 +49,8 @@ def read_inputs(
         ValueError: for rows of another shape, values the run's data cannot have, or a bad
             selection.
     """
+    if is_frame(source):
+        return _named(from_frame(source), spec)
     if isinstance(source, np.ndarray | Tensor):
         return _fit(as_numpy(source, "the input"), spec, "the array"), ()
     selection = _ROWS.fullmatch(str(source))
@@ -52,6 +59,8 @@ def read_inputs(
     path = existing(str(source))
     if path.suffix.lower() in (".npy", ".npz"):
         return _fit(pick(read_arrays(path))[0], spec, path.name), ()
+    if path.suffix.lower() in SUFFIXES and path.is_file():
+        return _named(read_table(path), spec)
     return _pictures(path, spec)
 
 
@@ -79,8 +88,12 @@ def reload(spec: DataSpec, *, data_dir: str | Path | None = None) -> tuple[Split
         test=test,
         image_size=spec.resize,
         skip_unreadable=True,
+        columns=left_out(spec) if spec.header else None,
+        label=spec.label or None,
         vectors=None if spec.vectors is None else spec.vectors.source,
     )
+    if spec.header and (told := difference(spec.header, data.spec.header)):
+        raise ValueError(f"{spec.source} has changed since the run: {told}")
     for name in ("shape", "sizes", "levels", "low", "high", "classes"):
         then, now = getattr(spec, name), getattr(data.spec, name)
         if then != now:
@@ -94,6 +107,13 @@ def reload(spec: DataSpec, *, data_dir: str | Path | None = None) -> tuple[Split
             f"{data.spec.sha256[:12]}… now)"
         )
     return data.train, data.valid, data.test
+
+
+def _named(table: Table, spec: DataSpec) -> tuple[Raw, tuple[str, ...]]:
+    if spec.is_image:
+        raise ValueError(f"{table.name} is a table; the run's data are pictures {spec.shape}")
+    array, notes = like(table, spec)
+    return _fit(array, spec, table.name), notes
 
 
 def _own_rows(

@@ -9,6 +9,7 @@ Either way one pass is enough, and data that are larger than memory are never he
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -47,6 +48,22 @@ def measure(train: Raw, *others: Raw, lost: bool = False) -> Measures:
     if train.dtype == torch.uint8:
         return _bytes(train, *others)
     return _reals(lost, train, *others)
+
+
+def measure_columns(train: Raw, columns: Sequence[Column]) -> Measures:
+    """Of rows (M, D) whose columns are known for what they are: mean, deviation and range."""
+    found = Columns()
+    for piece in pieces(train):
+        found.add(piece)
+    return Measures(
+        None,
+        float(found.low.min()),
+        float(found.high.max()),
+        tuple(found.mean.tolist()),
+        tuple(found.deviation.tolist()),
+        math.nan,
+        tuple(columns),
+    )
 
 
 def _bytes(train: Raw, *others: Raw) -> Measures:
@@ -88,11 +105,8 @@ def _reals(lost: bool, train: Raw, *others: Raw) -> Measures:
         variance = float(found.variance.mean() + found.mean.var(correction=0))
         contrast = _contrast((mean - offset) / scale, variance / scale**2)
         return Measures(None, low, high, (offset,), (scale,), contrast)
-    spread = found.variance.sqrt()
-    flat = (found.high == found.low) | (spread == 0)
-    sigma = torch.where(flat, 1.0, spread)
     columns = (Column("counts"),) if whole and least >= 0 and not lost else ()
-    means, deviations = tuple(found.mean.tolist()), tuple(sigma.tolist())
+    means, deviations = tuple(found.mean.tolist()), tuple(found.deviation.tolist())
     return Measures(None, low, high, means, deviations, math.nan, columns)
 
 
@@ -121,6 +135,12 @@ class Columns:
     def variance(self) -> Tensor:
         """Var over all rows, (D,)."""
         return self.squares / self.n
+
+    @property
+    def deviation(self) -> Tensor:
+        """σ over all rows, (D,); 1 for a column that is always the same."""
+        sigma = self.variance.sqrt()
+        return torch.where((self.high == self.low) | (sigma == 0), 1.0, sigma)
 
 
 def _contrast(mean: float, variance: float) -> float:

@@ -3,7 +3,7 @@
 import difflib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,11 +14,13 @@ from torch.utils.data import Dataset
 from .arrays import from_arrays, from_file, refuse_size
 from .fingerprint import fingerprint
 from .given import add, describe
+from .kinds import as_rows
 from .known import KNOWN, default_data_dir
-from .measure import measure
+from .measure import measure, measure_columns
 from .spec import DataSpec
 from .splits import Data, Found, choose
 from .sprites import dsprites, is_dsprites
+from .tables import SUFFIXES, Table, from_frame, is_frame, read_table
 
 Source: TypeAlias = (
     "str | os.PathLike[str] | np.ndarray[Any, Any] | Tensor | tuple[Any, Any] | Dataset[Any]"
@@ -41,6 +43,8 @@ def load(
     test: float | int | None = None,
     image_size: int | tuple[int, int] | None = None,
     skip_unreadable: bool = False,
+    columns: Mapping[str, str] | None = None,
+    label: str | None = None,
     told: Callable[[int, int], None] = lambda done, total: None,
     vectors: Any = None,
 ) -> Data:
@@ -49,8 +53,9 @@ def load(
     Args:
         source: a known name (`digits`, `mnist`, `fashion-mnist`, `kmnist`, `binarized_mnist`,
             `sprites`, `sprites-all`); the path of a `.npy` or `.npz` file (that of dSprites among
-            them), or of a folder or zip of pictures; or, in memory, an array or tensor, a pair
-            (x, y) of them, or a map-style torch data set.
+            them), of a table (`.csv`, `.tsv`, `.parquet`), or of a folder or zip of pictures; or,
+            in memory, an array or tensor, a pair (x, y) of them, a pandas data frame, or a
+            map-style torch data set.
         data_dir: where known sets live, each in a folder of its name; None: `VAELAB_DATA`, else
             `~/.cache/vaelab/data`. What is missing is fetched there once.
         seed: of the split.
@@ -59,11 +64,16 @@ def load(
         test: as `valid`; has no effect where the source has its own test part.
         image_size: side of a square or (H, W) to bring pictures to; None: kept where all agree and
             have no side above 64, else a square of at most 64.
-        skip_unreadable: leave out pictures that cannot be read, rather than refuse.
+        skip_unreadable: leave out pictures that cannot be read, and rows of a table that lack a
+            value, rather than refuse.
+        columns: of a table with names, what columns are where they are not to be found out:
+            `"real"`, `"binary"`, `"counts"`, `"categories"` or `"out"`, by name; under `"*"` for
+            all that are not named.
+        label: of a table with names, the column that holds labels, and is not modelled.
         told: now and then, how many pictures of how many were read.
         vectors: what is known of each row, for a model to be told (`Design(condition="vectors")`):
             an array (N, C); the name of one in the .npz that the rows are in; or columns of a
-            table, `"0,3-5"` from 0, ends included, which are then not modelled.
+            table without names, `"0,3-5"` from 0, ends included, which are then not modelled.
 
     Returns:
         The data, raw: x is (N, C, H, W) or (N, D), uint8 or float32; y is int64 or None. The rows
@@ -78,14 +88,34 @@ def load(
     >>> data.spec.shape, data.spec.levels, data.spec.sizes
     ((1, 8, 8), 17, (1437, 180, 180))
     """
-    name, found = _find(source, data_dir, image_size, skip_unreadable, told)
+    named = _table(source)
+    if named is None:
+        if columns or label:
+            raise ValueError(
+                "columns and a label are named for tables whose columns have names (.csv, .tsv, "
+                ".parquet, a data frame); with_columns says what those of an array are"
+            )
+        name, found = _find(source, data_dir, image_size, skip_unreadable, told)
+    else:
+        refuse_size(image_size, "tables")
+        name, table = named
+        found = as_rows(table, columns, label, skip_unreadable)
+        if isinstance(vectors, str):
+            raise ValueError(
+                "vectors are the columns of an array, or an array; a table whose columns have "
+                "names tells labels: --label NAME"
+            )
     found, origin = (found, "") if vectors is None else add(found, vectors, source)
     own_train, own_valid, own_test = found.own
     if valid is None:
         valid = _MNIST_VALID if own_train == 60_000 and own_test else _SHARE
     chosen = choose(found, valid, _SHARE if test is None else test, seed)
     train, validation, held = (found.rows(index) for index in chosen)
-    measured = measure(train.x, validation.x, held.x, lost=found.lost)
+    measured = (
+        measure_columns(train.x, found.columns)
+        if found.columns
+        else measure(train.x, validation.x, held.x, lost=found.lost)
+    )
     levels, low, high = measured.levels, measured.low, measured.high
     spec = DataSpec(
         source=name,
@@ -102,6 +132,8 @@ def load(
         seed=seed,
         resize=found.resize,
         columns=measured.columns,
+        header=found.header,
+        label=found.label,
         sha256=fingerprint(found.x, found.y, found.vectors),
         vectors=None if train.vectors is None else describe(train.vectors, origin),
     )
@@ -138,8 +170,8 @@ def _find(
 
             return name, from_folder(path, image_size, skip_unreadable, told)
         raise ValueError(
-            f"{name} is not a kind of file that can be loaded; expected .npy, .npz, .zip or a "
-            "folder of pictures. A table of numbers becomes one with numpy.save"
+            f"{name} is not a kind of file that can be loaded; expected a table (.csv, .tsv, "
+            ".parquet), arrays (.npy, .npz), or a folder or .zip of pictures"
         )
     if isinstance(source, Dataset):
         from .dataset import from_dataset
@@ -151,6 +183,16 @@ def _find(
             raise TypeError(f"a pair (x, y) is expected, not {len(source)} things")
         return "array", from_arrays(*source)
     return "array", from_arrays(source)
+
+
+def _table(source: Source) -> tuple[str, Table] | None:
+    """A table whose columns have names, if the source is one."""
+    if is_frame(source):
+        return "array", from_frame(source)
+    if isinstance(source, str | os.PathLike) and str(source).lower().endswith(SUFFIXES):
+        path = existing(os.fspath(source))
+        return None if path.is_dir() else (os.fspath(source), read_table(path))
+    return None
 
 
 def existing(name: str) -> Path:

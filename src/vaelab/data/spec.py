@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 from .fields import KINDS, TYPES, Column, Vectors
+from .header import Heading
+from .header import read as read_header
 
 BINARIZE = ("no", "dynamic", "threshold")
 CONDITIONS = ("none", "labels", "vectors")
@@ -46,6 +48,8 @@ class DataSpec:
         resize: the (H, W) that every image of a folder was brought to; None if left alone.
         columns: of a table, what its columns are: one for all of them, or one each; empty where
             they are alike and `domain` follows from the values.
+        header: of a table that has names, those of its columns and of their values.
+        label: the column that the labels are from, of such a table; empty where there is none.
         sha256: fingerprint of the raw rows; empty where it is not known.
         vectors: that are known of every row; None where there are none.
 
@@ -75,6 +79,8 @@ class DataSpec:
     seed: int = 0
     resize: tuple[int, int] | None = None
     columns: tuple[Column, ...] = ()
+    header: tuple[Heading, ...] = ()
+    label: str = ""
     sha256: str = ""
     vectors: Vectors | None = None
 
@@ -119,6 +125,11 @@ class DataSpec:
             self.vectors.check()
         if self.columns:
             self._check_columns()
+        if self.header and (self.is_image or len(self.header) != self.dims):
+            raise ValueError(
+                f"the header has {len(self.header)} names; expected one for each column of a "
+                f"table, and rows here have the shape {self.shape}"
+            )
         if self.binarize != "no" and not self.bounded:
             raise ValueError(
                 f"binarize={self.binarize!r} needs data in [0, 1] or with levels; "
@@ -185,6 +196,23 @@ class DataSpec:
                 f"is {', '.join(self.classes)}"
             )
         return ((known[:, None] == torch.arange(self.known, device=known.device)).float(),)
+
+    @property
+    def headings(self) -> tuple[Heading, ...]:
+        """The header of a table; the columns of one without are called by their numbers."""
+        if self.header:
+            return self.header
+        columns = self.columns or (Column("real" if self.levels is None else "counts"),)
+        whole = [columns[j % len(columns)].kind != "real" for j in range(self.dims)]
+        return tuple(Heading(str(j), (), 0 if whole[j] else None) for j in range(self.dims))
+
+    @property
+    def drawn(self) -> bool:
+        """Whether a new example is a draw from the likelihood, not its mean.
+
+        A row of a table is: nobody has 1.8 children. The mean of an image shows what is in it.
+        """
+        return not self.is_image
 
     @property
     def is_image(self) -> bool:
@@ -271,7 +299,11 @@ class DataSpec:
         if not isinstance(record, Mapping):
             raise ValueError(f"a data spec is a JSON object, not {type(record).__name__}")
         # Which runs of earlier versions do not have.
-        record = {"columns": [], "condition": "none", "sha256": "", "vectors": None, **record}
+        record = {
+            **{"columns": [], "condition": "none", "sha256": "", "vectors": None},
+            **{"header": [], "label": ""},
+            **record,
+        }
         names = {field.name for field in fields(cls)}
         if names != set(record):
             unknown = ", ".join(sorted(map(str, set(record) - names))) or "none"
@@ -284,6 +316,7 @@ class DataSpec:
         values = {k: tuple(v) if isinstance(v, list | tuple) else v for k, v in record.items()}
         values["contrast"] = math.nan if record["contrast"] is None else record["contrast"]
         values["columns"] = tuple(Column(*column) for column in values["columns"])  # type: ignore[attr-defined]
+        values["header"] = read_header(values["header"])  # type: ignore[arg-type]
         if values["vectors"] is not None:
             values["vectors"] = Vectors.of(values["vectors"])
         return cls(**values)  # type: ignore[arg-type]  # checked above, name by name

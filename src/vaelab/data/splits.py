@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from .fields import Column
+from .header import Heading
 from .rows import Raw, Rows
 from .spec import DataSpec
 
-_FEWEST = 10
+FEWEST = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +97,9 @@ class Found:
         shuffle: whether the source's own parts are in a telling order (sorted by class).
         notes: what was done.
         factors: what is known to have made each row, or None.
+        columns: of a table that says so, what each of its columns is.
+        header: of such a table, what they are called.
+        label: of such a table, the column that the labels are from.
         lost: whether values had fractions that 32-bit floats lose, so that whole ones were not.
         vectors: (N, C), float32, numbers that are known of each row, or None.
     """
@@ -107,6 +112,9 @@ class Found:
     shuffle: bool = False
     notes: tuple[str, ...] = ()
     factors: Factors | None = None
+    columns: tuple[Column, ...] = ()
+    header: tuple[Heading, ...] = ()
+    label: str = ""
     lost: bool = False
     vectors: Tensor | None = None
 
@@ -137,8 +145,8 @@ def choose(
         ValueError: for a share out of range, or where fewer than 1 training row would remain.
     """
     rows, own_valid, own_test = found.own
-    if sum(found.own) < _FEWEST:
-        raise ValueError(f"{sum(found.own)} rows seen; a data set needs at least {_FEWEST}")
+    if sum(found.own) < FEWEST:
+        raise ValueError(f"{sum(found.own)} rows seen; a data set needs at least {FEWEST}")
     n_valid = 0 if own_valid else _count("valid", valid, rows)
     n_test = 0 if own_test else _count("test", test, rows)
     if n_valid + n_test >= rows:

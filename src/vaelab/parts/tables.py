@@ -28,6 +28,10 @@ RAREST = 1e-4
 """The least mean of a column that a decoder starts from; a column may hold nothing but 0."""
 
 
+DISPERSION = (1e-2, 1e2)
+"""Where an r begins at least and at most; beyond the latter counts are as good as Poisson."""
+
+
 class PoissonCounts(Likelihood):
     """Counts whose variance is their mean.
 
@@ -52,16 +56,20 @@ class NegativeBinomialCounts(Likelihood):
 
     Args:
         means: of the columns, or one for all data.
+        deviations: as many, of which r begins; 1 where there are none.
     """
 
     accepts, discrete = COUNTS, True
 
     log_means: Tensor
 
-    def __init__(self, means: Sequence[float] = (1.0,)) -> None:
+    def __init__(
+        self, means: Sequence[float] = (1.0,), deviations: Sequence[float] | None = None
+    ) -> None:
         super().__init__()
         self.register_buffer("log_means", _logs(means), persistent=False)
-        self.log_r = nn.Parameter(torch.zeros(len(means)))
+        log_r = torch.zeros(len(means)) if deviations is None else _log_r(means, deviations)
+        self.log_r = nn.Parameter(log_r)
 
     def forward(self, *given: Tensor) -> NegativeBinomial:
         log_mean = self.log_means + bounded(full_precision(given[0]))
@@ -139,6 +147,12 @@ class Mixed(Likelihood):
         parts = cast("Iterable[Likelihood]", self.parts)
         each = tuple(part(h) for part, h in zip(parts, outputs, strict=True))
         return SideBySide(each, self.columns)
+
+
+def _log_r(means: Sequence[float], deviations: Sequence[float]) -> Tensor:
+    """By moments, r = m² / (s² − m): steps of training are too small to get there from anywhere."""
+    m, s = torch.tensor(means), torch.tensor(deviations)
+    return (m**2 / (s**2 - m).clamp(min=1e-12)).clamp(*DISPERSION).log()
 
 
 def _logs(means: Sequence[float]) -> Tensor:

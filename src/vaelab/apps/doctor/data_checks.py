@@ -16,10 +16,14 @@ WIDE = 2000
 """Columns beyond which pairs of them are not compared."""
 
 
-def listed(numbers: Sequence[int], most: int = 8) -> str:
-    """The first few numbers, and how many more there are."""
+FEW, OFTEN, SMALL = 12, 10, 10_000
+"""Whole numbers that are so few, so often each, and so small count or name something."""
+
+
+def named(seen: DataSeen, numbers: Sequence[int], most: int = 8) -> str:
+    """The first few of these columns, by name or else by number, and how many more there are."""
     more = f" and {len(numbers) - most} more" if len(numbers) > most else ""
-    return ", ".join(map(str, numbers[:most])) + more
+    return ", ".join(seen.data.spec.headings[j].name for j in numbers[:most]) + more
 
 
 def varies(seen: DataSeen) -> Findings:
@@ -46,7 +50,7 @@ def varies(seen: DataSeen) -> Findings:
         yield Finding(
             "constant-columns",
             "warning",
-            f"column {listed(which)} is the same in every training row",
+            f"column {named(seen, which)} is the same in every training row",
             Evidence("constant columns", len(which), 0, f"of {seen.train.shape[1]}"),
             "leave them out",
         )
@@ -62,7 +66,7 @@ def columns_differ(seen: DataSeen) -> Findings:
     alike = ((unit.T @ unit).abs() > ALIKE) & (size > 0) & (size > 0)[:, None]
     pairs = alike.triu(1).nonzero().tolist()
     if pairs:
-        told = "; ".join(f"{b} repeats {a}" for a, b in pairs[:5])
+        told = "; ".join(f"{named(seen, [b])} repeats {named(seen, [a])}" for a, b in pairs[:5])
         yield Finding(
             "duplicate-columns",
             "warning",
@@ -82,7 +86,7 @@ def columns_differ(seen: DataSeen) -> Findings:
             yield Finding(
                 "row-number",
                 "warning",
-                f"column {listed(counting)} only counts the rows",
+                f"column {named(seen, counting)} only counts the rows",
                 Evidence("columns that do", len(counting), 0),
                 "leave it out: it tells nothing of a row",
             )
@@ -160,11 +164,39 @@ def in_range(seen: DataSeen) -> Findings:
             yield Finding(
                 "outliers",
                 "warning",
-                f"column {int(far.argmax())} has a value {float(far.max()):,.0f} usual deviations "
-                "from its median: the rest of it is squeezed into nothing",
+                f"column {named(seen, [int(far.argmax())])} has a value {float(far.max()):,.0f} "
+                "usual deviations from its median: the rest of it is squeezed into nothing",
                 Evidence("farthest value", float(far.max()), OUTLIER, "usual deviations"),
                 "a logarithm where values are positive (np.log1p), else clip or look at that row",
             )
+
+
+def kinds_said(seen: DataSeen) -> Findings:
+    """Are columns that hold two values, or a few whole ones, known for what they are?"""
+    spec = seen.data.spec
+    if spec.is_image or spec.header or spec.domain not in ("real", "counts"):
+        return
+    x = torch.cat([seen.train, seen.held])
+    whole = ((x == x.round()) & (x >= 0)).all(0) & (x != x[0]).any(0)
+    binary = whole & (x <= 1).all(0)
+    few = torch.zeros_like(whole)
+    if spec.domain == "real":  # of columns that are all counts, it is known
+        for j in (whole & ~binary).nonzero().flatten().tolist():
+            few[j] = x[:, j].max() <= SMALL and len(x[:, j].unique()) <= min(FEW, len(x) // OFTEN)
+    told = {
+        "only 0 and 1: binary": binary.nonzero().flatten().tolist(),
+        "a few whole numbers: counts or categories": few.nonzero().flatten().tolist(),
+    }
+    said = [f"column {named(seen, which)} holds {what}" for what, which in told.items() if which]
+    if said:
+        count = sum(map(len, told.values()))
+        yield Finding(
+            "kinds-unset",
+            "warning",
+            f"{'; '.join(said)}; taken for numbers like others, their density is unbounded",
+            Evidence("columns of another kind", count, 0, f"of {spec.dims}"),
+            "a .csv with names, whose kinds are found; or vaelab.data.with_columns(data, [kinds])",
+        )
 
 
 def splits_agree(seen: DataSeen) -> Findings:
@@ -217,6 +249,7 @@ CHECKS: dict[str, Callable[[DataSeen], Findings]] = {
     "columns that repeat": columns_differ,
     "rows that repeat or leak": rows_differ,
     "range and outliers": in_range,
+    "kinds of columns": kinds_said,
     "splits alike": splits_agree,
     "classes": balanced,
 }

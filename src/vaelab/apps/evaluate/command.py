@@ -63,7 +63,7 @@ def evaluate(
             beside its labels; a minute.
         features: where samples are compared with data: auto, classifier, pixels, inception (needs
             torch-fidelity) or FILE.py:function, a function of yours that is run.
-        draw: judge draws from the likelihood instead of its means.
+        draw: judge draws from the likelihood instead of its means, as for tables in any case.
         prior: judge by this prior of the run's, which `vaelab fit-prior` fitted; the files are
             then called evaluation-PRIOR.
         seed: of all draws, and of the binarization of grey data.

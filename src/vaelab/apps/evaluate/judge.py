@@ -87,7 +87,7 @@ def judge(
         if "samples" in settings.parts:
             with seeded(seed, place):
                 more, pictures = quality.measure(
-                    run, rows, batches, space, classifier, settings.draw, seed
+                    run, rows, batches, space, classifier, settings.draw or run.data.drawn, seed
                 )
             found |= more
         if settings.factors:

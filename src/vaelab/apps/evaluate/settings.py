@@ -23,7 +23,7 @@ class Settings:
         parts: which of the figures.
         features: where samples are compared: auto, classifier, pixels, inception or
             FILE.py:function.
-        draw: compare draws from the likelihood instead of its means.
+        draw: compare draws from the likelihood instead of its means, as for tables in any case.
         annealing: how AIS is done; None leaves it out.
         annealed: examples that are annealed, and simulated for the sandwich.
         factors: set codes against the factors of variation, or the labels.

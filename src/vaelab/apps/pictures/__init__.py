@@ -17,11 +17,13 @@ from vaelab.apps.pictures.maps import (
     small_multiples,
 )
 from vaelab.apps.pictures.style import DIVERGING, SEQUENTIAL, class_styles, figure, printable
+from vaelab.apps.pictures.tables import agreement, lines, marginals, spread
 
 __all__ = [
     "DIVERGING",
     "SEQUENTIAL",
     "Picture",
+    "agreement",
     "bars",
     "class_styles",
     "comparison",
@@ -31,13 +33,16 @@ __all__ = [
     "grid",
     "latent_map",
     "limits",
+    "lines",
     "manifold",
+    "marginals",
     "picture",
     "png",
     "printable",
     "rows",
     "save",
     "small_multiples",
+    "spread",
     "strips",
     "svg",
     "training_curves",

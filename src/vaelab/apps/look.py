@@ -1,0 +1,160 @@
+"""How examples are shown: images and long rows cell by cell, rows of a table column by column.
+
+This is the one place where the kind of a picture follows from the data.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaelab.apps import pictures
+from vaelab.apps.pictures import Picture
+from vaelab.apps.pictures.cells import Array
+from vaelab.apps.shown import shown, span
+from vaelab.data import DataSpec
+
+MOST_PANELS = 36
+"""Columns that are shown each in its own panel."""
+MOST_LINES = 8
+
+
+class Look(ABC):
+    """How raw examples of a run are shown.
+
+    Attributes:
+        new: samples in a picture.
+        kept: reconstructions.
+        varied: examples that are varied, and variations of each.
+        walked: pairs that are interpolated.
+        steps: on a traversal.
+    """
+
+    new: ClassVar[int]
+    kept: ClassVar[int]
+    varied: ClassVar[tuple[int, int]]
+    walked: ClassVar[int]
+    steps: ClassVar[int]
+
+    def __init__(self, spec: DataSpec) -> None:
+        self.spec = spec
+
+    @abstractmethod
+    def samples(self, made: Tensor, data: Tensor | None) -> tuple[Picture, str]:
+        """New examples (N, …), beside rows of the data where these help; and how to read it."""
+
+    @abstractmethod
+    def comparison(self, raw: Tensor, made: Tensor) -> tuple[Picture, str]:
+        """Originals (N, …) and their reconstructions; and how to read it."""
+
+    @abstractmethod
+    def variations(self, raw: Tensor, made: Tensor) -> tuple[Picture, str]:
+        """Originals (N, …) and variations (N, n, …) of each; and how to read it."""
+
+    @abstractmethod
+    def walks(self, made: Tensor) -> Picture:
+        """Walks (N, steps, …)."""
+
+    @abstractmethod
+    def traversal(
+        self,
+        made: Tensor,
+        names: Sequence[str],
+        active: Sequence[bool],
+        deviations: Sequence[float],
+    ) -> tuple[Picture, int, str]:
+        """Latent dimensions (L, steps, …); how many are shown, and where their names are."""
+
+
+class Cells(Look):
+    """A cell of pixels or a strip of colours for each example."""
+
+    new, kept, varied, walked, steps = 64, 20, (6, 8), 6, 9
+
+    def samples(self, made: Tensor, data: Tensor | None) -> tuple[Picture, str]:
+        return pictures.grid(self._shown(made), span=span(self.spec)), ""
+
+    def comparison(self, raw: Tensor, made: Tensor) -> tuple[Picture, str]:
+        picture = pictures.comparison(self._shown(raw), self._shown(made), span=span(self.spec))
+        return picture, f"{len(raw)} held-out examples above their reconstructions"
+
+    def variations(self, raw: Tensor, made: Tensor) -> tuple[Picture, str]:
+        picture = pictures.rows(list(self._shown(made)), self._shown(raw), span=span(self.spec))
+        return picture, "held-out examples at the left, variations of each"
+
+    def walks(self, made: Tensor) -> Picture:
+        values = self._shown(made)
+        # Images from left to right, strips from top to bottom.
+        lines = values if self.spec.is_image else values.swapaxes(0, 1)
+        return pictures.rows(list(lines), span=span(self.spec))
+
+    def traversal(
+        self,
+        made: Tensor,
+        names: Sequence[str],
+        active: Sequence[bool],
+        deviations: Sequence[float],
+    ) -> tuple[Picture, int, str]:
+        values = self._shown(made)
+        picture = pictures.traversal(values, active, names, deviations, span=span(self.spec))
+        return picture, len(made), "at the left"
+
+    def _shown(self, raw: Tensor) -> Array:
+        return shown(raw, self.spec)
+
+
+class Panels(Look):
+    """A panel for each of the first columns."""
+
+    new, kept, varied, walked, steps = 2000, 400, (6, 24), 3, 41
+
+    def samples(self, made: Tensor, data: Tensor | None) -> tuple[Picture, str]:
+        outline = "" if data is None else "; outline: training rows"
+        real = None if data is None else self._rows(data)
+        picture = pictures.marginals(self._rows(made), real, self._header())
+        return picture, f"; filled: the samples{outline}{self._only()}"
+
+    def comparison(self, raw: Tensor, made: Tensor) -> tuple[Picture, str]:
+        picture = pictures.agreement(self._rows(raw), self._rows(made), self._header())
+        return picture, f"{len(raw)} held-out rows across, their reconstructions up{self._only()}"
+
+    def variations(self, raw: Tensor, made: Tensor) -> tuple[Picture, str]:
+        picture = pictures.spread(self._rows(raw), self._rows(made), self._header())
+        return picture, f"held-out rows as bars, variations of each as points{self._only()}"
+
+    def walks(self, made: Tensor) -> Picture:
+        across = np.linspace(0, 1, made.shape[1])
+        return pictures.lines(self._rows(made), across, self._header())
+
+    def traversal(
+        self,
+        made: Tensor,
+        names: Sequence[str],
+        active: Sequence[bool],
+        deviations: Sequence[float],
+    ) -> tuple[Picture, int, str]:
+        n = min(MOST_LINES, len(made))
+        made, names, active = made[:n], names[:n], active[:n]
+        picture = pictures.lines(self._rows(made), deviations, self._header(), names, active)
+        return picture, n, "below"
+
+    def _header(self) -> pictures.tables.Header:
+        return self.spec.headings[:MOST_PANELS]
+
+    def _rows(self, raw: Tensor) -> Array:
+        return torch.as_tensor(raw)[..., :MOST_PANELS].float().cpu().numpy()
+
+    def _only(self) -> str:
+        dims = self.spec.dims
+        return f", the first {MOST_PANELS} of {dims} columns" if dims > MOST_PANELS else ""
+
+
+def look(spec: DataSpec) -> Look:
+    """How examples of this data are shown."""
+    long = spec.dims > MOST_PANELS and not spec.header
+    return Cells(spec) if spec.is_image or long else Panels(spec)

@@ -1,0 +1,243 @@
+"""From the text of a table to numbers: what each column is, found or said, and its values."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from .cells import Cells, unusable
+from .fields import KINDS, Column
+from .header import Heading, listed, some
+from .spec import DataSpec
+from .splits import FEWEST, Found
+from .tables import Table
+
+Array = np.ndarray[Any, Any]
+
+OUT, REST = "out", "*"
+"""The kind of a column that is left out; the name that stands for all columns not named."""
+_NAMED = 4
+
+
+def as_rows(
+    table: Table,
+    kinds: Mapping[str, str] | None = None,
+    label: str | None = None,
+    skip: bool = False,
+) -> Found:
+    """The rows of a table, its columns found for what they are or as they are said to be.
+
+    Args:
+        table: cells as text.
+        kinds: by name: `"real"`, `"binary"`, `"counts"`, `"categories"`, or `"out"` to leave the
+            column out; under `"*"` for all that are not named.
+        label: the column that holds labels, and is not modelled.
+        skip: leave out rows without a value somewhere, rather than refuse.
+
+    Raises:
+        ValueError: for columns that are not there or have no values of their kind; says where.
+    """
+    said = dict(kinds or {})
+    _check_said(table, said, label)
+    table, skipped = _complete(table, said, label, skip)
+    if len(table) < FEWEST:  # before columns of so few rows are judged
+        raise ValueError(f"{table.name}: rows seen: {len(table)}; a data set needs {FEWEST}")
+    read = {name: Cells.of(column, table.comma) for name, column in _wanted(table, said, label)}
+    modelled = {name: cells for name, cells in read.items() if name != label}
+    chosen = _chosen(table, modelled, said)
+    _refuse(table, modelled, said)
+    x = np.stack([_values(table, name, read[name], kind) for name, kind in chosen.items()], 1)
+    columns = tuple(
+        Column(kind, len(read[name].categories[0]) if kind == "categories" else 0)
+        for name, kind in chosen.items()
+    )
+    names, y = read[label].categories if label else ((), None)
+    if label and len(names) < 2:
+        raise ValueError(f"{table.name}: column {label} is no label: all rows are {some(names)}")
+    notes = (*table.notes, *skipped, _told(read, chosen), *_labelled(label, names))
+    return Found(
+        torch.from_numpy(x.astype(np.float32)),
+        None if y is None else torch.from_numpy(y.astype(np.int64)),
+        (len(x), 0, 0),
+        names,
+        notes=notes,
+        columns=columns,
+        header=tuple(_heading(name, read[name], kind) for name, kind in chosen.items()),
+        label=label or "",
+    )
+
+
+def like(table: Table, spec: DataSpec) -> tuple[Array, tuple[str, ...]]:
+    """The rows of a table (N, D), float32, as those that a run was trained on; and notes.
+
+    Columns go by their names, whatever their order; those the run does not know are passed by.
+
+    Raises:
+        ValueError: where a column is missing, or a value is not one the run's data can have.
+    """
+    if missing := [h.name for h in spec.headings if h.name not in table.names]:
+        raise ValueError(
+            f"{table.name} has no column {some(missing)}; the run's data have "
+            f"{some([h.name for h in spec.headings], 20)}, and this has {some(table.names, 20)}"
+        )
+    known = {heading.name: "" for heading in spec.headings}
+    _complete(table, {REST: OUT, **known}, None, False)
+    rows = []
+    for heading in spec.headings:
+        cells = Cells.of(table.cells[table.names.index(heading.name)], table.comma)
+        if not heading.values:
+            rows.append(_numbers(table, heading.name, cells, "numbers"))
+            continue
+        given = Cells.of(heading.values)
+        by_number = given.numeric and cells.numeric
+        keys = cells.numbers if by_number else cells.texts
+        places = {key: i for i, key in enumerate(given.numbers if by_number else heading.values)}
+        row = cells.first(np.array([key not in places for key in keys]))
+        if row is not None:
+            raise ValueError(
+                f"{table.at(row, heading.name)}: {cells.texts[cells.index[row]]!r} is none of the "
+                f"values of the run's data: {some(heading.values, 20)}"
+            )
+        rows.append(np.array([places[key] for key in keys])[cells.index])
+    others = [name for name in table.names if name not in known]
+    notes = (f"columns that the run does not know are passed by: {some(others)}",) if others else ()
+    return np.stack(rows, 1).astype(np.float32), (*table.notes, *notes)
+
+
+def _check_said(table: Table, said: Mapping[str, str], label: str | None) -> None:
+    named = [*said, *([label] if label else [])]
+    if unknown := [name for name in named if name not in (*table.names, REST)]:
+        raise ValueError(
+            f"{table.name} has no column {some(unknown)}; it has {some(table.names, 20)}"
+        )
+    if wrong := {name: kind for name, kind in said.items() if kind not in (*KINDS, OUT)}:
+        name, kind = next(iter(wrong.items()))
+        raise ValueError(
+            f"column {name} is said to be {kind!r}; expected one of {', '.join(KINDS)}, or {OUT} "
+            "to leave it out"
+        )
+    if label and said.get(label, "categories") != "categories":
+        raise ValueError(f"column {label} is the label, and cannot be {said[label]} as well")
+    if not any(name != label for name, _ in _wanted(table, said, label)):
+        raise ValueError(f"{table.name}: no column is left to be modelled")
+
+
+def _wanted(table: Table, said: Mapping[str, str], label: str | None) -> list[tuple[str, Any]]:
+    pairs = zip(table.names, table.cells, strict=True)
+    return [(n, c) for n, c in pairs if n == label or said.get(n, said.get(REST)) != OUT]
+
+
+def _complete(
+    table: Table, said: Mapping[str, str], label: str | None, skip: bool
+) -> tuple[Table, tuple[str, ...]]:
+    """The table without rows that lack a value, where that is asked for and there are any."""
+    lacking = np.zeros(len(table), bool)
+    by_column: dict[str, int] = {}
+    first: tuple[int, str, str] | None = None
+    for name, column in _wanted(table, said, label):
+        cells = Cells.of(column, table.comma)
+        why = [unusable(text, table.comma) for text in cells.texts]
+        rows = np.array([reason is not None for reason in why])[cells.index]
+        if rows.any():
+            row = int(rows.argmax())
+            by_column[name] = int(rows.sum())
+            if first is None or row < first[0]:
+                first = row, name, str(why[cells.index[row]])
+        lacking |= rows
+    if first is None:
+        return table, ()
+    counts = some([f"{name} {n:,}" for name, n in by_column.items()])
+    told = f"{int(lacking.sum()):,} of {len(table):,} rows lack a value ({counts})"
+    if skip and not lacking.all():
+        return table.without(lacking), (f"{told} and were left out",)
+    row, name, reason = first
+    raise ValueError(
+        f"{table.at(row, name)}: {reason}; {told}. Fill them in, leave such rows out with "
+        "--skip-unreadable, or a column with --columns NAME=out"
+    )
+
+
+def _chosen(table: Table, read: Mapping[str, Cells], said: Mapping[str, str]) -> dict[str, str]:
+    """The kind of every column that is modelled."""
+    chosen = {}
+    for name, cells in read.items():
+        kind = said.get(name, said.get(REST))
+        if kind is None:
+            share = float((~np.isnan(cells.values)).mean())
+            if 0.5 < share < 1 and len(cells.categories[0]) > 2:
+                _numbers(table, name, cells, "a number in most rows")
+            kind = cells.kind()
+        chosen[name] = kind
+    return chosen
+
+
+def _refuse(table: Table, read: Mapping[str, Cells], said: Mapping[str, str]) -> None:
+    """Columns that tell nothing, unless they were asked for."""
+    found = {n: c.tells_nothing() for n, c in read.items() if n not in said}
+    useless = {name: why for name, why in found.items() if why}
+    if useless:
+        told = "; ".join(f"column {name} {why}" for name, why in list(useless.items())[:5])
+        flag = ",".join(f'"{n}={OUT}"' if "," in n else f"{n}={OUT}" for n in useless)
+        raise ValueError(
+            f"{table.name}: {told}. What tells nothing that other rows could share is left out "
+            f"with --columns {flag}, or said to be of a kind, as NAME=categories"
+        )
+
+
+def _values(table: Table, name: str, cells: Cells, kind: str) -> Array:
+    """(N,), checked to be of the kind."""
+    if kind in ("real", "counts"):
+        numbers = _numbers(table, name, cells, kind)
+        row = cells.first((cells.numbers < 0) | (cells.numbers != np.rint(cells.numbers)))
+        if kind == "counts" and row is not None:
+            raise ValueError(
+                f"{table.at(row, name)}: counts are 0, 1, 2, …, and this is "
+                f"{cells.texts[cells.index[row]]}; {name}=real takes any number"
+            )
+        return numbers
+    names, index = cells.categories
+    if len(names) < 2 or (kind == "binary" and len(names) != 2):
+        raise ValueError(
+            f"{table.name}: column {name} is said to be {kind} and has {len(names):,} different "
+            f"values: {some(names)}; expected {'2' if kind == 'binary' else '2 or more'}"
+        )
+    return index
+
+
+def _numbers(table: Table, name: str, cells: Cells, expected: str) -> Array:
+    row = cells.first(np.isnan(cells.numbers))
+    if row is not None:
+        raise ValueError(
+            f"{table.at(row, name)}: expected {expected}, and {cells.texts[cells.index[row]]!r} is "
+            f"no number; mend it, or say {name}=categories where these are names"
+        )
+    return cells.values
+
+
+def _heading(name: str, cells: Cells, kind: str) -> Heading:
+    if kind in ("binary", "categories"):
+        return Heading(name, cells.categories[0])
+    return Heading(name, (), 0 if kind == "counts" else cells.decimals)
+
+
+def _told(read: Mapping[str, Cells], chosen: Mapping[str, str]) -> str:
+    """What was found, in a line."""
+    by_kind: dict[str, list[str]] = {kind: [] for kind in KINDS}
+    for name, kind in chosen.items():
+        names = read[name].categories[0] if kind in ("binary", "categories") else ()
+        more = f" ({some(names, _NAMED)})" if names else ""
+        by_kind[kind].append(name + more)
+    return f"columns: {listed(by_kind)} (--columns NAME=KIND says otherwise)"
+
+
+def _labelled(label: str | None, names: tuple[str, ...]) -> tuple[str, ...]:
+    return (f"labels: column {label}, {len(names)} classes: {some(names)}",) if label else ()
+
+
+def left_out(spec: DataSpec) -> dict[str, str]:
+    """The kinds that make a table be read as it was for a run: only its own columns."""
+    # Without kinds, counts are modelled as numbers like others.
+    columns = spec.columns or (Column("real"),)
+    kinds = {h.name: columns[j % len(columns)].kind for j, h in enumerate(spec.header)}
+    return {REST: OUT, **kinds}

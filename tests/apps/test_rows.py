@@ -1,0 +1,146 @@
+"""Commands on a table with names: rows in, rows out."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import vaelab
+from vaelab.cli import main
+from vaelab.run import Run
+
+CITIES = ("Leeds", "London", "York")
+NAMES = ["age", "children", "smoker", "city"]
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    r = np.random.default_rng(0)
+    city = r.integers(3, size=400)
+    rows = zip(
+        (40 + 10 * r.normal(size=400)).round().astype(int),
+        r.poisson(0.3 + city),
+        np.where(r.random(400) < 0.2, "yes", "no"),
+        np.array(CITIES)[city],
+        strict=True,
+    )
+    path = tmp_path_factory.mktemp("people") / "people.csv"
+    with open(path, "w", newline="") as file:
+        csv.writer(file).writerows([NAMES, *rows])
+    return path
+
+
+def train(people: Path, name: str, *flags: str) -> Path:
+    out = people.parent / name
+    words = ["train", "vae", "--data", people, "--out", out, "--latent", "2", "--width", "32"]
+    assert (
+        main([*map(str, words), "--epochs", "8", "--batch-size", "32", "--lr", "0.01", *flags]) == 0
+    )
+    return out
+
+
+@pytest.fixture(scope="module")
+def run(people: Path) -> Path:
+    return train(people, "run")
+
+
+@pytest.fixture(scope="module")
+def told(people: Path) -> Path:
+    return train(people, "told", "--label", "city", "--condition", "labels")
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def do(*words: object) -> None:
+    assert main([str(word) for word in words]) == 0
+
+
+def test_samples_are_rows(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new.csv"
+    do("sample", run, "-n", 1500, "--out", out)
+    rows = read(out)
+    assert len(rows) == 1500
+    assert list(rows[0]) == NAMES
+    assert {row["city"] for row in rows} == set(CITIES)
+    # Draws, not modes: both values come, the rarer one about as often as in the data.
+    assert 0.05 < np.mean([row["smoker"] == "yes" for row in rows]) < 0.4
+    assert all(row["children"].isdigit() for row in rows)
+    assert all(row["age"].lstrip("-").isdigit() for row in rows)
+    do("sample", run, "-n", 200, "--mean", "--out", tmp_path / "mean.csv")
+    assert {row["smoker"] for row in read(tmp_path / "mean.csv")} == {"no"}
+
+
+def test_python_draws_rows_and_not_images(run: Path) -> None:
+    model = vaelab.load(run)
+    drawn = model.sample(300)
+    assert torch.equal(drawn, model.sample(300, draw=True))
+    assert torch.equal(drawn[:, 1:], drawn[:, 1:].round())
+    assert not torch.equal(drawn, model.sample(300, draw=False))
+
+
+def test_images_keep_their_means(digits_run: Run) -> None:
+    assert torch.equal(digits_run.sample(4), digits_run.sample(4, draw=False))
+
+
+@pytest.fixture(scope="module")
+def digits_run() -> Run:
+    data = vaelab.load_data("digits")
+    recipe = vaelab.recipes.vae(data.spec, latent=2, design=vaelab.Design(width=8))
+    return vaelab.train(recipe, data, vaelab.Plan(epochs=1))
+
+
+def test_images_are_no_table(
+    digits_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digits_run.save(tmp_path / "run")
+    assert main(["sample", str(tmp_path / "run"), "--out", str(tmp_path / "a.csv")]) == 2
+    assert "images are no table" in capsys.readouterr().err
+
+
+def test_other_commands_write_rows(run: Path, people: Path, tmp_path: Path) -> None:
+    do("reconstruct", run, people, "--out", tmp_path / "r.csv")
+    rows = read(tmp_path / "r.csv")
+    assert len(rows) == 400
+    assert {row["city"] for row in rows} <= set(CITIES)
+    do("vary", run, "test:0-1", "-n", 3, "--out", tmp_path / "v.csv")
+    rows = read(tmp_path / "v.csv")
+    assert [(r["example"], r["variation"]) for r in rows] == [
+        (str(i), str(j)) for i in range(2) for j in range(3)
+    ]
+    do("interpolate", run, "test:0", "test:1", "--steps", 4, "--out", tmp_path / "i.csv")
+    assert [r["step"] for r in read(tmp_path / "i.csv")] == ["0", "1", "2", "3"]
+    do("traverse", run, "--steps", 3, "--out", tmp_path / "t.csv")
+    assert len(read(tmp_path / "t.csv")) == 6
+    # What was written is read again, with what it says beside the columns passed by.
+    do("encode", run, tmp_path / "v.csv", "--out", tmp_path / "z.csv")
+    assert list(read(tmp_path / "z.csv")[0]) == ["z0", "z1"]
+
+
+def test_classes_of_conditional_rows(told: Path, tmp_path: Path) -> None:
+    do("sample", told, "-n", 1200, "--out", tmp_path / "all.csv")
+    rows = read(tmp_path / "all.csv")
+    assert list(rows[0]) == ["age", "children", "smoker", "city"]
+    assert [row["city"] for row in rows[:4]] == ["Leeds", "London", "York", "Leeds"]
+    mean = {c: np.mean([int(r["children"]) for r in rows if r["city"] == c]) for c in CITIES}
+    assert mean["Leeds"] < mean["York"]
+    do("sample", told, "-n", 5, "--class", "York", "--out", tmp_path / "york.csv")
+    assert [row["city"] for row in read(tmp_path / "york.csv")] == ["York"] * 5
+
+
+def test_what_was_found_is_said(people: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train(people, "said", "--columns", "age=counts,smoker=out", "--epochs", "1")
+    said = capsys.readouterr().err
+    assert "400 rows of 3 columns" in said
+    assert "counts: age, children; categories: city (Leeds, London, York)" in said
+    broken = people.parent / "broken.csv"
+    broken.write_text(people.read_text().replace("no", "", 1))
+    words = ["train", "vae", "--data", broken, "--out", people.parent / "no"]
+    assert main([*map(str, words)]) == 2
+    assert "column smoker: the value is missing" in capsys.readouterr().err

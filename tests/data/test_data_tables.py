@@ -1,0 +1,241 @@
+"""Tables with names: what is found of their columns, and what is said where they cannot be read."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vaelab.data import DataSpec, load, read_inputs
+from vaelab.data.header import as_kinds
+from vaelab.data.inputs import reload
+
+NAMES = ("age", "income", "children", "smoker", "city", "stars")
+CITIES = ("Leeds", "London", "York")
+
+
+def people(n: int = 60) -> list[list[str]]:
+    """Rows whose columns are real (two), counts, binary, categories, and numbered categories."""
+    return [
+        [
+            str(20 + (7 * i) % 59),
+            f"{1000 + 13.25 * i:.2f}",
+            str(3 * i % 4),
+            ("no", "yes")[i % 3 == 0],
+            CITIES[i % 3],
+            str(2 + i % 3),
+        ]
+        for i in range(n)
+    ]
+
+
+def write(path: Path, rows: list[list[str]], names: tuple[str, ...] = NAMES, **how: str) -> str:
+    with open(path, "w", encoding=how.pop("encoding", "utf-8"), newline="") as file:
+        csv.writer(file, **how).writerows([names, *rows])  # type: ignore[arg-type]
+    return str(path)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> str:
+    return write(tmp_path / "people.csv", [[*r] for r in people()])
+
+
+def test_kinds_are_found_and_said(table: str) -> None:
+    rows = people()
+    data = load(table)
+    kinds = [column.kind for column in data.spec.columns]
+    assert kinds == ["real", "real", "counts", "binary", "categories", "categories"]
+    assert [heading.name for heading in data.spec.header] == list(NAMES)
+    assert data.spec.header[3].values == ("no", "yes")
+    assert data.spec.header[4].values == CITIES
+    assert data.spec.header[5].values == ("2", "3", "4")
+    assert [heading.decimals for heading in data.spec.header[:3]] == [0, 2, 0]
+    (told,) = (note for note in data.notes if note.startswith("columns:"))
+    assert "real: age, income" in told
+    assert "city (Leeds, London, York)" in told
+    # Every row is one of the file's, whatever the split.
+    written = {
+        tuple(h.written(v) for h, v in zip(data.spec.header, row, strict=True))
+        for part in (data.train, data.valid, data.test)
+        for row in part.x.tolist()  # type: ignore[union-attr]
+    }
+    assert written == {tuple(row) for row in rows}
+
+
+def test_kinds_may_be_said(table: str) -> None:
+    said = load(table, columns={"age": "counts", "stars": "real", "income": "out"}).spec
+    assert [h.name for h in said.header] == ["age", "children", "smoker", "city", "stars"]
+    assert [c.kind for c in said.columns] == ["counts", "counts", "binary", "categories", "real"]
+    few = load(table, columns={"*": "out", "city": "categories"}).spec
+    assert [h.name for h in few.header] == ["city"]
+    assert as_kinds('age=real, "height, m=out"') == {"age": "real", "height, m": "out"}
+    with pytest.raises(ValueError, match=r"NAME=KIND.*'age' is not that"):
+        as_kinds("age")
+
+
+def test_a_label_is_a_column_apart(table: str) -> None:
+    data = load(table, label="city")
+    assert data.spec.classes == CITIES
+    assert data.spec.label == "city"
+    assert "city" not in [h.name for h in data.spec.header]
+    assert data.train.y is not None
+    incomes = data.train.x[:][:, 1].tolist()
+    city = {float(row[1]): row[4] for row in people()}  # all incomes differ
+    assert [data.spec.classes[y] for y in data.train.y] == [city[income] for income in incomes]
+    with pytest.raises(ValueError, match="has no column town; it has age"):
+        load(table, label="town")
+
+
+def test_a_run_finds_its_rows_again(table: str) -> None:
+    data = load(table, columns={"stars": "counts", "income": "out"}, label="smoker", seed=3)
+    spec = DataSpec.from_json(json.loads(json.dumps(data.spec.to_json())))
+    assert spec == data.spec
+    train, _, test = reload(spec)
+    assert np.array_equal(train.x[:], data.train.x[:])
+    assert np.array_equal(test.y, data.test.y)
+    rows = people()
+    rows[0][4] = "Paris"
+    write(Path(table), rows)
+    with pytest.raises(ValueError, match="column city had the values Leeds, London, York and has"):
+        reload(spec)
+
+
+def test_other_tables_go_by_name(table: str, tmp_path: Path) -> None:
+    spec = load(table).spec
+    turned = write(
+        tmp_path / "b.csv", [["x", *row[::-1]] for row in people()], ("id", *NAMES[::-1])
+    )
+    raw, notes = read_inputs(turned, spec)
+    same, _ = read_inputs(table, spec)
+    assert np.array_equal(raw[:], same[:])
+    assert notes == ("columns that the run does not know are passed by: id",)
+    rows = people()
+    rows[4][4] = "Paris"
+    with pytest.raises(ValueError, match=r"line 6, column city: 'Paris' is none of .* Leeds, Lon"):
+        read_inputs(write(tmp_path / "c.csv", rows), spec)
+    with pytest.raises(ValueError, match="has no column smoker, city, stars"):
+        read_inputs(write(tmp_path / "d.csv", [r[:3] for r in people()], NAMES[:3]), spec)
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("a.csv", {"delimiter": ";", "encoding": "utf-8-sig"}),
+        ("a.tsv", {"delimiter": "\t"}),
+        ("a.csv", {"delimiter": "|", "lineterminator": "\r\n"}),
+        ("a.csv", {"quoting": csv.QUOTE_ALL}),  # type: ignore[dict-item]
+    ],
+)
+def test_spellings_of_a_table(table: str, tmp_path: Path, name: str, how: dict[str, str]) -> None:
+    comma = how.get("delimiter") == ";"
+    rows = [[cell.replace(".", ",") if comma else cell for cell in row] for row in people()]
+    same = load(write(tmp_path / name, rows, **how))
+    assert same.spec.header == load(table).spec.header
+    assert np.array_equal(same.train.x[:], load(table).train.x[:])
+
+
+def test_newlines_in_quotes_and_lines_in_messages(tmp_path: Path) -> None:
+    rows = people()
+    rows[0][4] = "Lee\nds"
+    rows[10][1] = "12a"
+    # The header is line 1, the first row takes two lines, so row 10 is on line 13.
+    with pytest.raises(ValueError, match=r"a\.csv: line 13, column income: .*'12a' is no number"):
+        load(write(tmp_path / "a.csv", rows))
+
+
+def test_missing_values(tmp_path: Path) -> None:
+    rows = people()
+    rows[3][0], rows[3][1], rows[7][1] = "", "NA", "inf"
+    path = write(tmp_path / "a.csv", rows)
+    with pytest.raises(
+        ValueError,
+        match=r"line 5, column age: the value is missing; 2 of 60 rows lack a value "
+        r"\(age 1, income 2\)\. .*--skip-unreadable",
+    ):
+        load(path)
+    data = load(path, skip_unreadable=True)
+    assert sum(data.spec.sizes) == 58
+    assert "2 of 60 rows lack a value (age 1, income 2) and were left out" in data.notes
+    assert sum(load(path, columns={"age": "out", "income": "out"}).spec.sizes) == 60
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "is empty"),
+        ("a,b\n", "has no rows, only the names a, b"),
+        ("a,b\n1,2\n", "rows seen: 1; a data set needs 10"),
+        ("a,a\n1,2\n", "columns 1 and 2 are both called a"),
+        (",a\n1,2\n", "column 1 has no name.*index=False"),
+        ("a,b\n1,2\n3\n", "line 3 has 1 values and the header 2"),
+        ('a,b\n1,2\n3,"4\n', "line 3 cannot be read as a row"),
+        ("a,b\n" + "1,x\n1,y\n" * 9, "column a holds nothing but 1.*--columns a=out"),
+        ("a,b\n" + "".join(f"{i},n{i}\n" for i in range(0, 60, 2)), "b holds 30 different texts"),
+        ("a,b\n" + "".join(f"{i},{i % 2}\n" for i in range(30)), "column a only counts the rows"),
+    ],
+)
+def test_what_is_wrong_with_a_table(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=said):
+        load(path)
+
+
+def test_values_are_held_to_what_is_said(table: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"line 2, column city: expected real, and 'Leeds' is no"):
+        load(table, columns={"city": "real"})
+    with pytest.raises(ValueError, match=r"line 3, column income: counts are 0, 1, 2.*1013\.25"):
+        load(table, columns={"income": "counts"})
+    with pytest.raises(ValueError, match="said to be binary and has 3 different values"):
+        load(table, columns={"city": "binary"})
+    with pytest.raises(ValueError, match="said to be 'count'; expected one of real, binary"):
+        load(table, columns={"city": "count"})
+    with pytest.raises(ValueError, match="named for tables whose columns have names"):
+        load("digits", columns={"a": "real"})
+    latin = tmp_path / "latin.csv"
+    latin.write_bytes("a,b\n1,2\n3,é\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"line 3 or after is not UTF-8 \(byte 0xe9\)"):
+        load(latin)
+
+
+def test_numbers_without_names(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    np.savetxt(path, np.random.default_rng(0).normal(size=(30, 3)), delimiter=",")
+    data = load(path)
+    assert [h.name for h in data.spec.header] == ["0", "1", "2"]
+    assert sum(data.spec.sizes) == 30
+    assert any("numbers only" in note for note in data.notes)
+
+
+def test_data_frames(table: str) -> None:
+    pandas = pytest.importorskip("pandas")
+    data = load(pandas.read_csv(table))
+    assert data.spec.header == load(table).spec.header
+    assert np.array_equal(data.train.x[:], load(table).train.x[:])
+
+
+def test_parquet(table: str, tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    from pyarrow import csv as arrow_csv
+    from pyarrow import parquet
+
+    path = tmp_path / "people.parquet"
+    parquet.write_table(arrow_csv.read_csv(table), path)
+    data = load(path)
+    assert [h[:2] for h in data.spec.header] == [h[:2] for h in load(table).spec.header]
+    assert np.array_equal(data.train.x[:], load(table).train.x[:])
+    path.write_bytes(b"PAR1" + bytes(100))
+    with pytest.raises(ValueError, match="cannot be read as a Parquet table"):
+        load(path)
+    assert arrow is not None
+
+
+def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    path = tmp_path / "people.parquet"
+    path.write_bytes(b"PAR1")
+    with pytest.raises(ValueError, match=r"pip install 'vaelab\[tables\]'"):
+        load(path)
