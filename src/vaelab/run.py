@@ -74,6 +74,19 @@ class Run:
             one = self.model.sample(1, condition=self._here(*typical(self.data)[0]))
             self.shapes = tuple(z.shape[1:] for z in one.latents)
 
+    def __repr__(self) -> str:
+        """A few lines: what it is of, how long and how well it was trained, where it is kept."""
+        epochs, best = len(self.history), self.training.get("best_epoch", 0)
+        row = self.history[best - 1] if 0 < best <= epochs else {}
+        names = [name for name in ("loss", "rate", "distortion") if f"valid_{name}" in row]
+        nats = ", ".join(f"{name} {row[f'valid_{name}']:.2f}" for name in names)
+        lines = [
+            f"Run: {self.recipe.name} on {self.data.source}, codes of {self.latent}",
+            f"{epochs} epochs" + (f", the best {best}: validation {nats} nats" if nats else ""),
+            "in memory" if self.path is None else f"in {self.path}",
+        ]
+        return "\n  ".join(lines)
+
     @property
     def model(self) -> VAE:
         """The model with its best weights, on the CPU unless it was moved with `to`."""

@@ -81,8 +81,8 @@ def sample(
         prior: name of a prior that was fitted with `vaelab fit-prior`; the model's own by default.
         temperature: scales the prior's spread; below 1 gives more typical examples.
     """
-    promised(out, overwrite, *PICTURES_OR_ROWS)
     model = _load(run, label, device)
+    promised(out, overwrite, *PICTURES_OR_ROWS)
     if model.data.condition == "labels" and label is None:
         say(f"no --class was named: classes are drawn uniformly from {_classes(model)}")
     if prior is not None:
@@ -113,8 +113,8 @@ def reconstruct(
     Args:
         out: file to write: .png for a picture, .npy or .npz for the rows.
     """
-    promised(out, overwrite, *PICTURES_OR_ROWS)
     model = _load(run, label, device)
+    promised(out, overwrite, *PICTURES_OR_ROWS)
     raw = _read(input, model, data_dir)
     made = model.reconstruct(raw, draw=draw, seed=seed)
     originals = shown(raw, model.data)
@@ -149,8 +149,8 @@ def vary(
             the rows, (N, n, …).
         temperature: scales the posterior's spread; 0 gives reconstructions, 2 goes further away.
     """
-    promised(out, overwrite, *PICTURES_OR_ROWS)
     model = _load(run, label, device)
+    promised(out, overwrite, *PICTURES_OR_ROWS)
     if n < 1:
         raise ValueError(f"n is {n}; ask for at least 1 variation")
     raw = _read(input, model, data_dir)
@@ -192,8 +192,8 @@ def interpolate(
             have in many dimensions.
         out: file to write: .png for a picture, .npy or .npz for the rows, (walks, steps, …).
     """
-    promised(out, overwrite, *PICTURES_OR_ROWS)
     model = _load(run, label, device)
+    promised(out, overwrite, *PICTURES_OR_ROWS)
     starts, ends = _read(a, model, data_dir), _read(b, model, data_dir)
     count = max(len(starts), len(ends))
     if {len(starts), len(ends)} - {1, count}:
@@ -228,11 +228,11 @@ def traverse(
         most: how many dimensions to show at most, those that carry most first.
         input: an example to move away from, such as test:0; by default the mean code.
     """
-    promised(out, overwrite, *PICTURES_OR_ROWS)
     for name, value in (("steps", steps), ("most", most)):
         if value < 1:
             raise ValueError(f"{name} is {value}; it must be 1 or more")
     model = _load(run, label, device)
+    promised(out, overwrite, *PICTURES_OR_ROWS)
     start = None if input is None else model.encode(_read(input, model, data_dir)[:1])[0]
     picture, caption = album.traverse(model, most, steps, start)
     rows = model.traverse(model.codes.order[:most], steps, start=start)
@@ -257,8 +257,8 @@ def encode(
         out: file to write: .npy, .npz or .csv.
         temperature: 0 for posterior means, 1 for draws from the posteriors.
     """
-    promised(out, overwrite, ".npy", ".npz", ".csv")
     model = _load(run, label, device)
+    promised(out, overwrite, ".npy", ".npz", ".csv")
     raw = _find(input, model, data_dir)
     codes = model.stream_codes(raw, temperature=temperature, seed=seed)
     write(out, as_array(codes, len(raw)) | as_table(codes))
