@@ -4,13 +4,17 @@ import errno
 import json
 import os
 import re
+import shlex
 import shutil
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from vaelab import cli
 
@@ -116,6 +120,119 @@ def test_what_cannot_be_read_is_said_in_plain_words(refused, args, said):
     assert said in message
     for python in ("Literal", "int()", "None", "tuple", "<class", "INT ", "argument", "│"):
         assert python not in message
+
+
+@pytest.mark.parametrize("seed", [2**63, -(2**63) - 1])
+def test_a_seed_is_a_number_of_64_bits(refused, run, seed):
+    for args in (train("digits"), ("sample", run), ("evaluate", run), ("doctor", run)):
+        assert f"--seed: expected a whole number of 64 bits, not '{seed}'" in refused(
+            *args, "--seed", seed
+        )
+
+
+def test_settings_that_memory_does_not_hold(refused):
+    said = refused(*train("digits")[:-2], "--width", "1000000000000", status=1)
+    assert "there is not enough memory for this, choose smaller settings" in said
+    assert "there is not enough memory" in refused(*train("digits"), "--width", 2**62, status=1)
+
+
+def test_a_home_of_nobody(refused):
+    assert "~nobody-at-all/x.npy does not exist" in refused(*train("~nobody-at-all/x.npy"))
+
+
+def damaged(run, name, change):
+    """A JSON file of a run, changed."""
+    about = json.loads((run / name).read_text())
+    change(about)
+    (run / name).write_text(json.dumps(about))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("metrics.jsonl", b"5\n"),
+        ("metrics.jsonl", b'{"epoch": "one"}\n'),
+        ("metrics.jsonl", b"\xff\xfe\n"),
+        ("metrics.jsonl", b"[" * 100_000),
+        ("recipe.json", b"[" * 100_000),
+        ("codes.json", b'{"mean": [1' + b"0" * 400 + b', 0], "spread": [1, 1], "rate": null}'),
+    ],
+)
+def test_files_of_a_run_that_hold_something_else(refused, run, name, content):
+    (run / name).write_bytes(content)
+    for command in ("sample", "doctor"):
+        assert str(run / name) in refused(command, run).replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda about: about["arguments"].update(latent=10**30),
+        lambda about: about["arguments"].update(latent=10**18),
+        lambda about: about["arguments"].update(beta=10**400),
+        lambda about: about["arguments"]["design"].update(seed=2**64),
+        lambda about: about["data"].update(high=10**400),
+        lambda about: about["data"].update(shape=[10**9, 10**9, 10**9]),
+    ],
+)
+def test_absurd_numbers_in_a_run(refused, run, change):
+    damaged(run, "recipe.json", change)
+    said = refused("sample", run)
+    assert f"{run / 'recipe.json'}: " in said
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.complex64, torch.float8_e4m3fn])
+def test_weights_of_another_type(refused, run, dtype):
+    path = run / "weights.safetensors"
+    weights = load_file(path)
+    name = next(iter(weights))
+    save_file(weights | {name: weights[name].to(dtype)}, path)
+    assert f"{path} holds {dtype} in {name!r}; expected torch.float32" in refused("sample", run)
+
+
+def test_a_run_without_its_history(refused, run, tmp_path, capsys):
+    (run / "metrics.jsonl").unlink()
+    assert "metrics.jsonl is missing or has no valid_loss" in refused("doctor", run)
+    (run / "metrics.jsonl").write_text('{"epoch": 1}\n')
+    assert "metrics.jsonl is missing or has no valid_loss" in refused("doctor", run)
+    (run / "metrics.jsonl").write_text("")
+    assert "metrics.jsonl is missing or has no valid_loss" in refused("doctor", run)
+    assert cli.main(["sample", str(run), "-n", "2", "--out", str(tmp_path / "s.npy")]) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda about: about.pop("digest"), "digest"),
+        (lambda about: about.update(discrete="yes"), "discrete"),
+        (lambda about: about.update(figures=[1]), "figures"),
+        (lambda about: about["figures"].update(rate=3), "figures"),
+        (lambda about: about["figures"]["rate"].update(se="small"), "figures"),
+        (lambda about: about.update(n="many"), "n is"),
+    ],
+)
+def test_a_damaged_evaluation_is_not_compared(refused, judged, tmp_path, change, named):
+    run = shutil.copytree(judged, tmp_path / "judged")
+    damaged(run, "evaluation.json", change)
+    said = refused("compare", run, run)
+    assert f"{run / 'evaluation.json'} is damaged: {named}" in said
+    assert "vaelab evaluate" in said
+
+
+@pytest.fixture(scope="module")
+def judged(trained, tmp_path_factory):
+    run = shutil.copytree(trained, tmp_path_factory.mktemp("judged") / "run")
+    how = ["--parts", "likelihood", "--samples", "2", "--limit", "20"]
+    assert cli.main(["evaluate", str(run), *how]) == 0
+    return run
+
+
+def test_closed_streams(tmp_path):
+    """Nothing can be said, and nothing is a bug."""
+    for closed, status in ((">&-", 0), ("2>&-", 0), (">&- 2>&-", 0)):
+        line = f"{shlex.quote(sys.executable)} -m vaelab --version {closed}"
+        done = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr) == (status, "")
 
 
 def test_help_speaks_of_numbers_and_not_of_types(capsys):

@@ -26,6 +26,7 @@ from vaelab.apps.sweep import command as sweep_command
 from vaelab.codes import survey
 from vaelab.data import Batches, Data, load
 from vaelab.design import Design, LikelihoodName, fit_likelihood
+from vaelab.fitted import FittedMixture
 from vaelab.objectives import Loss
 from vaelab.recipe import RECIPES, Recipe, as_json, find, rebuild
 from vaelab.run import Run
@@ -441,6 +442,7 @@ def test_arguments_are_checked_against_the_signature(
         (lambda: Plan(precision="fp16"), "precision is 'fp16'; expected auto or fp32 or bf16"),  # type: ignore[arg-type]
         (lambda: Plan(epochs=1.5), "epochs is 1.5; expected a whole number or None"),  # type: ignore[arg-type]
         (lambda: Plan(lr=math.inf), "lr is inf; expected a finite number"),
+        (lambda: FittedMixture(components=2.5), "components is 2.5; expected a whole number"),  # type: ignore[arg-type]
     ],
 )
 def test_settings_from_python_are_held_to_their_types(build: Any, message: str) -> None:
@@ -519,7 +521,7 @@ def test_a_whole_number_will_do_for_a_float() -> None:
 def test_an_unknown_recipe_is_refused_with_the_nearest() -> None:
     with pytest.raises(ValueError, match=r"no recipe is called 'beta_vea'. Did you mean beta_vae"):
         find("beta_vea")
-    with pytest.raises(ValueError, match="There are: vae, "):
+    with pytest.raises(ValueError, match="There is vae, "):
         find("os.system")
 
 

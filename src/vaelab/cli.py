@@ -20,6 +20,12 @@ from vaelab import __version__
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 
+TOO_LARGE = (
+    *("allocate memory", "out of memory", "not enough memory"),
+    "Storage size calculation overflowed",
+)
+"""What torch says where a tensor has no room."""
+
 
 class Command(NamedTuple):
     """One command.
@@ -111,6 +117,9 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command line and returns its exit status."""
+    for name in ("stdout", "stderr"):  # None where the caller has closed them
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     try:
         status = _run(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
@@ -196,6 +205,9 @@ def _report(error: Exception) -> int:
             return _say(str(error), WRONG)
         if isinstance(error, ArithmeticError):  # NotFinite
             return _say(str(error), FAILED)
+    if isinstance(error, MemoryError) or any(words in str(error) for words in TOO_LARGE):
+        said = str(error).partition("\n")[0] or "MemoryError"
+        return _say(f"there is not enough memory for this, choose smaller settings: {said}", FAILED)
     traceback.print_exception(error)
     return _say("this is a bug; please report it with the lines above", FAILED)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,6 +43,35 @@ class Codes:
         """Dimensions by what they carry, most first: by rate, or by spread without one."""
         carried = self.spread if self.rate is None else self.rate
         return sorted(range(len(carried)), key=lambda j: -carried[j])
+
+    def check(self, dimensions: Sequence[int], steps: int) -> None:
+        """Refuses a traversal of dimensions that are not there, or of nothing."""
+        if wrong := [j for j in dimensions if not 0 <= j < len(self.mean)]:
+            last = len(self.mean) - 1
+            raise ValueError(f"there is no dimension {wrong[0]}; there is 0 to {last}")
+        if not len(dimensions) or steps < 1:
+            raise ValueError(
+                f"{len(dimensions)} dimensions of {steps} steps were asked for; at least 1 of each "
+                "is needed"
+            )
+
+
+def described(found: Any, path: Path) -> Codes:
+    """What a run's codes.json says.
+
+    Raises:
+        ValueError: where it says something else; names the file.
+    """
+    if isinstance(found, dict) and set(found) == {"mean", "spread", "rate"}:
+        rows = [row for name, row in found.items() if name != "rate" or row is not None]
+        numbers = all(
+            isinstance(row, list)
+            and all(isinstance(t, int | float) and not abs(t) > 1e300 for t in row)
+            for row in rows
+        )
+        if numbers and len({len(row) for row in rows}) == 1:
+            return Codes(**found)
+    raise ValueError(f"{path} does not describe codes; restore it or train the run anew")
 
 
 @torch.no_grad()

@@ -15,6 +15,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
+"""Types of weights that may stand for each other."""
+
 
 def write(path: Path, content: str | bytes) -> None:
     """Writes a file atomically; a failure leaves what was there untouched.
@@ -102,24 +105,27 @@ def read_json(path: Path) -> Any:
         raise FileNotFoundError(f"{path} is missing")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON: {error}") from None
 
 
-def read_lines(path: Path) -> list[Any]:
-    """Reads a JSON-lines file; a missing one is empty.
+def read_rows(path: Path) -> list[dict[str, float]]:
+    """Reads rows of figures, a JSON object a line; a missing file has none.
 
     Raises:
-        ValueError: where a line is not JSON.
+        ValueError: where a line is something else.
     """
     if not path.is_file():
         return []
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        try:
+    rows: list[dict[str, float]] = []
+    try:
+        for line in path.read_text(encoding="utf-8").splitlines():
             rows.append(json.loads(line))
-        except ValueError as error:
-            raise ValueError(f"{path}, line {number} is not JSON: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}, line {len(rows) + 1} is not JSON: {error}") from None
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict) or not all(isinstance(v, int | float) for v in row.values()):
+            raise ValueError(f"{path}, line {number} is no row of figures; restore the file")
     return rows
 
 
@@ -150,6 +156,15 @@ def load_weights(module: nn.Module, path: Path, what: str) -> None:
         raise ValueError(
             f"{path} does not belong to this {what}: {len(wrong)} tensors are missing, foreign or "
             f"of another shape, the first {wrong[0]!r}"
+        )
+    odd = [
+        k
+        for k, t in weights.items()
+        if {t.dtype, own[k].dtype} - FLOATS and t.dtype != own[k].dtype
+    ]
+    if odd:
+        raise ValueError(
+            f"{path} holds {weights[odd[0]].dtype} in {odd[0]!r}; expected {own[odd[0]].dtype}"
         )
     bad = [k for k, t in weights.items() if not torch.isfinite(t).all()]
     if bad:

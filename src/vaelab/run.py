@@ -27,10 +27,10 @@ from torch import Tensor
 
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
 from vaelab import __version__, files
-from vaelab.codes import ROWS, Codes, check_temperature, in_parts, seeded, slerp
+from vaelab.codes import ROWS, Codes, check_temperature, described, in_parts, seeded, slerp
 from vaelab.data import DataSpec, Known, Raw, Rows, of_each, typical, vectors
 from vaelab.fitted import Replaced, find, replaced
-from vaelab.recipe import Recipe, as_json, rebuild
+from vaelab.recipe import Recipe, rebuild
 from vaelab.walk import VAE, Condition, Conditional
 
 FORMAT = 1
@@ -75,17 +75,14 @@ class Run:
             self.shapes = tuple(z.shape[1:] for z in one.latents)
 
     def __repr__(self) -> str:
-        """A few lines: what it is of, how long and how well it was trained, where it is kept."""
-        epochs, best = len(self.history), self.training.get("best_epoch", 0)
-        row = self.history[best - 1] if 0 < best <= epochs else {}
+        """Three lines: what it is of, how long and how well it was trained, where it is kept."""
+        row = self.history[self.training.get("best_epoch", 0) - 1] if self.history else {}
         names = [name for name in ("loss", "rate", "distortion") if f"valid_{name}" in row]
         nats = ", ".join(f"{name} {row[f'valid_{name}']:.2f}" for name in names)
-        lines = [
-            f"Run: {self.recipe.name} on {self.data.source}, codes of {self.latent}",
-            f"{epochs} epochs" + (f", the best {best}: validation {nats} nats" if nats else ""),
-            "in memory" if self.path is None else f"in {self.path}",
-        ]
-        return "\n  ".join(lines)
+        return (
+            f"Run: {self.recipe.name} on {self.data.source}, codes of {self.latent}\n"
+            f"  {len(self.history)} epochs; validation {nats} nats\n  in {self.path or 'memory'}"
+        )
 
     @property
     def model(self) -> VAE:
@@ -115,7 +112,7 @@ class Run:
     @property
     def has_rate(self) -> bool:
         """Whether every posterior has a density; the code of an autoencoder is a point."""
-        with torch.no_grad():
+        with torch.no_grad(), seeded(0, self.device):
             x, (condition, _) = torch.zeros(1, *self.data.shape), typical(self.data)
             x, condition = x.to(self.device), self._here(*condition)
             return self.model(x, condition=condition).has_rate
@@ -177,7 +174,7 @@ class Run:
     @torch.no_grad()
     def decode(self, codes: Any, *, draw: bool = False, seed: int = 0) -> Tensor:
         """Raw data (N, …) from codes (N, L)."""
-        z = torch.as_tensor(codes, dtype=torch.float32)
+        z = torch.as_tensor(codes, dtype=torch.float32).cpu()
         if z.ndim != 2 or z.shape[1] != self.latent:
             raise ValueError(f"codes have shape {tuple(z.shape)}; expected (N, {self.latent})")
         known = self.told(len(z))
@@ -220,7 +217,7 @@ class Run:
         """n variations (N, n, …) of each raw row: decoded draws from its posterior."""
         if n < 1:
             raise ValueError(f"n is {n}; ask for at least 1 variation")
-        rows = torch.as_tensor(raw)
+        rows = torch.as_tensor(raw).cpu()
         self._checked(rows)
         told = [c.repeat_interleave(n, 0) for c in self.told(len(rows))]
         run = replace(self, condition=next(iter(told), None))
@@ -235,7 +232,7 @@ class Run:
         """
         if steps < 2:
             raise ValueError(f"steps is {steps}; a walk has at least its 2 ends")
-        ends = [torch.as_tensor(x) for x in (a, b)]
+        ends = [torch.as_tensor(x).cpu() for x in (a, b)]
         for x in ends:
             if x.shape != self.data.shape:
                 raise ValueError(
@@ -264,13 +261,7 @@ class Run:
             start: the code (L,) it is about and the others stay at; the mean code by default.
             reach: in standard deviations of the prior, or of the codes where they are wider.
         """
-        if wrong := [j for j in dimensions if not 0 <= j < self.latent]:
-            raise ValueError(f"there is no dimension {wrong[0]}; there is 0 to {self.latent - 1}")
-        if not len(dimensions) or steps < 1:
-            raise ValueError(
-                f"{len(dimensions)} dimensions of {steps} steps were asked for; at least 1 of each "
-                "is needed"
-            )
+        self.codes.check(dimensions, steps)
         base = torch.tensor(self.codes.mean) if start is None else start
         if base.shape != (self.latent,):
             raise ValueError(f"start has shape {tuple(base.shape)}; expected ({self.latent},)")
@@ -323,12 +314,14 @@ class Run:
             lines = "".join(json.dumps(row) + "\n" for row in self.history)
             files.write(staged / METRICS, lines)
             files.write_json(staged / CODES, asdict(self.codes))
-            files.write_json(staged / RECIPE, describe(self.recipe, self.training))
+            made_with = {"vaelab": __version__, "torch": str(torch.__version__)}
+            about = {"format": FORMAT} | made_with | self.recipe.to_json()
+            files.write_json(staged / RECIPE, about | {"training": dict(self.training)})
         self.path = folder
         return folder
 
     def _checked(self, raw: Any) -> Raw:
-        rows = raw if isinstance(raw, Rows) else torch.as_tensor(raw)
+        rows = raw if isinstance(raw, Rows) else torch.as_tensor(raw).cpu()
         if rows.ndim != 1 + len(self.data.shape):
             raise ValueError(
                 f"rows of shape (N, {', '.join(map(str, self.data.shape))}) are expected, not "
@@ -359,20 +352,6 @@ class Run:
         return tuple(t.to(self.device) for t in tensors)
 
 
-def describe(recipe: Recipe, training: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of recipe.json."""
-    return {
-        "format": FORMAT,
-        "vaelab": __version__,
-        "torch": str(torch.__version__),
-        "recipe": recipe.name,
-        "arguments": as_json(recipe.arguments),
-        "likelihood": recipe.reason,
-        "data": recipe.data.to_json(),
-        "training": dict(training),
-    }
-
-
 def load(path: str | Path) -> Run:
     """Reads a run from its folder.
 
@@ -401,13 +380,13 @@ def load(path: str | Path) -> Run:
     try:
         spec = DataSpec.from_json(about["data"])
         recipe = rebuild(about["recipe"], about["arguments"], spec)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{folder / RECIPE}: {error}") from None
+    except (TypeError, ValueError, ArithmeticError, RuntimeError, MemoryError) as error:
+        raise ValueError(f"{folder / RECIPE}: {error}") from None  # numbers may be absurd
     files.load_weights(recipe.model, folder / WEIGHTS, "run")
     if recipe.objective.state_dict():
         files.load_weights(recipe.objective, folder / OBJECTIVE, "run")
-    history = files.read_lines(folder / METRICS)
-    codes = _read_codes(folder / CODES)
+    history = files.read_rows(folder / METRICS)
+    codes = described(files.read_json(folder / CODES), folder / CODES)
     run = Run(recipe, about["training"], history, codes, folder)
     if len(codes.mean) != run.latent:
         raise ValueError(
@@ -415,15 +394,3 @@ def load(path: str | Path) -> Run:
             f"{run.latent}; restore the file or train the run anew"
         )
     return run
-
-
-def _read_codes(path: Path) -> Codes:
-    found = files.read_json(path)
-    if isinstance(found, dict) and set(found) == {"mean", "spread", "rate"}:
-        rows = [row for name, row in found.items() if name != "rate" or row is not None]
-        numbers = all(
-            isinstance(row, list) and all(isinstance(t, int | float) for t in row) for row in rows
-        )
-        if numbers and len({len(row) for row in rows}) == 1:
-            return Codes(**found)
-    raise ValueError(f"{path} does not describe codes; restore it or train the run anew")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import math
+import sys
 import typing
 from collections.abc import Mapping
 from numbers import Integral, Real
 from types import UnionType
-from typing import Any, Literal, Union
+from typing import Any, Literal, Union, cast
+
+LARGEST = 2**63
+"""Above every whole number that a tensor or a generator takes."""
 
 
 def check_fields(settings: Any) -> None:
@@ -52,10 +55,12 @@ def checked(value: Any, hint: Any, name: str) -> Any:
     elif origin is tuple and isinstance(value, list | tuple):
         return tuple(checked(v, inner[0], name) for v in value)
     elif hint is float and isinstance(value, Real) and not isinstance(value, bool):
-        if not math.isfinite(value):
+        if not -sys.float_info.max <= cast(float, value) <= sys.float_info.max:
             raise ValueError(f"{name} is {value}; expected a finite number")
         return float(value)
     elif hint is int and isinstance(value, Integral) and not isinstance(value, bool):
+        if not -LARGEST <= int(value) < LARGEST:
+            raise ValueError(f"{name} is {value}; expected a whole number of 64 bits")
         return int(value)
     elif hint is type(None) and value is None:
         return None

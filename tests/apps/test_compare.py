@@ -87,7 +87,10 @@ def test_other_examples_are_refused(runs, tmp_path, capsys):
     assert "neg_elbo" in differences
     err = said(capsys, runs / "one", tmp_path / "run").err
     assert "has samples 7" in err
-    assert "cannot be compared in NLL, effective draws, slack of NLL" in " ".join(err.split())
+    assert (
+        "cannot be compared in NLL, NLL per dimension, effective draws, slack of NLL"
+        in " ".join(err.split())
+    )
     told = json.loads(found.out)["unlike"][str(tmp_path / "run")]
     assert [(one["setting"], one["values"]) for one in told] == [("samples", [20, 7])]
 

@@ -1,12 +1,14 @@
 """`vaelab doctor FILE.py:function`: planted mistakes are found, healthy losses are left alone."""
 
+import json
 import re
 
 import pytest
 import torch
 from diseased import losses
 
-from vaelab.apps.doctor import examine_loss
+from vaelab import cli
+from vaelab.apps.doctor import examine_loss, loss_subject
 from vaelab.apps.doctor.loss_subject import kinds, role
 
 FILE = losses.__file__
@@ -184,3 +186,51 @@ def test_names_of_scales_say_what_they_are():
     assert kinds("variance")[0] == ("var",)
     assert kinds("z_std")[0] == ("std",)
     assert kinds("scale")[0] == ()
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("return x.sum() * float('nan')", "it returns nan for a reconstruction between 0.02"),
+        ("return torch.log(-x).sum()", "it returns nan"),
+        ("return (recon - x).pow(2).sum().to(torch.complex64)", "it returned complex numbers"),
+        ("return x[:0]", "it returned no number"),
+        ("import sys; sys.exit('bye')", "SystemExit: bye"),
+        ("while True: pass", "TimeoutError: it did not return within 0.1 s"),
+        ("y = torch.sqrt(recon); z = y.sum(); y.zero_(); return (z + y * y).sum()",
+         "its gradient cannot be taken: one of the variables"),
+    ],
+    ids=lambda v: v[:20],
+)  # fmt: skip
+def test_a_loss_that_cannot_be_measured_is_refused_in_words(body, message, tmp_path, monkeypatch):
+    monkeypatch.setattr(loss_subject, "PATIENCE", 0.1 if "while" in body else 60.0)
+    (tmp_path / "odd.py").write_text(f"import torch\ndef loss(recon, x, mu, logvar):\n    {body}\n")
+    with pytest.raises(ValueError, match=re.escape(message)):
+        examine_loss(f"{tmp_path / 'odd.py'}:loss")
+
+
+def test_a_loss_that_overwrites_what_it_is_given_is_measured_all_the_same(tmp_path):
+    (tmp_path / "rude.py").write_text(
+        "import torch\n"
+        "def loss(recon, x, mu, logvar):\n"
+        "    kl = 0.5 * (mu ** 2 + logvar.exp() - 1 - logvar).sum(1).mean()\n"
+        "    return recon.sub_(x).pow_(2).sum(1).mean() + kl\n"
+    )
+    report = examine_loss(f"{tmp_path / 'rude.py'}:loss")
+    assert report.figures["effective_beta"] == pytest.approx(0.5)
+
+
+def test_what_a_loss_prints_is_no_part_of_the_report(tmp_path, capsys):
+    """Nor what its gradient prints."""
+    (tmp_path / "loud.py").write_text(
+        "print('loading')\n"
+        "def loss(recon, x, mu, logvar):\n"
+        "    print('called')\n"
+        "    if recon.requires_grad: recon.register_hook(lambda g: print('slope'))\n"
+        "    kl = 0.5 * (mu ** 2 + logvar.exp() - 1 - logvar).sum(1).mean()\n"
+        "    return 0.5 * (recon - x).pow(2).flatten(1).sum(1).mean() + kl\n"
+    )
+    assert cli.main(["doctor", f"{tmp_path / 'loud.py'}:loss", "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["findings"] == []
+    assert all(word in said.err for word in ("loading", "called", "slope"))

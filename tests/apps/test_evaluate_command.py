@@ -281,11 +281,12 @@ def test_features_of_the_users_own(digits_run, tmp_path, capsys):
 def test_inception_sees_eight_bits_and_three_channels(monkeypatch):
     seen = []
 
-    class Extractor:
+    class Extractor(torch.nn.Module):
         def __init__(self, name, features):
+            super().__init__()
             assert (name, features) == ("inception-v3-compat", ["2048"])
 
-        def __call__(self, x):
+        def forward(self, x):
             seen.append(x)
             return (x.flatten(1).double(),)
 
@@ -294,12 +295,12 @@ def test_inception_sees_eight_bits_and_three_channels(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch_fidelity", ModuleType("torch_fidelity"))
     monkeypatch.setitem(sys.modules, module.__name__, module)
     x = torch.rand(70, 1, 4, 4)
-    assert Inception((1, 4, 4))(x).shape == (70, 48)
+    assert Inception((1, 4, 4), x.device)(x).shape == (70, 48)
     assert seen[0].dtype == torch.uint8
     assert torch.equal(seen[0][:, 0], (x[:64, 0] * 255).round().to(torch.uint8))
     assert torch.equal(seen[0][:, 0], seen[0][:, 2])
     with pytest.raises(ValueError, match="1 or 3 channels"):
-        Inception((5,))
+        Inception((5,), x.device)
 
 
 def test_draws_are_compared_with_what_the_model_saw(digits_run, capsys):
@@ -351,7 +352,8 @@ def test_a_prior_that_was_fitted_afterwards(digits_run, capsys):
     found = evaluated(capsys, digits_run, *args, "--prior", "mix.1")
     assert found["prior"] == "mix.1"
     assert found["rate"] != own["rate"]
-    assert found["distortion"] == pytest.approx(own["distortion"])
+    # −ELBO less the rate, each of which has draws of its own.
+    assert found["distortion"] == pytest.approx(own["distortion"], abs=1)
     assert json.loads((digits_run / "evaluation-mix.1.json").read_text()) == found
     assert json.loads((digits_run / "evaluation.json").read_text()) == own
     assert cli.main(["compare", str(digits_run), f"{digits_run}@mix.1"]) == 0

@@ -204,8 +204,20 @@ def test_constant_factors_are_dropped(perfect: Disentanglement) -> None:
     assert found.factors == ("a", "b", "c", "d")
     assert found.notes[0].startswith("colour hardly varies")
     assert found.figures == perfect.figures
-    with pytest.raises(ValueError, match="no factor varies"):
+    with pytest.raises(ValueError, match=r"no factor can be .* points: factor 1 hardly varies"):
         disentanglement(PERFECT, table[:, :1])
+
+
+def test_numbers_of_rows_are_no_factor() -> None:
+    codes, own = PERFECT[:120], torch.arange(120)[:, None]
+    with pytest.raises(ValueError, match="factor 1 has 120 values, too many to tell apart"):
+        disentanglement(codes, own)
+    beside = disentanglement(codes, torch.cat([own // 3, own // 4, FACTORS[:120, :1]], 1), seeds=2)
+    assert beside.factors == ("factor 2", "factor 3")
+    assert beside.notes[0] == "factor 1 has 40 values, too many to tell apart: left out."
+    # Where a half of the points has but one of another value, nothing is read off it.
+    z, rare = torch.randn(60, 3).double(), (torch.arange(60) == 7).long()[:, None]
+    assert predictors.logistic(z, rare, z, rare)[0] == 0
 
 
 def test_one_factor_has_no_disentanglement() -> None:

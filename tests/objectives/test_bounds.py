@@ -130,6 +130,22 @@ def test_the_bounds_lie_in_their_order() -> None:
         assert (values[looser] <= elbo + 1e-12).all()
 
 
+class Moved(Conditional):
+    """A normal around what was encoded, moved by what is known."""
+
+    def forward(self, *given: Tensor) -> Normal:
+        h, known = given
+        return Normal(h + known, torch.zeros_like(h))
+
+
+def test_a_steered_posterior_is_told_what_is_known_in_training_too() -> None:
+    h, known = torch.randn(2, 4, 3)
+    steered = Steered(Moved())
+    told = [steered.train(mode)(h, known).mean for mode in (True, False)]
+    assert torch.equal(told[0], h + known)
+    assert torch.equal(told[1], h + known)
+
+
 def test_piwae_gives_each_side_the_gradient_of_its_own_bound() -> None:
     x, vae = data(), model(Steered(DiagonalNormal()))
     trace = walked(vae, x, 6)

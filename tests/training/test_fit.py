@@ -342,6 +342,8 @@ def test_a_poisoned_row_stops_the_run_and_is_named(few: Data) -> None:
     rows = 30 if batch == 4 else 100
     assert f"the data has 1 of {rows * 64} values that are not finite" in str(error.value)
     assert f"at step {batch} (epoch 1, batch {batch})" in str(error.value)
+    # The model is handed back as after any training.
+    assert not recipe.model.training
     assert "Try a smaller --lr" in str(error.value)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 import warnings
 
 import pytest
@@ -16,6 +17,7 @@ from vaelab.design import Design
 from vaelab.objectives import Cycles, Distortion, Loss, Objective, Rate, Rise, Schedule
 from vaelab.recipe import Recipe, find
 from vaelab.training import Plan, fit, fit_population
+from vaelab.training.learner import Learner
 from vaelab.training.step import Step
 from vaelab.walk import Trace
 
@@ -298,3 +300,21 @@ def test_a_step_is_torchs_own_whatever_layout_gradients_come_in(few: Data) -> No
         optimizer.step()
     for (name, p), q in zip(ours.named_parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(p, q, rtol=1e-3, atol=2e-5, msg=f"{name} differs")
+
+
+def test_a_learner_moves_nothing_where_a_loss_is_not_finite() -> None:
+    """Without looking: an accelerator would wait for it at every step."""
+    w = torch.nn.Parameter(torch.ones(3))
+    learner = Learner([w], 0.1, 0.0, 1.0)
+    finite, broken = torch.ones(()), torch.tensor(math.nan)
+    learner.take([torch.ones(3)], finite, finite)
+    before = w.detach().clone()
+    for gradient in (torch.ones(3), torch.full((3,), math.nan)):
+        learner.take([gradient], finite, broken)
+        assert torch.equal(w, before)
+    learner.take([torch.ones(3)], finite, finite)
+    twin = torch.nn.Parameter(torch.ones(3))
+    other = Learner([twin], 0.1, 0.0, 1.0)
+    for _ in range(2):
+        other.take([torch.ones(3)], finite, finite)
+    assert torch.equal(w, twin)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -90,7 +90,33 @@ def read(run: str) -> Judged:
         raise FileNotFoundError(
             f"{run} has no evaluation of its present weights by this version; {how}"
         )
+    if wrong := [name for name, fits in SOUND.items() if not fits(record.get(name))]:
+        raise ValueError(f"{kept} is damaged: {', '.join(wrong)} is missing or odd; {how}")
     return Judged(run, record, figures)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_figure(found: Any) -> bool:
+    return isinstance(found, dict) and all(
+        name in found and (found[name] is None or _is_number(found[name]))
+        for name in ("value", "se")
+    )
+
+
+SOUND: dict[str, Callable[[Any], bool]] = {
+    "digest": lambda v: isinstance(v, str),
+    "discrete": lambda v: isinstance(v, bool),
+    "n": lambda v: isinstance(v, int),
+    "seed": lambda v: isinstance(v, int),
+    "split": lambda v: isinstance(v, str),
+    "data": lambda v: isinstance(v, str),
+    "binarize": lambda v: isinstance(v, str),
+    "figures": lambda v: isinstance(v, dict) and all(map(_is_figure, v.values())),
+}
+"""What is read of an evaluation, and what it must be."""
 
 
 def check(judged: list[Judged]) -> None:
@@ -108,6 +134,12 @@ def check(judged: list[Judged]) -> None:
                 "compared. Evaluate both on one split with one --seed and --limit; runs whose "
                 "likelihoods see the data differently (binarized or not) cannot be compared"
             )
+        for name in set(first.of_each) & set(other.of_each):
+            if first.of_each[name].shape != other.of_each[name].shape:
+                raise ValueError(
+                    f"the evaluations of {first.name} and {other.name} hold {name} of other "
+                    "numbers of examples; evaluate both anew"
+                )
         if other.record["discrete"] != first.record["discrete"]:
             kinds = {True: "a probability", False: "a density"}
             raise ValueError(

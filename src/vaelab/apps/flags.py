@@ -23,6 +23,8 @@ from typing import Any, NamedTuple
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
+from vaelab.typed import LARGEST
+
 try:  # tyro's hook for its own messages, which it does not promise to keep; without, they are its
     from tyro import _errors as told
 except ImportError:
@@ -53,6 +55,14 @@ class Word(NamedTuple):
     read: Callable[[str], Any]
 
 
+def _whole(text: str) -> int:
+    """One of 64 bits: neither a tensor nor a generator takes others."""
+    value = int(text)
+    if not -LARGEST <= value < LARGEST:
+        raise OverflowError
+    return value
+
+
 def _sides(text: str) -> int | tuple[int, int]:
     height, *width = (int(part) for part in text.split(","))
     if len(width) > 1:
@@ -61,7 +71,7 @@ def _sides(text: str) -> int | tuple[int, int]:
 
 
 WORDS: dict[Any, Word] = {
-    int: Word("N", "a whole number", int),
+    int: Word("N", "a whole number", _whole),
     float: Word("NUMBER", "a number", float),
     str: Word("TEXT", "text", str),
     Path: Word("PATH", "a path", Path),
@@ -79,6 +89,8 @@ def read(word: Word, text: str) -> Any:
         return word.read(text)
     except ValueError:
         raise ValueError(f"expected {word.what}, not {text!r}") from None
+    except OverflowError:
+        raise ValueError(f"expected {word.what} of 64 bits, not {text!r}") from None
 
 
 def one(word: Word, optional: bool = False) -> PrimitiveConstructorSpec[Any]:
@@ -192,8 +204,8 @@ def _unknown(tokens: Sequence[str], run: Callable[[Sequence[str]], None]) -> str
     helped = io.StringIO()
     with redirect_stdout(helped), suppress(SystemExit):
         run(["--help"])
-    known = re.findall(r"^\W*(--[\w-]+)|^\W*-\w, (--[\w-]+)", helped.getvalue(), re.M)
-    return f"there is no option {name}" + _near(name, [first or second for first, second in known])
+    known = re.findall(r"(?<!\S)--[a-z][\w-]*", helped.getvalue())
+    return f"there is no option {name}" + _near(name, sorted(set(known)))
 
 
 def _near(name: str, known: Sequence[str]) -> str:

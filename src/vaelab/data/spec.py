@@ -9,6 +9,7 @@ of a table stay as they are, x = raw: a likelihood needs them whole.
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -304,9 +305,18 @@ class DataSpec:
             return 0.0, 1.0
         if len(self.offset) == 1:  # plain numbers: nothing to copy to the device
             return self.offset[0], self.scale[0]
-        offset = torch.tensor(self.offset, dtype=torch.float32, device=rows.device)
-        scale = torch.tensor(self.scale, dtype=torch.float32, device=rows.device)
-        if not self.columns:
-            return offset, scale
-        real = torch.tensor([c.kind == "real" for c in self.columns], device=rows.device)
-        return torch.where(real, offset, 0.0), torch.where(real, scale, 1.0)
+        return _by_column(self.offset, self.scale, self.columns, rows.device)
+
+
+@lru_cache(maxsize=16)
+def _by_column(
+    offset: tuple[float, ...],
+    scale: tuple[float, ...],
+    columns: tuple[Column, ...],
+    device: torch.device,
+) -> tuple[Tensor, Tensor]:
+    """Offset and scale of each number of a row; copied once, not with every batch."""
+    real = [c.kind == "real" for c in columns] or [True] * len(offset)
+    by = [(o, s) if real_ else (0.0, 1.0) for o, s, real_ in zip(offset, scale, real, strict=True)]
+    numbers = torch.tensor(by, dtype=torch.float32, device=device)
+    return numbers[:, 0], numbers[:, 1]

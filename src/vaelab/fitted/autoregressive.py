@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vaelab.fitted.kind import Kind, Told, at_least, kind, unheard
 from vaelab.parts.autoregressive import Autoregressive, alphabet, fit_autoregressive
+from vaelab.typed import check_fields
 from vaelab.walk import Site
 
 
@@ -31,6 +32,7 @@ class FittedSequence(Kind):
     steps: int = 2000
 
     def __post_init__(self) -> None:
+        check_fields(self)
         at_least(1, width=self.width, layers=self.layers, steps=self.steps)
 
     def build(self, site: Site) -> Autoregressive:

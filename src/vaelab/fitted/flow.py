@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vaelab.fitted.kind import Kind, Told, at_least, kind, standardizer, unheard
 from vaelab.parts.flows import Flow, FlowName
+from vaelab.typed import check_fields
 from vaelab.walk import Site
 
 EPOCHS, PATIENCE = 500, 20
@@ -38,6 +39,7 @@ class FittedFlow(Kind):
     width: int = 128
 
     def __post_init__(self) -> None:
+        check_fields(self)
         at_least(1, layers=self.layers, width=self.width)
 
     def build(self, site: Site) -> Flow:

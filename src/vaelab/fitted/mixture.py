@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from vaelab.fitted.kind import Kind, Told, at_least, kind, standardizer, unheard
+from vaelab.typed import check_fields
 from vaelab.walk import Conditional, Distribution, Mixture, Site
 from vaelab.walk.distributions import LOG_2PI
 
@@ -89,6 +90,7 @@ class FittedMixture(Kind):
     components: int = 50
 
     def __post_init__(self) -> None:
+        check_fields(self)
         at_least(1, components=self.components)
 
     def build(self, site: Site) -> FullMixture:

@@ -21,6 +21,7 @@ from vaelab.objectives import log_mean_exp
 from vaelab.recipe import Recipe
 from vaelab.recipes import vae
 from vaelab.training import Plan, Row, Snapshot, fit
+from vaelab.typed import check_fields
 from vaelab.walk import VAE, Conditional, Distribution, Site
 
 SAMPLES = 64
@@ -114,6 +115,7 @@ class SecondStage(Kind):
     width: int = 256
 
     def __post_init__(self) -> None:
+        check_fields(self)
         at_least(1, latent=self.latent, width=self.width)
 
     def build(self, site: Site) -> Stage:

@@ -26,6 +26,7 @@ from torch import Tensor
 from vaelab.metrics.continuous import check_continuous
 from vaelab.metrics.estimate import Estimate
 from vaelab.metrics.hamiltonian import Point, move
+from vaelab.metrics.inputs import in_double
 from vaelab.metrics.likelihood import rows_at_once
 from vaelab.metrics.starts import POSTERIOR, Start, first, join, tiled
 from vaelab.walk import VAE, Condition
@@ -214,25 +215,27 @@ def _chains(
             else tiled(exact, how.chains)
         )
     here = Point.at(densities, z)
-    log_w = torch.zeros(len(z), dtype=torch.float64, device="cpu")
-    accepted = 0.0
+    # Nothing is read on the way: an accelerator would wait for it at every temperature.
+    accepted = torch.zeros_like(here.log_ratio)
+    log_w = in_double(torch.zeros_like(here.log_ratio))
     order = range(1, how.steps + 1) if forward else range(how.steps, 0, -1)
     for t in order:
         step = sizes[t].repeat(how.chains)[:, None]
         if not forward:  # back: first move where the draw belongs, then weigh the way down
             here, rate = move(densities, here, betas[t], step, how.leapfrogs)
-            accepted += float(rate.mean())
-        log_w += (betas[t] - betas[t - 1]) * here.log_ratio.double().cpu()
+            accepted += rate
+        log_w += (betas[t] - betas[t - 1]) * in_double(here.log_ratio)
         if forward and t < how.steps:
             here, rate = move(densities, here, betas[t], step, how.leapfrogs)
-            accepted += float(rate.mean())
-    log_w = log_w.unflatten(0, (how.chains, -1))
+            accepted += rate
+    log_w = log_w.cpu().unflatten(0, (how.chains, -1))
     signed = log_w if forward else -log_w
     total = torch.logsumexp(signed, 0)
     ess = torch.exp(2 * total - torch.logsumexp(2 * signed, 0))
     bound = total - math.log(how.chains)
     moves = how.steps - 1 if forward else how.steps
-    return Annealed(bound if forward else -bound, ess, accepted / moves if moves else math.nan)
+    share = float(accepted.mean()) / moves if moves else math.nan
+    return Annealed(bound if forward else -bound, ess, share)
 
 
 def _pilot(

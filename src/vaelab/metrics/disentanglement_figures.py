@@ -38,6 +38,8 @@ DEAD = 0.05
 VOTED = ("factor_vae",)
 FEW = 20
 """Points that must differ from a factor's commonest value for it to be a factor at all."""
+OFTEN = 4
+"""Points that a value of a factor must have, on average: it is learned from half of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,10 +104,12 @@ def disentanglement(
     if seeds < 1:
         raise ValueError(f"seeds is {seeds}; it must be 1 or more")
     z, v = _points(z, v, seed)
-    varied = [f for f in range(v.shape[1]) if len(v) - int(v[:, f].bincount().max()) >= FEW]
+    faults = [_fault(column) for column in v.unbind(dim=1)]
+    varied = [f for f, fault in enumerate(faults) if not fault]
+    told = [f"{name} {fault}" for name, fault in zip(names, faults, strict=True) if fault]
     if not varied:
-        raise ValueError(f"no factor varies over the {len(v):,} points: {', '.join(names)}")
-    notes = [f"{name} hardly varies: left out." for f, name in enumerate(names) if f not in varied]
+        raise ValueError(f"no factor can be set beside the {len(v):,} points: {'; '.join(told)}")
+    notes = [f"{fault}: left out." for fault in told]
     v, kept = v[:, varied], tuple(names[f] for f in varied)
     live, note = _live(z, dead_below)
     facts: dict[str, Any] = {
@@ -130,6 +134,19 @@ def disentanglement(
     if len(kept) == 1:
         notes.append("With one factor, no latent can be at another's service: completeness alone.")
     return Disentanglement(figures, information, importances, live, kept, facts, tuple(notes))
+
+
+def _fault(values: Tensor) -> str:
+    """Why the values of a factor (N,) cannot be told from the codes; empty where they can."""
+    seen = values.bincount()
+    if len(values) - int(seen.max()) < FEW:
+        return "hardly varies"
+    different = int((seen > 0).sum())
+    return (
+        f"has {different:,} values, too many to tell apart"
+        if different * OFTEN > len(values)
+        else ""
+    )
 
 
 def _figures(

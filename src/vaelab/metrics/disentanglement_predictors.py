@@ -120,7 +120,9 @@ def _logistic(z: Tensor, v: Tensor, others: Tensor, truth: Tensor) -> tuple[floa
     given = (n * seen + 1) / (n + count)
     alone = (torch.bincount(v, minlength=count).double() + 1) / (n + count)
     surprise = -given.gather(1, truth[:, None]).log().mean()
-    return sum(areas) / len(areas), float(1 - surprise / -alone[truth].log().mean())
+    # Of a factor whose values are all too rare to be told from others, nothing is read off.
+    explicit = sum(areas) / max(1, len(areas))
+    return explicit, float(1 - surprise / -alone[truth].log().mean())
 
 
 def _nearest_mean(z: Tensor, v: Tensor, others: Tensor, truth: Tensor) -> Tensor:

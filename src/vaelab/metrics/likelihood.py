@@ -180,12 +180,13 @@ def importance_weighted(
 def rows_at_once(x: Tensor) -> int:
     """Rows (samples times examples) to decode at once, for data like x (B, …).
 
-    What caches hold, or on an accelerator what memory is free now, with 1 KB for each number of
-    the data: a convolutional decoder keeps over a hundred activations a pixel, twice.
+    What caches hold, or half the memory of an accelerator, with 1 KB for each number of the data: a
+    convolutional decoder keeps over a hundred activations a pixel, twice. Of the memory there is,
+    not of what is free now: draws differ with the rows, and one seed is to give the same.
     """
     numbers = CACHED
     if x.device.type == "cuda":
-        numbers = max(numbers, torch.cuda.mem_get_info(x.device)[0] // 1024)
+        numbers = max(numbers, torch.cuda.get_device_properties(x.device).total_memory // 2048)
     return max(1, numbers // max(WIDTH, x[0].numel()))
 
 

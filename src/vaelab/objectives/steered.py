@@ -53,7 +53,8 @@ class Steered(Conditional):
     """A posterior whose encoder's gradient an objective may weigh draw by draw, while training.
 
     Args:
-        posterior: of one tensor of evidence; all it learns must be in the encoder.
+        posterior: of one tensor of evidence, and of what is known of x where something is; all it
+            learns must be in the encoder.
 
     Raises:
         ValueError: where the posterior has parameters, whose gradients would not be weighed.
@@ -72,7 +73,7 @@ class Steered(Conditional):
         if not self.training:
             return self.posterior(*given)
         evidence, dial = _dialled(given[0], 1)
-        return Steerable(self.posterior(evidence), dial)
+        return Steerable(self.posterior(evidence, *given[1:]), dial)
 
 
 def steer(trace: Trace, log_w: Tensor, value: Tensor, decoder: Tensor, encoder: Tensor) -> Tensor:

@@ -141,6 +141,7 @@ def joint(
     """
     check_latent(latent)
     check_tau(tau)
+    check_weights(gamma=gamma, over=over)
     likelihood, data, reason = fit_likelihood(design, data)
     pair = networks(design, data)
     normal, one_hot = DiagonalNormal(), Classes(variables, classes, Rise(WARM, tau))

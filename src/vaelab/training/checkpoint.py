@@ -47,5 +47,11 @@ def restore(model: VAE, objective: Objective, best: Snapshot) -> None:
     objective.load_state_dict(best.objective)
 
 
+def release(model: VAE, objective: Objective) -> None:
+    """Gives both back after a training, however it ended: on the CPU, the model for use."""
+    model.to("cpu").eval()
+    objective.to("cpu")
+
+
 def _copy(t: Tensor) -> Tensor:
     return t.detach().to("cpu", copy=True).contiguous()

@@ -18,7 +18,7 @@ from torch import Tensor
 from vaelab.data import Batches, Data, DataSpec
 from vaelab.objectives import Objective
 from vaelab.training.average import Average
-from vaelab.training.checkpoint import snapshot
+from vaelab.training.checkpoint import release, snapshot
 from vaelab.training.clock import Clock
 from vaelab.training.plan import Plan, compiles, find_device, uses_bf16
 from vaelab.training.record import Fit, Listener, Moments, Record, Row, Sums
@@ -109,6 +109,7 @@ def fit(
             record.fit.ending = "interrupted"
         finally:
             clock.set(1.0)
+            release(model, objective)
     return record.finish(model, objective)
 
 

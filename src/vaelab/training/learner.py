@@ -64,15 +64,14 @@ class Learner:
         Args:
             gradients: of the parameters, in their order.
             norm: of these gradients.
-            every: not finite where anything in the step is not; then nothing moves, on a CPU.
+            every: not finite where anything in the step is not; a fused update then moves nothing.
         """
-        on_cpu = norm.device.type == "cpu"  # where looking does not make every step wait
-        if on_cpu and not math.isfinite(float(every)):
-            return
+        self.optimizer.found_inf = (~torch.isfinite(every)).float()  # type: ignore[attr-defined]
         for p, g in zip(self.parameters, gradients, strict=True):
             # The fused update goes through memory in order, whatever the strides say.
             p.grad = g if g is None or g.stride() == p.stride() else torch.empty_like(p).copy_(g)
-        if not on_cpu or norm > self.clip:
+        # On a CPU, looking does not make every step wait.
+        if norm.device.type != "cpu" or norm > self.clip:
             nn.utils.clip_grads_with_norm_(self.parameters, self.clip, norm)
         self.optimizer.step()
 

@@ -20,6 +20,7 @@ import torch
 from vaelab.data import Batch, Batches, Data, DataSpec
 from vaelab.objectives import Objective
 from vaelab.training.average import Average
+from vaelab.training.checkpoint import release
 from vaelab.training.fit import ACTIVE, REMEDY, learning_rate
 from vaelab.training.plan import Plan, compiles, find_device, uses_bf16
 from vaelab.training.record import Fit, Listener, Moments, Record, Row, Sums
@@ -135,6 +136,9 @@ def fit_population(
             for member in members:
                 if member.going:
                     member.record.fit.ending = "interrupted"
+        finally:
+            for model, objective in zip(models, objectives, strict=True):
+                release(model, objective)
     fits = [
         member.record.finish(model, objective)
         for model, objective, member in zip(models, objectives, members, strict=True)

@@ -83,8 +83,6 @@ class Record:
         if self.best is not None:
             restore(model, objective, self.best)
             self.fit.optimizer = self.best.optimizer
-        model.to("cpu").eval()
-        objective.to("cpu")
         return self.fit
 
 

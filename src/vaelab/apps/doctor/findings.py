@@ -131,9 +131,16 @@ class Report:
             "kind": self.kind,
             "about": self.about,
             "checked": self.checked,
-            "figures": self.figures,
+            "figures": _plain(self.figures),
             "findings": [finding.to_json() for finding in self.findings],
         }
+
+
+def _plain(figures: Any) -> Any:
+    """Figures as JSON values, which know neither infinity nor nan."""
+    if isinstance(figures, dict):
+        return {name: _plain(value) for name, value in figures.items()}
+    return None if isinstance(figures, float) and not math.isfinite(figures) else figures
 
 
 def short(value: float) -> str:

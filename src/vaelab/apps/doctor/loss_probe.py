@@ -10,13 +10,14 @@ in nats, is the effective β.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from vaelab.apps.doctor.loss_forms import RECONSTRUCTIONS, SCALES, TERMS, fitted
-from vaelab.apps.doctor.loss_subject import Planted, Refused, Subject, chosen
+from vaelab.apps.doctor.loss_subject import Planted, Refused, Subject, chosen, slopes
 
 SHAPES = ((784,), (1, 28, 28), (3, 32, 32), (1, 64, 64), (3, 64, 64), (1, 32, 32))
 BATCH, LATENT = 6, 5
@@ -174,12 +175,28 @@ def _accepted(subject: Subject, shapes: tuple[tuple[int, ...], ...]) -> tuple[Si
     )
 
 
+def _measured(subject: Subject, plants: Sequence[Planted]) -> Tensor:
+    """Its values (P,) for inputs that every loss can take.
+
+    Raises:
+        Refused: where one of them is not finite.
+    """
+    values = torch.stack([subject(p).detach().double() for p in plants])
+    if not values.isfinite().all():
+        raise Refused(
+            f"it returns {float(values[~values.isfinite()][0])} for a reconstruction between 0.02 "
+            "and 0.98, μ of about 1 and s between 0.2 and 1.5. Mend that first; every loss is "
+            "finite there"
+        )
+    return values
+
+
 def _reconstruction(subject: Subject, size: Size, dtype: torch.dtype, tolerance: float) -> Term:
     """The candidate that explains how the loss changes with x and r."""
     fixed = planted(size, dtype, 99)
     plants = [planted(size, dtype, i, (i + 1) / PLANTS) for i in range(PLANTS)]
     plants = [replace(fixed, x=p.x, reconstruction=p.reconstruction) for p in plants]
-    values = torch.stack([subject(p).detach().double() for p in plants])
+    values = _measured(subject, plants)
     best = Term("", 0.0, 1.0)
     for name, form in RECONSTRUCTIONS.items():
         sums = torch.stack(
@@ -198,7 +215,7 @@ def _kl(
     fixed = planted(size, dtype, 99)
     plants = [planted(size, dtype, 100 + i, (i + 1) / PLANTS) for i in range(PLANTS)]
     plants = [replace(fixed, mu=p.mu, scale=p.scale) for p in plants]
-    values = torch.stack([subject(p).detach().double() for p in plants])
+    values = _measured(subject, plants)
     if float(values.max() - values.min()) <= 1e-12 * float(values.abs().max()):
         return Term("", 0.0, 1.0), {}
     best = Term("", 0.0, 1.0)
@@ -264,7 +281,7 @@ def _powers(
         except (Refused, ZeroDivisionError):
             ratio = math.nan
         power = math.log(ratio, factor) if ratio > 0 else math.nan
-        near = not math.isnan(power) and abs(power - round(power)) < 0.02
+        near = math.isfinite(power) and abs(power - round(power)) < 0.02
         found.append(round(power) if near else None)
     return found[0], found[1], found[2]
 
@@ -286,9 +303,7 @@ def _gradients(subject: Subject, inputs: Planted) -> dict[str, float | None]:
     roles = [role for role in ("reconstruction", "mu", "scale") if subject.has(role)]
     leaves = {role: getattr(inputs, role).clone().requires_grad_() for role in roles}
     value = subject(replace(inputs, **leaves))
-    if not value.requires_grad:
-        return dict.fromkeys(roles)
-    found = torch.autograd.grad(value, list(leaves.values()), allow_unused=True)
+    found = slopes(value, list(leaves.values()))
     return {
         role: None if g is None else float(g.norm()) for role, g in zip(roles, found, strict=True)
     }
@@ -321,8 +336,5 @@ def _finite(subject: Subject, inputs: Planted) -> bool:
         return True
     if not torch.isfinite(value):
         return False
-    if not value.requires_grad:
-        return True
-    wanted = [leaves.reconstruction, leaves.mu, leaves.scale]
-    found = torch.autograd.grad(value, wanted, allow_unused=True)
+    found = slopes(value, [leaves.reconstruction, leaves.mu, leaves.scale])
     return all(g is None or bool(torch.isfinite(g).all()) for g in found)

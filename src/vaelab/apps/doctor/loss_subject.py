@@ -11,14 +11,19 @@ import difflib
 import importlib.util
 import inspect
 import re
+import signal
 import sys
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+
+PATIENCE = 60.0
+"""Seconds that a loss may take for a batch of six."""
 
 ROLES = ("x", "reconstruction", "mu", "scale")
 
@@ -81,17 +86,18 @@ class Subject:
         return all(role in self.called for role in roles)
 
     def raw(self, planted: Planted, seed: int = 0) -> Any:
-        """What it returns for planted inputs; its noise is always the same.
+        """What it returns for planted inputs, of which it has copies; its noise is always the same.
 
         Raises:
-            Refused: where it raises.
+            Refused: where it raises, ends the program, or takes longer than `PATIENCE`.
         """
-        given = [getattr(planted, a) if isinstance(a, str) else a for a in self.positional]
+        own = planted.mapped(torch.clone)
+        given = [getattr(own, a) if isinstance(a, str) else a for a in self.positional]
         try:
-            with torch.random.fork_rng(devices=[]), contextlib.redirect_stdout(sys.stderr):
+            with torch.random.fork_rng(devices=[]), timed(PATIENCE):
                 torch.manual_seed(seed)
                 return self.function(*given, **self.named)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise Refused(f"{type(error).__name__}: {error}") from None
 
     def __call__(self, planted: Planted, seed: int = 0) -> Tensor:
@@ -110,6 +116,43 @@ class Subject:
         )
 
 
+def slopes(value: Tensor, wanted: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
+    """Gradients of a loss's value; None where none arrives.
+
+    Raises:
+        Refused: where they cannot be taken.
+    """
+    if not value.requires_grad:
+        return (None,) * len(wanted)
+    try:
+        with timed(PATIENCE):
+            return torch.autograd.grad(value, wanted, allow_unused=True)
+    except (Exception, SystemExit) as error:
+        raise Refused(f"its gradient cannot be taken: {error}") from None
+
+
+@contextlib.contextmanager
+def timed(seconds: float) -> Iterator[None]:
+    """Ends what runs for longer with a TimeoutError, where the system can."""
+    if (
+        not hasattr(signal, "setitimer")
+        or threading.current_thread() is not threading.main_thread()
+    ):
+        yield
+        return
+
+    def end(number: int, frame: Any) -> None:
+        raise TimeoutError(f"it did not return within {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def chosen(returned: Any) -> tuple[Tensor, str]:
     """The loss among what a function returned, and how it was chosen.
 
@@ -126,7 +169,10 @@ def chosen(returned: Any) -> tuple[Tensor, str]:
         returned = torch.tensor(float(returned), dtype=torch.float64)
     if not isinstance(returned, Tensor):
         raise Refused(f"it returned {type(returned).__name__}; a tensor is expected")
-    return returned, how
+    if returned.is_complex() or not returned.numel():
+        what = "complex numbers" if returned.is_complex() else "no number"
+        raise Refused(f"it returned {what}; a real loss is expected")
+    return returned if returned.is_floating_point() else returned.double(), how
 
 
 def load_loss(named: str, arguments: str | None = None) -> Subject:
@@ -158,8 +204,7 @@ def _function(file: Path, name: str) -> Callable[..., Any]:
     sys.path.insert(0, str(file.parent.resolve()))  # as `python FILE.py` would
     sys.modules[spec.name] = module  # dataclasses look their module up
     try:
-        with contextlib.redirect_stdout(sys.stderr):
-            spec.loader.exec_module(module)
+        spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         raise ValueError(
             f"{file} cannot be loaded: {type(error).__name__}: {error}. Loading a file runs it; "

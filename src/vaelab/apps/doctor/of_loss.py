@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import sys
 from typing import Any
 
 from vaelab.apps.doctor.findings import Report, short
@@ -26,7 +28,8 @@ def examine_loss(
         FileNotFoundError: where there is no such file.
         ValueError: where it cannot be loaded or called.
     """
-    found = probe(load_loss(named, arguments), shape)
+    with contextlib.redirect_stdout(sys.stderr):  # what it prints is no part of the report
+        found = probe(load_loss(named, arguments), shape)
     findings = [finding for check in CHECKS.values() for finding in check(found)]
     return Report(named, "loss", _about(found), list(CHECKS), findings, _figures(found))
 

@@ -13,7 +13,7 @@ from vaelab.apps.doctor.run_checks import CHECKS
 from vaelab.apps.doctor.run_seen import Seen, look
 from vaelab.apps.source import own
 from vaelab.data import Split
-from vaelab.run import RECIPE, UNFINISHED, load
+from vaelab.run import METRICS, RECIPE, UNFINISHED, load
 from vaelab.training import find_device
 
 
@@ -41,6 +41,11 @@ def examine_run(
     """
     there = (path / RECIPE).is_file() or not (path / UNFINISHED / RECIPE).is_file()
     run = load(path if there else path / UNFINISHED)
+    if not run.history or not all("valid_loss" in row for row in run.history):
+        raise ValueError(
+            f"{path / METRICS} is missing or has no valid_loss of some epoch, by which a training "
+            "is judged; restore it"
+        )
     train, _, test = own(run.data, data, data_dir)
     place = find_device(device)
     model = run.model.to(place)

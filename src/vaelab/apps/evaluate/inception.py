@@ -20,6 +20,7 @@ class Inception:
 
     Args:
         shape: of one example, (C, H, W) with one or three channels.
+        device: of the images.
 
     Raises:
         ValueError: where the data are no such images, or torch-fidelity is missing.
@@ -27,7 +28,7 @@ class Inception:
 
     name = "2048 features of Inception v3 (torch-fidelity)"
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
+    def __init__(self, shape: tuple[int, ...], device: torch.device) -> None:
         if len(shape) != 3 or shape[0] not in (1, 3):
             raise ValueError(
                 f"Inception sees images of 1 or 3 channels; the data are {shape}. Use --features "
@@ -42,7 +43,8 @@ class Inception:
                 "--features inception needs torch-fidelity: pip install torch-fidelity. Without "
                 "it, use --features classifier or pixels"
             ) from None
-        self.network: Any = FeatureExtractorInceptionV3("inception-v3-compat", [FEATURES])
+        network: Any = FeatureExtractorInceptionV3("inception-v3-compat", [FEATURES])
+        self.network = network.to(device)
 
     @torch.no_grad()
     def __call__(self, x: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ class Settings:
     factors: bool = False
 
     def __post_init__(self) -> None:
-        if not self.parts:
+        if not self.parts and not self.factors:
             raise ValueError(f"parts is empty; name one or more of {', '.join(PARTS)}")
         for name, least in (("samples", 1), ("annealed", 2)):
             if getattr(self, name) < least:

@@ -47,13 +47,13 @@ def space_of(
     """
     makers: dict[str, Callable[[], FeatureSpace]] = {
         "pixels": lambda: PixelFeatures.fit(_grey(train), seed=seed),
-        "inception": lambda: Inception(run.data.shape),
+        "inception": lambda: Inception(run.data.shape, train.device),
     }
     classifier = None if labels is None else kept_classifier(run, train, labels, seed)
     if name in makers:
         return makers[name](), classifier
     if ":" in name:
-        return of_file(name), classifier
+        return of_file(name, train.device), classifier
     if name not in ("auto", "classifier"):
         raise ValueError(
             f"there are no features {name!r}; choose auto, classifier, pixels, inception or "
@@ -109,8 +109,10 @@ def _grey(train: Batches) -> Tensor:
     return torch.cat(parts).to(train.device)
 
 
-def of_file(name: str) -> NetworkFeatures:
+def of_file(name: str, device: torch.device) -> NetworkFeatures:
     """The features of a function in the user's own file, which is run.
+
+    A module is moved to the device; any other function is given what it looks at on the CPU.
 
     Raises:
         ValueError: where the file, or the function in it, is not there or cannot be run.
@@ -129,15 +131,20 @@ def of_file(name: str) -> NetworkFeatures:
     found: Any = getattr(module, function, None)
     if not callable(found):
         raise ValueError(f"{path} has no function {function!r}")
-    return NetworkFeatures(_reported(found, name), f"{Path(path).name}:{function}")
+    place = torch.device("cpu")
+    if isinstance(found, torch.nn.Module):
+        found, place = found.to(device), device
+    return NetworkFeatures(_reported(found, name, place), f"{Path(path).name}:{function}")
 
 
-def _reported(function: Callable[[Tensor], Any], name: str) -> Callable[[Tensor], Any]:
+def _reported(
+    function: Callable[[Tensor], Any], name: str, place: torch.device
+) -> Callable[[Tensor], Any]:
     """The function, its failures told as what they are: a user's, with the shape it was given."""
 
     def call(x: Tensor) -> Any:
         try:
-            return function(x)
+            return function(x.to(place))
         except Exception as error:
             raise ValueError(
                 f"{name} failed on x {tuple(x.shape)} of {x.dtype}: {type(error).__name__}: {error}"
