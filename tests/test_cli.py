@@ -54,6 +54,25 @@ def test_recipes_are_listed_with_a_line_each(capsys):
         assert len(line.split()) > 4
 
 
+def test_recipes_stand_in_groups_and_every_choice_has_an_example_of_its_own(capsys):
+    assert cli.main(["train", "--help"]) == 0
+    groups = capsys.readouterr().out.split("\n\n")[1:-1]
+    assert len(groups) == 7
+    first = {group.split("\n")[1].split()[0] for group in groups}
+    assert {"vae", "gumbel", "ladder", "learned_prior", "full_covariance"} <= first
+    for args, line in (
+        (["train", "beta-vae"], "vaelab train beta-vae --data digits --out runs/beta-vae"),
+        (["sweep", "vq"], "vaelab sweep vq --data digits --lr"),
+        (["fit-prior", "flow"], "vaelab fit-prior flow runs/digits"),
+    ):
+        assert cli.main([*args, "--help"]) == 0
+        said = " ".join(capsys.readouterr().out.split())
+        assert said.count("Example: ") == 1
+        assert f"Example: {line}" in said
+        assert "{None}" not in said
+        assert args[0] == "fit-prior" or "(default: unset)" in said
+
+
 def test_flags_of_a_recipe_follow_its_signature(capsys):
     import dataclasses
 

@@ -6,14 +6,18 @@ import json
 import math
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+import vaelab
 from vaelab import files
 from vaelab.codes import Codes, slerp, survey
 from vaelab.data import Batches, Data
@@ -572,3 +576,21 @@ def test_a_run_on_a_gpu_gives_what_it_gives_on_the_cpu(vae: Run, digits: Data) -
         assert torch.equal(before, torch.cuda.get_rng_state())
     finally:
         vae.to("cpu")
+
+
+def test_a_run_and_its_data_print_as_a_few_lines(vae: Run, digits: Data) -> None:
+    judged = replace(vae, training={"best_epoch": 2})
+    for found in (vae, judged, digits):
+        assert len(repr(found).splitlines()) <= 3
+        assert len(repr(found)) < 300
+    assert "1,437 training" in repr(digits)
+    assert f"3 epochs; validation loss {vae.history[1]['valid_loss']:.2f}" in repr(judged)
+
+
+def test_what_a_run_gives_is_drawn_in_one_line(vae: Run, digits: Data, tmp_path: Path) -> None:
+    path = vaelab.picture(vae, digits.test.x[:4], tmp_path / "four.png")
+    drawn = np.asarray(Image.open(path).convert("RGB"))[..., 0]
+    scale = drawn.shape[0] // 16  # 2 × 2 images of 8 × 8
+    pixels = slice(scale // 2, 8 * scale, scale)
+    raw = digits.test.x[0, 0].float() * 255 / 16
+    assert np.abs(drawn[pixels, pixels] - raw.numpy()).max() <= 1

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vaelab import fitted, recipes
     from vaelab.apps.fit_prior import fit_prior
+    from vaelab.apps.shown import picture
     from vaelab.apps.train import train
     from vaelab.data import Data, DataSpec
     from vaelab.data import load as load_data
@@ -28,6 +29,7 @@ _HOME = {
     "fitted": ("vaelab.fitted", None),
     "recipes": ("vaelab.recipes", None),
     "fit_prior": ("vaelab.apps.fit_prior", "fit_prior"),
+    "picture": ("vaelab.apps.shown", "picture"),
     "train": ("vaelab.apps.train", "train"),
     "Data": ("vaelab.data", "Data"),
     "DataSpec": ("vaelab.data", "DataSpec"),
@@ -68,6 +70,7 @@ __all__ = [
     "fitted",
     "load",
     "load_data",
+    "picture",
     "recipes",
     "train",
 ]

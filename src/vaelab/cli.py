@@ -161,8 +161,9 @@ def _run(args: list[str]) -> int:
 def _call(function: Callable[..., Any], args: list[str], prog: str, example: str) -> None:
     from vaelab.apps.flags import call
 
-    about = (function.__doc__ or "").partition("\n\n")[0]
-    call(function, args, prog, f"{' '.join(about.split())}\n\nExample: {example}")
+    about, _, rest = (function.__doc__ or "").partition("\n\n")
+    own = rest if rest.startswith("Example: ") else f"Example: {example}"
+    call(function, args, prog, f"{' '.join(about.split())}\n\n{own}")
 
 
 def _resolve(target: str) -> Callable[..., Any]:

@@ -57,6 +57,15 @@ class Recipe:
     data: DataSpec
     reason: str
 
+    def to_json(self) -> dict[str, Any]:
+        """What it takes to build it again, and the reason for its likelihood, as JSON values."""
+        return {
+            "recipe": self.name,
+            "arguments": as_json(self.arguments),
+            "likelihood": self.reason,
+            "data": self.data.to_json(),
+        }
+
 
 RECIPES: dict[str, Callable[..., Recipe]] = {}
 

@@ -30,7 +30,7 @@ from vaelab import __version__, files
 from vaelab.codes import ROWS, Codes, check_temperature, described, in_parts, seeded, slerp
 from vaelab.data import DataSpec, Known, Raw, Rows, of_each, typical, vectors
 from vaelab.fitted import Replaced, find, replaced
-from vaelab.recipe import Recipe, as_json, rebuild
+from vaelab.recipe import Recipe, rebuild
 from vaelab.walk import VAE, Condition, Conditional
 
 FORMAT = 1
@@ -73,6 +73,16 @@ class Run:
         with torch.no_grad(), seeded(0, self.device):
             one = self.model.sample(1, condition=self._here(*typical(self.data)[0]))
             self.shapes = tuple(z.shape[1:] for z in one.latents)
+
+    def __repr__(self) -> str:
+        """Three lines: what it is of, how long and how well it was trained, where it is kept."""
+        row = self.history[self.training.get("best_epoch", 0) - 1] if self.history else {}
+        names = [name for name in ("loss", "rate", "distortion") if f"valid_{name}" in row]
+        nats = ", ".join(f"{name} {row[f'valid_{name}']:.2f}" for name in names)
+        return (
+            f"Run: {self.recipe.name} on {self.data.source}, codes of {self.latent}\n"
+            f"  {len(self.history)} epochs; validation {nats} nats\n  in {self.path or 'memory'}"
+        )
 
     @property
     def model(self) -> VAE:
@@ -305,7 +315,9 @@ class Run:
             lines = "".join(json.dumps(row) + "\n" for row in self.history)
             files.write(staged / METRICS, lines)
             files.write_json(staged / CODES, asdict(self.codes))
-            files.write_json(staged / RECIPE, describe(self.recipe, self.training))
+            made_with = {"vaelab": __version__, "torch": str(torch.__version__)}
+            about = {"format": FORMAT} | made_with | self.recipe.to_json()
+            files.write_json(staged / RECIPE, about | {"training": dict(self.training)})
         self.path = folder
         return folder
 
@@ -339,20 +351,6 @@ class Run:
 
     def _here(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         return tuple(t.to(self.device) for t in tensors)
-
-
-def describe(recipe: Recipe, training: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of recipe.json."""
-    return {
-        "format": FORMAT,
-        "vaelab": __version__,
-        "torch": str(torch.__version__),
-        "recipe": recipe.name,
-        "arguments": as_json(recipe.arguments),
-        "likelihood": recipe.reason,
-        "data": recipe.data.to_json(),
-        "training": dict(training),
-    }
 
 
 def load(path: str | Path) -> Run:

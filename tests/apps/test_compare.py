@@ -64,6 +64,9 @@ def test_the_table_shows_both_runs_and_the_differences(runs, capsys):
     for title in ("−ELBO", "NLL", "rate", "distortion"):
         assert title in out
     assert out.count("0 ± 0") >= 4  # a run does not differ from itself
+    assert str(runs) not in out  # the folder they share
+    assert " three " in out
+    assert "number" not in out
 
 
 def test_other_examples_are_refused(runs, tmp_path, capsys):

@@ -155,3 +155,12 @@ def test_a_table_draws_strips(tmp_path):
         assert cli.main([args[0], run, *args[1:], "--out", str(out)]) == 0
         assert out.stat().st_size > 100
     assert torch.isfinite(load(run).sample(3)).all()
+
+
+def test_a_run_that_is_not_there_is_named_before_the_file_that_is(tmp_path, capsys):
+    out = tmp_path / "samples.png"
+    out.write_bytes(b"kept")
+    assert cli.main(["sample", str(tmp_path / "nothing"), "--out", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert "nothing does not exist" in said
+    assert "samples.png" not in said

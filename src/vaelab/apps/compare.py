@@ -9,8 +9,9 @@ It knows one training of each; another seed of the training may differ by more.
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,7 +26,7 @@ from vaelab import files
 from vaelab.apps.evaluate.figures import DEFINITIONS, GROUPS
 from vaelab.apps.evaluate.record import Record, figure, file_name, read_of_each
 from vaelab.apps.evaluate.settings import unlike
-from vaelab.apps.evaluate.table import written
+from vaelab.apps.evaluate.table import UNITS, written
 from vaelab.apps.progress import counted, say
 from vaelab.metrics.estimate import Estimate
 
@@ -167,49 +168,62 @@ def paired(first: Judged, other: Judged) -> dict[str, Estimate]:
 
 def show(judged: list[Judged], differences: dict[str, dict[str, Estimate]]) -> None:
     """Prints figures side by side, then the paired differences."""
-    first = judged[0]
+    first, names = judged[0], [run.name for run in judged]
+    called = dict(zip(names, shorter(names), strict=True))
     print(f"{_data(first.record)[:1].upper()}{_data(first.record)[1:]}")
     console = Console()
     for group, heading in GROUPS.items():
-        names = [
+        figures = [
             name
             for name, about in DEFINITIONS.items()
             if about.group == group and any(name in run.record["figures"] for run in judged)
         ]
-        if not names:
+        if not figures:
             continue
         shown = Table(box=SIMPLE_HEAD, show_edge=False, title=heading, title_justify="left")
         shown.add_column("")
         for run in judged:
-            shown.add_column(run.name, justify="right", overflow="fold")
-        for name in names:
+            shown.add_column(called[run.name], justify="right", overflow="fold")
+        for name in figures:
             cells = [
                 written(name, run.record) if name in run.record["figures"] else "–"
                 for run in judged
             ]
             about = DEFINITIONS[name]
-            shown.add_row(f"{about.title} [dim]{about.unit}[/]", *cells)
+            shown.add_row(f"{about.title}[dim]{UNITS[about.unit]}[/]", *cells)
         console.print(shown)
     for run in judged[1:]:
         for found in unlike(first.record, run.record):
             mine, its = (_short(value) for value in found.values)
             titles = dict.fromkeys(DEFINITIONS[name].title for name in found.figures)
             say(
-                f"{run.name} has {found.setting.replace('_', ' ')} {its}, {first.name} has {mine}: "
-                f"they cannot be compared in {', '.join(titles)}"
+                f"{called[run.name]} has {found.setting.replace('_', ' ')} {its}, "
+                f"{called[first.name]} has {mine}: they cannot be compared in {', '.join(titles)}"
             )
     if not any(differences.values()):
         return
-    print(f"Differences to {first.name} on the same examples, in nats; below 0 is less")
+    print(f"Differences to {called[first.name]} on the same examples, in nats; below 0 is less")
     shown = Table(box=SIMPLE_HEAD, show_edge=False)
     shown.add_column("")
     for name in differences:
-        shown.add_column(name, justify="right", overflow="fold")
+        shown.add_column(called[name], justify="right", overflow="fold")
     for name in PAIRED:
         if any(name in found for found in differences.values()):
             cells = [str(found.get(name, "–")).replace("-", "−") for found in differences.values()]
             shown.add_row(DEFINITIONS[name].title, *cells)
     console.print(shown)
+
+
+def shorter(names: Sequence[str]) -> list[str]:
+    """Paths without the folders that all of them begin with.
+
+    >>> shorter(["/home/me/runs/vae", "/home/me/runs/ae@mixture"])
+    ['vae', 'ae@mixture']
+    """
+    parts = [Path(name).parts for name in names]
+    alike = itertools.takewhile(lambda level: len(set(level)) == 1, zip(*parts, strict=False))
+    shared = min(len(list(alike)), *(len(p) - 1 for p in parts))
+    return [str(Path(*p[shared:])) for p in parts]
 
 
 def _short(value: Any) -> str:

@@ -172,7 +172,7 @@ def command(name: str) -> Command:
     def run(task: Any, kind: Any) -> None:
         perform(task, kind)
 
-    run.__doc__ = _summary(cls)
+    run.__doc__ = f"{_summary(cls)}\n\nExample: vaelab fit-prior {name} runs/digits"
     run.__annotations__ = {"task": Task, "kind": cls}
     return run
 

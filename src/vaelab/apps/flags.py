@@ -100,7 +100,7 @@ def one(word: Word, optional: bool = False) -> PrimitiveConstructorSpec[Any]:
         metavar=word.metavar,
         instance_from_str=lambda texts: read(word, texts[0]),
         is_instance=lambda value: optional if value is None else True,
-        str_from_instance=lambda value: ["none" if value is None else _plain(value)],
+        str_from_instance=lambda value: ["unset" if value is None else _plain(value)],
     )
 
 
@@ -123,7 +123,7 @@ def numbers(kind: type[int] | type[float]) -> Any:
         metavar=f"{word.metavar},…",
         instance_from_str=lambda texts: tuple(read(word, part) for part in texts[0].split(",")),
         is_instance=lambda value: isinstance(value, tuple),
-        str_from_instance=lambda value: [",".join(map(_plain, value)) or "none"],
+        str_from_instance=lambda value: [",".join(map(_plain, value)) or "unset"],
     )
     return typing.Annotated[tuple[float, ...], spec]
 

@@ -96,10 +96,10 @@ def sample(
         prior: name of a prior that was fitted with `vaelab fit-prior`; the model's own by default.
         temperature: scales the prior's spread; below 1 gives more typical examples.
     """
-    promised(out, overwrite, *KINDS)
     if draw and mean:
         raise ValueError("--draw and --mean are each other's opposite; pass one of them")
     model = _load(run, label, device, out)
+    promised(out, overwrite, *KINDS)
     if model.data.condition == "labels" and label is None:
         come = "are drawn uniformly from" if model.data.is_image else "take turns:"
         say(f"no --class was named: classes {come} {_classes(model)}")
@@ -135,8 +135,8 @@ def reconstruct(
     Args:
         out: file to write: .png for a picture, .npy or .npz for the rows, .csv for rows of a table.
     """
-    promised(out, overwrite, *KINDS)
     model = _load(run, label, device, out)
+    promised(out, overwrite, *KINDS)
     raw = _read(input, model, data_dir)
     made = model.reconstruct(raw, draw=draw, seed=seed)
     how = look(model.data)
@@ -164,8 +164,8 @@ def vary(
             the rows, (N, n, …).
         temperature: scales the posterior's spread; 0 gives reconstructions, 2 goes further away.
     """
-    promised(out, overwrite, *KINDS)
     model = _load(run, label, device, out)
+    promised(out, overwrite, *KINDS)
     if n < 1:
         raise ValueError(f"n is {n}; ask for at least 1 variation")
     raw = _read(input, model, data_dir)
@@ -200,8 +200,8 @@ def interpolate(
             have in many dimensions.
         out: file to write: .png for a picture, .npy or .npz for the rows, (walks, steps, …).
     """
-    promised(out, overwrite, *KINDS)
     model = _load(run, label, device, out)
+    promised(out, overwrite, *KINDS)
     starts, ends = _read(a, model, data_dir), _read(b, model, data_dir)
     count = max(len(starts), len(ends))
     if {len(starts), len(ends)} - {1, count}:
@@ -240,11 +240,11 @@ def traverse(
         most: how many dimensions to show at most, those that carry most first.
         input: an example to move away from, such as test:0; by default the mean code.
     """
-    promised(out, overwrite, *KINDS)
     for name, value in (("steps", steps), ("most", most)):
         if value < 1:
             raise ValueError(f"{name} is {value}; it must be 1 or more")
     model = _load(run, label, device, out)
+    promised(out, overwrite, *KINDS)
     start = None if input is None else model.encode(_read(input, model, data_dir)[:1])[0]
     picture, caption = album.traverse(model, most, steps, start)
     rows = model.traverse(model.codes.order[:most], steps, start=start)
@@ -270,8 +270,8 @@ def encode(
         out: file to write: .npy, .npz or .csv.
         temperature: 0 for posterior means, 1 for draws from the posteriors.
     """
-    promised(out, overwrite, ".npy", ".npz", ".csv")
     model = _load(run, label, device)
+    promised(out, overwrite, ".npy", ".npz", ".csv")
     raw = _find(input, model, data_dir)
     codes = model.stream_codes(raw, temperature=temperature, seed=seed)
     header = [Heading(f"z{j}") for j in range(model.latent)]

@@ -7,13 +7,16 @@ training data, so that equal greys stay equal values from picture to picture.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vaelab.apps.pictures import grid, save
 from vaelab.data import DataSpec
+from vaelab.run import Run
 
 Array = NDArray[np.float32]
 
@@ -33,6 +36,20 @@ def span(spec: DataSpec) -> tuple[float, float] | None:
     if spec.is_image:
         return None
     return (0.0, 1.0) if spec.bounded else SPAN
+
+
+def picture(run: Run, raw: Tensor, path: str | Path) -> Path:
+    """Draws what a run takes or gives, such as samples, into a .png file.
+
+    Args:
+        run: whose data they are like; it tells what is black and what is white.
+        raw: examples on the raw scale, (N, *shape).
+        path: of the file; what is there is replaced.
+
+    Returns:
+        The path of the file.
+    """
+    return save(grid(shown(raw, run.data), span=span(run.data)), path)
 
 
 def levels(raw: Tensor, spec: DataSpec) -> Tensor:

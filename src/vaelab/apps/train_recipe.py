@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
+import sys
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -64,15 +65,19 @@ EXAMPLE = "vaelab train vae --data digits --latent 2 --out runs/digits"
 
 
 def recipes() -> str:
-    """The list of recipes, one line each."""
+    """The list of recipes, one line each, under the first line of the module they stand in."""
     width = max(map(len, RECIPES))
-    lines = [f"  {name:<{width}}  {_summary(function)}" for name, function in RECIPES.items()]
+    rooms: dict[str, list[str]] = {}
+    for name, function in RECIPES.items():
+        room = sys.modules[inspect.unwrap(function).__module__].__doc__ or ""
+        line = f"  {name:<{width}}  {_summary(function)}"
+        rooms.setdefault(room.partition("\n")[0], []).append(line)
+    lines = [line for room, found in rooms.items() for line in (room, *found, "")]
     return "\n".join(
         [
             "Train a model: vaelab train RECIPE --data DATA --out RUN",
             "",
             *lines,
-            "",
             f"Example             {EXAMPLE}",
             "Flags of a recipe   vaelab train vae --help",
         ]
@@ -91,7 +96,9 @@ def command(name: str) -> Command:
             Plan(**vars(plan), seed=task.seed),
         )
 
-    run.__doc__ = _summary(build)
+    run.__doc__ = (
+        f"{_summary(build)}\n\nExample: vaelab train {name} --data digits --out runs/{name}"
+    )
     run.__annotations__ = groups(Task, build)
     return run
 

@@ -82,6 +82,13 @@ class Data:
     test: Split
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        """One line: where it is from, the shape of an example, and the rows of each split."""
+        shape = " × ".join(map(str, self.spec.shape))
+        rows = (len(split) for split in (self.train, self.valid, self.test))
+        told = "{:,} training, {:,} validation, {:,} test".format(*rows)
+        return f"Data: {self.spec.source}, examples of {shape}; {told}"
+
 
 @dataclass(frozen=True)
 class Found:

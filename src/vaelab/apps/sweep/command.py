@@ -94,7 +94,10 @@ def command(name: str) -> Command:
             say(f"{length}: little may have been learned yet")
         print(f"{task.out / shown.name}  the first run; try: vaelab sample {task.out / shown.name}")
 
-    run.__doc__ = f"Trains {name} at many settings and seeds, together where shapes allow."
+    run.__doc__ = (
+        f"Trains {name} at many settings and seeds, together where shapes allow.\n\n"
+        f"Example: vaelab sweep {name} --data digits --lr 1e-3,2e-3 --seeds 2 --out sweeps/{name}"
+    )
     task, *others = groups(Sweeping, build).items()
     run.__annotations__ = dict([task, *((name, several(group)) for name, group in others)])
     return run
