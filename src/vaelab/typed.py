@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
+import math
 import typing
 from collections.abc import Mapping
+from contextlib import suppress
 from numbers import Integral, Real
 from types import UnionType
-from typing import Any, Literal, Union, cast
+from typing import Any, Literal, Union
 
 LARGEST = 2**63
 """Above every whole number that a tensor or a generator takes."""
@@ -55,9 +56,10 @@ def checked(value: Any, hint: Any, name: str) -> Any:
     elif origin is tuple and isinstance(value, list | tuple):
         return tuple(checked(v, inner[0], name) for v in value)
     elif hint is float and isinstance(value, Real) and not isinstance(value, bool):
-        if not -sys.float_info.max <= cast(float, value) <= sys.float_info.max:
-            raise ValueError(f"{name} is {value}; expected a finite number")
-        return float(value)
+        with suppress(OverflowError):  # a whole number may be beyond all floats
+            if math.isfinite(number := float(value)):
+                return number
+        raise ValueError(f"{name} is {value}; expected a finite number")
     elif hint is int and isinstance(value, Integral) and not isinstance(value, bool):
         if not -LARGEST <= int(value) < LARGEST:
             raise ValueError(f"{name} is {value}; expected a whole number of 64 bits")
