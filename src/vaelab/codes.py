@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from vaelab.data import Batches
-from vaelab.walk import VAE, kl_by_dimension
+from vaelab.walk import VAE, join, kl_by_dimension
 
 ROWS = 1024
 CPU = torch.device("cpu")
@@ -81,7 +81,7 @@ def survey(model: VAE, batches: Batches, seed: int = 0) -> Codes:
     with seeded(seed):
         for x, condition in zip(batches.fixed(ROWS, seed), batches.told(ROWS), strict=True):
             trace = model(x, condition=condition)
-            means.append(torch.cat([s.posterior.mean.flatten(1) for s in trace.sites], 1))
+            means.append(join(s.posterior.mean for s in trace.sites))
             by_site = [kl_by_dimension(s.posterior, s.prior) for s in trace.sites]
             closed = [kl.flatten(1) for kl in by_site if kl is not None]
             if len(closed) == len(by_site):

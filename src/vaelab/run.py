@@ -31,7 +31,7 @@ from vaelab.codes import ROWS, Codes, check_temperature, described, in_parts, se
 from vaelab.data import DataSpec, Known, Raw, Rows, of_each, typical, vectors
 from vaelab.fitted import Replaced, find, replaced
 from vaelab.recipe import Recipe, rebuild
-from vaelab.walk import VAE, Condition, Conditional
+from vaelab.walk import VAE, Condition, Conditional, cut, join
 
 FORMAT = 1
 RECIPE, WEIGHTS, OPTIMIZER = "recipe.json", "weights.safetensors", "optimizer.safetensors"
@@ -167,7 +167,7 @@ class Run:
         def codes(start: int) -> Tensor:
             (x,) = self._here(self.data.prepare(rows[start : start + ROWS]))
             trace = self.model(x, temperature=temperature, condition=self._part(known, start))
-            return self._join(trace.latents)
+            return join(trace.latents).cpu()
 
         return in_parts(codes, range(0, max(1, len(rows)), ROWS), seed, self.device)
 
@@ -180,7 +180,10 @@ class Run:
         known = self.told(len(z))
         with seeded(seed, self.device):
             traces = (
-                self.model.decode(self._cut(z[i : i + ROWS]), condition=self._part(known, i))
+                self.model.decode(
+                    cut(z[i : i + ROWS].to(self.device), self.shapes),
+                    condition=self._part(known, i),
+                )
                 for i in range(0, max(1, len(z)), ROWS)
             )
             return torch.cat([self._out(trace, draw) for trace in traces])
@@ -333,14 +336,6 @@ class Run:
                 f"row {int(wrong[0, 0])} holds NaN or infinite values; leave it out or fill them in"
             )
         return rows
-
-    def _join(self, latents: Sequence[Tensor]) -> Tensor:
-        return torch.cat([z.flatten(1) for z in latents], 1).cpu()
-
-    def _cut(self, codes: Tensor) -> list[Tensor]:
-        sizes = [math.prod(shape) for shape in self.shapes]
-        parts = codes.to(self.device).split(sizes, 1)
-        return [z.unflatten(1, s) for z, s in zip(parts, self.shapes, strict=True)]
 
     def _out(self, trace: Any, draw: bool) -> Tensor:
         x = trace.likelihood.sample() if draw else trace.likelihood.mean

@@ -5,7 +5,6 @@ Of a conditional model everything is given c: f_0 = q(z|x, c), or f_0 = p(z|c).
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import cast, final
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 
 from vaelab.metrics.hamiltonian import Densities, Density
-from vaelab.walk import VAE, Condition, Distribution, Draw, Evidence, Given, Site
+from vaelab.walk import VAE, Condition, Distribution, Draw, Evidence, Given, Site, cut, join
 from vaelab.walk.draw import Posterior, tile
 
 
@@ -110,15 +109,3 @@ def shapes_of(model: VAE, condition: Condition = ()) -> tuple[torch.Size, ...]:
 def first(condition: Condition) -> Condition:
     """What is known of the first example alone."""
     return tuple(c[:1] for c in condition)
-
-
-def join(latents: Iterable[Tensor]) -> Tensor:
-    """All sites' latents side by side, (N, L)."""
-    return torch.cat([z.flatten(1) for z in latents], 1)
-
-
-def cut(z: Tensor, shapes: Iterable[torch.Size]) -> list[Tensor]:
-    """The inverse of `join`."""
-    shapes = list(shapes)
-    parts = z.split([math.prod(shape) for shape in shapes], 1)
-    return [part.unflatten(1, shape) for part, shape in zip(parts, shapes, strict=True)]

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vaelab.objectives.terms import Loss, Objective
-from vaelab.walk import Distribution, Draw, FromPrior, Given, Normal, Trace, tile
+from vaelab.walk import Distribution, Draw, FromPrior, Given, Normal, Trace, join, tile
 
 PACE, LEAST = 0.1, 1e-3
 """By which share of the way a feature's deviation is followed at a step, and the least of it."""
@@ -158,7 +158,7 @@ class CriticFeatures(Objective):
 
 def codes(trace: Trace) -> Tensor:
     """The latents of all sites side by side, (K·B, L)."""
-    return torch.cat([z.flatten(1) for z in trace.latents], 1)
+    return join(trace.latents)
 
 
 def permuted(z: Tensor) -> Tensor:

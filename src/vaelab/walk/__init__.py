@@ -29,7 +29,9 @@ from vaelab.walk.model import (
     Ladder,
     Shallow,
     Trace,
+    cut,
     full_precision,
+    join,
 )
 from vaelab.walk.pushed import Pushed
 from vaelab.walk.schedule import Schedule
@@ -76,7 +78,9 @@ __all__ = [
     "UniformCodes",
     "VonMisesFisher",
     "ZeroInflated",
+    "cut",
     "full_precision",
+    "join",
     "kl",
     "kl_by_dimension",
     "register_kl",

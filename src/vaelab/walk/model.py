@@ -9,6 +9,7 @@ Where something is known of x beforehand, every part of this may be conditioned 
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -92,6 +93,18 @@ class Trace:
     def unfold(self, t: Tensor) -> Tensor:
         """(K·B, …) → (K, B, …)."""
         return t.unflatten(0, (self.samples, -1))
+
+
+def join(latents: Iterable[Tensor]) -> Tensor:
+    """Latents (B, …) of all sites side by side, as one code (B, L)."""
+    return torch.cat([z.flatten(1) for z in latents], 1)
+
+
+def cut(codes: Tensor, shapes: Iterable[Sequence[int]]) -> list[Tensor]:
+    """The inverse of `join`, for latents of these shapes without the batch."""
+    shapes = [tuple(shape) for shape in shapes]
+    parts = codes.split([math.prod(shape) for shape in shapes], 1)
+    return [z.unflatten(1, shape) for z, shape in zip(parts, shapes, strict=True)]
 
 
 class Generator(nn.Module, ABC):

@@ -19,7 +19,7 @@ from vaelab.metrics.aggregate import rate_split
 from vaelab.metrics.likelihood import elbo
 from vaelab.metrics.probes import attention, effective_beta, misfit
 from vaelab.run import Run
-from vaelab.walk import VAE, Condition, Normal
+from vaelab.walk import VAE, Condition, Normal, join
 
 BATCH, DRAWS = 256, 4000
 FEWEST = 20
@@ -195,7 +195,7 @@ def encode(model: VAE, batches: Given) -> Codes:
 
 
 def _join(latents: list[Tensor]) -> Tensor:
-    return torch.cat([z.flatten(1) for z in latents], 1).float().cpu()
+    return join(latents).float().cpu()
 
 
 def information(codes: Codes, seed: int) -> m.Estimate | None:

@@ -15,8 +15,8 @@ from vaelab.apps.progress import counting
 from vaelab.data import Batches, Factors
 from vaelab.metrics.continuous import check_continuous
 from vaelab.metrics.disentanglement_figures import DEAD, disentanglement
-from vaelab.metrics.starts import join
 from vaelab.run import Run
+from vaelab.walk import join
 
 BATCH, FEW = 1000, 100
 

@@ -20,10 +20,9 @@ from vaelab.metrics.continuous import confined
 from vaelab.metrics.discrepancy import mmd
 from vaelab.metrics.estimate import Estimate
 from vaelab.metrics.layer import Layer, layers
-from vaelab.metrics.starts import join
 from vaelab.metrics.two_sample import classifier_auc
 from vaelab.run import Run
-from vaelab.walk import VAE, Condition, Trace
+from vaelab.walk import VAE, Condition, Trace, join
 
 BATCH = 1000
 DRAWS, MMD_DRAWS, AUC_DRAWS, HOLE_DRAWS = 2000, 5000, 10_000, 10_000
