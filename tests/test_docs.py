@@ -16,7 +16,7 @@ def blocks(page: Path) -> list[tuple[str, str]]:
     return re.findall(r"^```(python|sh)\n(.*?)^```", page.read_text(), re.M | re.S)
 
 
-@pytest.mark.timeout(900)  # a machine may be busy
+@pytest.mark.timeout(1800)  # a machine may be busy
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_every_snippet_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from vaelab.cli import main
