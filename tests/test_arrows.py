@@ -23,6 +23,7 @@ ARROWS: dict[str, set[str]] = {
     "data": set(),
     "files": set(),
     "typed": set(),
+    "version": set(),
     "parts": {"walk", "nets"},
     "objectives": {"walk"},
     "metrics": {"walk"},
@@ -42,13 +43,14 @@ ARROWS: dict[str, set[str]] = {
             "walk",
             "files",
             "typed",
+            "version",
         ),
     },
     "codes": {"data", "walk"},
-    "run": {"codes", "recipes", "recipe", "files", "data", "walk", "fitted"},
+    "run": {"codes", "recipes", "recipe", "files", "data", "walk", "fitted", "version"},
     "apps": {
         *("run", "codes", "training", "metrics", "data", "recipe", "recipes", "design", "files"),
-        *("objectives", "parts", "typed", "walk", "fitted"),
+        *("objectives", "parts", "typed", "walk", "fitted", "version"),
     },
 }
 ARROWS["cli"] = set(ARROWS)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from vaelab.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from vaelab import fitted, recipes
     from vaelab.apps.fit_prior import fit_prior
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
     from vaelab.run import Run, load
     from vaelab.training import Plan, fit
     from vaelab.walk import VAE, Conditional, Ladder, Shallow
-
-__version__ = "0.1.0"
 
 _HOME = {
     "fitted": ("vaelab.fitted", None),

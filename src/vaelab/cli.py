@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from vaelab import __version__
+from vaelab.version import __version__
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 

@@ -26,11 +26,12 @@ from safetensors.torch import save
 from torch import Tensor
 
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
-from vaelab import __version__, files
+from vaelab import files
 from vaelab.codes import ROWS, Codes, check_temperature, described, in_parts, seeded, slerp
 from vaelab.data import DataSpec, Known, Raw, Rows, of_each, typical, vectors
 from vaelab.fitted import Replaced, find, replaced
 from vaelab.recipe import Recipe, rebuild
+from vaelab.version import __version__
 from vaelab.walk import VAE, Condition, Conditional, cut, join
 
 FORMAT = 1

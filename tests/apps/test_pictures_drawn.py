@@ -20,7 +20,6 @@ from vaelab.apps.pictures import (
     limits,
     png,
     save,
-    small_multiples,
     svg,
     training_curves,
 )
@@ -63,7 +62,9 @@ def test_map_has_equal_axes_and_names_every_class():
 def test_names_do_not_overlap(spread):
     names = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
     assert not overlapping(label_boxes(latent_map(MU * spread, None, LABELS, names)))
-    fig = small_multiples([MU, MU * spread], labels=LABELS)
+    fig = figure(6, 3)
+    for axes, scale in zip(fig.subplots(1, 2), (1, spread), strict=True):
+        latent_map(MU * scale, labels=LABELS, axes=axes)
     for axes in fig.axes:
         fig.draw_without_rendering()
         assert not overlapping([text.get_window_extent() for text in axes.texts])
@@ -89,13 +90,6 @@ def test_limits_hold_every_code_and_the_prior():
     x0, x1, y0, y1 = limits(np.array([[0.0, 0.0]]), np.array([[10.0, 1.0]]))
     assert x1 > 10 > x0
     assert x1 - x0 == pytest.approx(y1 - y0)
-
-
-def test_small_multiples_share_their_axes():
-    fig = small_multiples([MU, 5 * MU, 0.01 * MU], [None, SIGMA, SIGMA], LABELS, titles=["猫"] * 3)
-    assert len({axes.get_xlim() + axes.get_ylim() for axes in fig.axes}) == 1
-    assert [axes.get_title() for axes in fig.axes] == ["0", "1", "2"]
-    assert fig.axes[0].get_xlim() == limits(5 * MU)[:2]
 
 
 def test_maps_draw_on_given_axes():
@@ -192,7 +186,6 @@ def test_bars_grey_the_inactive_and_state_the_rates():
         (lambda: latent_map(np.full((5, 2), np.nan)), "not finite"),
         (lambda: latent_map(MU, None, LABELS[:3]), r"expected \(300,\)"),
         (lambda: latent_map(MU, None, LABELS, ["a", "b"]), r"0\.\.9; expected 0\.\.1"),
-        (lambda: small_multiples([MU], [None, None]), "1 maps, 2 sigmas"),
         (lambda: field_map(np.zeros(4), (0, 1, 0, 1)), r"values \(ny, nx\)"),
         (lambda: training_curves({"a": {}}), "no metric"),
         (lambda: bars(np.ones(3), [True]), "1 marks of activity"),

@@ -19,7 +19,6 @@ from vaelab.parts.likelihoods import (
     Likelihood,
     LogisticLevels,
     PixelGaussian,
-    bits_per_dim,
 )
 from vaelab.parts.posteriors import LOG_SCALE_BOUND, DiagonalNormal, Point, bounded
 from vaelab.parts.priors import Standard
@@ -108,10 +107,6 @@ def test_gaussians_are_in_nats() -> None:
 def test_a_standard_deviation_is_above_zero(sigma: float) -> None:
     with pytest.raises(ValueError, match="above 0"):
         FixedGaussian(sigma)
-
-
-def test_bits_per_dim() -> None:
-    assert bits_per_dim(3 * math.log(256), 3) == pytest.approx(8)
 
 
 def test_the_bound_is_the_identity_near_zero_and_never_lets_exp_overflow() -> None:

@@ -16,8 +16,9 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from vaelab import __version__, files
+from vaelab import files
 from vaelab.fitted.kind import KINDS, Kind, Told, rebuild, unheard
+from vaelab.version import __version__
 from vaelab.walk import VAE, Conditional, OneHot, Site, UniformCodes
 
 FORMAT = 1

@@ -221,12 +221,3 @@ class CategoricalLevels(Likelihood):
 
     def forward(self, *given: Tensor) -> Categorical:
         return Categorical(full_precision(given[0]).unflatten(1, (self.params, -1)).movedim(1, -1))
-
-
-def bits_per_dim(nats: float, dims: int) -> float:
-    """Nats per example over `dims` dimensions as bits per dimension.
-
-    >>> round(bits_per_dim(784 * math.log(2), 784), 6)
-    1.0
-    """
-    return nats / (dims * math.log(2))

@@ -19,13 +19,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from vaelab import __version__, files
+from vaelab import files
 from vaelab.apps.evaluate.evidence import likelihood_of
 from vaelab.apps.evaluate.figures import DEFINITIONS
 from vaelab.apps.evaluate.judge import Judgement
 from vaelab.apps.evaluate.settings import Settings
 from vaelab.metrics.estimate import Estimate
 from vaelab.run import WEIGHTS, Run
+from vaelab.version import __version__
 
 Record = dict[str, Any]
 HEADLINES = ("neg_elbo", "rate", "distortion", "nll")

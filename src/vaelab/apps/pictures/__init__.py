@@ -14,7 +14,6 @@ from vaelab.apps.pictures.maps import (
     field_map,
     latent_map,
     limits,
-    small_multiples,
 )
 from vaelab.apps.pictures.style import DIVERGING, SEQUENTIAL, class_styles, figure, printable
 from vaelab.apps.pictures.tables import agreement, lines, marginals, spread
@@ -41,7 +40,6 @@ __all__ = [
     "printable",
     "rows",
     "save",
-    "small_multiples",
     "spread",
     "strips",
     "svg",

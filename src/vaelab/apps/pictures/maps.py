@@ -203,54 +203,6 @@ def _names(
 
 
 @styled()
-def small_multiples(
-    mus: Sequence[Array],
-    sigmas: Sequence[Array | None] | None = None,
-    labels: Array | None = None,
-    classes: Sequence[str] = (),
-    *,
-    titles: Sequence[str] = (),
-    columns: int | None = None,
-    ellipses: int = 40,
-    extent: Extent | None = None,
-) -> Figure:
-    """The same inputs encoded by several models, side by side on the same equal axes.
-
-    Args:
-        mus: arrays (N, 2), one a model.
-        sigmas: arrays (N, 2), None for a deterministic encoder.
-        labels: (N,) class numbers of the inputs.
-        classes: names by class number.
-        titles: a name above each map.
-        columns: maps side by side; all by default.
-        ellipses: outlined posteriors in each map.
-        extent: shown in every map; by default what holds all of them.
-
-    Raises:
-        ValueError: as for `latent_map`, or the lists differ in length.
-    """
-    scales = [None] * len(mus) if sigmas is None else sigmas
-    names = style.printable(titles) if titles else ("",) * len(mus)
-    if not mus or not len(mus) == len(scales) == len(names):
-        raise ValueError(
-            f"got {len(mus)} maps, {len(scales)} sigmas and {len(names)} titles; "
-            "expected as many of each, and at least one"
-        )
-    extent = extent or limits(*mus)
-    across = columns or len(mus)
-    lines = math.ceil(len(mus) / across)
-    side = 3.0
-    fig = figure(side * across, (side + 0.25 * bool(titles)) * lines)
-    grid = fig.subplots(lines, across, sharex=True, sharey=True, squeeze=False).flatten()
-    for axes, mu, sigma, name in zip(grid, mus, scales, names, strict=False):
-        latent_map(mu, sigma, labels, classes, axes=axes, ellipses=ellipses, extent=extent)
-        axes.set_title(name, parse_math=False)
-    for axes in grid[len(mus) :]:
-        axes.set_visible(False)
-    return fig
-
-
-@styled()
 def field_map(
     values: Array,
     extent: Extent,

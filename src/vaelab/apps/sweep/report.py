@@ -15,10 +15,10 @@ from matplotlib.figure import Figure
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from vaelab import __version__
 from vaelab.apps.pictures.frontier import frontier, rate_distortion
 from vaelab.apps.sweep.grid import Member, Values
 from vaelab.data import DataSpec
+from vaelab.version import __version__
 
 SWEEP, PICTURE = "sweep.json", "rate_distortion"
 FIGURES = {

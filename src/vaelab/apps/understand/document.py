@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from vaelab import __version__
 from vaelab.apps.understand.ground import LEVEL, PAIRS, STEPS, Ground, K
 from vaelab.apps.understand.measure import (
     KL_DRAWS,
@@ -25,6 +24,7 @@ from vaelab.apps.understand.measure import (
 from vaelab.apps.understand.study import BATCH, Study, passes
 from vaelab.apps.understand.verdicts import ROWS, Figures, Judged, best, claims, judge
 from vaelab.training import find_device
+from vaelab.version import __version__
 
 FORMAT = 1
 
