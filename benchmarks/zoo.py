@@ -35,6 +35,9 @@ COUNT, LIMIT = 2_500, 3_600
 UNTAUGHT = ("kl_only", "reconstruction_only")
 """One term of the ELBO alone: shown by `vaelab understand`, not a model to choose."""
 
+WEIGHED = "beta_vae@2"
+"""β-VAE between the VAE and the zoo's own at β = 4: what others are held to at equal distortion."""
+
 THEIRS = {
     "vae": "VAE",
     "beta_vae": "BetaVAE",
@@ -65,7 +68,7 @@ def main() -> int:
     parser.add_argument("--report", action="store_true", help="only write the page anew")
     options = parser.parse_args()
     names = [name for name in RECIPES if name not in UNTAUGHT]
-    names += [f"pythae:{name}" for name in THEIRS.values()]
+    names += [WEIGHED, *(f"pythae:{name}" for name in THEIRS.values())]
     chosen = options.only or names
     if unknown := sorted(set(chosen) - set(names)):
         parser.error(f"there is no {', '.join(unknown)}; there is {', '.join(names)}")
@@ -92,7 +95,9 @@ def contest(name: str, judge: Judge, options: argparse.Namespace) -> dict[str, A
     theirs = name.startswith("pythae:")
     python = pythae_python() if theirs else Path(sys.executable)
     job = {"job": "train", "epochs": options.epochs, "seed": options.seed, "count": COUNT}
-    job |= {"threads": options.threads} | {"model" if theirs else "recipe": name.split(":")[-1]}
+    plain, _, beta = name.split(":")[-1].partition("@")
+    job |= {"threads": options.threads} | {"model" if theirs else "recipe": plain}
+    job |= {"arguments": {"beta": float(beta)} if beta else {}}
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
             [

@@ -27,7 +27,8 @@ NLL_ROWS, SPLIT_ROWS = 500, 5_000
 def train(settings: Settings) -> Record:
     """Trains one recipe; its samples go to files in the folder it is given."""
     data = vaelab.load_data("mnist")
-    recipe = find(settings["recipe"])(data.spec, design=Design(likelihood="bernoulli"))
+    design = Design(likelihood="bernoulli")
+    recipe = find(settings["recipe"])(data.spec, design=design, **settings["arguments"])
     plan = vaelab.Plan(epochs=settings["epochs"], seed=settings["seed"])
     started = time.perf_counter()
     history = vaelab.fit(recipe.model, recipe.objective, data, recipe.data, plan).history

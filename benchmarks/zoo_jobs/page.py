@@ -5,8 +5,10 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from vaelab.data import DataSpec
@@ -26,6 +28,8 @@ MNIST = DataSpec(
     contrast=0.84,
     sizes=(55_000, 5_000, 10_000),
 )
+
+NOTES = Path(__file__).with_name("notes.md")
 
 HEAD = """# The zoo
 
@@ -119,6 +123,8 @@ def measured(rows: Mapping[str, Any], theirs: Mapping[str, str], names: Sequence
     for name in names:
         if name in rows:
             lines.append(row(f"`{name}`", rows[name]))
+        for other in (key for key in rows if key.startswith(f"{name}@")):
+            lines.append(row(f"`{name}`, β = {other.partition('@')[2]}", rows[other]))
         counterpart = f"pythae:{theirs.get(name)}"
         if counterpart in rows:
             lines.append(row(f"*pythae {theirs[name]}*", rows[counterpart]))
@@ -175,11 +181,19 @@ def verdicts(rows: Mapping[str, Any]) -> str:
             coverage(name, "fitted"),
             coverage(name, "own"),
         )
+    curve = [
+        (figure(name, "distortion"), figure(name, "total_correlation"))
+        for name in ("vae", "beta_vae@2", "beta_vae")
+    ]
+    known = sorted((d, tc) for d, tc in curve if d is not None and tc is not None)
     for name in ("beta_tc", "factor_vae"):
-        tc = figure(name, "total_correlation")
-        claim(
-            f"total correlation of `{name}` below that of `vae`",
-            tc,
-            figure("vae", "total_correlation"),
-        )
-    return "\n".join(lines) + "\n"
+        distortion = figure(name, "distortion")
+        if distortion is not None and known:
+            claim(
+                f"total correlation of `{name}` at most that of a β-VAE of its distortion (between "
+                "β = 1, 2 and 4)",
+                figure(name, "total_correlation"),
+                float(np.interp(distortion, *zip(*known, strict=True))),
+            )
+    notes = NOTES.read_text() if NOTES.exists() else ""
+    return "\n".join(lines) + f"\n\n{notes}"
