@@ -51,7 +51,7 @@ def judged(run: Run, data: vaelab.Data) -> Record:
     if trace.has_rate:
         bound = importance_weighted(run.model, some.fixed(100, 0), 1000)
         found |= {"nll": bound.value, "nll_se": bound.se}
-    if trace.has_rate and len(trace.sites) == 1:
+    if trace.has_rate and isinstance(run.model.generator, vaelab.Shallow):
         x = next(iter(Batches(data.test.x[:SPLIT_ROWS], run.data).fixed(SPLIT_ROWS, 0)))
         site = run.model(x).sites[0]
         try:
