@@ -166,7 +166,7 @@ def verdicts(rows: Mapping[str, Any]) -> str:
     def claim(text: str, left: float | None, right: float | None) -> None:
         if left is not None and right is not None:
             verdict = "yes" if left <= right else "**no**"
-            lines.append(f"- {text}: {left:.2f} against {right:.2f}: {verdict}")
+            lines.append(f"- {text}: {abs(left):.2f} against {abs(right):.2f}: {verdict}")
 
     def coverage(name: str, prior: str) -> float | None:
         samples = rows.get(name, {}).get("samples", {})
@@ -177,7 +177,7 @@ def verdicts(rows: Mapping[str, Any]) -> str:
         claim(f"NLL of `{name}` at most that of `vae`", figure(name, "nll"), figure("vae", "nll"))
     for name in ("ae", "rae", "wae_mmd", "wae_gan"):
         claim(
-            f"a fitted mixture covers more of the digits after `{name}` (coverage, negated)",
+            f"a fitted mixture covers more of the digits after `{name}` (coverage)",
             coverage(name, "fitted"),
             coverage(name, "own"),
         )
