@@ -113,7 +113,8 @@ def reasons(groups: Sequence[Sequence[Result]]) -> str:
 def reason(group: Sequence[Result], row: Row) -> str:
     """What is missing from one row at one setting."""
     first, hours = group[0], mean(group, "seconds") / 3600
-    said = [f"**{row.title}**, {first['done']:,} passes in {60 * hours:.1f} minutes"]
+    passes = f"{first['done']:,} pass{'' if first['done'] == 1 else 'es'}"
+    said = [f"**{row.title}**, {passes} in {60 * hours:.1f} minutes"]
     if first["done"] < first["passes"]:
         said.append(
             f"broken off before the {first['passes']:,} asked for, at a learning rate of "
