@@ -110,7 +110,7 @@ def test_the_model_is_moved_by_what_the_critic_says(few: Data) -> None:
     step = Step(recipe.model, objective, SHORT)
     assert step.critic is not None
     critic, encoder = objective.critic.weight.detach().clone(), state(recipe.model.encoder)
-    step.critic.lr = 0.0
+    step.critic.optimizer.lr = 0.0
     step(Batch(x))
     assert moved(encoder, recipe.model.encoder)
     torch.testing.assert_close(objective.critic.weight.detach(), critic)
