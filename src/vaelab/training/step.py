@@ -54,7 +54,9 @@ class Step:
         opposed = any(p.requires_grad for p in objective.parameters())
         self.critic = Learner(objective.parameters(), *settings) if opposed else None
         self.learners = [self.learner] + ([self.critic] if self.critic else [])
-        self.compiled = Compiled(partial(self.step, Learner.take_traced)) if full else None
+        device = self.learner.parameters[0].device
+        traced = partial(self.step, Learner.take_traced)
+        self.compiled = Compiled(traced, device) if full else None
 
     def scale(self, share: float) -> None:
         """Sets all learning rates to a share of their peak."""
@@ -132,7 +134,7 @@ class Step:
 class Compiled:
     """A step as one program, which torch.compile makes of it at the first call."""
 
-    def __init__(self, step: Callable[[Batch], Done]) -> None:
+    def __init__(self, step: Callable[[Batch], Done], device: torch.device) -> None:
         self.program = torch.compile(  # type: ignore[call-overload]  # as typed, one is missing
             step,
             fullgraph=True,
@@ -142,7 +144,8 @@ class Compiled:
                 # The noise of the eager step, so that compiling changes figures by rounding only.
                 "fallback_random": True,
                 # Some twenty kernels a step, called one after another: from C++ a tenth faster.
-                "cpp_wrapper": True,
+                # On an accelerator it would need the headers of its toolkit.
+                "cpp_wrapper": device.type == "cpu",
                 # The program belongs to one `Step`, which calls it with full batches alone: to
                 # check at every call that nothing else changed would take a tenth of the time.
                 "guard_filter_fn": torch.compiler.skip_all_guards_unsafe,
