@@ -237,7 +237,7 @@ class DataSpec:
             ValueError: where the last axes are not `shape`.
         """
         offset, scale = self._affine(raw)
-        x = (raw.float() - offset) / scale
+        x = (raw.float() - offset).div_(scale)
         return (x > 0.5).float() if self.binarize == "threshold" else x
 
     def unscale(self, x: Tensor) -> Tensor:

@@ -27,6 +27,9 @@ BLOCK, POOL = 2**16, 640 * 2**16
 """Bytes of neighbouring rows, and of rows that are shuffled with one another: above 32 MiB, glibc
 gives memory back as soon as it is free."""
 
+PIECE = 2**21
+"""Bytes of rows gathered at a time from what lies on the device."""
+
 SHARE = 0.25
 """Of all the memory of a device: what the rows of one split may take there."""
 
@@ -86,8 +89,11 @@ class Resident:
     def shuffled(self, batch_size: int, generator: torch.Generator | None) -> Iterator[Numbered]:
         """Every row once, in a fresh order drawn from `generator`."""
         order = torch.randperm(len(self.x), generator=generator, device=self.x.device)
-        for which in order.split(batch_size):
-            yield self.x.index_select(0, which), which
+        # Several batches at a time, where they are small: rows far apart are waited for together.
+        size = max(1, PIECE * len(self.x) // max(1, self.x.nbytes) // batch_size) * batch_size
+        for piece in order.split(size):
+            rows = self.x.index_select(0, piece)
+            yield from zip(rows.split(batch_size), piece.split(batch_size), strict=True)
 
 
 class Streamed:

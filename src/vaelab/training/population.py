@@ -193,5 +193,5 @@ def judge(stack: Stack, parameters: Tensors, valid: Batches, plan: Plan) -> list
 
 def by_member(sums: Sums, seen: int) -> list[Row]:
     """Each member's nats per example over the examples seen."""
-    columns = {name: (nats / seen).tolist() for name, nats in sums.sums.items()}
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    rows = (sums.sums / seen).T.tolist()
+    return [dict(zip(sums.names, row, strict=True)) for row in rows]
