@@ -138,10 +138,10 @@ def search(run_one: Runner, quick: bool) -> dict[str, list[dict[str, Any]]]:
     """Tries every setting of both sides within a budget, the most promising ones for longer.
 
     vaelab's schedules end by themselves; pythae's settings, without one, first get a short budget,
-    and the three lowest then a long one.
+    and the two lowest then a long one.
     """
     target = report.TARGET_NATS
-    short, long = (20, 25) if quick else (75, 300)
+    short, long = (20, 25) if quick else (60, 300)
     found: dict[str, list[dict[str, Any]]] = {}
     for side, module in (("vaelab", "speed.ours"), ("pythae", "speed.pythae_jobs")):
         tried = []
@@ -150,7 +150,7 @@ def search(run_one: Runner, quick: bool) -> dict[str, list[dict[str, Any]]]:
             record = _try(run_one, side, module, settings, target, budget)
             tried.append({"settings": settings} | record)
         if side == "pythae":
-            for entry in sorted(tried, key=_promise)[:3]:
+            for entry in sorted(tried, key=_promise)[:2]:
                 entry |= _try(run_one, side, module, entry["settings"], target, long)
         min(tried, key=_promise)["chosen"] = True
         found[side] = tried
