@@ -20,11 +20,11 @@ from tyro.conf import Positional, arg
 from vaelab.apps.flags import Device
 from vaelab.apps.progress import following, say
 from vaelab.apps.source import own
-from vaelab.codes import seeded
 from vaelab.data import Batches, Data, Raw
 from vaelab.fitted import KINDS, Fitted, Kind, Told, find_kind, fit_codes, keep, unheard
 from vaelab.run import PRIORS, Run, load
 from vaelab.training import find_device
+from vaelab.walk import seeded
 
 MOST = 100_000
 """Training rows whose codes are fitted to; more would take longer and tell little more."""

@@ -15,6 +15,7 @@ from vaelab.apps.source import own
 from vaelab.data import Split
 from vaelab.run import METRICS, RECIPE, UNFINISHED, load
 from vaelab.training import find_device
+from vaelab.walk import seeded
 
 
 def examine_run(
@@ -50,8 +51,7 @@ def examine_run(
     place = find_device(device)
     model = run.model.to(place)
     try:
-        with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
-            torch.manual_seed(seed)
+        with seeded(seed, place):
             seen = look(run, some(train, limit, seed), some(test, limit, seed), seed, place)
     finally:
         model.to("cpu")

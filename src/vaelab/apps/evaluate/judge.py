@@ -22,10 +22,10 @@ from vaelab.apps.evaluate.found import Found
 from vaelab.apps.evaluate.settings import Settings
 from vaelab.apps.evaluate.spaces import space_of
 from vaelab.data import Batches, Split
-from vaelab.metrics.inputs import seeded
 from vaelab.metrics.layer import Layer
 from vaelab.run import Run
 from vaelab.training import find_device
+from vaelab.walk import seeded
 
 REFERENCE = 60_000
 """Training rows that codes and samples are compared with: all, or this many at random."""
