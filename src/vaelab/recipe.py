@@ -8,7 +8,6 @@ A recipe function takes the data's specification and typed arguments, and return
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import inspect
 import typing
@@ -16,13 +15,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, cast
 
-import torch
-
 from vaelab.data import DataSpec
 from vaelab.design import Design
 from vaelab.objectives import Objective
+from vaelab.spelling import did_you_mean
 from vaelab.typed import checked
-from vaelab.walk import VAE
+from vaelab.walk import VAE, seeded
 
 P = ParamSpec("P")
 F = TypeVar("F", bound=Callable[..., "Recipe"])
@@ -89,8 +87,7 @@ def recipe(
         given = list(bound.arguments.items())[1:]
         arguments = {name: checked(value, hints[name], name) for name, value in given}
         # The same seed gives the same weights, and the caller's random state is left alone.
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(arguments["design"].seed)
+        with seeded(arguments["design"].seed):
             built = cast("Callable[..., Built]", function)(data, **arguments)
         return Recipe(function.__name__, arguments, *built)
 
@@ -123,9 +120,8 @@ def find(name: str) -> Callable[..., Recipe]:
     """
     known = name.replace("-", "_")
     if known not in RECIPES:
-        near = difflib.get_close_matches(known, RECIPES, n=3, cutoff=0.4)
-        hint = f"Did you mean {' or '.join(near)}?" if near else f"There is {', '.join(RECIPES)}."
-        raise ValueError(f"no recipe is called {name!r}. {hint}")
+        hint = did_you_mean(known, RECIPES) or f" There is {', '.join(RECIPES)}."
+        raise ValueError(f"no recipe is called {name!r}.{hint}")
     return RECIPES[known]
 
 
