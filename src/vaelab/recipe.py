@@ -13,7 +13,7 @@ import inspect
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, NamedTuple, ParamSpec, cast
 
 from vaelab.data import DataSpec
 from vaelab.design import Design
@@ -23,7 +23,6 @@ from vaelab.typed import checked
 from vaelab.walk import VAE, seeded
 
 P = ParamSpec("P")
-F = TypeVar("F", bound=Callable[..., "Recipe"])
 
 
 class Built(NamedTuple):
@@ -95,23 +94,6 @@ def recipe(
     return cast("Callable[Concatenate[DataSpec, P], Recipe]", build)
 
 
-FORMER: dict[str, Mapping[str, str]] = {}
-
-
-def formerly(**names: str) -> Callable[[F], F]:
-    """Says what arguments of a recipe were called before, so that runs kept since can be rebuilt.
-
-    Args:
-        names: what each is called now, by the name that it had.
-    """
-
-    def known(build: F) -> F:
-        FORMER[build.__name__] = names
-        return build
-
-    return known
-
-
 def find(name: str) -> Callable[..., Recipe]:
     """The recipe function of a name; dashes and underscores are alike.
 
@@ -132,16 +114,14 @@ def rebuild(name: str, arguments: Mapping[str, Any], data: DataSpec) -> Recipe:
         ValueError: for an unknown name, an unknown or missing argument, or one of a wrong type.
     """
     function = find(name)
-    former = FORMER.get(function.__name__, {})
-    values = {former.get(key, key): value for key, value in arguments.items()}
     parameters = list(inspect.signature(function).parameters)[1:]
-    unknown = sorted(set(values) - set(parameters))
+    unknown = sorted(set(arguments) - set(parameters))
     if unknown:
         raise ValueError(
             f"the recipe {name} has no argument {', '.join(unknown)}; "
             f"it has {', '.join(parameters)}"
         )
-    return function(data, **values)
+    return function(data, **arguments)
 
 
 def as_json(arguments: Mapping[str, Any]) -> dict[str, Any]:
