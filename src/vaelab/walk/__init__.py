@@ -35,7 +35,7 @@ from vaelab.walk.model import (
 )
 from vaelab.walk.pushed import Pushed
 from vaelab.walk.schedule import Schedule
-from vaelab.walk.seeds import in_parts, seeded
+from vaelab.walk.seeds import in_parts, seeded, shuffled
 from vaelab.walk.sphere import SphereUniform, VonMisesFisher
 from vaelab.walk.student import StudentT
 
@@ -87,6 +87,7 @@ __all__ = [
     "kl_by_dimension",
     "register_kl",
     "seeded",
+    "shuffled",
     "sum_dims",
     "take",
     "tile",

@@ -47,5 +47,10 @@ def in_parts(
         yield part
 
 
+def shuffled(n: int, seed: int) -> Tensor:
+    """The numbers 0 to n − 1 in an order that a seed decides, (n,)."""
+    return torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+
+
 def _cards(device: torch.device) -> list[torch.device]:
     return [device] if device.type == "cuda" else []
