@@ -23,6 +23,7 @@ from vaelab.parts.priors import Standard
 from vaelab.parts.quantize import LearnedCodebook
 from vaelab.recipe import find
 from vaelab.training import Plan, Row, Snapshot, fit
+from vaelab.training.adamw import AdamW
 from vaelab.training.average import Average
 from vaelab.training.fit import judge, learning_rate
 from vaelab.training.record import Moments, Sums
@@ -221,7 +222,7 @@ def test_averaged_weights_are_the_ones_judged_and_kept(few: Data) -> None:
     decay, shadow = 0.9, dict[str, Tensor]()
     recipe = make(few, "ae")
     names = dict(recipe.model.named_parameters())
-    real = torch.optim.AdamW.step
+    real = AdamW.step
 
     def watched(self: Any, *args: Any, **kwargs: Any) -> Any:
         result = real(self, *args, **kwargs)
@@ -231,7 +232,7 @@ def test_averaged_weights_are_the_ones_judged_and_kept(few: Data) -> None:
         return result
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch.optim.AdamW, "step", watched)
+        patch.setattr(AdamW, "step", watched)
         plan = dataclasses.replace(SHORT, ema=decay)
         found = fit(recipe.model, recipe.objective, few, recipe.data, plan)
     assert found.best_epoch == 3  # else the shadow below is of another epoch
@@ -275,14 +276,14 @@ def test_an_average_of_what_counts_is_what_it_counts_now() -> None:
 
 def test_the_rate_a_step_uses_is_the_schedules(few: Data) -> None:
     used: list[float] = []
-    real = torch.optim.AdamW.step
+    real = AdamW.step
 
     def watched(self: Any, *args: Any, **kwargs: Any) -> Any:
-        used.append(self.param_groups[0]["lr"])
+        used.append(self.lr)
         return real(self, *args, **kwargs)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch.optim.AdamW, "step", watched)
+        patch.setattr(AdamW, "step", watched)
         train(few, Plan(epochs=3, batch_size=100, lr=0.01, warmup=5))
     assert used == pytest.approx([0.01 * learning_rate(step, 12, 5) for step in range(12)])
     assert max(used) == pytest.approx(0.01)

@@ -103,7 +103,7 @@ def test_a_step_of_each_is_the_step_of_that_model_alone(
     x = [(part > 0.5).double() if recipes[0].data.binarize != "no" else part for part in x]
 
     stack = Stack(models, [r.objective for r in recipes], plans)
-    assert [span.stop for span in stack.spans] == [2, 3]
+    assert [team.span.stop for team in stack.teams] == [2, 3]
     together = [stack.step(Batch(part)) for part in x]
 
     for i, (recipe, plan) in enumerate(zip(recipes, plans, strict=True)):
@@ -117,9 +117,8 @@ def test_a_step_of_each_is_the_step_of_that_model_alone(
             torch.testing.assert_close(ours.weights[key], t, rtol=1e-7, atol=1e-9)
         moved = [not torch.equal(t, before[key]) for key, t in weights(recipe).items()]
         assert any(moved)
-        for j, p in enumerate(recipe.model.parameters()):
-            for moment, value in step.learner.optimizer.state[p].items():
-                torch.testing.assert_close(ours.optimizer[f"{j}.{moment}"], value)
+        for moment, value in step.learner.optimizer.tensors().items():
+            torch.testing.assert_close(ours.optimizer[moment], value)
 
 
 def test_each_has_noise_of_its_own(few: Data) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
 from vaelab.objectives import Objective
+from vaelab.training.adamw import AdamW
 from vaelab.walk import VAE
 
 
@@ -26,19 +26,10 @@ class Snapshot:
     objective: dict[str, Tensor] = field(default_factory=dict)
 
 
-def snapshot(model: VAE, objective: Objective, optimizer: torch.optim.Optimizer) -> Snapshot:
+def snapshot(model: VAE, objective: Objective, optimizer: AdamW) -> Snapshot:
     """Copies the state of all as they are now."""
-    state = optimizer.state_dict()["state"]
-    return Snapshot(
-        {name: _copy(t) for name, t in model.state_dict().items()},
-        {
-            f"{index}.{name}": _copy(t)
-            for index, moments in state.items()
-            for name, t in moments.items()
-            if isinstance(t, Tensor)
-        },
-        {name: _copy(t) for name, t in objective.state_dict().items()},
-    )
+    states = (model.state_dict(), optimizer.tensors(), objective.state_dict())
+    return Snapshot(*({name: copied(t) for name, t in state.items()} for state in states))
 
 
 def restore(model: VAE, objective: Objective, best: Snapshot) -> None:
@@ -53,5 +44,6 @@ def release(model: VAE, objective: Objective) -> None:
     objective.to("cpu")
 
 
-def _copy(t: Tensor) -> Tensor:
+def copied(t: Tensor) -> Tensor:
+    """A copy on the CPU, whose memory is in order."""
     return t.detach().to("cpu", copy=True).contiguous()

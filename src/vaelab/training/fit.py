@@ -99,7 +99,7 @@ def fit(
                 # All that refers to the model, as an objective may, is to see what is judged.
                 with nullcontext() if average is None else average.in_place():
                     row |= judge(model, objective, valid, plan, bf16)
-                    row |= {"lr": step.learner.lr, "images_per_s": seen / seconds}
+                    row |= {"lr": step.learner.optimizer.lr, "images_per_s": seen / seconds}
                     row |= {"seconds": seconds}
                     if record.ends_epoch(
                         row, lambda: snapshot(model, objective, step.learner.optimizer)

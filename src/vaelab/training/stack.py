@@ -20,7 +20,8 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from vaelab.data import Batch
 from vaelab.objectives import Loss, Objective, Scaled, Sum
-from vaelab.training.checkpoint import Snapshot
+from vaelab.training.adamw import AdamW
+from vaelab.training.checkpoint import Snapshot, copied
 from vaelab.training.clock import Clock
 from vaelab.training.plan import Plan
 from vaelab.training.step import figures, first_not_finite
@@ -89,6 +90,13 @@ def unstackable(model: VAE, objective: Objective) -> str | None:
     return None
 
 
+class Team(NamedTuple):
+    """Members side by side that share their learning rate and decay, and their optimizer."""
+
+    span: slice
+    optimizer: AdamW
+
+
 class Stack:
     """N models with their objectives and optimizer, and how a batch changes them all.
 
@@ -123,8 +131,7 @@ class Stack:
         self.weights = {k: t.detach().to(device) for part in of_objectives for k, t in part.items()}
         self.clock = Clock([*self.buffers.items(), *self.weights.items()])
         self.clip = torch.tensor([plan.clip for plan in plans], device=device)
-        self.spans: list[slice] = []
-        self.optimizer = self._adamw(plans, fused=device.type != "mps")
+        self.teams = self._teams(plans)
         self.broken: dict[int, str] = {}
         # Only where it is wanted: the compiler alone takes seconds to import.
         self.compiled = (
@@ -133,21 +140,20 @@ class Stack:
             else self.walk
         )
 
-    def _adamw(self, plans: Sequence[Plan], fused: bool) -> torch.optim.AdamW:
-        """One group of views for each run of members that share their learning rate and decay."""
-        groups: list[dict[str, Any]] = []
-        settings = [(plan.lr, plan.weight_decay) for plan in plans]
-        for (lr, decay), members in groupby(range(len(plans)), key=lambda i: settings[i]):
-            first, *rest = members
-            self.spans.append(slice(first, first + 1 + len(rest)))
-            views = [p.detach()[self.spans[-1]] for p in self.parameters.values()]
-            groups.append({"params": views, "lr": lr, "peak": lr, "weight_decay": decay})
-        return torch.optim.AdamW(groups, fused=fused)
+    def _teams(self, plans: Sequence[Plan]) -> list[Team]:
+        """An optimizer for each run of members that share their learning rate and decay."""
+        settings, found, start = [(plan.lr, plan.weight_decay) for plan in plans], [], 0
+        for (lr, decay), members in groupby(settings):
+            span = slice(start, start + len(list(members)))
+            views = [p.detach()[span] for p in self.parameters.values()]
+            found.append(Team(span, AdamW(views, lr, decay)))
+            start = span.stop
+        return found
 
     def scale(self, share: float) -> None:
         """Sets all learning rates to a share of their peak."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["peak"] * share
+        for _, optimizer in self.teams:
+            optimizer.lr = optimizer.peak * share
 
     def step(self, batch: Batch) -> Tensors:
         """One step of every member on a batch; returns its sums over the batch, each (N,)."""
@@ -166,8 +172,10 @@ class Stack:
             share = (self.clip / (norm + 1e-6)).clamp(max=1.0)
             for g in gradients:
                 g.mul_(share.view(-1, *[1] * (g.ndim - 1)))
-        self._hand_over()
-        self.optimizer.step()
+        grads = [p.grad for p in self.parameters.values()]
+        for span, optimizer in self.teams:
+            optimizer.step([None if g is None else g[span] for g in grads])
+            optimizer.count()
         return walked.figures
 
     def walk(self, parameters: Tensors, batch: Batch) -> Walked:
@@ -207,28 +215,19 @@ class Stack:
         model.zero_grad()
         return found
 
-    def _hand_over(self) -> None:
-        """Gives the optimizer's views their part of the gradients."""
-        for span, group in zip(self.spans, self.optimizer.param_groups, strict=True):
-            for view, p in zip(group["params"], self.parameters.values(), strict=True):
-                view.grad = None if p.grad is None else p.grad[span]
-
     def lr(self, i: int) -> float:
         """Member i's learning rate now."""
-        rates = zip(self.spans, self.optimizer.param_groups, strict=True)
-        return next(float(group["lr"]) for span, group in rates if i < span.stop)
+        return next(optimizer.lr for span, optimizer in self.teams if i < span.stop)
 
     def snapshot(self, i: int, parameters: Tensors) -> Snapshot:
         """Member i's weights among `parameters`, with its optimizer's state."""
         stacked = {name: turned(p) for name, p in parameters.items()} | self.buffers
-        weights = {name: _copy(stacked[name][i]) for name in self.models[i].state_dict()}
-        moments: Tensors = {}
-        for span, group in zip(self.spans, self.optimizer.param_groups, strict=True):
-            if span.start <= i < span.stop:
-                for index, view in enumerate(group["params"]):
-                    for name, t in self.optimizer.state[view].items():
-                        own = t if t.ndim == 0 else turned(t)[i - span.start]
-                        moments[f"{index}.{name}"] = _copy(own)
+        weights = {name: copied(stacked[name][i]) for name in self.models[i].state_dict()}
+        span, optimizer = next(team for team in self.teams if i < team.span.stop)
+        moments = {
+            name: copied(t if t.ndim == 0 else turned(t)[i - span.start])
+            for name, t in optimizer.tensors().items()
+        }
         return Snapshot(weights, moments)
 
 
@@ -243,7 +242,3 @@ def turned(t: Tensor, matrix: int = 3) -> Tensor:
         matrix: axes of a matrix.
     """
     return t.mT if t.ndim == matrix else t
-
-
-def _copy(t: Tensor) -> Tensor:
-    return t.detach().to("cpu", copy=True).contiguous()
