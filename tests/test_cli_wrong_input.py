@@ -63,7 +63,7 @@ def train(data, *more, recipe="vae", out="new"):
 def test_unknown_names_give_the_nearest(refused):
     assert "Did you mean sample?" in refused("sampel", "x")
     assert "vae" in refused(*train("digits", recipe="vea"))
-    assert "did you mean mnist" in refused(*train("mnits"))
+    assert "Did you mean mnist" in refused(*train("mnits"))
 
 
 def test_no_recipe(refused):

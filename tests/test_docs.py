@@ -1,14 +1,29 @@
-"""Every snippet of the README and of docs/ runs: python blocks in order, sh blocks line by line."""
+"""Every snippet of the README and of docs/ runs: python blocks in order, sh blocks line by line.
+
+Its trainings are shortened, as what they come to is not looked at; the slow tests run them as they
+are written.
+"""
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import vaelab
+
 ROOT = Path(__file__).parents[1]
+SOURCE = Path(vaelab.__file__).parent
+MODULES = [
+    ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts)
+    for path in sorted(SOURCE.rglob("*.py"))
+    if ">>> " in path.read_text()
+]
 PAGES = [p for p in [ROOT / "README.md", *ROOT.glob("docs/*.md")] if "```" in p.read_text()]
 
 
@@ -16,21 +31,40 @@ def blocks(page: Path) -> list[tuple[str, str]]:
     return re.findall(r"^```(python|sh)\n(.*?)^```", page.read_text(), re.M | re.S)
 
 
+def as_written(code: str) -> str:
+    return code
+
+
+def shortened(code: str) -> str:
+    """With a tenth of the training; that is enough for the doctor to find no error in the run."""
+    return re.sub(r"(?<=epochs[ =])\d+", lambda found: str(int(found[0]) // 10), code)
+
+
 @pytest.mark.timeout(1800)  # a machine may be busy
+@pytest.mark.parametrize("pace", [shortened, pytest.param(as_written, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
-def test_every_snippet_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_snippet_runs(
+    page: Path, pace: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from vaelab.cli import main
 
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     for language, code in blocks(page):
         if language == "python":
-            exec(compile(code, str(page), "exec"), names)
+            exec(compile(pace(code), str(page), "exec"), names)
             continue
-        for line in code.strip().splitlines():
+        for line in pace(code).strip().splitlines():
             program, *arguments = shlex.split(line, comments=True)
             assert program == "vaelab", f"only vaelab commands belong in sh blocks, not {line!r}"
             assert main(arguments) == 0, line
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_examples_in_docstrings(module: str) -> None:
+    found = doctest.testmod(importlib.import_module(module))
+    assert found.attempted > 0
+    assert found.failed == 0
 
 
 def test_the_chinese_readme_has_the_same_snippets() -> None:

@@ -495,23 +495,6 @@ def test_a_recipe_that_takes_a_name_of_training_is_refused() -> None:
         train_recipe.groups(train_recipe.Task, crowded)
 
 
-@pytest.mark.parametrize(
-    ("name", "then", "now"),
-    [
-        ("mixture_prior", {"components": 3}, {"clusters": 3}),
-        ("flow_prior", {"width": 8}, {"flow_width": 8}),
-        ("vq", {"ema": False}, {"averaged": False}),
-        ("rvq", {"ema": False}, {"averaged": False}),
-        ("vq2", {"ema": False}, {"averaged": False}),
-    ],
-)
-def test_arguments_of_earlier_runs_are_read_by_the_names_they_have_now(
-    name: str, then: dict[str, Any], now: dict[str, Any]
-) -> None:
-    recipe = rebuild(name, then | {"design": {"width": WIDTH}}, data("digits").spec)
-    assert recipe.arguments | now == recipe.arguments
-
-
 def test_a_whole_number_will_do_for_a_float() -> None:
     recipe = rebuild("beta-vae", {"beta": 2}, data("digits").spec)
     assert recipe.arguments["beta"] == 2.0

@@ -6,7 +6,6 @@ or bad input, 130 interrupted. Nothing heavy is imported until a command is chos
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from vaelab.spelling import did_you_mean
 from vaelab.version import __version__
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
@@ -144,8 +144,7 @@ def _run(args: list[str]) -> int:
         return DONE
     name, *rest = args
     if name not in COMMANDS:
-        near = difflib.get_close_matches(name, COMMANDS, n=2)
-        hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        hint = did_you_mean(name, COMMANDS)
         raise ValueError(f"there is no command {name!r}.{hint} `vaelab --help` lists them.")
     command, prog = COMMANDS[name], f"vaelab {name}"
     function = _resolve(command.target)

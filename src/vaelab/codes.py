@@ -1,10 +1,9 @@
-"""Codes: what those of a model look like (a run's codes.json), the ways between them, draws."""
+"""Codes: what those of a model look like (a run's codes.json), the ways between them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,9 @@ import torch
 from torch import Tensor
 
 from vaelab.data import Batches
-from vaelab.walk import VAE, join, kl_by_dimension
+from vaelab.walk import VAE, join, kl_by_dimension, seeded
 
 ROWS = 1024
-CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -99,41 +97,6 @@ def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
         return torch.lerp(a, b, t)
     way = torch.sin((1 - t) * angle) * a / a.norm() + torch.sin(t * angle) * b / b.norm()
     return way / torch.sin(angle) * torch.lerp(a.norm(), b.norm(), t)
-
-
-@contextmanager
-def seeded(seed: int, device: torch.device = CPU) -> Iterator[None]:
-    """Random draws inside come from a seed; the caller's random state is left alone."""
-    with torch.random.fork_rng(devices=_cards(device)):
-        torch.manual_seed(seed)
-        yield
-
-
-def in_parts(
-    make: Callable[[int], Tensor], starts: Iterable[int], seed: int, device: torch.device = CPU
-) -> Iterator[Tensor]:
-    """Parts drawn one after another from one seed; in between, the caller's draws are its own.
-
-    Args:
-        make: a part, from where it starts.
-        starts: of the parts.
-        seed: of all draws.
-        device: where draws are made, beside the CPU.
-    """
-    cards, states = _cards(device), None
-    for start in starts:
-        with torch.no_grad(), seeded(seed, device):
-            if states is not None:
-                torch.set_rng_state(states[0])
-                for card, state in zip(cards, states[1:], strict=True):
-                    torch.cuda.set_rng_state(state, card)
-            part = make(start)
-            states = [torch.get_rng_state(), *(torch.cuda.get_rng_state(card) for card in cards)]
-        yield part
-
-
-def _cards(device: torch.device) -> list[torch.device]:
-    return [device] if device.type == "cuda" else []
 
 
 def check_temperature(temperature: float) -> None:

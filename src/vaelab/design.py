@@ -211,7 +211,7 @@ def _at(numbers: Sequence[float], places: Sequence[int]) -> list[float]:
     return [numbers[place % len(numbers)] for place in places]
 
 
-class Fitted(NamedTuple):
+class FittedLikelihood(NamedTuple):
     """A likelihood, the data as it will see them, and why it was chosen."""
 
     likelihood: parts.Likelihood
@@ -219,7 +219,7 @@ class Fitted(NamedTuple):
     reason: str
 
 
-def fit_likelihood(design: Design, data: DataSpec) -> Fitted:
+def fit_likelihood(design: Design, data: DataSpec) -> FittedLikelihood:
     """The likelihood a design asks for, checked against the data it is to explain.
 
     Raises:
@@ -269,7 +269,7 @@ def fit_likelihood(design: Design, data: DataSpec) -> Fitted:
         )
     if data.domain == "counts" and likelihood.accepts != parts.COUNTS:
         data = replace(data, columns=())  # to a density they are numbers like others, standardised
-    return Fitted(likelihood, data, f"{name}: {reason}")
+    return FittedLikelihood(likelihood, data, f"{name}: {reason}")
 
 
 def _default(data: DataSpec) -> tuple[str, str]:

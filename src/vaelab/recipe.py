@@ -8,24 +8,21 @@ A recipe function takes the data's specification and typed arguments, and return
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import inspect
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, cast
-
-import torch
+from typing import Any, Concatenate, NamedTuple, ParamSpec, cast
 
 from vaelab.data import DataSpec
 from vaelab.design import Design
 from vaelab.objectives import Objective
+from vaelab.spelling import did_you_mean
 from vaelab.typed import checked
-from vaelab.walk import VAE
+from vaelab.walk import VAE, seeded
 
 P = ParamSpec("P")
-F = TypeVar("F", bound=Callable[..., "Recipe"])
 
 
 class Built(NamedTuple):
@@ -89,30 +86,12 @@ def recipe(
         given = list(bound.arguments.items())[1:]
         arguments = {name: checked(value, hints[name], name) for name, value in given}
         # The same seed gives the same weights, and the caller's random state is left alone.
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(arguments["design"].seed)
+        with seeded(arguments["design"].seed):
             built = cast("Callable[..., Built]", function)(data, **arguments)
         return Recipe(function.__name__, arguments, *built)
 
     RECIPES[function.__name__] = build
     return cast("Callable[Concatenate[DataSpec, P], Recipe]", build)
-
-
-FORMER: dict[str, Mapping[str, str]] = {}
-
-
-def formerly(**names: str) -> Callable[[F], F]:
-    """Says what arguments of a recipe were called before, so that runs kept since can be rebuilt.
-
-    Args:
-        names: what each is called now, by the name that it had.
-    """
-
-    def known(build: F) -> F:
-        FORMER[build.__name__] = names
-        return build
-
-    return known
 
 
 def find(name: str) -> Callable[..., Recipe]:
@@ -123,9 +102,8 @@ def find(name: str) -> Callable[..., Recipe]:
     """
     known = name.replace("-", "_")
     if known not in RECIPES:
-        near = difflib.get_close_matches(known, RECIPES, n=3, cutoff=0.4)
-        hint = f"Did you mean {' or '.join(near)}?" if near else f"There is {', '.join(RECIPES)}."
-        raise ValueError(f"no recipe is called {name!r}. {hint}")
+        hint = did_you_mean(known, RECIPES) or f" There is {', '.join(RECIPES)}."
+        raise ValueError(f"no recipe is called {name!r}.{hint}")
     return RECIPES[known]
 
 
@@ -136,16 +114,14 @@ def rebuild(name: str, arguments: Mapping[str, Any], data: DataSpec) -> Recipe:
         ValueError: for an unknown name, an unknown or missing argument, or one of a wrong type.
     """
     function = find(name)
-    former = FORMER.get(function.__name__, {})
-    values = {former.get(key, key): value for key, value in arguments.items()}
     parameters = list(inspect.signature(function).parameters)[1:]
-    unknown = sorted(set(values) - set(parameters))
+    unknown = sorted(set(arguments) - set(parameters))
     if unknown:
         raise ValueError(
             f"the recipe {name} has no argument {', '.join(unknown)}; "
             f"it has {', '.join(parameters)}"
         )
-    return function(data, **values)
+    return function(data, **arguments)
 
 
 def as_json(arguments: Mapping[str, Any]) -> dict[str, Any]:

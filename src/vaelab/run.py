@@ -27,12 +27,12 @@ from torch import Tensor
 
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
 from vaelab import files
-from vaelab.codes import ROWS, Codes, check_temperature, described, in_parts, seeded, slerp
+from vaelab.codes import ROWS, Codes, check_temperature, described, slerp
 from vaelab.data import DataSpec, Known, Raw, Rows, of_each, typical, vectors
 from vaelab.fitted import Replaced, find, replaced
 from vaelab.recipe import Recipe, rebuild
 from vaelab.version import __version__
-from vaelab.walk import VAE, Condition, Conditional, cut, join
+from vaelab.walk import VAE, Condition, Conditional, cut, in_parts, join, seeded
 
 FORMAT = 1
 RECIPE, WEIGHTS, OPTIMIZER = "recipe.json", "weights.safetensors", "optimizer.safetensors"

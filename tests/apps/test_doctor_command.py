@@ -57,7 +57,7 @@ def test_json_is_one_object_and_nothing_else(capsys, tmp_path):
     ("args", "words"),
     [
         (["nowhere.npy"], "does not exist"),
-        (["mnits"], "did you mean mnist"),
+        (["mnits"], "Did you mean mnist"),
         (["losses.py"], "name the loss"),
         (["nowhere.py:loss"], "does not exist"),
         ([loss(losses.broken)], "no such thing"),

@@ -264,7 +264,7 @@ def test_digits() -> None:
     [("minst", "mnist"), ("Digits", "digits"), ("fashion_mnist", "fashion-mnist")],
 )
 def test_misspelt_names(name: str, near: str) -> None:
-    with pytest.raises(ValueError, match=f"unknown data '{name}'; did you mean {near}"):
+    with pytest.raises(ValueError, match=rf"unknown data '{name}'\. Did you mean {near}"):
         load(name)
 
 
@@ -275,7 +275,9 @@ def test_strange_names_list_the_known() -> None:
 
 def test_missing_paths(tmp_path: Path) -> None:
     np.save(tmp_path / "faces.npy", np.zeros((20, 3)))
-    with pytest.raises(FileNotFoundError, match=r"face\.npy does not exist; near it: faces\.npy"):
+    with pytest.raises(
+        FileNotFoundError, match=r"face\.npy does not exist\. Did you mean faces\.npy"
+    ):
         load(tmp_path / "face.npy")
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         load(tmp_path / "no" / "face.npy")

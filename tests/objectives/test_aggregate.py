@@ -21,7 +21,7 @@ from vaelab.objectives import (
 )
 from vaelab.objectives.aggregate import stratified
 from vaelab.objectives.covariance import aggregate_covariance
-from vaelab.objectives.discrepancy import gaussian, inverse_multiquadratic, mmd
+from vaelab.objectives.discrepancy import gaussian, mmd, multiscale
 from vaelab.parts.likelihoods import FixedGaussian
 from vaelab.parts.posteriors import DiagonalNormal, Point
 from vaelab.parts.priors import Standard
@@ -233,7 +233,7 @@ def test_mmd_agrees_with_loops() -> None:
         d = float(((u - v) ** 2).sum())
         return sum(2 * L * s / (2 * L * s + d) for s in (0.1, 0.2, 0.5, 1, 2, 5, 10))
 
-    found = mmd(torch.from_numpy(a), torch.from_numpy(b), inverse_multiquadratic)
+    found = mmd(torch.from_numpy(a), torch.from_numpy(b), multiscale)
     assert float(found) == pytest.approx(by_loops(a, b, imq), rel=1e-10)
     expected = rbf_kernel(a, b, gamma=1 / (2 * L))
     torch.testing.assert_close(

@@ -25,7 +25,7 @@ from vaelab.objectives import (
     Rate,
     Steered,
 )
-from vaelab.objectives.steered import Steerable, cut
+from vaelab.objectives.steered import Steerable, detached
 from vaelab.parts.likelihoods import FixedGaussian
 from vaelab.parts.posteriors import DiagonalNormal, FullCovariance
 from vaelab.parts.priors import Standard
@@ -359,10 +359,10 @@ def test_a_posterior_that_is_not_steered_is_refused_where_it_matters() -> None:
 def test_only_what_is_made_of_tensors_can_be_cut_off() -> None:
     h = torch.randn(4, 5, dtype=torch.float64, requires_grad=True)
     q = FullCovariance()(h)
-    assert not cut(q).log_prob(torch.zeros(4, 2).double()).requires_grad
-    torch.testing.assert_close(cut(q).log_prob(q.mean), q.log_prob(q.mean))
+    assert not detached(q).log_prob(torch.zeros(4, 2).double()).requires_grad
+    torch.testing.assert_close(detached(q).log_prob(q.mean), q.log_prob(q.mean))
     with pytest.raises(TypeError, match="through which a gradient may pass unseen"):
-        cut(Opaque(h, nn.Linear(1, 1)))
+        detached(Opaque(h, nn.Linear(1, 1)))
 
 
 def test_a_posterior_with_parameters_cannot_be_steered() -> None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
-from itertools import pairwise
 from typing import Any
 
 import pytest
 import torch
+from fits import SHORT, Watcher, make, same, timeless, train, weights
 from torch import Tensor, nn
 
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
-from vaelab.data import Batch, Batches, Data, Split
+from vaelab.data import Batches, Data, Split
 from vaelab.design import Design
 from vaelab.metrics.layer import layers
 from vaelab.objectives import Distortion, Rate
@@ -22,68 +21,13 @@ from vaelab.parts.likelihoods import FixedGaussian
 from vaelab.parts.posteriors import DiagonalNormal
 from vaelab.parts.priors import Standard
 from vaelab.parts.quantize import LearnedCodebook
-from vaelab.recipe import Recipe, find
-from vaelab.training import Fit, Length, NotFinite, Plan, Row, Snapshot, find_device, fit
-from vaelab.training.adamw import BETA1, AdamW
+from vaelab.recipe import find
+from vaelab.training import Plan, Row, Snapshot, fit
+from vaelab.training.adamw import AdamW
 from vaelab.training.average import Average
 from vaelab.training.fit import judge, learning_rate
-from vaelab.training.plan import WORTH_COMPILING, compiles, uses_bf16
 from vaelab.training.record import Moments, Sums
-from vaelab.training.step import Step
 from vaelab.walk import VAE, Conditional, Distribution, Ladder
-
-SHORT = Plan(epochs=3, batch_size=100, precision="fp32")
-
-
-@pytest.fixture(scope="module")
-def few(digits: Data) -> Data:
-    """330 digits to train on: batches of 100, the last of 30."""
-    return dataclasses.replace(
-        digits, train=Split(digits.train.x[:330], None), valid=Split(digits.valid.x[:110], None)
-    )
-
-
-def make(data: Data, name: str = "vae", **design: Any) -> Recipe:
-    return find(name)(data.spec, latent=3, design=Design(**({"width": 16} | design)))
-
-
-def train(
-    data: Data, plan: Plan = SHORT, listener: Any = None, name: str = "vae"
-) -> tuple[Recipe, Fit]:
-    recipe = make(data, name)
-    return recipe, fit(recipe.model, recipe.objective, data, recipe.data, plan, listener)
-
-
-def weights(recipe: Recipe) -> dict[str, Tensor]:
-    return {key: t.clone() for key, t in recipe.model.state_dict().items()}
-
-
-def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
-    return a.keys() == b.keys() and all(torch.equal(t, b[key]) for key, t in a.items())
-
-
-def timeless(history: list[Row]) -> list[Row]:
-    clock = ("seconds", "images_per_s")
-    return [{key: v for key, v in row.items() if key not in clock} for row in history]
-
-
-class Watcher:
-    """A listener that does something at a step or an epoch."""
-
-    def __init__(
-        self,
-        epoch: Callable[[Row, Snapshot | None], None] | None = None,
-        step: Callable[[int], None] | None = None,
-    ) -> None:
-        self.epoch, self.step = epoch, step
-
-    def on_step(self, step: int, steps: int, row: Row) -> None:
-        if self.step is not None:
-            self.step(step)
-
-    def on_epoch(self, row: Row, best: Snapshot | None) -> None:
-        if self.epoch is not None:
-            self.epoch(row, best)
 
 
 @pytest.mark.parametrize("name", ["vae", "iwae", "ladder", "ae"])
@@ -330,141 +274,6 @@ def test_an_average_of_what_counts_is_what_it_counts_now() -> None:
     torch.testing.assert_close(average.tensors["w"], expected)
 
 
-def test_a_poisoned_row_stops_the_run_and_is_named(few: Data) -> None:
-    recipe = make(few, "vae", likelihood="gaussian")
-    raw = recipe.data.prepare(few.train.x).clone()
-    raw[200, 0, 3, 3] = math.nan
-    spec = dataclasses.replace(recipe.data, dtype="float32", levels=None, scale=(1.0,), high=1.0)
-    poisoned = dataclasses.replace(few, train=Split(raw, None))
-    with pytest.raises(NotFinite) as error:
-        fit(recipe.model, recipe.objective, poisoned, spec, SHORT)
-    order = torch.randperm(330, generator=torch.Generator().manual_seed(0)).tolist()
-    batch = order.index(200) // 100 + 1
-    rows = 30 if batch == 4 else 100
-    assert f"the data has 1 of {rows * 64} values that are not finite" in str(error.value)
-    assert f"at step {batch} (epoch 1, batch {batch})" in str(error.value)
-    # The model is handed back as after any training.
-    assert not recipe.model.training
-    assert "Try a smaller --lr" in str(error.value)
-
-
-def test_a_poisoned_validation_row_stops_the_run_and_is_named(few: Data) -> None:
-    recipe = make(few, "vae", likelihood="gaussian")
-    raw = recipe.data.prepare(few.valid.x).clone()
-    raw[7, 0, 3, 3] = math.inf
-    spec = dataclasses.replace(recipe.data, dtype="float32", levels=None, scale=(1.0,), high=1.0)
-    clean = Split(recipe.data.prepare(few.train.x), None)
-    poisoned = dataclasses.replace(few, train=clean, valid=Split(raw, None))
-    with pytest.raises(NotFinite, match=r"the data has 1 of .* in batch 1 of the validation split"):
-        fit(recipe.model, recipe.objective, poisoned, spec, SHORT)
-
-
-def stepper(recipe: Recipe, lr: float = 1e-3, clip: float = 100.0) -> Step:
-    return Step(recipe.model, recipe.objective, Plan(lr=lr, clip=clip), bf16=False)
-
-
-@pytest.mark.parametrize(
-    ("where", "named"),
-    [
-        ("generator.decoder.net.0.bias", "parameter generator.decoder.net.0.bias has 1 of 16"),
-        ("encoder.net.4.weight", "parameter encoder.net.4.weight has 1 of 96"),
-    ],
-)
-def test_weights_are_untouched_at_a_step_that_is_not_finite(
-    few: Data, where: str, named: str
-) -> None:
-    recipe = make(few)
-    x = recipe.data.prepare(few.train.x[:10])
-    step = stepper(recipe)
-    step(Batch(x))
-    with torch.no_grad():
-        recipe.model.get_parameter(where).view(-1)[0] = math.inf
-    before = weights(recipe)
-    with pytest.raises(NotFinite, match=named):
-        step(Batch(x))
-    assert same(weights(recipe), before)
-
-
-def test_a_gradient_alone_that_is_not_finite_is_named(few: Data) -> None:
-    recipe = make(few)
-    x = recipe.data.prepare(few.train.x[:10])
-    where = "generator.decoder.net.2.weight"
-    recipe.model.get_parameter(where).register_hook(lambda g: g * math.nan)
-    before = weights(recipe)
-    with pytest.raises(NotFinite, match=f"gradient of {where} has 256 of 256"):
-        stepper(recipe)(Batch(x))
-    assert same(weights(recipe), before)
-
-
-def test_gradients_are_clipped_to_a_norm(few: Data) -> None:
-    recipe = make(few)
-    x = recipe.data.prepare(few.train.x[:10])
-    step = stepper(recipe, clip=0.5)
-    step(Batch(x))
-    first_moments = torch.stack([m.norm() for m in step.learner.optimizer.m])
-    assert float(first_moments.norm() / (1 - BETA1)) == pytest.approx(0.5, rel=1e-4)
-
-
-def test_a_step_gives_sums_of_what_the_walk_was(few: Data) -> None:
-    recipe = make(few)
-    x = recipe.data.prepare(few.train.x[:10])
-    torch.manual_seed(5)
-    loss, _ = stepper(recipe).forward(Batch(x))
-    torch.manual_seed(5)
-    found = stepper(recipe)(Batch(x))
-    assert float(found["loss"]) == pytest.approx(float(loss.total.detach().sum()), rel=1e-6)
-    assert found["loss"].requires_grad is False
-
-
-def test_an_interrupt_ends_cleanly_with_what_was_reached(few: Data) -> None:
-    kept: list[Snapshot] = []
-
-    def stop(row: Row, best: Snapshot | None) -> None:
-        kept.extend([best] if best is not None else [])
-        if row["epoch"] == 2:
-            raise KeyboardInterrupt
-
-    recipe, found = train(few, dataclasses.replace(SHORT, epochs=9), Watcher(stop))
-    assert found.ending == "interrupted"
-    assert len(found.history) == 2
-    assert found.best_epoch == 2
-    assert same(weights(recipe), kept[-1].weights)
-    assert not recipe.model.training
-
-
-def test_an_interrupt_in_the_first_epoch_leaves_a_usable_model(few: Data) -> None:
-    def stop(step: int) -> None:
-        raise KeyboardInterrupt
-
-    recipe = make(few)
-    start = weights(recipe)
-    found = fit(recipe.model, recipe.objective, few, recipe.data, SHORT, Watcher(step=stop))
-    assert (found.ending, found.history, found.best_epoch) == ("interrupted", [], 0)
-    assert not same(weights(recipe), start)  # the step before it was taken
-    assert all(t.isfinite().all() for t in weights(recipe).values())
-    assert not recipe.model.training
-
-
-def test_a_failing_listener_is_not_swallowed(few: Data) -> None:
-    def fail(row: Row, best: Snapshot | None) -> None:
-        raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        train(few, SHORT, Watcher(fail))
-
-
-def test_the_schedule_rises_then_falls_to_nothing() -> None:
-    rates = [learning_rate(step, 100, 10) for step in range(101)]
-    assert rates[:11] == pytest.approx([0.1 * (k + 1) for k in range(10)] + [1.0])
-    assert rates[55] == pytest.approx(0.5)
-    assert all(a >= b for a, b in pairwise(rates[10:]))
-    assert rates[99] > 0
-    assert rates[100] == pytest.approx(0.0, abs=1e-12)
-    # A warm-up longer than a tenth of all steps is shortened to that.
-    assert learning_rate(9, 100, 500) == 1.0
-    assert [learning_rate(0, 1, 200), learning_rate(0, 5, 0)] == [1.0, 1.0]
-
-
 def test_the_rate_a_step_uses_is_the_schedules(few: Data) -> None:
     used: list[float] = []
     real = AdamW.step
@@ -494,13 +303,6 @@ def test_half_precision_comes_close(few: Data) -> None:
         assert losses["bf16", name] != exact  # or it was not in use
 
 
-def test_half_precision_is_chosen_only_where_it_pays() -> None:
-    cpu = torch.device("cpu")
-    assert not uses_bf16("auto", cpu, 1000)
-    assert uses_bf16("bf16", cpu, 1000)
-    assert not uses_bf16("fp32", cpu, 10**9)
-
-
 def test_moments_and_sums_do_not_depend_on_the_batches() -> None:
     x = torch.randn(1000, 4) + 100
     exact = x.double().var(0, unbiased=False)
@@ -523,47 +325,6 @@ def test_active_units_count_what_varies(few: Data) -> None:
     assert judge(recipe.model, recipe.objective, valid, SHORT, False)["active_units"] == 1
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"epochs": 0}, "epochs is 0"),
-        ({"batch_size": 0}, "batch_size is 0"),
-        ({"lr": 0.0}, "lr is 0.0"),
-        ({"lr": math.nan}, "lr is nan"),
-        ({"clip": -1.0}, "clip is -1.0"),
-        ({"weight_decay": -0.1}, "weight_decay is -0.1"),
-        ({"warmup": -1}, "warmup is -1"),
-        ({"ema": 1.0}, "ema is 1.0"),
-        ({"patience": 0}, "patience is 0"),
-    ],
-)
-def test_a_plan_that_makes_no_sense_is_refused(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        Plan(**settings)
-
-
-def test_the_default_number_of_epochs_gives_enough_steps() -> None:
-    assert Plan(batch_size=100).passes(1_000) == 400
-    assert Plan(batch_size=100).passes(10_000_000) == 10
-    assert Plan(epochs=2).passes(10) == 2
-
-
-def test_few_steps_are_less_than_a_quarter_of_the_default() -> None:
-    # 1,000 rows in batches of 100: ten steps an epoch, 400 epochs by default.
-    assert Length.of(99, 1_000, 100).few
-    assert not Length.of(100, 1_000, 100).few
-    assert Length.of(2, 1_000_001, 100).few  # of 10 epochs
-    told = str(Length.of(5, 1437, 128))
-    assert told == "60 steps; the default is 4,008 (about 334 epochs)"
-
-
-def test_a_device_that_is_not_there_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"there is no device 'cuda:77' here; there is .*cpu"):
-        find_device("cuda:77")
-    assert find_device("cpu") == torch.device("cpu")
-    assert find_device("auto").type in ("cpu", "cuda", "mps")
-
-
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_compiling_changes_figures_by_rounding_only(few: Data) -> None:
@@ -573,9 +334,3 @@ def test_compiling_changes_figures_by_rounding_only(few: Data) -> None:
     )
     for a, b in zip(timeless(eager), timeless(compiled), strict=True):
         assert a == pytest.approx(b, rel=1e-4)
-
-
-def test_compiling_is_decided_by_counting_steps() -> None:
-    assert not compiles("auto", WORTH_COMPILING - 1)
-    assert not compiles("off", 10**9)
-    assert compiles("auto", WORTH_COMPILING) == compiles("auto", 10**9)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
-from vaelab.data import Batch, Data, Split, load
+from vaelab.data import Batch, Data, load
 from vaelab.design import Design
 from vaelab.recipe import RECIPES, Recipe, find
 from vaelab.training import Fit, NotFinite, Plan, Row, Snapshot, fit
@@ -37,14 +37,6 @@ CASES = [(name, "mlp") for name in TOGETHER if name != "hyperspherical"]
 CASES += [(name, net) for name in ("vae", "ae", "iwae") for net in ("conv", "resconv")]
 
 CLIPS = {"active": 0.5, "inactive": 1e9}
-
-
-@pytest.fixture(scope="module")
-def few(digits: Data) -> Data:
-    """330 digits to train on: batches of 100, the last of 30."""
-    return dataclasses.replace(
-        digits, train=Split(digits.train.x[:330], None), valid=Split(digits.valid.x[:110], None)
-    )
 
 
 @pytest.fixture

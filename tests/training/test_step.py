@@ -1,4 +1,4 @@
-"""What a step does beside the gradient of the loss: schedules, critics, state that settles."""
+"""A step: what it refuses, and what it does beside the gradient: schedules, critics, state."""
 
 from __future__ import annotations
 
@@ -9,30 +9,21 @@ import warnings
 
 import pytest
 import torch
+from fits import make, same, weights
 from torch import Tensor, nn
 
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
-from vaelab.data import Batch, Data, Split
+from vaelab.data import Batch, Data
 from vaelab.design import Design
 from vaelab.objectives import Cycles, Distortion, Loss, Objective, Rate, Rise, Schedule
 from vaelab.recipe import Recipe, find
-from vaelab.training import Plan, fit, fit_population
+from vaelab.training import NotFinite, Plan, fit, fit_population
+from vaelab.training.adamw import BETA1
 from vaelab.training.learner import Learner
 from vaelab.training.step import Step
 from vaelab.walk import Trace
 
 SHORT = Plan(epochs=2, batch_size=100, precision="fp32", compile="off")
-
-
-@pytest.fixture(scope="module")
-def few(digits: Data) -> Data:
-    return dataclasses.replace(
-        digits, train=Split(digits.train.x[:330], None), valid=Split(digits.valid.x[:110], None)
-    )
-
-
-def make(data: Data) -> Recipe:
-    return find("vae")(data.spec, latent=3, design=Design(width=16))
 
 
 class Opposed(Objective):
@@ -81,6 +72,63 @@ def state(module: nn.Module) -> dict[str, Tensor]:
 
 def moved(before: dict[str, Tensor], module: nn.Module) -> bool:
     return any(not torch.equal(t, before[key]) for key, t in module.state_dict().items())
+
+
+def stepper(recipe: Recipe, lr: float = 1e-3, clip: float = 100.0) -> Step:
+    return Step(recipe.model, recipe.objective, Plan(lr=lr, clip=clip), bf16=False)
+
+
+@pytest.mark.parametrize(
+    ("where", "named"),
+    [
+        ("generator.decoder.net.0.bias", "parameter generator.decoder.net.0.bias has 1 of 16"),
+        ("encoder.net.4.weight", "parameter encoder.net.4.weight has 1 of 96"),
+    ],
+)
+def test_weights_are_untouched_at_a_step_that_is_not_finite(
+    few: Data, where: str, named: str
+) -> None:
+    recipe = make(few)
+    x = recipe.data.prepare(few.train.x[:10])
+    step = stepper(recipe)
+    step(Batch(x))
+    with torch.no_grad():
+        recipe.model.get_parameter(where).view(-1)[0] = math.inf
+    before = weights(recipe)
+    with pytest.raises(NotFinite, match=named):
+        step(Batch(x))
+    assert same(weights(recipe), before)
+
+
+def test_a_gradient_alone_that_is_not_finite_is_named(few: Data) -> None:
+    recipe = make(few)
+    x = recipe.data.prepare(few.train.x[:10])
+    where = "generator.decoder.net.2.weight"
+    recipe.model.get_parameter(where).register_hook(lambda g: g * math.nan)
+    before = weights(recipe)
+    with pytest.raises(NotFinite, match=f"gradient of {where} has 256 of 256"):
+        stepper(recipe)(Batch(x))
+    assert same(weights(recipe), before)
+
+
+def test_gradients_are_clipped_to_a_norm(few: Data) -> None:
+    recipe = make(few)
+    x = recipe.data.prepare(few.train.x[:10])
+    step = stepper(recipe, clip=0.5)
+    step(Batch(x))
+    first_moments = torch.stack([m.norm() for m in step.learner.optimizer.m])
+    assert float(first_moments.norm() / (1 - BETA1)) == pytest.approx(0.5, rel=1e-4)
+
+
+def test_a_step_gives_sums_of_what_the_walk_was(few: Data) -> None:
+    recipe = make(few)
+    x = recipe.data.prepare(few.train.x[:10])
+    torch.manual_seed(5)
+    loss, _ = stepper(recipe).forward(Batch(x))
+    torch.manual_seed(5)
+    found = stepper(recipe)(Batch(x))
+    assert float(found["loss"]) == pytest.approx(float(loss.total.detach().sum()), rel=1e-6)
+    assert found["loss"].requires_grad is False
 
 
 def test_a_critic_learns_its_own_loss_and_the_model_does_not(few: Data) -> None:

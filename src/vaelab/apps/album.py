@@ -20,7 +20,7 @@ from vaelab.apps.progress import NAMES, USED, layers
 from vaelab.apps.shown import shown
 from vaelab.data import Data, typical
 from vaelab.run import Run
-from vaelab.walk import Normal
+from vaelab.walk import Normal, shuffled
 
 MOST_CODES = 4000
 MOST_DIMENSIONS = 16
@@ -210,7 +210,7 @@ def first(run: Run) -> tuple[Run, str]:
 def places(data: Data, n: int) -> Tensor:
     """Where held-out rows are, in an order fixed by seed 0; classes take turns if there are any."""
     x, y = data.test.x, data.test.y
-    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0)).tolist()
+    order = shuffled(len(x), 0).tolist()
     if y is not None:
         turns: dict[int, int] = {}
         keys = {}

@@ -7,8 +7,6 @@ It is kept in the run's folder under a name, and commands that generate take it 
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,14 +15,15 @@ import torch
 from torch import Tensor
 from tyro.conf import Positional, arg
 
+from vaelab.apps.choice import Choice, Command, summary
 from vaelab.apps.flags import Device
 from vaelab.apps.progress import following, say
 from vaelab.apps.source import own
-from vaelab.codes import seeded
 from vaelab.data import Batches, Data, Raw
 from vaelab.fitted import KINDS, Fitted, Kind, Told, find_kind, fit_codes, keep, unheard
 from vaelab.run import PRIORS, Run, load
 from vaelab.training import find_device
+from vaelab.walk import seeded
 
 MOST = 100_000
 """Training rows whose codes are fitted to; more would take longer and tell little more."""
@@ -32,8 +31,6 @@ ROWS = 1024
 OWN = 2**32
 """Added to the seed: codes drawn with the noise that a model is judged with would flatter it."""
 EXAMPLE = "vaelab fit-prior mixture runs/digits"
-
-Command = Callable[..., None]
 
 
 def fit_prior(
@@ -133,24 +130,10 @@ class Task:
     device: Device = "auto"
 
 
-def choose(args: list[str]) -> Command | None:
-    """The command of the kind that the arguments name first; None where help was shown.
-
-    Raises:
-        ValueError: where no kind, or none that is known, comes first.
-    """
-    if args and args[0] in ("-h", "--help"):
-        print(kinds())
-        return None
-    if not args or args[0].startswith("-"):
-        raise ValueError(f"a kind comes first, as in `{EXAMPLE}`; there is {', '.join(KINDS)}")
-    return command(args[0])
-
-
 def kinds() -> str:
     """The list of kinds, one line each."""
     width = max(map(len, KINDS))
-    lines = [f"  {name:<{width}}  {_summary(cls)}" for name, cls in KINDS.items()]
+    lines = [f"  {name:<{width}}  {summary(cls)}" for name, cls in KINDS.items()]
     return "\n".join(
         [
             "Fit a prior to a run's codes: vaelab fit-prior KIND RUN",
@@ -172,7 +155,7 @@ def command(name: str) -> Command:
     def run(task: Any, kind: Any) -> None:
         perform(task, kind)
 
-    run.__doc__ = f"{_summary(cls)}\n\nExample: vaelab fit-prior {name} runs/digits"
+    run.__doc__ = f"{summary(cls)}\n\nExample: vaelab fit-prior {name} runs/digits"
     run.__annotations__ = {"task": Task, "kind": cls}
     return run
 
@@ -205,5 +188,4 @@ def perform(task: Task, kind: Kind) -> None:
     print(f"{task.run / PRIORS / name}.safetensors  the prior{after}")
 
 
-def _summary(cls: type) -> str:
-    return inspect.cleandoc(cls.__doc__ or "").partition("\n")[0]
+choose = Choice("kind", KINDS, EXAMPLE, kinds, command)

@@ -7,7 +7,6 @@ everywhere else.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import io
 import math
@@ -23,6 +22,7 @@ from typing import Any, NamedTuple
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
+from vaelab.spelling import did_you_mean
 from vaelab.typed import LARGEST
 
 try:  # tyro's hook for its own messages, which it does not promise to keep; without, they are its
@@ -190,7 +190,9 @@ def _said(event: Any, run: Callable[[Sequence[str]], None]) -> str | None:
             return f"{_name(argument)} needs a value: {_help(argument)}"
         case told.InvalidChoice(argument=argument, value=value, choices=choices):
             there = " or ".join([", ".join(choices[:-1]), choices[-1]])
-            return f"{_name(argument)}: expected {there}, not {value!r}{_near(value, choices)}"
+            return (
+                f"{_name(argument)}: expected {there}, not {value!r}.{did_you_mean(value, choices)}"
+            )
         case told.InstantiationFailure(argument=argument, message=message):
             return str(message) if argument is None else f"{_name(argument)}: {message}"
     return None
@@ -205,12 +207,7 @@ def _unknown(tokens: Sequence[str], run: Callable[[Sequence[str]], None]) -> str
     with redirect_stdout(helped), suppress(SystemExit):
         run(["--help"])
     known = re.findall(r"(?<!\S)--[a-z][\w-]*", helped.getvalue())
-    return f"there is no option {name}" + _near(name, sorted(set(known)))
-
-
-def _near(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=2)
-    return f". Did you mean {' or '.join(near)}?" if near else ""
+    return f"there is no option {name}.{did_you_mean(name, sorted(set(known)))}"
 
 
 def _name(argument: Any) -> str:

@@ -310,10 +310,6 @@ def _classes(run: Run) -> str:
 
 
 def _read(source: str, run: Run, data_dir: Path | None) -> Tensor:
-    return _inputs(source, run, data_dir)[:]
-
-
-def _inputs(source: str, run: Run, data_dir: Path | None) -> Raw:
     return _find(source, run, data_dir)[:]
 
 

@@ -22,6 +22,7 @@ from torch import nn
 
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
 from vaelab.apps.album import album
+from vaelab.apps.choice import Choice, Command, summary
 from vaelab.apps.progress import NAMES, Watch, counted, layers, say
 from vaelab.apps.source import Source
 from vaelab.apps.train import few_steps, train, vacant
@@ -30,8 +31,6 @@ from vaelab.design import Design
 from vaelab.recipe import RECIPES, Recipe, find
 from vaelab.run import Run
 from vaelab.training import Plan, Row, find_device
-
-Command = Callable[..., None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,20 +46,6 @@ class Task(Source):
     overwrite: bool = False
 
 
-def choose(args: list[str]) -> Command | None:
-    """The command of the recipe that the arguments name first; None where help was shown.
-
-    Raises:
-        ValueError: where no recipe, or none that is known, comes first.
-    """
-    if args and args[0] in ("-h", "--help"):
-        print(recipes())
-        return None
-    if not args or args[0].startswith("-"):
-        raise ValueError(f"a recipe comes first, as in `{EXAMPLE}`; there is {', '.join(RECIPES)}")
-    return command(args[0])
-
-
 EXAMPLE = "vaelab train vae --data digits --latent 2 --out runs/digits"
 
 
@@ -70,7 +55,7 @@ def recipes() -> str:
     rooms: dict[str, list[str]] = {}
     for name, function in RECIPES.items():
         room = sys.modules[inspect.unwrap(function).__module__].__doc__ or ""
-        line = f"  {name:<{width}}  {_summary(function)}"
+        line = f"  {name:<{width}}  {summary(function)}"
         rooms.setdefault(room.partition("\n")[0], []).append(line)
     lines = [line for room, found in rooms.items() for line in (room, *found, "")]
     return "\n".join(
@@ -97,7 +82,7 @@ def command(name: str) -> Command:
         )
 
     run.__doc__ = (
-        f"{_summary(build)}\n\nExample: vaelab train {name} --data digits --out runs/{name}"
+        f"{summary(build)}\n\nExample: vaelab train {name} --data digits --out runs/{name}"
     )
     run.__annotations__ = groups(Task, build)
     return run
@@ -213,9 +198,8 @@ def _layers(row: Row, name: str) -> dict[str, str]:
     return {key: f"  of {called}" for key, called in layers(row, name).items()}
 
 
-def _summary(function: Callable[..., Any]) -> str:
-    return (function.__doc__ or "").strip().partition("\n")[0]
-
-
 def _default(value: Any) -> Any:
     return dataclasses.MISSING if value is inspect.Parameter.empty else value
+
+
+choose = Choice("recipe", RECIPES, EXAMPLE, recipes, command)

@@ -1,6 +1,5 @@
 """`load`: anything that holds data, by name, path or in memory, to one split and described set."""
 
-import difflib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -10,6 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
+
+from vaelab.spelling import did_you_mean
 
 from .arrays import from_arrays, from_file, refuse_size
 from .fingerprint import fingerprint
@@ -207,18 +208,16 @@ def existing(name: str) -> Path:
         _refuse_run(path)
         return path
     if path.name == name and not path.suffix:
-        near = difflib.get_close_matches(name.lower().replace("_", "-"), KNOWN, n=2)
-        hint = f"; did you mean {' or '.join(near)}?" if near else "."
+        hint = did_you_mean(name.lower().replace("_", "-"), KNOWN)
         raise ValueError(
-            f"unknown data {name!r}{hint} Known: {', '.join(KNOWN)}; or give a path: nothing of "
+            f"unknown data {name!r}.{hint} Known: {', '.join(KNOWN)}; or give a path: nothing of "
             f"that name is in {Path.cwd()}"
         )
     folder = path.parent
     if not folder.is_dir():
         raise FileNotFoundError(f"{name} does not exist: there is no folder {folder}")
-    near = difflib.get_close_matches(path.name, [p.name for p in folder.iterdir()], n=3)
-    hint = f"; near it: {', '.join(near)}" if near else ""
-    raise FileNotFoundError(f"{name} does not exist{hint}")
+    hint = did_you_mean(path.name, [p.name for p in folder.iterdir()])
+    raise FileNotFoundError(f"{name} does not exist.{hint}")
 
 
 def _refuse_run(path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import typing
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 from torch import Tensor
 
+from vaelab.spelling import did_you_mean
 from vaelab.typed import checked
 from vaelab.walk import Conditional, Site
 
@@ -83,8 +83,7 @@ def find_kind(name: str) -> type[Kind]:
     """
     known = name.replace("_", "-")
     if known not in KINDS:
-        near = difflib.get_close_matches(known, KINDS, n=2, cutoff=0.4)
-        hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        hint = did_you_mean(known, KINDS)
         raise ValueError(f"no kind of prior is called {name!r}.{hint} There is {', '.join(KINDS)}.")
     return KINDS[known]
 

@@ -23,7 +23,6 @@ from vaelab.metrics.continuity import (
     walk,
 )
 from vaelab.metrics.discrepancy import (
-    frechet_distance,
     frechet_distances,
     kernel_distance,
     mmd,
@@ -77,7 +76,6 @@ __all__ = [
     "code_scale",
     "different_class_pairs",
     "disentanglement",
-    "frechet_distance",
     "frechet_distances",
     "hole_fraction",
     "k_nearest",

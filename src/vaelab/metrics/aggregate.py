@@ -22,9 +22,8 @@ import torch
 from torch import Tensor
 
 from vaelab.metrics.estimate import Estimate
-from vaelab.metrics.inputs import seeded
 from vaelab.metrics.neighbours import CHUNK_ELEMENTS
-from vaelab.walk import Distribution, Normal, Pushed
+from vaelab.walk import Distribution, Normal, Pushed, seeded
 
 INVERTED = 2_000_000
 """Most densities for which a flow is run backwards: about a minute or two on a processor."""

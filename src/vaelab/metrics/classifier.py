@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from vaelab.metrics.estimate import Estimate
 from vaelab.metrics.inputs import rows
+from vaelab.walk import seeded
 
 FEATURES = 64
 
@@ -67,8 +68,7 @@ class Classifier:
         classes = int(y.max()) + 1
         if classes < 2:
             raise ValueError("a classifier needs at least two classes; the labels have one")
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             body, head = _networks(flat.shape[1], classes)
         # One scale for all pixels: those that hardly vary must not be blown up.
         mean, scale = flat.mean(dim=0), flat.std().clamp(min=1e-6)

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from vaelab.metrics.hamiltonian import gradient
-from vaelab.metrics.inputs import seeded
-from vaelab.walk import VAE, Condition, Given
+from vaelab.walk import VAE, Condition, Given, seeded
 
 TRIALS, NUMBERS = 1024, 256
 """Draws of the prior by which latents are seen to be free real numbers, and how many of these are

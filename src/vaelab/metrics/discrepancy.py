@@ -92,32 +92,25 @@ def kernel_distance(a: Tensor, b: Tensor) -> Estimate:
     return mmd(a, b, cubic)
 
 
-def frechet_distance(a: Tensor, b: Tensor, groups: int = 20) -> Estimate:
+def frechet_distances(a: Tensor, b: Tensor, groups: int = 20) -> tuple[Estimate, Estimate]:
     """Fréchet distance between the normals fitted to two samples of features; squared units.
 
-    Biased upwards, by about the number of features over N: compare only figures with one N and
-    one feature space, which is why no figure of this kind can be set beside a published FID.
-    The standard error is a jackknife's over `groups` blocks of rows, so rows must be in no order;
-    it is that of the figure at this N, and does not cover the bias.
+    The first is the plain figure: biased upwards, by about the number of features over N. Compare
+    only figures with one N and one feature space, which is why none can be set beside a published
+    FID. Its standard error is a jackknife's over `groups` blocks of rows, so rows must be in no
+    order; it is that of the figure at this N, and does not cover the bias.
+
+    The second is without the part of the bias that falls as 1/N. It is the jackknife's,
+    G θ − (G − 1) mean of θ without a block: an estimate of the distance between the distributions,
+    which may fall below 0 where they are alike.
 
     Args:
         a: (N, F).
         b: (M, F).
-        groups: blocks left out in turn, at least 2; each sample needs that many rows.
-    """
-    return frechet_distances(a, b, groups)[0]
+        groups: G, blocks left out in turn, at least 2; each sample needs two rows of each.
 
-
-def frechet_distances(a: Tensor, b: Tensor, groups: int = 20) -> tuple[Estimate, Estimate]:
-    """`frechet_distance`, and the same without the part of its bias that falls as 1/N.
-
-    The second is the jackknife's, G θ − (G − 1) mean of θ without a block: an estimate of the
-    distance between the distributions, which may fall below 0 where they are alike.
-
-    Args:
-        a: (N, F).
-        b: (M, F).
-        groups: G, as for `frechet_distance`.
+    Raises:
+        ValueError: the samples differ in width, or are too small for so many blocks.
     """
     x, y = _pair(a, b)
     if not 2 <= groups <= min(len(x), len(y)) // 2:

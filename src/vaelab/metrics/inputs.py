@@ -1,7 +1,6 @@
 """What the figures accept: finite floating-point rows, whatever device they are on."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -56,14 +55,6 @@ def diagonal_normals(mu: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
     if bool((scales < 0).any()):
         raise ValueError(f"standard deviations cannot be negative; the least is {scales.min():g}")
     return means, scales
-
-
-@contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Draws inside come from a seed; the caller's random states are left alone."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
 
 
 def paired(

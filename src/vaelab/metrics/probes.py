@@ -19,7 +19,7 @@ from torch import Tensor
 
 from vaelab.metrics.estimate import Estimate
 from vaelab.metrics.inputs import paired
-from vaelab.walk import VAE, Condition, Normal, Trace
+from vaelab.walk import VAE, Condition, Normal, Trace, seeded
 
 NUDGE = 0.05
 """Half the difference in t: D is smooth in it, and the noise is the same on both sides."""
@@ -76,10 +76,9 @@ def effective_beta(
     """
     slopes: list[Tensor] = []
     for x, condition in paired(batches, conditions):
-        with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
-            ends = []
-            for t in (1 - NUDGE, 1 + NUDGE):
-                torch.manual_seed(len(slopes))  # the same noise on both sides
+        ends = []
+        for t in (1 - NUDGE, 1 + NUDGE):
+            with seeded(len(slopes), x.device):  # the same noise on both sides
                 evidence = model.encoder(x, *condition)
                 trace = model.infer(evidence, samples, t, condition)
                 if not all(isinstance(site.posterior, Normal) for site in trace.sites):

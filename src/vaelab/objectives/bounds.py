@@ -22,7 +22,7 @@ import math
 import torch
 from torch import Tensor
 
-from vaelab.objectives.steered import cut, steer
+from vaelab.objectives.steered import detached, steer
 from vaelab.objectives.terms import Loss, Objective
 from vaelab.walk import Trace
 
@@ -124,7 +124,7 @@ class DoublyReparameterised(Objective):
         log_w = trace.log_likelihood(x)
         for site in trace.sites:
             # log q moves with z alone: in expectation its parameters' own share is that of z again.
-            log_w = log_w + site.prior.log_prob(site.z) - cut(site.posterior).log_prob(site.z)
+            log_w = log_w + site.prior.log_prob(site.z) - detached(site.posterior).log_prob(site.z)
         log_w = trace.unfold(log_w)
         share = torch.softmax(log_w, 0)
         nats = steer(trace, log_w, -log_mean_exp(log_w), share, share**2)

@@ -24,11 +24,12 @@ Kernel = Callable[[Tensor, Tensor], Tensor]
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
-def inverse_multiquadratic(a: Tensor, b: Tensor) -> Tensor:
+def multiscale(a: Tensor, b: Tensor) -> Tensor:
     """Σ_s C s / (C s + ‖a − b‖²), C = 2 L, s from 0.1 to 10: the Wasserstein autoencoder's own.
 
     2 L is the expected squared distance of two draws of N(0, I) in L dimensions, and the heavy
-    tails see outliers that a Gaussian cannot. It lies between 0 and 7.
+    tails of these seven inverse multiquadratics see outliers that a Gaussian cannot. It lies
+    between 0 and 7.
     """
     squares, C = distances(a, b), 2.0 * a.shape[1]
     return torch.stack([C * s / (C * s + squares) for s in SCALES]).sum(0)
@@ -58,7 +59,7 @@ class MMD(Objective):
     symbol = "MMD²"
     pooled = True
 
-    def __init__(self, kernel: Kernel = inverse_multiquadratic) -> None:
+    def __init__(self, kernel: Kernel = multiscale) -> None:
         super().__init__()
         self.kernel = kernel
 

@@ -111,14 +111,14 @@ def steer(trace: Trace, log_w: Tensor, value: Tensor, decoder: Tensor, encoder: 
 P = TypeVar("P", bound=Distribution)
 
 
-def cut(p: P) -> P:
+def detached(p: P) -> P:
     """The same distribution, through whose parameters no gradient passes.
 
     Raises:
         TypeError: where it is made of more than tensors and plain numbers.
     """
     if isinstance(p, Steerable):
-        return cast(P, cut(p.q))
+        return cast(P, detached(p.q))
     named = {f.name: getattr(p, f.name) for f in fields(cast(Any, p))}
     for name, value in named.items():
         if not isinstance(value, Tensor | bool | int | float | None):

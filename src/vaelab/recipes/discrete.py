@@ -40,7 +40,7 @@ from vaelab.parts.quantize import (
     MapCodes,
     ResidualCodes,
 )
-from vaelab.recipe import Built, formerly, recipe
+from vaelab.recipe import Built, recipe
 from vaelab.recipes.compose import check_latent, check_weights, shallow
 from vaelab.walk import VAE, Block, Ladder, Shallow
 
@@ -179,7 +179,6 @@ def _held(
     return gamma * Capacity(Rise(0.0, nats, over), Rate(layer))
 
 
-@formerly(ema="averaged")
 @recipe
 def vq(
     data: DataSpec,
@@ -207,7 +206,6 @@ def vq(
     return _coded(data, [book], positions, _objective(averaged, commitment), design)
 
 
-@formerly(ema="averaged")
 @recipe
 def rvq(
     data: DataSpec,
@@ -260,7 +258,6 @@ def fsq(
     return _coded(data, [FiniteScalars(levels)], positions, objective, design)
 
 
-@formerly(ema="averaged")
 @recipe
 def vq2(
     data: DataSpec,

@@ -17,7 +17,7 @@ from vaelab.objectives import Distortion, Objective, Rate, Rise
 from vaelab.parts.flows import Flow, FlowName
 from vaelab.parts.posteriors import DiagonalNormal
 from vaelab.parts.priors import LearnedNormal, NormalMixture, Vamp
-from vaelab.recipe import Built, formerly, recipe
+from vaelab.recipe import Built, recipe
 from vaelab.recipes.compose import check_latent, check_weights, shallow
 from vaelab.walk import Shallow
 
@@ -40,7 +40,6 @@ def learned_prior(
     return shallow(data, latent, DiagonalNormal(), _warmed(beta), design, LearnedNormal(latent))
 
 
-@formerly(components="clusters")
 @recipe
 def mixture_prior(
     data: DataSpec,
@@ -102,7 +101,6 @@ def vamp(
     return built
 
 
-@formerly(width="flow_width")
 @recipe
 def flow_prior(
     data: DataSpec,

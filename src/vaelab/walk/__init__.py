@@ -35,6 +35,7 @@ from vaelab.walk.model import (
 )
 from vaelab.walk.pushed import Pushed
 from vaelab.walk.schedule import Schedule
+from vaelab.walk.seeds import in_parts, seeded, shuffled
 from vaelab.walk.sphere import SphereUniform, VonMisesFisher
 from vaelab.walk.student import StudentT
 
@@ -80,10 +81,13 @@ __all__ = [
     "ZeroInflated",
     "cut",
     "full_precision",
+    "in_parts",
     "join",
     "kl",
     "kl_by_dimension",
     "register_kl",
+    "seeded",
+    "shuffled",
     "sum_dims",
     "take",
     "tile",

@@ -12,6 +12,7 @@ from torch import Tensor
 from vaelab import metrics as m
 from vaelab.data import Data, Raw
 from vaelab.data.rows import pieces
+from vaelab.walk import shuffled
 
 ROWS, NEAR_HELD = 20_000, 1000
 NUMBERS = 2**24
@@ -77,7 +78,7 @@ def look(data: Data, seed: int) -> DataSeen:
 
 def some(x: Raw, limit: int, seed: int) -> Tensor:
     """At most `limit` rows, read."""
-    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:limit]
+    order = shuffled(len(x), seed)[:limit]
     return x[order]
 
 

@@ -7,7 +7,6 @@ file on the command line; no run, data set or other file ever leads to it.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import importlib.util
 import inspect
 import re
@@ -21,6 +20,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from vaelab.spelling import did_you_mean
+from vaelab.walk import seeded
 
 PATIENCE = 60.0
 """Seconds that a loss may take for a batch of six."""
@@ -94,8 +96,7 @@ class Subject:
         own = planted.mapped(torch.clone)
         given = [getattr(own, a) if isinstance(a, str) else a for a in self.positional]
         try:
-            with torch.random.fork_rng(devices=[]), timed(PATIENCE):
-                torch.manual_seed(seed)
+            with seeded(seed), timed(PATIENCE):
                 return self.function(*given, **self.named)
         except (Exception, SystemExit) as error:
             raise Refused(f"{type(error).__name__}: {error}") from None
@@ -217,9 +218,7 @@ def _function(file: Path, name: str) -> Callable[..., Any]:
     found: Any = module
     for part in name.split("."):
         if not hasattr(found, part):
-            near = difflib.get_close_matches(part, vars(found), n=2)
-            hint = f" Did you mean {' or '.join(near)}?" if near else ""
-            raise ValueError(f"{file} has no {name!r}.{hint}")
+            raise ValueError(f"{file} has no {name!r}.{did_you_mean(part, vars(found))}")
         found = getattr(found, part)
     if not callable(found):
         raise ValueError(f"{name} in {file} is {type(found).__name__}, no function")

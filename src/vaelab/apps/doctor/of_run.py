@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from vaelab.apps.doctor.causes import ordered
 from vaelab.apps.doctor.findings import Report
 from vaelab.apps.doctor.run_checks import CHECKS
@@ -15,6 +13,7 @@ from vaelab.apps.source import own
 from vaelab.data import Split
 from vaelab.run import METRICS, RECIPE, UNFINISHED, load
 from vaelab.training import find_device
+from vaelab.walk import seeded, shuffled
 
 
 def examine_run(
@@ -50,8 +49,7 @@ def examine_run(
     place = find_device(device)
     model = run.model.to(place)
     try:
-        with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
-            torch.manual_seed(seed)
+        with seeded(seed, place):
             seen = look(run, some(train, limit, seed), some(test, limit, seed), seed, place)
     finally:
         model.to("cpu")
@@ -61,7 +59,7 @@ def examine_run(
 
 def some(split: Split, limit: int, seed: int) -> Split:
     """At most `limit` rows, in no order: neighbours in a file may be of one class."""
-    order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))[:limit]
+    order = shuffled(len(split), seed)[:limit]
     return split.take(order)
 
 

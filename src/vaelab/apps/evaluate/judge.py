@@ -22,10 +22,10 @@ from vaelab.apps.evaluate.found import Found
 from vaelab.apps.evaluate.settings import Settings
 from vaelab.apps.evaluate.spaces import space_of
 from vaelab.data import Batches, Split
-from vaelab.metrics.inputs import seeded
 from vaelab.metrics.layer import Layer
 from vaelab.run import Run
 from vaelab.training import find_device
+from vaelab.walk import seeded, shuffled
 
 REFERENCE = 60_000
 """Training rows that codes and samples are compared with: all, or this many at random."""
@@ -100,8 +100,7 @@ def reference(train: Split, seed: int) -> Split:
     """At most 60,000 training rows, chosen at random but kept in order."""
     if len(train) <= REFERENCE:
         return train
-    generator = torch.Generator().manual_seed(seed)
-    return train.take(torch.randperm(len(train), generator=generator)[:REFERENCE].sort().values)
+    return train.take(shuffled(len(train), seed)[:REFERENCE].sort().values)
 
 
 def digest_of(batches: Batches, seed: int) -> str:

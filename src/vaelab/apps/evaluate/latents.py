@@ -22,7 +22,7 @@ from vaelab.metrics.estimate import Estimate
 from vaelab.metrics.layer import Layer, layers
 from vaelab.metrics.two_sample import classifier_auc
 from vaelab.run import Run
-from vaelab.walk import VAE, Condition, Trace, join
+from vaelab.walk import VAE, Condition, Trace, join, shuffled
 
 BATCH = 1000
 DRAWS, MMD_DRAWS, AUC_DRAWS, HOLE_DRAWS = 2000, 5000, 10_000, 10_000
@@ -95,7 +95,7 @@ def _match(run: Run, train: Batches, held: Batches, seed: int) -> Found:
         return Found(notes=(why,))
     codes, fresh = _codes(run.model, train, seed), _codes(run.model, held, seed)
     # Rows may be sorted, by class say; draws from them shall not be.
-    order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(seed))
+    order = shuffled(len(codes), seed)
     mixed = codes[order.to(codes.device)]
     prior = _prior(run, train, max(HOLE_DRAWS, AUC_DRAWS))
     few = min(MMD_DRAWS, len(codes))
@@ -137,6 +137,6 @@ def _prior(run: Run, train: Batches, n: int) -> Tensor:
 
 def _told(rows: Batches, n: int) -> Condition:
     """What a model is told of n of the rows, over and over where they are fewer; in no order."""
-    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))
+    order = shuffled(len(rows), 0)
     which = order[torch.arange(n) % len(rows)]
     return tuple(c[which.to(c.device)] for c in next(rows.told(len(rows))))

@@ -18,6 +18,7 @@ from vaelab.metrics.features import FeatureSpace
 from vaelab.metrics.neighbours import nearest
 from vaelab.metrics.samples import nearest_training_distance, precision_recall_density_coverage
 from vaelab.run import Run
+from vaelab.walk import shuffled
 
 MOST, KERNEL, K, SHOWN, BATCH = 10_000, 5_000, 5, 12, 1000
 FEW = 40
@@ -95,7 +96,7 @@ def as_given(batches: Batches, n: int, binarized: bool, seed: int) -> Tensor:
 
 def chosen(batches: Batches, n: int, seed: int) -> Tensor:
     """n rows in random order, by number."""
-    return torch.randperm(len(batches), generator=torch.Generator().manual_seed(seed))[:n]
+    return shuffled(len(batches), seed)[:n]
 
 
 @torch.no_grad()

@@ -8,12 +8,12 @@ from __future__ import annotations
 import dataclasses
 import sys
 import typing
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
 
+from vaelab.apps.choice import Choice, Command
 from vaelab.apps.flags import numbers
 from vaelab.apps.progress import say
 from vaelab.apps.sweep.grid import is_numeric, numeric
@@ -27,7 +27,6 @@ from vaelab.training import Plan
 
 WIDE = 200
 
-Command = Callable[..., None]
 EXAMPLE = "vaelab sweep vae --data digits --latent 8 --beta 0.5,1,2,4 --seeds 4 --out sweeps/beta"
 
 
@@ -42,19 +41,12 @@ class Sweeping(Task):
     seeds: int = 1
 
 
-def choose(args: list[str]) -> Command | None:
-    """The command of the recipe that the arguments name first; None where help was shown.
-
-    Raises:
-        ValueError: where no recipe, or none that is known, comes first.
-    """
-    if args and args[0] in ("-h", "--help"):
-        print(f"Train a recipe at many settings: {EXAMPLE}")
-        print(f"Recipes: {', '.join(RECIPES)}. Flags of a recipe: vaelab sweep vae --help")
-        return None
-    if not args or args[0].startswith("-"):
-        raise ValueError(f"a recipe comes first, as in `{EXAMPLE}`; there is {', '.join(RECIPES)}")
-    return command(args[0])
+def recipes() -> str:
+    """What there is to sweep, by name."""
+    return (
+        f"Train a recipe at many settings: {EXAMPLE}\n"
+        f"Recipes: {', '.join(RECIPES)}. Flags of a recipe: vaelab sweep vae --help"
+    )
 
 
 def command(name: str) -> Command:
@@ -117,3 +109,6 @@ def several(settings: Any) -> type:
     return dataclasses.make_dataclass(
         settings.__name__, fields, kw_only=True, namespace={"__doc__": settings.__doc__}
     )
+
+
+choose = Choice("recipe", RECIPES, EXAMPLE, recipes, command)

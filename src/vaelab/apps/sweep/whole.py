@@ -25,6 +25,7 @@ from vaelab.metrics.likelihood import elbo
 from vaelab.recipe import Recipe
 from vaelab.run import Run
 from vaelab.training import NotFinite, Plan, find_device
+from vaelab.walk import seeded
 
 BATCH = 256
 
@@ -104,8 +105,7 @@ def judge(run: Run, data: Data, place: str = "cpu") -> dict[str, float]:
     """
     device, seed = find_device(place), data.spec.seed
     model = run.model.to(device)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    with seeded(seed, device):
         test = Batches(data.test.x, run.data, device, data.test.known(run.data))
         found = elbo(model, test.fixed(BATCH, seed), conditions=test.told(BATCH))
     model.to("cpu")

@@ -24,6 +24,7 @@ from vaelab.metrics import (
     different_class_pairs,
 )
 from vaelab.run import Run
+from vaelab.walk import shuffled
 
 MOST, MOST_REFERENCE = 10_000, 60_000
 ENOUGH = 2_000
@@ -141,7 +142,7 @@ def _rows(name: str, splits: Sequence[Split], spec: DataSpec, most: int, seed: i
     raws, labels = [], []
     share = most / max(most, sum(len(split.x) for split in splits))
     for split in splits:
-        order = torch.randperm(len(split.x), generator=torch.Generator().manual_seed(seed))
+        order = shuffled(len(split.x), seed)
         chosen = order[: round(share * len(order))]
         raws.append(split.x[chosen])
         if split.y is not None:

@@ -17,6 +17,7 @@ from vaelab.apps.understand.ground import LEVEL, STEPS, Cloud, Ground, K, decode
 from vaelab.data import Batches
 from vaelab.metrics.likelihood import elbo
 from vaelab.run import Run
+from vaelab.walk import seeded
 
 SAMPLES, PRIOR_DRAWS = 10_000, 60_000
 KL_DRAWS, MMD_DRAWS = 2_000, 5_000
@@ -86,8 +87,7 @@ def _prior(run: Run, ground: Ground, n: int, purpose: int) -> Tensor:
 def _evidence(run: Run, ground: Ground) -> dict[str, Figure]:
     """Distortion, rate and −ELBO of held-out data under a fixed binarization."""
     batches = Batches(ground.held.raw, ground.spec).fixed(1000, ground.seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(ground.seed)
+    with seeded(ground.seed):
         found = elbo(run.model, batches)
     names = ("distortion", "rate", "neg_elbo")
     return {name: found.get(name, Missing("point")) for name in names}

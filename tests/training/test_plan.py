@@ -1,0 +1,80 @@
+"""What a plan comes to: its steps, their rate, its precision, its device."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+
+from vaelab.training import Length, Plan, find_device
+from vaelab.training.fit import learning_rate
+from vaelab.training.plan import WORTH_COMPILING, compiles, uses_bf16
+
+
+def test_the_schedule_rises_then_falls_to_nothing() -> None:
+    rates = [learning_rate(step, 100, 10) for step in range(101)]
+    assert rates[:11] == pytest.approx([0.1 * (k + 1) for k in range(10)] + [1.0])
+    assert rates[55] == pytest.approx(0.5)
+    assert all(a >= b for a, b in pairwise(rates[10:]))
+    assert rates[99] > 0
+    assert rates[100] == pytest.approx(0.0, abs=1e-12)
+    # A warm-up longer than a tenth of all steps is shortened to that.
+    assert learning_rate(9, 100, 500) == 1.0
+    assert [learning_rate(0, 1, 200), learning_rate(0, 5, 0)] == [1.0, 1.0]
+
+
+def test_half_precision_is_chosen_only_where_it_pays() -> None:
+    cpu = torch.device("cpu")
+    assert not uses_bf16("auto", cpu, 1000)
+    assert uses_bf16("bf16", cpu, 1000)
+    assert not uses_bf16("fp32", cpu, 10**9)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epochs": 0}, "epochs is 0"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"lr": 0.0}, "lr is 0.0"),
+        ({"lr": math.nan}, "lr is nan"),
+        ({"clip": -1.0}, "clip is -1.0"),
+        ({"weight_decay": -0.1}, "weight_decay is -0.1"),
+        ({"warmup": -1}, "warmup is -1"),
+        ({"ema": 1.0}, "ema is 1.0"),
+        ({"patience": 0}, "patience is 0"),
+    ],
+)
+def test_a_plan_that_makes_no_sense_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Plan(**settings)
+
+
+def test_the_default_number_of_epochs_gives_enough_steps() -> None:
+    assert Plan(batch_size=100).passes(1_000) == 400
+    assert Plan(batch_size=100).passes(10_000_000) == 10
+    assert Plan(epochs=2).passes(10) == 2
+
+
+def test_few_steps_are_less_than_a_quarter_of_the_default() -> None:
+    # 1,000 rows in batches of 100: ten steps an epoch, 400 epochs by default.
+    assert Length.of(99, 1_000, 100).few
+    assert not Length.of(100, 1_000, 100).few
+    assert Length.of(2, 1_000_001, 100).few  # of 10 epochs
+    told = str(Length.of(5, 1437, 128))
+    assert told == "60 steps; the default is 4,008 (about 334 epochs)"
+
+
+def test_a_device_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"there is no device 'cuda:77' here; there is .*cpu"):
+        find_device("cuda:77")
+    assert find_device("cpu") == torch.device("cpu")
+    assert find_device("auto").type in ("cpu", "cuda", "mps")
+
+
+def test_compiling_is_decided_by_counting_steps() -> None:
+    assert not compiles("auto", WORTH_COMPILING - 1)
+    assert not compiles("off", 10**9)
+    assert compiles("auto", WORTH_COMPILING) == compiles("auto", 10**9)
