@@ -10,8 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 import vaelab
+from vaelab.apps.understand.galleries import manifold, strip
+from vaelab.apps.understand.places import Segment
 from vaelab.cli import main
 from vaelab.data import drawn
 from vaelab.run import Run
@@ -162,6 +165,14 @@ def test_a_judged_table_is_compared_by_name_and_shown_as_rows(
     assert page.count('<tr class="sample">') == page.count('<tr class="nearest">') == 12
     assert "<th scope=col>smoker</th>" in page
     assert any(f"<td>{city}</td>" in page for city in CITIES)
+
+
+def test_the_argument_is_drawn_column_by_column(run: Path) -> None:
+    model = vaelab.load(run)
+    for picture in (manifold(model), strip(model, Segment((0.0, 0.0), (1.0, 1.0), 1.0, None))):
+        assert isinstance(picture, Figure)
+        panels = [axes for axes in picture.axes if axes.get_title(loc="left")]
+        assert [axes.get_title(loc="left") for axes in panels] == NAMES
 
 
 def test_what_was_found_is_said(people: Path, capsys: pytest.CaptureFixture[str]) -> None:
