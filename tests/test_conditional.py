@@ -320,7 +320,7 @@ def test_commands(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     capsys.readouterr()
     assert torch.equal(written("sample", "-n", "4"), run.sample(4))
     said = capsys.readouterr()
-    assert "drawn uniformly from 0, 1, 2" in said.err + said.out
+    assert "as often as in training: 0 " in said.err + said.out
     assert len(written("reconstruct", "test:0-2", "--class", "3,5,7")) == 3
     assert written("vary", "test:0", "--class", "3").shape[:2] == (1, 8)
     assert written("interpolate", "test:0", "test:1", "--class", "3,5").shape[:2] == (1, 10)

@@ -6,8 +6,8 @@ The default likelihood follows from the data, and says why:
     grey, nearly two-toned     Bernoulli, binarized afresh at every visit
     integer levels             discretised logistic
     counts                     negative binomial, whose variance may exceed the mean
-    columns that differ        one of these for each kind of column
-    anything continuous        Gaussian with one learned σ
+    columns that differ        one of these for each kind of column; log-normal for positive ones
+    anything continuous        Gaussian with one learned σ, in a table with names one a column
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torch import nn
 from vaelab.data import Column, DataSpec
 from vaelab.nets import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, Shape, residual
 from vaelab.nets.told import Begun, Told, beside
-from vaelab.nets.views import LogCounts, OneHot, Views
+from vaelab.nets.views import LogCounts, Logs, OneHot, Views
 from vaelab.parts import likelihoods as parts
 from vaelab.parts import tables
 from vaelab.typed import check_fields
@@ -147,6 +147,21 @@ def shown(data: DataSpec, make: Callable[[Shape], nn.Module]) -> nn.Module:
     return make(shape) if views is None else nn.Sequential(views, make(shape))
 
 
+def compared(data: DataSpec) -> nn.Module:
+    """x at the model's scale as numbers (B, …) whose distances mean something.
+
+    In a table whose columns are known, it costs the same on average, 2 when squared, for two values
+    of a real column to differ as they do, or for two names to be different: real columns are
+    standardised, and so are the logarithms of positive ones and of counts; categories and the two
+    values of binary columns are one-hot. All other data are as they are.
+
+    Args:
+        data: as the likelihood sees it.
+    """
+    named = tuple(Column("categories", 2) if c.kind == "binary" else c for c in data.columns)
+    return _views(replace(data, columns=named))[0] or nn.Identity()
+
+
 def told(data: DataSpec, make: Callable[[int], nn.Module], inputs: int) -> nn.Module:
     """A network of a vector, told the condition where there is one.
 
@@ -173,6 +188,7 @@ def _views(data: DataSpec) -> tuple[nn.Module | None, Shape]:
     for column, places in _grouped(data).items():
         views: dict[str, Callable[[], nn.Module]] = {
             "real": nn.Identity,
+            "positive": partial(Logs, _at(data.offset, places), _at(data.scale, places)),
             "binary": nn.Identity,
             "counts": partial(LogCounts, _at(data.offset, places), _at(data.scale, places)),
             "categories": partial(OneHot, column.categories),
@@ -188,6 +204,9 @@ def _likelihood_of_columns(data: DataSpec) -> tables.Mixed:
     for column, places in _grouped(data).items():
         kinds: dict[str, Callable[[], parts.Likelihood]] = {
             "real": partial(parts.LearnedGaussian, len(places)),
+            "positive": partial(
+                tables.PositiveNumbers, _at(data.offset, places), _at(data.scale, places)
+            ),
             "binary": parts.BernoulliLikelihood,
             "counts": partial(
                 tables.NegativeBinomialCounts, _at(data.offset, places), _at(data.scale, places)
@@ -228,14 +247,16 @@ def fit_likelihood(design: Design, data: DataSpec) -> FittedLikelihood:
     # What another recipe made of it does not carry over.
     data = replace(data, binarize="no", condition=design.condition)
     levels = data.levels or 256
+    # Columns known to be real differ in how sharp they are; pixels and plain arrays share a scale.
+    own = (data.dims,) if data.columns and data.domain == "real" else ()
     makers: dict[str, Callable[[], parts.Likelihood]] = {
         "bernoulli": parts.BernoulliLikelihood,
         "continuous-bernoulli": parts.ContinuousBernoulliLikelihood,
-        "gaussian": parts.LearnedGaussian,
+        "gaussian": partial(parts.LearnedGaussian, *own),
         "gaussian-fixed": partial(parts.FixedGaussian, design.sigma),
         "gaussian-pixel": parts.PixelGaussian,
-        "laplace": parts.LaplaceLikelihood,
-        "student": parts.StudentLikelihood,
+        "laplace": partial(parts.LaplaceLikelihood, *own),
+        "student": partial(parts.StudentLikelihood, shape=own),
         "logistic": partial(parts.LogisticLevels, levels),
         "logistic-mixture": partial(parts.LogisticMixtureLevels, levels, design.components),
         "categorical": partial(parts.CategoricalLevels, levels),
@@ -293,4 +314,6 @@ def _default(data: DataSpec) -> tuple[str, str]:
         return "bernoulli", f"the data is nearly two-toned (contrast {data.contrast:.2f} of 1)"
     if data.domain == "levels":
         return "logistic", f"the data has {data.levels} levels (contrast {data.contrast:.2f} of 1)"
+    if data.columns:
+        return "gaussian", "all columns are real; one σ is learned for each"
     return "gaussian", f"the data is continuous, {data.low:g} to {data.high:g}; one σ is learned"

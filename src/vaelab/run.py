@@ -28,7 +28,7 @@ from torch import Tensor
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
 from vaelab import files
 from vaelab.codes import ROWS, Codes, check_temperature, described, slerp
-from vaelab.data import DataSpec, Known, Raw, Rows, of_each, typical, vectors
+from vaelab.data import DataSpec, Known, Raw, Rows, drawn, of_each, typical, vectors
 from vaelab.fitted import Replaced, find, replaced
 from vaelab.recipe import Recipe, rebuild
 from vaelab.version import __version__
@@ -142,10 +142,10 @@ class Run:
         return of_each(self.data, self.condition, n)
 
     def anything(self, n: int) -> Condition:
-        """What n samples are of where nothing was given: classes drawn uniformly, if of classes."""
+        """What n samples are of where nothing was given: classes come as often as in training."""
         if self.data.condition != "labels":
             return self.told(n)
-        return self.data.tell(torch.randint(self.data.known, (n,)))
+        return self.data.tell(drawn(self.data, n))
 
     def encode(self, raw: Any, *, temperature: float = 0.0, seed: int = 0) -> Tensor:
         """The codes (N, L) of raw rows (N, …): posterior means, or draws at temperature 1."""
@@ -196,7 +196,8 @@ class Run:
     def sample(
         self, n: int, *, temperature: float = 1.0, draw: bool | None = None, seed: int = 0
     ) -> Tensor:
-        """n new examples (n, …) from the prior; of classes drawn uniformly where none is given."""
+        """n new examples (n, …) from the prior; of classes as often as in training where none is
+        given."""
         return torch.cat(
             list(self.stream_samples(n, temperature=temperature, draw=draw, seed=seed))
         )

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from diseased import data as made
 
+from vaelab import cli
 from vaelab.apps.doctor import examine_data
 
 
@@ -70,3 +71,14 @@ def test_rows_of_a_mapped_file_are_looked_at_likewise(tmp_path, monkeypatch):
 
 def test_the_likelihood_that_fits_is_said_with_its_reason():
     assert "nearly two-toned" in examine_data("digits").about[-1]
+
+
+def test_columns_and_a_label_may_be_said_of_a_table(tmp_path, capsys):
+    path = made.named_columns(tmp_path)
+    names = path.read_text().splitlines()[0].split(",")
+    report = examine_data(str(path), columns={names[0]: "out"}, label=names[2])
+    assert report.figures["shape"] == (len(names) - 2,)
+    assert cli.main(["doctor", str(path), "--columns", f"{names[0]}=out"]) == 0
+    assert f"real: {names[0]}" not in capsys.readouterr().out
+    assert cli.main(["doctor", "losses.py:vae_loss", "--columns", "a=real"]) == 2
+    assert "--columns say how a table is read, and this is a loss" in capsys.readouterr().err

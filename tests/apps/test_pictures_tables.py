@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vaelab.apps.look import Cells, Panels, look
-from vaelab.apps.pictures import agreement, lines, marginals, png, spread
+from vaelab.apps.pictures import agreement, lines, marginals, plane, png, spread
 from vaelab.data import DataSpec
 from vaelab.data.header import Heading
 
@@ -74,6 +74,20 @@ def test_lines_follow_walks_and_fade_what_is_idle() -> None:
     assert [t.get_text() for t in fig.legends[0].get_texts()] == ["z0: 1.20", "z1: 0.00"]
     with pytest.raises(ValueError, match="do not fit walks"):
         lines(walks, across, HEADER, ["z0"])
+
+
+def test_a_plane_shows_each_column_over_a_square() -> None:
+    x = rows(49)
+    fig = plane(x, HEADER)
+    panels = [axes for axes in fig.axes if axes.images]
+    assert len(panels) == 4
+    for j, axes in enumerate(panels):
+        assert np.array_equal(axes.images[0].get_array(), x[:, j].reshape(7, 7))
+    bars = [axes for axes in fig.axes if axes.get_label() == "<colorbar>"]
+    assert [t.get_text() for t in bars[3].get_yticklabels()] == ["Leeds", "London", "York"]
+    assert panels[3].images[0].get_clim() == (-0.5, 2.5)
+    with pytest.raises(ValueError, match="48 places are to be shown as a square"):
+        plane(x[:48], HEADER)
 
 
 def spec(*shape: int, header: tuple[Heading, ...] = ()) -> DataSpec:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import csv
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 import vaelab
+from vaelab.apps.understand.galleries import manifold, strip
+from vaelab.apps.understand.places import Segment
 from vaelab.cli import main
+from vaelab.data import drawn
 from vaelab.run import Run
 
 CITIES = ("Leeds", "London", "York")
@@ -127,11 +133,46 @@ def test_classes_of_conditional_rows(told: Path, tmp_path: Path) -> None:
     do("sample", told, "-n", 1200, "--out", tmp_path / "all.csv")
     rows = read(tmp_path / "all.csv")
     assert list(rows[0]) == ["age", "children", "smoker", "city"]
-    assert [row["city"] for row in rows[:4]] == ["Leeds", "London", "York", "Leeds"]
+    shares = np.bincount([CITIES.index(row["city"]) for row in rows]) / 1200
+    assert np.abs(shares - vaelab.load(told).data.shares).max() < 0.05
     mean = {c: np.mean([int(r["children"]) for r in rows if r["city"] == c]) for c in CITIES}
     assert mean["Leeds"] < mean["York"]
     do("sample", told, "-n", 5, "--class", "York", "--out", tmp_path / "york.csv")
     assert [row["city"] for row in read(tmp_path / "york.csv")] == ["York"] * 5
+
+
+def test_classes_come_as_often_as_in_training() -> None:
+    x, y = np.random.default_rng(0).normal(size=(200, 2)), np.arange(200) % 10 == 0
+    spec = vaelab.load_data((x, y.astype(np.int64))).spec
+    assert spec.shares == (pytest.approx(0.9, abs=0.05), pytest.approx(0.1, abs=0.05))
+    torch.manual_seed(0)
+    assert float(drawn(spec, 5000).float().mean()) == pytest.approx(spec.shares[1], abs=0.02)
+    # Runs of before that was kept are drawn from uniformly.
+    assert float(drawn(replace(spec, shares=()), 5000).float().mean()) == pytest.approx(
+        0.5, abs=0.03
+    )
+    with pytest.raises(ValueError, match="shares are of the 2 classes"):
+        replace(spec, shares=(1.0,))
+
+
+def test_a_judged_table_is_compared_by_name_and_shown_as_rows(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    do("evaluate", run, "--parts", "samples", "--json")
+    # Three cities one by one, two answers, and two numbers; one of each set follows from the rest.
+    assert json.loads(capsys.readouterr().out)["features"].startswith("5 principal components")
+    page = (run / "evaluation.html").read_text()
+    assert page.count('<tr class="sample">') == page.count('<tr class="nearest">') == 12
+    assert "<th scope=col>smoker</th>" in page
+    assert any(f"<td>{city}</td>" in page for city in CITIES)
+
+
+def test_the_argument_is_drawn_column_by_column(run: Path) -> None:
+    model = vaelab.load(run)
+    for picture in (manifold(model), strip(model, Segment((0.0, 0.0), (1.0, 1.0), 1.0, None))):
+        assert isinstance(picture, Figure)
+        panels = [axes for axes in picture.axes if axes.get_title(loc="left")]
+        assert [axes.get_title(loc="left") for axes in panels] == NAMES
 
 
 def test_what_was_found_is_said(people: Path, capsys: pytest.CaptureFixture[str]) -> None:

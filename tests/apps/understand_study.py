@@ -94,6 +94,7 @@ def a_study(labels=True, image=True):
             "source": "digits" if image else "some/table <a>.npy",
             "shape": [1, 8, 8] if image else [12],
             "is_image": image,
+            "by_column": False,
             "domain": "levels",
             "levels": 17,
             "classes": [str(i) for i in range(10)] if labels else [],

@@ -65,6 +65,35 @@ def test_kinds_are_found_and_said(table: str) -> None:
     assert written == {tuple(row) for row in rows}
 
 
+def skewed(path: Path, n: int = 300) -> str:
+    """Columns: log-normal; the same with zeros; gamma of little skew; uniform; both signs."""
+    rng = np.random.default_rng(0)
+    income = rng.lognormal(10, 0.7, n)
+    columns = [income, np.where(rng.random(n) < 0.1, 0, income), rng.gamma(9, 5, n)]
+    columns += [rng.uniform(1, 2, n), rng.standard_t(3, n)]
+    rows = [[f"{value:.2f}" for value in row] for row in zip(*columns, strict=True)]
+    return write(path, rows, ("income", "benefit", "age", "share", "change"))
+
+
+def test_positive_columns_are_found_and_said(tmp_path: Path) -> None:
+    path = skewed(tmp_path / "skewed.csv")
+    data = load(path)
+    assert [c.kind for c in data.spec.columns] == ["positive"] + ["real"] * 4
+    assert any("positive: income" in note for note in data.notes)
+    assert any(note.startswith("above 0 and skewed: income, so taken as") for note in data.notes)
+    zeros = int((data.train.x[:][:, 1] == 0).sum())
+    assert zeros > 0
+    (told,) = (note for note in data.notes if note.startswith("skewed, and 0 in some rows"))
+    assert "benefit (" in told
+    assert data.spec.header[0].decimals == 2
+    said = load(path, columns={"income": "real", "benefit": "real", "age": "positive"})
+    assert [c.kind for c in said.spec.columns][:3] == ["real", "real", "positive"]
+    assert not any("skewed" in note for note in said.notes)
+    assert reload(said.spec)[0].x[:].shape == said.train.x[:].shape
+    with pytest.raises(ValueError, match=r"column benefit: positive numbers are above 0.*is 0\.00"):
+        load(path, columns={"benefit": "positive"})
+
+
 def test_kinds_may_be_said(table: str) -> None:
     said = load(table, columns={"age": "counts", "stars": "real", "income": "out"}).spec
     assert [h.name for h in said.header] == ["age", "children", "smoker", "city", "stars"]
@@ -191,7 +220,9 @@ def test_values_are_held_to_what_is_said(table: str, tmp_path: Path) -> None:
         load(table, columns={"income": "counts"})
     with pytest.raises(ValueError, match="said to be binary and has 3 different values"):
         load(table, columns={"city": "binary"})
-    with pytest.raises(ValueError, match="said to be 'count'; expected one of real, binary"):
+    with pytest.raises(
+        ValueError, match="said to be 'count'; expected one of real, positive, binary"
+    ):
         load(table, columns={"city": "count"})
     with pytest.raises(ValueError, match="named for tables whose columns have names"):
         load("digits", columns={"a": "real"})

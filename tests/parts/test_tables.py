@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from scipy import stats
 from torch import nn
 
 from vaelab.data import Batches, Column, Data, DataSpec, load, read_inputs, with_columns
-from vaelab.design import Design, fit_likelihood, networks
+from vaelab.design import Design, compared, fit_likelihood, networks
 from vaelab.nets.views import LogCounts, OneHot, Views
 from vaelab.parts.likelihoods import (
     BernoulliLikelihood,
@@ -200,6 +201,95 @@ def test_a_table_of_different_columns_gets_a_likelihood_for_each_kind() -> None:
     assert fitted.likelihood(h).log_prob(x).isfinite().all()
 
 
+def incomes(n: int = 400) -> Data:
+    x = np.exp(np.random.default_rng(2).normal([10, -2], [0.8, 1.5], (n, 2)))
+    return with_columns(load(x), ["positive", "positive"])
+
+
+def test_positive_columns_keep_their_own_units() -> None:
+    data = incomes()
+    raw = data.train.x[:]
+    x = data.spec.prepare(raw)
+    assert torch.equal(x, raw)
+    assert torch.equal(data.spec.restore(x), raw)
+    logs = np.log(raw.numpy().astype(np.float64))
+    assert data.spec.offset == pytest.approx(logs.mean(0).tolist(), rel=1e-6)
+    assert data.spec.scale == pytest.approx(logs.std(0).tolist(), rel=1e-6)
+    fitted = fit_likelihood(Design(), data.spec)
+    h = torch.randn(len(x), 2)
+    p = fitted.likelihood(h)
+    centre = logs.mean(0) + logs.std(0) * (10 * np.tanh(h.numpy() / 10))
+    sigma = logs.std(0) * np.exp(10 * np.tanh(-0.1))
+    reference = stats.lognorm(sigma, scale=np.exp(centre)).logpdf(raw.numpy()).sum(1)
+    assert np.allclose(p.log_prob(x).detach(), reference, rtol=1e-4, atol=1e-3)
+    assert float(p.sample(3.0).detach().min()) > 0
+    seen = networks(Design(width=8), data.spec).encoder((2,), 2)[0](x)  # type: ignore[index]
+    torch.testing.assert_close(seen.mean(0), torch.zeros(2), atol=1e-4, rtol=0)
+    torch.testing.assert_close(seen.std(0, correction=0), torch.ones(2), atol=1e-4, rtol=0)
+    with pytest.raises(ValueError, match="column 1 holds -1; it is of positive numbers"):
+        read_inputs(np.array([[1.0, -1.0]], dtype=np.float32), data.spec)
+    assert DataSpec.from_json(json.loads(json.dumps(data.spec.to_json()))) == data.spec
+
+
+def test_the_same_density_whatever_the_units() -> None:
+    """Incomes in pence: 100 times as much, so log 100 nats less dense in each column."""
+    pounds, pence = incomes(), with_columns(load(100 * incomes().train.x[:]), ["positive"] * 2)
+    h, x = torch.randn(5, 2), pounds.train.x[:5]
+    density = [
+        fit_likelihood(Design(), replace(d.spec, offset=offset, scale=(1.0, 1.0)))
+        .likelihood(h)
+        .log_prob(k * x)
+        for d, k, offset in (
+            (pounds, 1.0, (10.0, -2.0)),
+            (pence, 100.0, (10 + math.log(100), -2 + math.log(100))),
+        )
+    ]
+    torch.testing.assert_close(density[0] - density[1], torch.full((5,), 2 * math.log(100)))
+
+
+@pytest.mark.parametrize("name", ["auto", "gaussian", "laplace", "student"])
+def test_columns_that_are_all_real_take_any_density(name: str) -> None:
+    x = np.random.default_rng(0).normal([0, 50], [1, 9], (100, 2))
+    data = with_columns(load(x), ["real", "real"])
+    assert data.spec.domain == "real"
+    fitted = fit_likelihood(Design(likelihood=name), data.spec)  # type: ignore[arg-type]
+    # Each column is as sharp as it is.
+    assert {tuple(p.shape) for p in fitted.likelihood.parameters()} == {(2,)}
+    assert fitted.likelihood(torch.zeros(3, 2)).log_prob(torch.zeros(3, 2)).shape == (3,)
+    assert fitted.reason.startswith("gaussian: all columns are real" if name == "auto" else name)
+
+
+def test_a_table_of_one_column_stays_whole() -> None:
+    data = with_columns(load(np.arange(60)[:, None] % 3), ["categories"])
+    raw = data.train.x[:]
+    assert torch.equal(data.spec.prepare(raw), raw)
+
+
+def test_what_is_compared_costs_alike_in_every_column() -> None:
+    rng = np.random.default_rng(0)
+    n = 4000
+    columns = [rng.normal(5, 2, n), rng.lognormal(3, 1, n), rng.negative_binomial(2, 0.02, n)]
+    columns += [rng.integers(0, 2, n), rng.integers(0, 4, n)]
+    kinds = ["real", "positive", "counts", "binary", "categories"]
+    data = with_columns(load(np.stack(columns, 1)), kinds)
+    view = compared(data.spec)
+    x = data.spec.prepare(data.train.x[:])
+    seen = view(x)
+    apart = (seen - seen.roll(1, 0)).square().mean(0)
+    assert seen.shape[1] == 3 + 2 + 4
+    # Of numbers, the mean square between two rows is twice the variance; of names, 2 where they
+    # differ, whichever they are.
+    torch.testing.assert_close(apart[:2], torch.full((2,), 2.0), atol=0.3, rtol=0)
+    assert 1 < float(apart[2]) < 4  # of counts about so, by their moments
+    row = x[:1].repeat(4, 1)
+    row[:, 4] = torch.arange(4.0)
+    assert torch.equal(torch.cdist(view(row), view(row)).square().round(), 2 - 2 * torch.eye(4))
+    row[:, 4], row[:2, 3], row[2:, 3] = 0, 0, 1
+    assert float((view(row)[0] - view(row)[3]).square().sum()) == 2
+    images = load(rng.integers(0, 255, (50, 4, 4), dtype=np.uint8)).spec
+    assert isinstance(compared(images), nn.Identity)
+
+
 @pytest.mark.parametrize(
     ("likelihood", "kind", "message"),
     [
@@ -209,6 +299,7 @@ def test_a_table_of_different_columns_gets_a_likelihood_for_each_kind() -> None:
         ("bernoulli", "counts", r"Use one of: .*student, poisson, negative-binomial"),
         ("logistic-mixture", "counts", "this data is counts"),
         ("gaussian", "mixed", r"Use one of: mixed\."),
+        ("laplace", "positive", r"this data is mixed.*Use one of: mixed\."),
         ("mixed", "real", "this data is real.*with_columns says what each column"),
     ],
 )
@@ -221,6 +312,7 @@ def test_a_likelihood_that_does_not_fit_is_refused(
         "grey": lambda: load(rng.integers(0, 256, (50, 4, 4), dtype=np.uint8)).spec,
         "mixed": lambda: table().spec,
         "counts": lambda: count_table().spec,
+        "positive": lambda: incomes().spec,
     }
     with pytest.raises(ValueError, match=message):
         fit_likelihood(Design(likelihood=likelihood), specs[kind]())  # type: ignore[arg-type]

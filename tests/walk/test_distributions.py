@@ -21,6 +21,7 @@ from vaelab.walk import (
     DiscretizedLogistic,
     Distribution,
     Laplace,
+    LogNormal,
     Normal,
     kl,
     kl_by_dimension,
@@ -47,6 +48,12 @@ PAIRS: dict[str, Pair] = {
         Normal,
         lambda mu, s: td.Normal(mu, s.exp()),
         params(1, 2.0),
+        (params(2), params(3)),
+    ),
+    "log-normal": (
+        LogNormal,
+        lambda mu, s: td.LogNormal(mu, s.exp()),
+        params(1).exp(),
         (params(2), params(3)),
     ),
     "laplace": (
@@ -108,6 +115,10 @@ CONTINUOUS: dict[str, tuple[Distribution, Callable[[Any], Any]]] = {
     "normal": (
         Normal(torch.tensor([[0.3]]), torch.tensor([[-0.5]])),
         stats.norm(0.3, math.exp(-0.5)).cdf,
+    ),
+    "log-normal": (
+        LogNormal(torch.tensor([[0.3]]), torch.tensor([[-0.5]])),
+        stats.lognorm(math.exp(-0.5), scale=math.exp(0.3)).cdf,
     ),
     "laplace": (
         Laplace(torch.tensor([[0.3]]), torch.tensor([[-0.5]])),
@@ -221,6 +232,7 @@ EVERYWHERE: dict[str, Callable[[Tensor], Distribution]] = {
     "dirac": Dirac,
     "bernoulli": Bernoulli,
     "continuous-bernoulli": ContinuousBernoulli,
+    "log-normal": lambda t: LogNormal(t, t),
     "laplace": lambda t: Laplace(t, t),
     "logistic": lambda t: DiscretizedLogistic(t, t, 9),
     "categorical": lambda t: Categorical(torch.stack([t, -t, 0 * t], -1)),
@@ -232,6 +244,7 @@ CENTRES: dict[str, Callable[[Tensor], Tensor]] = {
     "continuous-bernoulli": lambda t: td.ContinuousBernoulli(logits=t).icdf(
         torch.full_like(t, 0.5)
     ),
+    "log-normal": lambda t: t.exp(),
     "laplace": lambda t: t,
     "logistic": lambda t: (t.clamp(0, 1) * 8).round() / 8,
     "categorical": lambda t: torch.stack([t, -t, 0 * t], -1).argmax(-1) / 2,

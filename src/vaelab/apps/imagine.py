@@ -26,11 +26,12 @@ from vaelab.apps.progress import counted, say
 from vaelab.apps.rows import as_rows
 from vaelab.apps.shown import levels
 from vaelab.data import Raw, read_inputs
-from vaelab.data.condition import read
-from vaelab.data.header import Heading
+from vaelab.data.condition import drawn, read
+from vaelab.data.header import Heading, some
 from vaelab.data.inputs import reload
 from vaelab.run import Run, load
 from vaelab.training import find_device
+from vaelab.walk import seeded
 
 RunFolder = Positional[Annotated[Path, arg(metavar="RUN", help="folder of a trained run.")]]
 Input = Positional[
@@ -101,10 +102,10 @@ def sample(
     model = _load(run, label, device, out)
     promised(out, overwrite, *KINDS)
     if model.data.condition == "labels" and label is None:
-        come = "are drawn uniformly from" if model.data.is_image else "take turns:"
-        say(f"no --class was named: classes {come} {_classes(model)}")
+        say(f"no --class was named: classes come as often as in training: {_classes(model)}")
         if not model.data.is_image:  # a row is written with its class
-            model = model.given(torch.arange(max(n, 1)) % len(model.data.classes))
+            with seeded(seed):
+                model = model.given(drawn(model.data, max(n, 1)))
     if prior is not None:
         model = model.with_prior(prior)
     elif not model.has_rate:
@@ -306,7 +307,9 @@ def outline(run: Run, out: Path) -> Tensor | None:
 
 
 def _classes(run: Run) -> str:
-    return ", ".join(run.data.classes)
+    spec = run.data
+    parts = spec.shares or [1 / len(spec.classes)] * len(spec.classes)
+    return some([f"{name} {part:.0%}" for name, part in zip(spec.classes, parts, strict=True)], 12)
 
 
 def _read(source: str, run: Run, data_dir: Path | None) -> Tensor:

@@ -22,6 +22,8 @@ from vaelab.data import DataSpec
 MOST_PANELS = 36
 """Columns that are shown each in its own panel."""
 MOST_LINES = 8
+LATTICE = 560
+"""Pixels, the width of a lattice of images, about."""
 
 
 class Look(ABC):
@@ -33,6 +35,7 @@ class Look(ABC):
         varied: examples that are varied, and variations of each.
         walked: pairs that are interpolated.
         steps: on a traversal.
+        legible: whether each column has its own panel, so that values can be read off.
     """
 
     new: ClassVar[int]
@@ -40,6 +43,7 @@ class Look(ABC):
     varied: ClassVar[tuple[int, int]]
     walked: ClassVar[int]
     steps: ClassVar[int]
+    legible: ClassVar[bool]
 
     def __init__(self, spec: DataSpec) -> None:
         self.spec = spec
@@ -60,6 +64,15 @@ class Look(ABC):
     def walks(self, made: Tensor) -> Picture:
         """Walks (N, steps, …)."""
 
+    @property
+    @abstractmethod
+    def side(self) -> int:
+        """Examples across a lattice."""
+
+    @abstractmethod
+    def lattice(self, made: Tensor) -> Picture:
+        """A square of decoded codes (side², …), line by line from the top."""
+
     @abstractmethod
     def traversal(
         self,
@@ -75,6 +88,7 @@ class Cells(Look):
     """A cell of pixels or a strip of colours for each example."""
 
     new, kept, varied, walked, steps = 64, 20, (6, 8), 6, 9
+    legible = False
 
     def samples(self, made: Tensor, data: Tensor | None) -> tuple[Picture, str]:
         return pictures.grid(self._shown(made), span=span(self.spec)), ""
@@ -92,6 +106,15 @@ class Cells(Look):
         # Images from left to right, strips from top to bottom.
         lines = values if self.spec.is_image else values.swapaxes(0, 1)
         return pictures.rows(list(lines), span=span(self.spec))
+
+    @property
+    def side(self) -> int:
+        return max(8, min(20, 900 // max(self.spec.shape[-2:]))) if self.spec.is_image else 4
+
+    def lattice(self, made: Tensor) -> Picture:
+        longer = max(self.spec.shape[-2:])
+        scale = max(1, round(LATTICE / self.side / longer)) if self.spec.is_image else None
+        return pictures.manifold(self._shown(made), self.side, scale)
 
     def traversal(
         self,
@@ -112,6 +135,7 @@ class Panels(Look):
     """A panel for each of the first columns."""
 
     new, kept, varied, walked, steps = 2000, 400, (6, 24), 3, 41
+    legible, side = True, 41
 
     def samples(self, made: Tensor, data: Tensor | None) -> tuple[Picture, str]:
         outline = "" if data is None else "; outline: training rows"
@@ -130,6 +154,9 @@ class Panels(Look):
     def walks(self, made: Tensor) -> Picture:
         across = np.linspace(0, 1, made.shape[1])
         return pictures.lines(self._rows(made), across, self._header())
+
+    def lattice(self, made: Tensor) -> Picture:
+        return pictures.plane(self._rows(made), self._header())
 
     def traversal(
         self,

@@ -24,8 +24,9 @@ class Source:
         image_size: to bring pictures of a folder to: a side, or height,width as in 48,64.
         skip_unreadable: leave out pictures that cannot be read, and rows of a table that lack a
             value, instead of refusing them all.
-        columns: what columns of a table are, where it is not to be found out: real, counts, binary,
-            categories, or out to leave one out, as in age=real,id=out; "*=out" for all others.
+        columns: what columns of a table are, where it is not to be found out: real, positive,
+            counts, binary, categories, or out to leave one out, as in age=real,id=out; "*=out" for
+            all others.
         label: the column of a table that holds labels (for --condition labels, and figures by
             class); it is not modelled.
         vectors: what is known of every row, for --condition vectors: the name of an array in the

@@ -2,7 +2,7 @@
 
 from .batches import Batch, Batches
 from .columns import with_columns
-from .condition import Known, of_each, typical, various, vectors
+from .condition import Known, drawn, of_each, typical, various, vectors
 from .fields import Column
 from .inputs import read_inputs
 from .rows import Raw, Rows
@@ -22,6 +22,7 @@ __all__ = [
     "Raw",
     "Rows",
     "Split",
+    "drawn",
     "load",
     "of_each",
     "placing",

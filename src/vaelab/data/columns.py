@@ -1,6 +1,7 @@
 """Tables whose columns are of different kinds: what each is, said by the user and checked.
 
-Raw rows are numbers: real values, 0 or 1, counts, and categories as their numbers 0, 1, …, n−1.
+Raw rows are numbers: real values, values above 0, 0 or 1, counts, and categories as their numbers
+0, 1, …, n−1.
 """
 
 import math
@@ -10,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from .fields import KINDS, Column
+from .fields import KINDS, NUMBERS, Column
 from .measure import measure_columns
 from .rows import Raw, Rows, pieces
 from .spec import DataSpec
@@ -22,8 +23,8 @@ def with_columns(data: Data, kinds: Sequence[str]) -> Data:
 
     Args:
         data: rows (N, D).
-        kinds: one a column: `"real"`, `"binary"`, `"counts"` or `"categories"`; of the last, the
-            number is one above the largest that occurs.
+        kinds: one a column: `"real"`, `"positive"`, `"binary"`, `"counts"` or `"categories"`; of
+            the last, the number is one above the largest that occurs.
 
     Raises:
         ValueError: for another number of kinds, an unknown one, or values that are not of theirs.
@@ -70,6 +71,7 @@ def with_columns(data: Data, kinds: Sequence[str]) -> Data:
         label=data.spec.label,
         sha256=data.spec.sha256,
         vectors=data.spec.vectors,
+        shares=data.spec.shares,
     )
     return Data(spec, train, valid, test, data.notes)
 
@@ -88,8 +90,16 @@ def check_columns(rows: Raw, columns: Sequence[Column]) -> None:
     top = torch.tensor(
         [c.categories - 1.0 if c.categories else tops.get(c.kind, math.inf) for c in columns]
     )
-    whole = torch.tensor([c.kind != "real" for c in columns])
+    whole = torch.tensor([c.kind not in NUMBERS for c in columns])
+    positive = torch.tensor([c.kind == "positive" for c in columns])
     for piece in pieces(rows):
+        low = positive & (piece <= 0)
+        if low.any():
+            row, j = low.nonzero()[0].tolist()
+            raise ValueError(
+                f"column {j} holds {float(piece[row, j]):g}; it is of positive numbers, so values "
+                "above 0 are expected"
+            )
         wrong = whole & ((piece < 0) | (piece > top) | (piece != piece.round()))
         if wrong.any():
             row, j = wrong.nonzero()[0].tolist()

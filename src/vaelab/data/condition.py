@@ -83,6 +83,11 @@ def of_each(spec: DataSpec, condition: Tensor | None, n: int) -> tuple[Tensor, .
     return (condition.expand(n, -1),)
 
 
+def drawn(spec: DataSpec, n: int) -> Tensor:
+    """Labels (n,) of a conditional model's samples, each class as often as among training rows."""
+    return torch.multinomial(torch.tensor(spec.shares or [1.0] * len(spec.classes)), n, True)
+
+
 def typical(spec: DataSpec) -> tuple[tuple[Tensor, ...], str]:
     """One thing that a conditional model may be told, (1, C), and in words: its first class, or
     the mean vector. Nothing where it is not conditional."""

@@ -8,15 +8,18 @@ from torch import Tensor
 
 from .header import is_header
 
-KINDS = ("real", "binary", "counts", "categories")
+KINDS = ("real", "positive", "binary", "counts", "categories")
+NUMBERS = KINDS[:2]
+"""Those that need not be whole."""
 
 
 class Column(NamedTuple):
     """What the values of a column are.
 
     Attributes:
-        kind: `"real"`, `"binary"` {0, 1}, `"counts"` {0, 1, 2, …} or `"categories"` {0, …, n−1},
-            which have no order.
+        kind: `"real"`, `"positive"` (above 0, and of a scale without ends, as incomes and prices
+            are), `"binary"` {0, 1}, `"counts"` {0, 1, 2, …} or `"categories"` {0, …, n−1}, which
+            have no order.
         categories: n, at least 2; 0 for the other kinds.
     """
 
@@ -126,6 +129,7 @@ TYPES: dict[str, tuple[str, Callable[[object], bool]]] = {
     "binarize": ("text", _is_text),
     "condition": ("text", _is_text),
     "classes": ("a list of names", _all(_is_text)),
+    "shares": ("a list of numbers", _NUMBERS),
     "sizes": ("three integers", _all(_is_int, 3)),
     "seed": ("an integer", _is_int),
     "resize": ("two integers or null", lambda v: v is None or _PAIR(v)),

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from .cells import Cells, unusable
-from .fields import KINDS, Column
+from .fields import KINDS, NUMBERS, Column
 from .header import Heading, listed, some
 from .spec import DataSpec
 from .splits import FEWEST, Found
@@ -30,8 +30,8 @@ def as_rows(
 
     Args:
         table: cells as text.
-        kinds: by name: `"real"`, `"binary"`, `"counts"`, `"categories"`, or `"out"` to leave the
-            column out; under `"*"` for all that are not named.
+        kinds: by name: `"real"`, `"positive"`, `"binary"`, `"counts"`, `"categories"`, or `"out"`
+            to leave the column out; under `"*"` for all that are not named.
         label: the column that holds labels, and is not modelled.
         skip: leave out rows without a value somewhere, rather than refuse.
 
@@ -55,7 +55,16 @@ def as_rows(
     names, y = read[label].categories if label else ((), None)
     if label and len(names) < 2:
         raise ValueError(f"{table.name}: column {label} is no label: all rows are {some(names)}")
-    notes = (*table.notes, *skipped, _told(read, chosen), *_labelled(label, names))
+    found = {
+        name: cells for name, cells in modelled.items() if name not in said and REST not in said
+    }
+    notes = (
+        *table.notes,
+        *skipped,
+        _told(read, chosen),
+        *_skewed(found, chosen),
+        *_labelled(label, names),
+    )
     return Found(
         torch.from_numpy(x.astype(np.float32)),
         None if y is None else torch.from_numpy(y.astype(np.int64)),
@@ -187,8 +196,14 @@ def _refuse(table: Table, read: Mapping[str, Cells], said: Mapping[str, str]) ->
 
 def _values(table: Table, name: str, cells: Cells, kind: str) -> Array:
     """(N,), checked to be of the kind."""
-    if kind in ("real", "counts"):
+    if kind in (*NUMBERS, "counts"):
         numbers = _numbers(table, name, cells, kind)
+        row = cells.first(cells.numbers.astype(np.float32) <= 0)
+        if kind == "positive" and row is not None:
+            raise ValueError(
+                f"{table.at(row, name)}: positive numbers are above 0, and this is "
+                f"{cells.texts[cells.index[row]]}; {name}=real takes any number"
+            )
         row = cells.first((cells.numbers < 0) | (cells.numbers != np.rint(cells.numbers)))
         if kind == "counts" and row is not None:
             raise ValueError(
@@ -229,6 +244,28 @@ def _told(read: Mapping[str, Cells], chosen: Mapping[str, str]) -> str:
         more = f" ({some(names, _NAMED)})" if names else ""
         by_kind[kind].append(name + more)
     return f"columns: {listed(by_kind)} (--columns NAME=KIND says otherwise)"
+
+
+def _skewed(found: Mapping[str, Cells], chosen: Mapping[str, str]) -> tuple[str, ...]:
+    """What follows for columns that were found to be skewed."""
+    positive = [name for name in found if chosen[name] == "positive"]
+    zeros = {
+        name: int((cells.values == 0).sum())
+        for name, cells in found.items()
+        if chosen[name] == "real" and cells.values.min() == 0 and cells.skewed
+    }
+    notes = []
+    if positive:
+        notes.append(
+            f"above 0 and skewed: {some(positive)}, so taken as log-normal; NAME=real takes them "
+            "as they are, and samples of these may be below 0"
+        )
+    if zeros:
+        told = some([f"{name} ({n:,})" for name, n in zeros.items()])
+        notes.append(
+            f"skewed, and 0 in some rows: {told}; taken as real, samples of which may be below 0"
+        )
+    return tuple(notes)
 
 
 def _labelled(label: str | None, names: tuple[str, ...]) -> tuple[str, ...]:

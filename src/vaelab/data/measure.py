@@ -51,16 +51,22 @@ def measure(train: Raw, *others: Raw, lost: bool = False) -> Measures:
 
 
 def measure_columns(train: Raw, columns: Sequence[Column]) -> Measures:
-    """Of rows (M, D) whose columns are known for what they are: mean, deviation and range."""
-    found = Columns()
+    """Of rows (M, D) whose columns are known for what they are: mean, deviation and range.
+
+    Of positive columns it is the mean and the deviation of the logarithm.
+    """
+    kinds = [columns[j % len(columns)].kind for j in range(train.shape[1])]
+    positive = torch.tensor([kind == "positive" for kind in kinds])
+    found, logs = Columns(), Columns()
     for piece in pieces(train):
         found.add(piece)
+        logs.add(torch.where(positive, piece, 1.0).double().log())
     return Measures(
         None,
         float(found.low.min()),
         float(found.high.max()),
-        tuple(found.mean.tolist()),
-        tuple(found.deviation.tolist()),
+        tuple(torch.where(positive, logs.mean, found.mean).tolist()),
+        tuple(torch.where(positive, logs.deviation, found.deviation).tolist()),
         math.nan,
         tuple(columns),
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -68,8 +69,8 @@ def load(
         skip_unreadable: leave out pictures that cannot be read, and rows of a table that lack a
             value, rather than refuse.
         columns: of a table with names, what columns are where they are not to be found out:
-            `"real"`, `"binary"`, `"counts"`, `"categories"` or `"out"`, by name; under `"*"` for
-            all that are not named.
+            `"real"`, `"positive"`, `"binary"`, `"counts"`, `"categories"` or `"out"`, by name;
+            under `"*"` for all that are not named.
         label: of a table with names, the column that holds labels, and is not modelled.
         told: now and then, how many pictures of how many were read.
         vectors: what is known of each row, for a model to be told (`Design(condition="vectors")`):
@@ -137,6 +138,7 @@ def load(
         label=found.label,
         sha256=fingerprint(found.x, found.y, found.vectors),
         vectors=None if train.vectors is None else describe(train.vectors, origin),
+        shares=shares(train.y, len(found.classes)),
     )
     notes = found.notes
     if low == high:
@@ -147,6 +149,14 @@ def load(
             + ("" if own_test else f"; test: {len(held):,}, likewise"),
         )
     return Data(spec, train, validation, held, notes)
+
+
+def shares(labels: Tensor | None, classes: int) -> tuple[float, ...]:
+    """How often each class is among labels; nothing where there are none."""
+    if labels is None or not classes:
+        return ()
+    counts = torch.bincount(labels, minlength=classes).double()
+    return tuple((counts / len(labels)).tolist())
 
 
 def _find(

@@ -3,7 +3,8 @@
 Raw values with levels 0..L−1 have offset 0 and scale L−1, so x lies in [0, 1]; continuous data in
 a known interval are brought to [0, 1] too; any other real data are standardized, (raw − μ) / σ,
 with the mean and standard deviation of the training rows. Counts, categories and the binary columns
-of a table stay as they are, x = raw: a likelihood needs them whole.
+of a table stay as they are, x = raw: a likelihood needs them whole. So do positive columns, whose
+likelihood is a density of the numbers themselves.
 """
 
 import math
@@ -14,7 +15,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from .fields import KINDS, TYPES, Column, Vectors
+from .fields import KINDS, NUMBERS, TYPES, Column, Vectors
 from .header import Heading
 from .header import read as read_header
 
@@ -35,7 +36,7 @@ class DataSpec:
         high: largest raw value of the training rows.
         offset: one number, or one per column of a table.
         scale: as `offset`; all positive. Columns that are not real keep their mean and deviation
-            here, and are not scaled by them.
+            here, positive ones those of their logarithm, and are not scaled by them.
         contrast: Var(x) / (E x (1 − E x)) of training values x in [0, 1]: 1 for pure black and
             white, 0 for a flat grey; nan where x is not in [0, 1].
         binarize: `"no"`; `"threshold"`, black or white at x = ½; `"dynamic"`, drawn afresh as
@@ -43,6 +44,7 @@ class DataSpec:
         condition: what a model is told of every row: `"none"`, its class, `"labels"`, or its
             vector, `"vectors"`.
         classes: class names by label number; empty where unlabelled.
+        shares: of the classes among training rows, by label number; empty where not known.
         sizes: rows in training, validation and test.
         seed: of the split.
         resize: the (H, W) that every image of a folder was brought to; None if left alone.
@@ -83,6 +85,7 @@ class DataSpec:
     label: str = ""
     sha256: str = ""
     vectors: Vectors | None = None
+    shares: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.shape) not in (1, 3) or min(self.shape) < 1:
@@ -121,6 +124,11 @@ class DataSpec:
                 "the condition is to be vectors, but this data has none; say which with --vectors, "
                 "in Python load_data(x, vectors=c), or leave the condition at none"
             )
+        if self.shares and (len(self.shares) != len(self.classes) or min(self.shares) < 0):
+            raise ValueError(
+                f"shares are of the {len(self.classes)} classes, one each and none below 0, not "
+                f"{self.shares}"
+            )
         if self.vectors is not None:
             self.vectors.check()
         if self.columns:
@@ -152,12 +160,13 @@ class DataSpec:
     @property
     def domain(self) -> str:
         """Where raw values lie: `"binary"`, `"levels"`, `"unit"` ([0, 1], continuous), `"real"`,
-        `"counts"` (whole and not bounded) or, where columns differ, `"mixed"`.
+        `"counts"` (whole and not bounded) or, for all other columns of a table, `"mixed"`.
 
         `binarize` does not enter: it says what is done to them afterwards.
         """
         if self.columns:
-            return "counts" if {c.kind for c in self.columns} == {"counts"} else "mixed"
+            kinds = {c.kind for c in self.columns}
+            return kinds.pop() if kinds in ({"counts"}, {"real"}) else "mixed"
         if self.levels is not None:
             return "binary" if self.levels == 2 else "levels"
         offset, scale = self.offset[0], self.scale[0]
@@ -203,7 +212,7 @@ class DataSpec:
         if self.header:
             return self.header
         columns = self.columns or (Column("real" if self.levels is None else "counts"),)
-        whole = [columns[j % len(columns)].kind != "real" for j in range(self.dims)]
+        whole = [columns[j % len(columns)].kind not in NUMBERS for j in range(self.dims)]
         return tuple(Heading(str(j), (), 0 if whole[j] else None) for j in range(self.dims))
 
     @property
@@ -265,7 +274,7 @@ class DataSpec:
 
         Returns:
             raw: (…, *shape): uint8, rounded to the nearest level, where there are levels; float32
-            otherwise, with columns that are not real rounded to whole numbers.
+            otherwise, with columns of other than real or positive numbers rounded to whole ones.
 
         Raises:
             ValueError: where the last axes are not `shape`.
@@ -275,8 +284,8 @@ class DataSpec:
             return raw.round().to(torch.uint8)
         if not self.columns:
             return raw
-        real = torch.tensor([c.kind == "real" for c in self.columns], device=raw.device)
-        return torch.where(real, raw, raw.round())
+        whole = torch.tensor([c.kind not in NUMBERS for c in self.columns], device=raw.device)
+        return torch.where(whole, raw.round(), raw)
 
     def to_json(self) -> dict[str, object]:
         """The fields as JSON values: tuples as lists, a nan contrast as null."""
@@ -301,7 +310,7 @@ class DataSpec:
         # Which runs of earlier versions do not have.
         record = {
             **{"columns": [], "condition": "none", "sha256": "", "vectors": None},
-            **{"header": [], "label": ""},
+            **{"header": [], "label": "", "shares": []},
             **record,
         }
         names = {field.name for field in fields(cls)}
@@ -336,7 +345,9 @@ class DataSpec:
             )
         if self.domain == "counts":
             return 0.0, 1.0
-        if len(self.offset) == 1:  # plain numbers: nothing to copy to the device
+        if (
+            len(self.offset) == 1 and not self.columns
+        ):  # plain numbers: nothing to copy to the device
             return self.offset[0], self.scale[0]
         return _by_column(self.offset, self.scale, self.columns, rows.device)
 

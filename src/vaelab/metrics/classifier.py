@@ -1,6 +1,8 @@
 r"""A small classifier of the real data: its last hidden layer is a feature space.
 
-    f(x) = gelu(W₂ gelu(W₁ (x − m) / s)) in R⁶⁴,    p(y|x) = softmax(W₃ f(x))
+    f(x) = gelu(W₂ gelu(W₁ (v(x) − m) / s)) in R⁶⁴,    p(y|x) = softmax(W₃ f(x))
+
+with a view v that shows the columns of a table as numbers to compare, and images as they are.
 
 Its verdict on samples is their mean confidence and the balance of their classes,
 H(ȳ) / log C with ȳ the histogram of predicted classes: 1 where all C come equally often. A
@@ -9,7 +11,7 @@ precision, coverage and the distance to the training data.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -18,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vaelab.metrics.estimate import Estimate
-from vaelab.metrics.inputs import rows
+from vaelab.metrics.inputs import as_it_is, rows
 from vaelab.walk import seeded
 
 FEATURES = 64
@@ -35,13 +37,27 @@ class Classifier:
         1.0
     """
 
-    def __init__(self, body: nn.Sequential, head: nn.Linear, mean: Tensor, scale: Tensor) -> None:
+    def __init__(
+        self,
+        body: nn.Sequential,
+        head: nn.Linear,
+        mean: Tensor,
+        scale: Tensor,
+        view: Callable[[Tensor], Tensor] = as_it_is,
+    ) -> None:
         self._body, self._head = body, head
         self._mean, self._scale = mean, scale
+        self._view = view
 
     @classmethod
     def fit(
-        cls, x: Tensor, y: Tensor, seed: int, epochs: int = 5, batch_size: int = 256
+        cls,
+        x: Tensor,
+        y: Tensor,
+        seed: int,
+        epochs: int = 5,
+        batch_size: int = 256,
+        view: Callable[[Tensor], Tensor] = as_it_is,
     ) -> "Classifier":
         """Train on examples and labels: AdamW, learning rate 1e-3 falling to 0 along a cosine.
 
@@ -54,11 +70,12 @@ class Classifier:
             seed: of the initial weights and the order.
             epochs: passes over the data; five take some seconds for 60,000 images of 784 pixels.
             batch_size: of one step.
+            view: v.
 
         Raises:
             ValueError: examples and labels do not match, or there is one class only.
         """
-        flat = rows(x, "training examples")
+        flat = rows(view(x), "training examples")
         labels = y.to(flat.device)
         if y.shape != flat.shape[:1] or y.is_floating_point() or int(y.min()) < 0:
             raise ValueError(
@@ -72,7 +89,7 @@ class Classifier:
             body, head = _networks(flat.shape[1], classes)
         # One scale for all pixels: those that hardly vary must not be blown up.
         mean, scale = flat.mean(dim=0), flat.std().clamp(min=1e-6)
-        self = cls(body.to(flat), head.to(flat), mean, scale)
+        self = cls(body.to(flat), head.to(flat), mean, scale, view)
         self._train(flat, labels, torch.Generator().manual_seed(seed), epochs, batch_size)
         return self
 
@@ -84,7 +101,7 @@ class Classifier:
     @torch.no_grad()
     def features(self, x: Tensor) -> Tensor:
         """The last hidden layer, (N, 64), for examples (N, …) in model scale."""
-        flat = rows(x, "examples", width=len(self._mean))
+        flat = rows(self._view(x), "examples", width=len(self._mean))
         return torch.cat([self._hidden(part) for part in torch.split(flat.to(self._mean), 4096)])
 
     __call__ = features
@@ -105,8 +122,10 @@ class Classifier:
         return named | {"mean": self._mean, "scale": self._scale}
 
     @classmethod
-    def restore(cls, tensors: Mapping[str, Tensor]) -> "Classifier":
-        """A classifier from its `tensors`.
+    def restore(
+        cls, tensors: Mapping[str, Tensor], view: Callable[[Tensor], Tensor] = as_it_is
+    ) -> "Classifier":
+        """A classifier from its `tensors`, and the view that it was fitted with.
 
         Raises:
             ValueError: where they are not a classifier's.
@@ -118,7 +137,7 @@ class Classifier:
                 own = {k.removeprefix(name): t for k, t in tensors.items() if k.startswith(name)}
                 module.load_state_dict(own)
                 module.requires_grad_(False)
-            return cls(body, head, mean, tensors["scale"])
+            return cls(body, head, mean, tensors["scale"], view)
         except (KeyError, RuntimeError, TypeError) as error:
             raise ValueError(f"these tensors are not a classifier's: {error}") from None
 

@@ -1,6 +1,7 @@
 r"""Spaces in which images are compared: a map x → f(x) whose distances mean something.
 
-    pixels:  f(x) = Vᵀ (x − x̄),  V the leading principal axes of a sample of the training data
+    pixels:  f(x) = Vᵀ (v(x) − v̄),  V the leading principal axes of v(x), x a sample of the training
+             data; v shows the columns of a table as numbers to compare, and images as they are
 
 A figure of sample quality is nothing without its feature space, so every space has a name to be
 recorded beside the figure. `classifier.Classifier` is the other space of this room.
@@ -13,7 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from vaelab.metrics.inputs import in_double, rows
+from vaelab.metrics.inputs import as_it_is, in_double, rows
 
 
 class FeatureSpace(Protocol):
@@ -49,16 +50,23 @@ class PixelFeatures:
         axes: orthonormal columns (F, C).
         kept: share of the sample's variance that the axes hold.
         of: what an example is made of, pixels or columns.
+        view: v, x (N, …) as what is compared, (N, F).
     """
 
     mean: Tensor
     axes: Tensor
     kept: float
     of: str = "pixels"
+    view: Callable[[Tensor], Tensor] = as_it_is
 
     @classmethod
     def fit(
-        cls, x: Tensor, variance: float = 0.95, sample: int = 4000, seed: int = 0
+        cls,
+        x: Tensor,
+        variance: float = 0.95,
+        sample: int = 4000,
+        seed: int = 0,
+        view: Callable[[Tensor], Tensor] = as_it_is,
     ) -> "PixelFeatures":
         """As few leading components as hold `variance` of the variance.
 
@@ -68,13 +76,14 @@ class PixelFeatures:
             sample: the axes come from this many rows of `x`, drawn with `seed` (all, if fewer);
                 the cost grows with the cube of the smaller of `sample` and the size of an example.
             seed: of the subsample.
+            view: v.
 
         Raises:
             ValueError: `variance` is out of range, or `x` does not vary at all.
         """
         if not 0.0 < variance <= 1.0:
             raise ValueError(f"variance must lie in (0, 1], got {variance}")
-        flat = rows(x, "training examples")
+        flat = rows(view(x), "training examples")
         order = torch.randperm(len(flat), generator=torch.Generator().manual_seed(seed))
         drawn = in_double(flat[order[:sample].to(flat.device)])
         mean = drawn.mean(dim=0)
@@ -96,7 +105,7 @@ class PixelFeatures:
         if wide:
             axes = centred.T @ axes / values[:count].sqrt()
         of = "columns" if x.ndim == 2 else "pixels"
-        return cls(mean.to(flat), axes.to(flat), float(share[count - 1]), of)
+        return cls(mean.to(flat), axes.to(flat), float(share[count - 1]), of, view)
 
     @property
     def name(self) -> str:
@@ -105,7 +114,7 @@ class PixelFeatures:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Coordinates (N, C) of examples (N, …) on the principal axes."""
-        flat = rows(x, "examples", width=len(self.mean))
+        flat = rows(self.view(x), "examples", width=len(self.mean))
         return (flat.to(self.mean) - self.mean) @ self.axes
 
 

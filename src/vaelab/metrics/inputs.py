@@ -68,3 +68,8 @@ def paired(
     if conditions is None:
         return ((x, ()) for x in batches)
     return zip(batches, conditions, strict=True)
+
+
+def as_it_is(x: Tensor) -> Tensor:
+    """`x`: how examples are shown to a feature space that needs no view of them."""
+    return x

@@ -1,9 +1,11 @@
 r"""What an encoder is shown of data that would be hard to read as they are.
 
 counts        (log(1 + k) − m) / s
+positive      (log x − m) / s
 categories    one-hot
 
-With m and s those of a lognormal 1 + k that has the column's own mean μ and deviation σ:
+For positive x, m and s are the mean and deviation of log x; for counts those of a lognormal 1 + k
+that has the column's own mean μ and deviation σ:
 
     s² = log(1 + σ² / (1 + μ)²)          m = log(1 + μ) − s²/2
 """
@@ -36,6 +38,26 @@ class LogCounts(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return (torch.log1p(x.clamp(min=0)) - self.centre) / self.spread
+
+
+class Logs(nn.Module):
+    """(B, D) numbers above 0 → (B, D), standardised logarithms.
+
+    Args:
+        centres: means of the columns' logarithms, or one for all.
+        spreads: their deviations > 0, likewise.
+    """
+
+    centre: Tensor
+    spread: Tensor
+
+    def __init__(self, centres: Sequence[float], spreads: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("centre", torch.tensor(centres), persistent=False)
+        self.register_buffer("spread", torch.tensor(spreads), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x.clamp(min=torch.finfo(x.dtype).tiny).log() - self.centre) / self.spread
 
 
 class OneHot(nn.Module):

@@ -124,11 +124,15 @@ class PixelGaussian(Likelihood):
 
 
 class LaplaceLikelihood(Likelihood):
-    """Laplace(h, b) with one learned b: absolute error, sharper and more forgiving than squared."""
+    """Laplace(h, b) with a learned b: absolute error, sharper and more forgiving than squared.
 
-    def __init__(self) -> None:
+    Args:
+        shape: of b; nothing for one b for all data, D for one for each column of a table.
+    """
+
+    def __init__(self, *shape: int) -> None:
         super().__init__()
-        self.log_scale = nn.Parameter(torch.tensor(-1.0))
+        self.log_scale = nn.Parameter(torch.full(shape, -1.0))
 
     def forward(self, *given: Tensor) -> Laplace:
         mu = full_precision(given[0])
@@ -136,18 +140,20 @@ class LaplaceLikelihood(Likelihood):
 
 
 class StudentLikelihood(Likelihood):
-    """Student's t around h with one learned scale: far outliers cost their logarithm.
+    """Student's t around h with a learned scale: far outliers cost their logarithm.
 
     Args:
         df: ν, degrees of freedom, > 1 so that the mean exists; None to learn one from 10 on.
+        shape: of scale and ν; () for one of each for all data, (D,) for one for each column of a
+            table.
     """
 
-    def __init__(self, df: float | None = None) -> None:
+    def __init__(self, df: float | None = None, shape: tuple[int, ...] = ()) -> None:
         super().__init__()
         if df is not None and not 1 < df < math.inf:
             raise ValueError(f"df is {df}; degrees of freedom are finite and above 1")
-        self.log_scale = nn.Parameter(torch.tensor(-1.0))
-        above_one = torch.tensor(math.log((10.0 if df is None else df) - 1))
+        self.log_scale = nn.Parameter(torch.full(shape, -1.0))
+        above_one = torch.full(shape, math.log((10.0 if df is None else df) - 1))
         self.log_above_one = nn.Parameter(above_one, requires_grad=df is None)
 
     def forward(self, *given: Tensor) -> StudentT:

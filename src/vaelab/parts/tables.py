@@ -1,6 +1,7 @@
-r"""Likelihoods of counts, of categories, and of tables whose columns are of different kinds.
+r"""Likelihoods of counts, of positive numbers, of categories, and of columns that differ.
 
 counts    μ = exp(log m + h)       m the column's mean, so that an untrained decoder starts there
+positive  log x ~ N(m + s h, s² σ²)      m and s the mean and deviation of the column's logarithm
 mixed     log p(x | h) = Σ_g log p_g(x_g | h_g)       for groups g of columns
 """
 
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from vaelab.parts.likelihoods import COUNTS, MIXED, Likelihood
 from vaelab.parts.posteriors import bounded, split
 from vaelab.walk import (
+    LogNormal,
     NegativeBinomial,
     Nominal,
     Poisson,
@@ -97,6 +99,33 @@ class ZeroInflatedCounts(Likelihood):
         log_mean = self.log_means + bounded(h)
         # An untrained decoder says that one value in eight is a false 0.
         return ZeroInflated(log_mean, bounded(self.log_r).expand_as(log_mean), gate - 2.0)
+
+
+class PositiveNumbers(Likelihood):
+    """Numbers above 0 whose logarithm is normal, with one learned σ for each column.
+
+    Its density is of the numbers as they are, not of their logarithms: see `LogNormal`.
+
+    Args:
+        centres: m, the means of the columns' logarithms.
+        spreads: s > 0, their deviations.
+    """
+
+    accepts = MIXED
+
+    centres: Tensor
+    log_spreads: Tensor
+
+    def __init__(self, centres: Sequence[float], spreads: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("centres", torch.tensor(centres), persistent=False)
+        self.register_buffer("log_spreads", torch.tensor(spreads).log(), persistent=False)
+        self.log_sigma = nn.Parameter(torch.full((len(centres),), -1.0))
+
+    def forward(self, *given: Tensor) -> LogNormal:
+        h = bounded(full_precision(given[0]))
+        mu = self.centres + self.log_spreads.exp() * h
+        return LogNormal(mu, (self.log_spreads + bounded(self.log_sigma)).expand_as(mu))
 
 
 class Categories(Likelihood):

@@ -113,6 +113,35 @@ class Normal(Distribution):
 
 
 @dataclass(frozen=True, eq=False)
+class LogNormal(Distribution):
+    """x = exp(u) > 0 for u ~ N(mu, sigma²), a density of x itself; both are (B, …).
+
+    log p(x) = log N(log x; μ, σ²) − log x          −∞ for x ≤ 0
+
+    A draw at temperature T is exp(μ + T σ ε), so that at 0 it is the median.
+
+    >>> LogNormal(torch.zeros(1, 2), torch.zeros(1, 2)).log_prob(torch.ones(1, 2))
+    tensor([-1.8379])
+    """
+
+    mu: Tensor
+    log_sigma: Tensor
+
+    @property
+    def mean(self) -> Tensor:
+        return torch.exp(self.mu + 0.5 * torch.exp(2 * self.log_sigma))
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        u = torch.where(x > 0, x, 1.0).log()
+        standard = (u - self.mu) * torch.exp(-self.log_sigma)
+        log_p = -0.5 * (standard**2 + LOG_2PI) - self.log_sigma - u
+        return sum_dims(torch.where(x > 0, log_p, -torch.inf))
+
+    def sample(self, temperature: float = 1.0) -> Tensor:
+        return Normal(self.mu, self.log_sigma).sample(temperature).exp()
+
+
+@dataclass(frozen=True, eq=False)
 class Dirac(Distribution):
     """All mass on one point, as the code of a deterministic encoder: `value` is (B, …)."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as writer
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from vaelab.apps.doctor.of_loss import examine_loss
 from vaelab.apps.doctor.of_run import examine_run
 from vaelab.apps.doctor.show import show
 from vaelab.apps.flags import Device
+from vaelab.data.header import as_kinds
 from vaelab.data.known import KNOWN
 from vaelab.run import RECIPE, UNFINISHED
 
@@ -27,6 +29,8 @@ def doctor(
     severity: Severity = "warning",
     data: str | None = None,
     data_dir: Path | None = None,
+    columns: str | None = None,
+    label: str | None = None,
     limit: int = 2000,
     device: Device = "auto",
     arguments: str | None = None,
@@ -45,6 +49,9 @@ def doctor(
         severity: least severity that makes the exit status 1.
         data: a run's data, where they were an array in memory or have moved.
         data_dir: where known data sets live.
+        columns: of a table with names, what columns are where it is not to be found out, as for
+            training: age=real,id=out.
+        label: of such a table, the column that holds labels.
         limit: rows of each split that a run is walked on, at most.
         arguments: what the arguments of a loss are, in their order, where their names do not
             tell: x, reconstruction, mu, logvar (or var, std, logstd), a number for any other,
@@ -55,12 +62,16 @@ def doctor(
     """
     if limit < 2:
         raise ValueError(f"limit is {limit}; it must be 2 or more")
+    table = {"--columns": columns, "--label": label}
     if is_loss(subject):
+        _only_of_data("a loss", table)
         report = examine_loss(subject, arguments, sizes(shape))
     elif is_run(subject):
+        _only_of_data("a run, which knows its own", table)
         report = examine_run(Path(subject), data, data_dir, limit, seed, device)
     else:
-        report = examine_data(subject, data_dir, seed)
+        kinds = None if columns is None else as_kinds(columns)
+        report = examine_data(subject, data_dir, seed, kinds, label)
     _print(report, json)
     sys.stdout.flush()
     if report.reaches(severity):
@@ -86,6 +97,12 @@ def is_run(subject: str) -> bool:
     return subject not in KNOWN and any(
         (folder / RECIPE).is_file() for folder in (path, path / UNFINISHED)
     )
+
+
+def _only_of_data(subject: str, flags: Mapping[str, str | None]) -> None:
+    given = [name for name, value in flags.items() if value is not None]
+    if given:
+        raise ValueError(f"{' and '.join(given)} say how a table is read, and this is {subject}")
 
 
 def sizes(shape: str | None) -> tuple[int, ...] | None:

@@ -155,6 +155,12 @@ def in_range(seen: DataSeen) -> Findings:
         )
     if not spec.is_image and spec.domain not in ("binary", "levels"):
         x = torch.cat([seen.train, seen.held])
+        kinds = [
+            spec.columns[j % len(spec.columns)].kind if spec.columns else ""
+            for j in range(spec.dims)
+        ]
+        positive = torch.tensor([kind == "positive" for kind in kinds])
+        x = torch.where(positive, x.clamp(min=1e-300).log(), x)  # as they are modelled
         order = x.sort(0).values
         low, middle, high = (order[len(x) * quarter // 4] for quarter in (1, 2, 3))
         usual = (high - low) / 1.35  # σ, of a normal
@@ -167,7 +173,8 @@ def in_range(seen: DataSeen) -> Findings:
                 f"column {named(seen, [int(far.argmax())])} has a value {float(far.max()):,.0f} "
                 "usual deviations from its median: the rest of it is squeezed into nothing",
                 Evidence("farthest value", float(far.max()), OUTLIER, "usual deviations"),
-                "a logarithm where values are positive (np.log1p), else clip or look at that row",
+                "a logarithm where values are positive (np.log1p; of a table, NAME=positive), else "
+                "clip or look at that row",
             )
 
 

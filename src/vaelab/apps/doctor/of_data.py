@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 
 from vaelab.apps.doctor import file_checks
@@ -18,13 +19,21 @@ from vaelab.design import Design, fit_likelihood
 FINITE, WHOLE = "finite numbers, none lost in reading", "pictures readable and alike"
 
 
-def examine_data(source: str, data_dir: Path | None = None, seed: int = 0) -> Report:
+def examine_data(
+    source: str,
+    data_dir: Path | None = None,
+    seed: int = 0,
+    columns: Mapping[str, str] | None = None,
+    label: str | None = None,
+) -> Report:
     """Examines a data set.
 
     Args:
         source: a known name, an array file, or a folder or zip of pictures.
         data_dir: where known data sets live.
         seed: of the splits that are drawn, and of the choice of rows.
+        columns: of a table with names, kinds that are said.
+        label: of such a table, the column of labels.
 
     Raises:
         FileNotFoundError: where there is nothing of that name.
@@ -39,7 +48,9 @@ def examine_data(source: str, data_dir: Path | None = None, seed: int = 0) -> Re
         if any(finding.code == "nan" for finding in findings):
             about = ["the other checks need finite numbers: mend this first"]
             return Report(source, "data", about, checked, findings)
-    data = load(source, data_dir=data_dir, seed=seed, skip_unreadable=True)
+    data = load(
+        source, data_dir=data_dir, seed=seed, skip_unreadable=True, columns=columns, label=label
+    )
     if path is not None and (path.is_dir() or path.suffix.lower() == ".zip"):
         checked.append(WHOLE)
         findings += file_checks.pictures(path, sum(data.spec.sizes))

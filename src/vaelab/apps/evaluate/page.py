@@ -11,14 +11,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from vaelab.apps.evaluate import charts
 from vaelab.apps.evaluate.figures import DEFINITIONS, GROUPS
 from vaelab.apps.evaluate.judge import Judgement
 from vaelab.apps.evaluate.record import Record
 from vaelab.apps.evaluate.table import UNITS, meaning_of, remarks, subtitle, written
+from vaelab.apps.look import MOST_PANELS, look
 from vaelab.apps.pictures import png, rows
 from vaelab.apps.shown import shown, span
+from vaelab.data import DataSpec
 from vaelab.run import Run
 
 HERE = Path(__file__).parent
@@ -160,17 +163,44 @@ def _spread(judged: Judgement) -> str:
 def _pictures(judged: Judgement, run: Run) -> str:
     if judged.pictures is None:
         return ""
-    made, closest = (shown(torch.as_tensor(x), run.data) for x in judged.pictures)
-    if not run.data.is_image:
-        made, closest = (x.reshape(len(x), -1) for x in (made, closest))
-    both = np.clip(np.stack([made, closest]), 0, 1) if run.data.is_image else [made, closest]
-    picture = rows(list(both), span=span(run.data))
-    data = base64.b64encode(png(picture)).decode()
+    made, closest = (torch.as_tensor(x) for x in judged.pictures)
+    picture = (_beside if look(run.data).legible else _above)(made, closest, run.data)
     return (
         '<section id="nearest"><h2>Samples and what they are nearest to</h2><figure>'
-        f'<img class="pixels" alt="Samples above the nearest training examples" '
-        f'src="data:image/png;base64,{data}"><figcaption><p>Samples above; below each the training '
-        "example nearest to it in the features.</p></figcaption></figure></section>"
+        f"{picture}<figcaption><p>Samples above; below each the training example nearest to it in "
+        "the features.</p></figcaption></figure></section>"
+    )
+
+
+def _above(made: Tensor, closest: Tensor, spec: DataSpec) -> str:
+    """A picture with samples (N, …) above what they are nearest to."""
+    pair = [shown(x, spec) for x in (made, closest)]
+    pair = [np.clip(x, 0, 1) if spec.is_image else x.reshape(len(x), -1) for x in pair]
+    data = base64.b64encode(png(rows(pair, span=span(spec)))).decode()
+    return (
+        '<img class="pixels" alt="Samples above the nearest training examples" '
+        f'src="data:image/png;base64,{data}">'
+    )
+
+
+def _beside(made: Tensor, closest: Tensor, spec: DataSpec) -> str:
+    """Samples (N, D) as rows of a table, each above what it is nearest to; names that differ stand
+    out."""
+    header = spec.headings[:MOST_PANELS]
+    head = "".join(f"<th scope=col>{escape(heading.name)}</th>" for heading in header)
+    body = []
+    for pair in zip(made.tolist(), closest.tolist(), strict=True):
+        lines = [[h.written(v) for h, v in zip(header, row, strict=False)] for row in pair]
+        other = [h.values and a != b for h, a, b in zip(header, *lines, strict=True)]
+        for name, line in zip(("sample", "nearest"), lines, strict=True):
+            cells = "".join(
+                f"<td><strong>{escape(text)}</strong></td>" if apart else f"<td>{escape(text)}</td>"
+                for text, apart in zip(line, other, strict=True)
+            )
+            body.append(f'<tr class="{name}"><th scope=row>{name}</th>{cells}</tr>')
+    return (
+        f'<div class="wide"><table class="pairs"><thead><tr><th></th>{head}</tr></thead>'
+        f"<tbody>{''.join(body)}</tbody></table></div>"
     )
 
 

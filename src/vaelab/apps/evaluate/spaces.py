@@ -1,7 +1,7 @@
 """The feature space that samples are compared in, by its name on the command line.
 
 classifier        the last hidden layer of a classifier of the training data, kept with the run
-pixels            principal components of the training data
+pixels            principal components of the training data, the columns of a table as `compared`
 inception         the 2,048 features of FID, where torch-fidelity is installed
 FILE.py:function  any network of the user's: x (N, …) at the model's scale → (N, F)
 """
@@ -21,6 +21,7 @@ from torch import Tensor
 from vaelab import files
 from vaelab.apps.evaluate.inception import Inception
 from vaelab.data import Batches
+from vaelab.design import compared
 from vaelab.metrics.classifier import Classifier
 from vaelab.metrics.features import FeatureSpace, NetworkFeatures, PixelFeatures
 from vaelab.run import Run
@@ -46,7 +47,7 @@ def space_of(
         ValueError: for a name that is none of these, or a space that this data has not.
     """
     makers: dict[str, Callable[[], FeatureSpace]] = {
-        "pixels": lambda: PixelFeatures.fit(_grey(train), seed=seed),
+        "pixels": lambda: PixelFeatures.fit(_grey(train), seed=seed, view=seen(run, train.device)),
         "inception": lambda: Inception(run.data.shape, train.device),
     }
     classifier = None if labels is None else kept_classifier(run, train, labels, seed)
@@ -78,28 +79,37 @@ def kept_classifier(run: Run, train: Batches, labels: Tensor, seed: int) -> Clas
     spec = run.data
     about = {"data": spec.source, "sizes": str(spec.sizes), "split": str(spec.seed)}
     about |= {"seed": str(seed), "binarize": spec.binarize, "rows": str(len(train))}
+    about |= {"columns": ", ".join(f"{c.kind} {c.categories}" for c in spec.columns)}
+    view = seen(run, train.device)
     path = None if run.path is None else run.path / CLASSIFIER
     if path is not None and path.is_file():
-        found = _read(path, about, train.device)
+        found = _read(path, about, train.device, view)
         if found is not None:
             return found
     x = _grey(train)
     epochs = max(5, round(STEPS * 256 / len(x)))
-    found = Classifier.fit(x, labels.to(x.device), seed, epochs)
+    found = Classifier.fit(x, labels.to(x.device), seed, epochs, view=view)
     if path is not None:
         weights = {k: t.cpu().contiguous() for k, t in found.tensors().items()}
         files.write(path, save(weights, about))
     return found
 
 
-def _read(path: Path, about: dict[str, str], device: torch.device) -> Classifier | None:
+def seen(run: Run, device: torch.device) -> torch.nn.Module:
+    """How the spaces made here are shown a run's data, on a device."""
+    return compared(run.data).to(device)
+
+
+def _read(
+    path: Path, about: dict[str, str], device: torch.device, view: torch.nn.Module
+) -> Classifier | None:
     """The classifier of a file; None where it is of other data."""
     try:
         with safe_open(path, framework="pt") as file:
             if file.metadata() != about:
                 return None
             tensors = {name: file.get_tensor(name).to(device) for name in file.keys()}  # noqa: SIM118
-        return Classifier.restore(tensors)
+        return Classifier.restore(tensors, view)
     except (SafetensorError, OSError, ValueError) as error:
         raise ValueError(f"{path} is damaged ({error}); delete it, and it is made anew") from None
 

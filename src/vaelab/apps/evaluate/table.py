@@ -103,8 +103,8 @@ def remarks(record: Record) -> list[str]:
     notes = list(record["notes"])
     if record["figures"].get("nll") and not record["discrete"]:
         notes.append(
-            "A density, of data at the model's scale (raw − offset) / scale: nats may be negative, "
-            "and there are no bits per dimension."
+            "A density, of data at the model's scale (raw − offset) / scale, of positive columns "
+            "in their own units: nats may be negative, and there are no bits per dimension."
         )
     if "bdmc_nll_above" in record:
         notes.append(

@@ -16,7 +16,7 @@ from vaelab.apps.pictures.maps import (
     limits,
 )
 from vaelab.apps.pictures.style import DIVERGING, SEQUENTIAL, class_styles, figure, printable
-from vaelab.apps.pictures.tables import agreement, lines, marginals, spread
+from vaelab.apps.pictures.tables import agreement, lines, marginals, plane, spread
 
 __all__ = [
     "DIVERGING",
@@ -36,6 +36,7 @@ __all__ = [
     "manifold",
     "marginals",
     "picture",
+    "plane",
     "png",
     "printable",
     "rows",

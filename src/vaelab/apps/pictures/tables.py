@@ -4,10 +4,12 @@ Categories and other named values stand side by side in their order. Every funct
 and the header that names them.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 from vaelab.apps.pictures.style import (
     GREY,
     OKABE_ITO,
+    SEQUENTIAL,
     class_styles,
     figure,
     printable,
@@ -162,6 +165,41 @@ def lines(
         handles = [fig.axes[0].plot([], [], color=colour)[0] for colour in colours]
         fig.legend(handles, names, loc="outside lower center", ncols=min(8, len(names)), frameon=0)
     return fig
+
+
+@styled()
+def plane(lattice: Array, header: Header) -> Figure:
+    """Each column over a square of places, its values as colours.
+
+    Args:
+        lattice: (S², D), raw, line by line from the top.
+        header: D names.
+
+    Raises:
+        ValueError: the places are none, or no square.
+    """
+    values = _rows(lattice, header)
+    side = math.isqrt(len(values))
+    if side**2 != len(values):
+        raise ValueError(f"{len(values)} places are to be shown as a square")
+
+    def draw(axes: Axes, j: int) -> None:
+        names, square = header[j].values, values[:, j].reshape(side, side)
+        colours: str | ListedColormap = SEQUENTIAL
+        low, high = (0.0, 1.0) if names else (None, None)
+        if _unordered(header[j]):
+            colours = ListedColormap([look.color for look in class_styles(len(names))])
+            low, high = -0.5, len(names) - 0.5
+        image = axes.imshow(square, cmap=colours, vmin=low, vmax=high, interpolation="nearest")
+        axes.set_axis_off()
+        bar = axes.figure.colorbar(image, ax=axes)
+        if names:
+            step = -(-len(names) // NAMED)
+            bar.set_ticks(
+                range(0, len(names), step), labels=printable(names)[::step], parse_math=False
+            )
+
+    return _panels(header, draw)
 
 
 def _unordered(heading: Heading) -> bool:

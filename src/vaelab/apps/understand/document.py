@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from vaelab.apps.look import look
 from vaelab.apps.understand.ground import LEVEL, PAIRS, STEPS, Ground, K
 from vaelab.apps.understand.measure import (
     KL_DRAWS,
@@ -85,6 +86,7 @@ def _data(study: Study, ground: Ground) -> dict[str, Any]:
         "source": spec.source,
         "shape": list(spec.shape),
         "is_image": spec.is_image,
+        "by_column": look(spec).legible,
         "domain": spec.domain,
         "levels": spec.levels,
         "classes": list(spec.classes),

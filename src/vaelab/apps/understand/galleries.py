@@ -6,73 +6,58 @@ Nothing is chosen by its looks: rows, pairs and draws come from the seed, the sa
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from vaelab.apps import pictures
+from vaelab.apps.look import look
 from vaelab.apps.pictures import Picture
-from vaelab.apps.shown import shown, span
-from vaelab.apps.understand.ground import Cloud, Ground, decode, encode
+from vaelab.apps.understand.ground import Cloud, Ground, encode
 from vaelab.apps.understand.places import Segment
-from vaelab.data import DataSpec
 from vaelab.metrics import active_units, walk
 from vaelab.run import Run
 
-DRAWS, STRIP, WALKS, STEPS, VARIATIONS = 9, 9, 6, 9, 8
+DRAWS, WALKS, VARIATIONS = 9, 6, 8
 TEMPERATURES = (0.25, 0.5, 1.0, 2.0)
 REACH = 0.98
 """The central share of the prior's quantiles that a manifold spans."""
 
 
-CELL, MANIFOLD = 56, 560
-"""Pixels: the longer side of a cell, and the width of a manifold, about; two go side by side."""
-
-
-def cells(x: Tensor, spec: DataSpec) -> NDArray[np.float32]:
-    """x (N, …) at model scale as pictures take it."""
-    return shown(spec.unscale(x), spec)
-
-
 def strip(run: Run, segment: Segment) -> Picture:
-    """Images decoded along a segment of a two-dimensional latent space."""
-    return _grid(cells(decode(run, segment.points(STRIP)), run.data), STRIP, run.data)
+    """What is decoded along a segment of a two-dimensional latent space."""
+    how = look(run.data)
+    return how.walks(run.decode(segment.points(how.steps))[None])
 
 
 def redraws(run: Run, ground: Ground, rows: Tensor, draws: Tensor) -> Picture:
     """Inputs, and what is decoded from draws (I, S, L) of each one's z."""
-    x = cells(decode(run, draws.flatten(0, 1)), run.data)
-    images = x.reshape(*draws.shape[:2], *x.shape[1:])
-    return _rows(list(images), cells(ground.held.x[rows], run.data), run.data)
+    made = run.decode(draws.flatten(0, 1)).unflatten(0, draws.shape[:2])
+    return look(run.data).variations(ground.held.raw[rows], made)[0]
 
 
 def walks(run: Run, ground: Ground, count: int = WALKS) -> Picture:
     """Straight paths between the codes of held-out pairs, which stand at their ends."""
-    pairs = ground.pairs[:count]
+    how, pairs = look(run.data), ground.pairs[:count]
     ends = [encode(run, ground.held.x[pairs[:, side]]).mu for side in (0, 1)]
-    paths = walk(ends[0], ends[1], STEPS - 1)
-    x = cells(decode(run, paths.flatten(0, 1)), run.data)
-    return _rows(list(x.reshape(count, STEPS, *x.shape[1:])), None, run.data)
+    paths = walk(ends[0], ends[1], how.steps - 1)
+    return how.walks(run.decode(paths.flatten(0, 1)).unflatten(0, paths.shape[:2]))
 
 
 def samples(run: Run, ground: Ground) -> Picture:
     """Decoded draws of the prior, uncurated: the first ones of the seed."""
-    n, columns = (64, 8) if run.data.is_image else (12, 1)
-    z = torch.randn(n, run.latent, generator=ground.generator(20))
-    return _grid(cells(decode(run, z), run.data), columns, run.data)
+    how = look(run.data)
+    z = torch.randn(how.new, run.latent, generator=ground.generator(20))
+    made = run.decode(z, draw=run.data.drawn, seed=ground.seed)
+    return how.samples(made, ground.train.raw)[0]
 
 
 def manifold(run: Run) -> Picture:
     """The decoded lattice of the prior's quantiles in two dimensions, the largest z₂ on top."""
-    side = max(8, min(20, 900 // max(run.data.shape[-2:]))) if run.data.is_image else 4
-    u = 0.5 + REACH * (torch.arange(side) / (side - 1) - 0.5)
+    how = look(run.data)
+    u = 0.5 + REACH * (torch.arange(how.side) / (how.side - 1) - 0.5)
     q = math.sqrt(2) * torch.erfinv(2 * u - 1)
-    z = torch.stack([q.repeat(side), q.flip(0).repeat_interleave(side)], 1)
-    x = cells(decode(run, z), run.data)
-    return pictures.manifold(x, side, _scale(run.data, MANIFOLD / side))
+    z = torch.stack([q.repeat(how.side), q.flip(0).repeat_interleave(how.side)], 1)
+    return how.lattice(run.decode(z))
 
 
 def variations(run: Run, ground: Ground, row: int, noise: Tensor) -> Picture:
@@ -84,11 +69,11 @@ def variations(run: Run, ground: Ground, row: int, noise: Tensor) -> Picture:
         row: the input's.
         noise: standard deviations (L,) at temperature 1.
     """
-    x = ground.held.x[row : row + 1]
-    mu = encode(run, x).mu
+    mu = encode(run, ground.held.x[row : row + 1]).mu
     epsilon = torch.randn(VARIATIONS, run.latent, generator=ground.generator(21))
-    made = [cells(decode(run, mu + t * noise * epsilon), run.data) for t in TEMPERATURES]
-    return _rows(made, cells(x.expand(len(made), *x.shape[1:]), run.data), run.data)
+    made = torch.stack([run.decode(mu + t * noise * epsilon) for t in TEMPERATURES])
+    raw = ground.held.raw[row : row + 1].expand(len(made), *run.data.shape)
+    return look(run.data).variations(raw, made)[0]
 
 
 def noise_like(posterior: Cloud, codes: Cloud) -> tuple[Tensor, float]:
@@ -109,18 +94,3 @@ def noise_like(posterior: Cloud, codes: Cloud) -> tuple[Tensor, float]:
     noise, spread = posterior.sigma.square().mean(0)[used].sum(), posterior.mu.var(0)[used].sum()
     ratio = float((noise / spread.clamp(min=1e-12)).sqrt())
     return ratio * codes.mu.std(0), ratio
-
-
-def _scale(spec: DataSpec, cell: float) -> int | None:
-    return max(1, round(cell / max(spec.shape[-2:]))) if spec.is_image else None
-
-
-def _grid(x: NDArray[np.float32], columns: int, spec: DataSpec) -> Picture:
-    across = columns if spec.is_image else 1
-    return pictures.grid(x, across, _scale(spec, CELL), span=span(spec))
-
-
-def _rows(
-    x: Sequence[NDArray[np.float32]], leads: NDArray[np.float32] | None, spec: DataSpec
-) -> Picture:
-    return pictures.rows(x, leads, _scale(spec, CELL), span=span(spec))

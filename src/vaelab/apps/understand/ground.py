@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from vaelab.data import Data, DataSpec, Split
+from vaelab.design import compared
 from vaelab.metrics import (
     Classifier,
     Estimate,
@@ -125,13 +126,14 @@ def ground(data: Data, spec: DataSpec, seed: int = 0) -> Ground:
     splits = [data.valid, data.test] if small else [data.test]
     held = _rows("valid+test" if small else "test", splits, spec, MOST, seed)
     draws = torch.Generator().manual_seed(seed)
+    view = compared(spec)
     classifier, pairs = None, torch.randint(len(held), (PAIRS, 2), generator=draws)
     if train.y is not None and held.y is not None and len(train.y.unique()) > 1:
         epochs = max(5, round(CLASSIFIER_STEPS * 256 / len(train)))
-        classifier = Classifier.fit(train.x, train.y, seed, epochs)
+        classifier = Classifier.fit(train.x, train.y, seed, epochs, view=view)
         if len(held.y.unique()) > 1:
             pairs = different_class_pairs(held.y, PAIRS, draws)
-    pixels = PixelFeatures.fit(train.x, seed=seed)
+    pixels = PixelFeatures.fit(train.x, seed=seed, view=view)
     space = pixels if classifier is None else classifier
     support = Support.calibrate(train.x, held.x, k=1, level=LEVEL, space=pixels)
     features = space(held.x)

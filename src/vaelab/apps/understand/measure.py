@@ -138,8 +138,9 @@ def _walks(run: Run, ground: Ground, held: Cloud) -> dict[str, Figure]:
     """Straight paths between the mean codes of two held-out rows, decoded."""
     paths = m.walk(held.mu[ground.pairs[:, 0]], held.mu[ground.pairs[:, 1]], STEPS)
     images = decode(run, paths.flatten(0, 1)).unflatten(0, paths.shape[:2])
+    seen = ground.pixels.view(images.flatten(0, 1)).unflatten(0, paths.shape[:2])
     return {
-        "roughness": m.roughness(images),
+        "roughness": m.roughness(seen),
         "off_support": m.off_support_share(images, ground.support),
     }
 
@@ -179,7 +180,9 @@ def spread(run: Run, ground: Ground, held: Cloud) -> Figure:
     """
     rows = ground.pairs.flatten().unique()
     first, second = (
-        decode(run, Cloud(held.mu[rows], held.sigma[rows]).draw(ground.generator(purpose)))
+        ground.pixels.view(
+            decode(run, Cloud(held.mu[rows], held.sigma[rows]).draw(ground.generator(purpose)))
+        )
         for purpose in (9, 10)
     )
     within = m.Estimate.mean((first - second).flatten(1).norm(dim=1))

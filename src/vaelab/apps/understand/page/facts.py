@@ -84,6 +84,7 @@ class Facts:
         met = {
             "labels": bool(data["classes"]),
             "images": bool(data["is_image"]),
+            "columns": bool(data["by_column"]),
             "binarized": data["binarize"] != "no",
             "few-steps": Length(study["steps"], study["usual_steps"], study["usual_epochs"]).few,
             "untold": self._untold(),
