@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from statistics import geometric_mean
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from vaelab.metrics.aggregate import rate_split
 from vaelab.metrics.likelihood import elbo, importance_weighted
 from vaelab.recipe import find
 from vaelab.run import Run
-from vaelab.walk import Trace
+from vaelab.walk import Trace, UniformCodes
 
 NLL_ROWS, SPLIT_ROWS = 500, 5_000
 
@@ -35,8 +36,19 @@ def train(settings: Settings) -> Record:
     record: Record = {"seconds": time.perf_counter() - started, "loss": history[-1]["valid_loss"]}
     codes = survey(recipe.model, Batches(data.valid.x, recipe.data))
     run = Run(recipe, {}, history, codes)
-    record |= {"active": sum(codes.active), "latent": run.latent} | judged(run, data)
+    record |= in_use(run, data) | judged(run, data)
     return record | {"samples": samples(run, data, Path(settings["folder"]), settings["count"])}
+
+
+@torch.no_grad()
+def in_use(run: Run, data: vaelab.Data) -> Record:
+    """Active units, of how many; of codebooks, which have none, the perplexity and its most."""
+    trace: Trace = run.model(next(iter(Batches(data.valid.x, run.data).fixed(1024, 0))))
+    if units := trace.units.shape[1]:
+        return {"active": sum(run.codes.active), "latent": units}
+    books = [site.prior for site in trace.sites if isinstance(site.prior, UniformCodes)]
+    found = [float(book.perplexity.mean()) for book in books]
+    return {"perplexity": geometric_mean(found), "codes": books[0].table.shape[1]}
 
 
 @torch.no_grad()
