@@ -47,11 +47,12 @@ budget: the figures say how the families compare here, not how far each can be t
 
 −ELBO, rate and distortion: the test set, binarized once. NLL: K = 1000, its first 500 images. TC:
 KL(q(z) ‖ Π q(z_j)) of 5,000. In use: latents with Var E[z_j|x] > 0.01; of quantised codes the
-perplexity of a codebook (of several its geometric mean) of its K codes. Precision, recall, density and coverage: of 2,500 samples (likelihood means) in the features of a classifier of
-MNIST, k = 5; under the model's own prior | under one fitted afterwards (a mixture of 50 normals, or
-for discrete codes an autoregressive network). Rows of pythae 0.1.2 have the same networks, budget
-and scorer, the same learning rate (moved by the epoch), its defaults for all else; N(0, I) | its
-own mixture of 50.
+perplexity of a codebook (of several its geometric mean) of its K codes. Precision, recall, density
+and coverage: of 2,500 samples (likelihood means) in the features of a classifier of MNIST, k = 5;
+under the model's own prior | under one fitted afterwards (a mixture of 50 normals, or for discrete
+codes an autoregressive network). Rows of pythae 0.1.2 have the same networks, budget and scorer,
+the same learning rate (moved by the epoch), its defaults for all else; N(0, I) | its own mixture of
+50.
 """
 
 

@@ -25,6 +25,7 @@ FOUND = 1
 def doctor(
     subject: Positional[Annotated[str, arg(metavar="RUN|DATA|FILE.py:function")]],
     severity: Severity = "warning",
+    prior: str | None = None,
     data: str | None = None,
     data_dir: Path | None = None,
     limit: int = 2000,
@@ -43,6 +44,7 @@ def doctor(
         subject: folder of a run; known name, file or folder of data; or a loss in a file, as in
             losses.py:vae_loss.
         severity: least severity that makes the exit status 1.
+        prior: examine a run under this prior of its own, which `vaelab fit-prior` fitted.
         data: a run's data, where they were an array in memory or have moved.
         data_dir: where known data sets live.
         limit: rows of each split that a run is walked on, at most.
@@ -55,10 +57,12 @@ def doctor(
     """
     if limit < 2:
         raise ValueError(f"limit is {limit}; it must be 2 or more")
+    if prior is not None and (is_loss(subject) or not is_run(subject)):
+        raise ValueError(f"a prior is a run's, and {subject} is no run; leave --prior out")
     if is_loss(subject):
         report = examine_loss(subject, arguments, sizes(shape))
     elif is_run(subject):
-        report = examine_run(Path(subject), data, data_dir, limit, seed, device)
+        report = examine_run(Path(subject), data, data_dir, limit, seed, device, prior)
     else:
         report = examine_data(subject, data_dir, seed)
     _print(report, json)
