@@ -14,7 +14,6 @@ import vaelab
 from vaelab.apps.fit_prior import fit_prior
 from vaelab.codes import survey
 from vaelab.data import Batches
-from vaelab.design import Design
 from vaelab.fitted import FittedMixture, FittedSequence
 from vaelab.metrics.aggregate import rate_split
 from vaelab.metrics.likelihood import elbo, importance_weighted
@@ -28,8 +27,7 @@ NLL_ROWS, SPLIT_ROWS = 500, 5_000
 def train(settings: Settings) -> Record:
     """Trains one recipe; its samples go to files in the folder it is given."""
     data = vaelab.load_data("mnist")
-    design = Design(likelihood="bernoulli")
-    recipe = find(settings["recipe"])(data.spec, design=design, **settings["arguments"])
+    recipe = find(settings["recipe"])(data.spec, **settings["arguments"])
     plan = vaelab.Plan(epochs=settings["epochs"], seed=settings["seed"])
     started = time.perf_counter()
     history = vaelab.fit(recipe.model, recipe.objective, data, recipe.data, plan).history
@@ -53,7 +51,12 @@ def in_use(run: Run, data: vaelab.Data) -> Record:
 
 @torch.no_grad()
 def judged(run: Run, data: vaelab.Data) -> Record:
-    """−ELBO, rate and distortion of the test set, NLL of some of it, and where the rate goes."""
+    """−ELBO, rate and distortion of the test set, NLL of some of it, and where the rate goes.
+
+    Nothing where the likelihood is not of binarized digits, as the nats are then other ones.
+    """
+    if run.data.binarize != "dynamic":
+        return {}
     test = Batches(data.test.x, run.data)
     torch.manual_seed(0)
     found: Record = {name: e.value for name, e in elbo(run.model, test.fixed(1000, 0)).items()}

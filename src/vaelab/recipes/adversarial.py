@@ -26,6 +26,12 @@ from vaelab.recipes.compose import check_latent, check_weights, shallow
 FEATURES = 256
 """What a critic of data makes of an example, in numbers."""
 
+NOISE = 0.3
+"""Of what a critic learns on, beside codes of deviation 1 and data in [0, 1] or standardised."""
+
+SIGMA = 0.3
+"""Of a critic's features, in deviations of the data: most of them vary together, in a few ways."""
+
 
 @recipe
 def factor_vae(
@@ -48,7 +54,7 @@ def factor_vae(
 
 @recipe
 def wae_gan(
-    data: DataSpec, latent: int = 16, weight: float = 10.0, design: Design = Design()
+    data: DataSpec, latent: int = 16, weight: float = 1.0, design: Design = Design()
 ) -> Built:
     """An autoencoder whose codes pass for draws from the prior, by a critic (1711.01558).
 
@@ -61,7 +67,7 @@ def wae_gan(
         design: networks and likelihood; its width is the critic's too.
     """
     check_weights(weight=weight)
-    against = weight * CriticPriorMatch(_of_codes(latent, design))
+    against = weight * CriticPriorMatch(_of_codes(latent, design), NOISE)
     return shallow(data, latent, Point(), Distortion() + against, design)
 
 
@@ -70,7 +76,7 @@ def vae_gan(
     data: DataSpec,
     latent: int = 16,
     beta: float = 1.0,
-    weight: float = 10.0,
+    weight: float = 1.0,
     design: Design = Design(),
 ) -> Built:
     """A VAE that reconstructs what a critic sees, and whose images pass for real (1512.09300).
@@ -93,7 +99,8 @@ def vae_gan(
     seen_alone = replace(built.data, condition="none")  # a critic is told nothing
     body = networks(design, seen_alone).encoder(built.data.shape, FEATURES)
     generator = built.model.generator
-    seen = CriticFeatures(Critic(body, FEATURES), lambda draw: generator(draw), weight)
+    critic = Critic(body, FEATURES)
+    seen = CriticFeatures(critic, lambda draw: generator(draw), weight, NOISE, SIGMA)
     return built._replace(objective=seen + beta * Rate())
 
 
