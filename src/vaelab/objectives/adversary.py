@@ -92,12 +92,13 @@ class Critic(nn.Module):
     Args:
         features: x (B, …) ↦ (B, F).
         width: F.
+        head: what is made of these, (B, F) ↦ (B, 1); one layer if not given.
     """
 
-    def __init__(self, features: nn.Module, width: int) -> None:
+    def __init__(self, features: nn.Module, width: int, head: nn.Module | None = None) -> None:
         super().__init__()
         self.features, self.width = features, width
-        self.head = nn.Sequential(nn.GELU(), nn.Linear(width, 1))
+        self.head = nn.Sequential(nn.GELU(), head or nn.Linear(width, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.features(x))

@@ -10,8 +10,8 @@ from dataclasses import replace
 from torch import nn
 
 from vaelab.data import DataSpec
-from vaelab.design import Design, networks
-from vaelab.nets import perceptron
+from vaelab.design import Design, shown
+from vaelab.nets import MLPEncoder, perceptron
 from vaelab.objectives import Distortion, Rate
 from vaelab.objectives.adversary import (
     Critic,
@@ -48,7 +48,7 @@ def factor_vae(
         design: networks and likelihood; its width is the critic's too.
     """
     check_weights(gamma=gamma)
-    against = gamma * CriticTotalCorrelation(_of_codes(latent, design))
+    against = gamma * CriticTotalCorrelation(_logit_of(latent, design))
     return shallow(data, latent, DiagonalNormal(), Distortion() + Rate() + against, design)
 
 
@@ -67,7 +67,7 @@ def wae_gan(
         design: networks and likelihood; its width is the critic's too.
     """
     check_weights(weight=weight)
-    against = weight * CriticPriorMatch(_of_codes(latent, design), NOISE)
+    against = weight * CriticPriorMatch(_logit_of(latent, design), NOISE)
     return shallow(data, latent, Point(), Distortion() + against, design)
 
 
@@ -83,6 +83,8 @@ def vae_gan(
 
     Good for images that look real rather than blurred, where no likelihood is needed.
 
+    The features are those of the critic's first layer, a perceptron's whatever the networks.
+
     Of the pixels only the mean is used, so the default likelihood is one with nothing to learn.
 
     Args:
@@ -90,21 +92,22 @@ def vae_gan(
         latent: dimensions of z, at least 1.
         beta: weight of the rate in nats against nats, at least 0.
         weight: of passing for real, in nats against nats, at least 0.
-        design: networks and likelihood; its network is the critic's too.
+        design: networks and likelihood; its width is the critic's too.
     """
     check_weights(beta=beta, weight=weight)
     if design.likelihood == "auto" and data.domain != "binary":
         design = replace(design, likelihood="gaussian-fixed")
     built = shallow(data, latent, DiagonalNormal(), Rate(), design)
     seen_alone = replace(built.data, condition="none")  # a critic is told nothing
-    body = networks(design, seen_alone).encoder(built.data.shape, FEATURES)
+    # Of its first layer: deeper ones keep what tells true from false, and little else of x.
+    first = shown(seen_alone, lambda shape: MLPEncoder(shape, FEATURES, hidden=()))
+    critic = Critic(first, FEATURES, _logit_of(FEATURES, design))
     generator = built.model.generator
-    critic = Critic(body, FEATURES)
     seen = CriticFeatures(critic, lambda draw: generator(draw), weight, NOISE, SIGMA)
     return built._replace(objective=seen + beta * Rate())
 
 
-def _of_codes(latent: int, design: Design) -> nn.Sequential:
+def _logit_of(latent: int, design: Design) -> nn.Sequential:
     check_latent(latent)
     width = design.width or 512
     return perceptron([latent, width, width, width, 1])
