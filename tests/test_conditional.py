@@ -19,14 +19,14 @@ from vaelab.apps.doctor.of_run import some
 from vaelab.apps.doctor.run_seen import look
 from vaelab.apps.evaluate.judge import judge
 from vaelab.apps.evaluate.settings import Settings
-from vaelab.apps.fit_prior import fit_prior
+from vaelab.apps.fit_prior import OWN, draws, fit_prior
 from vaelab.apps.train import train
 from vaelab.codes import survey
 from vaelab.data import Batch, Batches, Data, DataSpec, Split, load, vectors
 from vaelab.data import stream as streaming
 from vaelab.data.rows import Rows
 from vaelab.design import Design
-from vaelab.fitted import FittedMixture
+from vaelab.fitted import FittedMixture, fit_codes
 from vaelab.metrics import disentanglement
 from vaelab.metrics.layer import layers
 from vaelab.metrics.likelihood import elbo, weigh
@@ -227,8 +227,6 @@ def test_what_is_told_must_fit() -> None:
         run.encode(digits().test.x[:3])
     with pytest.raises(ValueError, match="trained without a condition"):
         trained("none").given("3")
-    with pytest.raises(ValueError, match="without a condition"):
-        fit_prior(run, FittedMixture(), digits())
     plain = load(np.random.default_rng(0).random((40, 3), dtype=np.float32))
     with pytest.raises(ValueError, match="this data has none"):
         find("vae")(plain.spec, design=Design(condition="labels"))
@@ -328,6 +326,48 @@ def test_commands(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert written("encode", "test:0-2", "--class", "3").shape == (3, 16)
 
 
+def test_a_prior_is_fitted_to_the_codes_of_all_classes(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each row told its own label; every command that takes a prior works with what comes of it."""
+    run, kind = load_run(folder), FittedMixture(components=2)
+    assert cli.main(["fit-prior", "mixture", str(folder), "--components", "2"]) == 0
+    codes, wrong = (
+        draws(run, Split(digits().train.x, y), OWN)
+        for y in (digits().train.y, torch.zeros(len(digits().train), dtype=torch.long))
+    )
+    assert not torch.allclose(codes, wrong)
+    prior = run.prior("mixture")
+    expected = fit_codes(kind, run.model, codes, codes, condition=run.typical).prior
+    for name, tensor in prior.state_dict().items():
+        torch.testing.assert_close(tensor, expected.state_dict()[name])
+    other = run.with_prior("mixture")
+    assert not torch.equal(other.given("3").sample(4), run.given("3").sample(4))
+    assert not torch.equal(other.given("3").sample(4), other.given("5").sample(4))
+    out = ["--prior", "mixture", "--out", str(tmp_path / "x.npy")]
+    assert cli.main(["sample", str(folder), "--class", "3", "-n", "4", *out]) == 0
+    written = torch.from_numpy(np.load(tmp_path / "x.npy"))
+    assert torch.equal(written, other.given("3").sample(4))
+    few_rows = ["--limit", "60", "--parts", "likelihood", "--samples", "10"]
+    assert cli.main(["evaluate", str(folder), "--prior", "mixture", *few_rows]) == 0
+    capsys.readouterr()
+    assert cli.main(["doctor", str(folder), "--prior", "mixture", "--limit", "90", "--json"]) < 2
+    report = json.loads(capsys.readouterr().out)
+    assert "under the prior mixture" in report["about"][1]
+    assert report["figures"]["effective_beta"] is None
+
+
+def test_a_prior_that_is_told_is_replaced_by_none_that_is_not() -> None:
+    recipe = make("ladder")
+    with torch.no_grad():  # before training it is the same for each class
+        for p in recipe.model.parameters():
+            p.add_(0.1 * torch.randn_like(p))
+    rows = Batches(few().valid.x, recipe.data, y=few().valid.y)
+    run = Run(recipe, {}, [], survey(recipe.model, rows))
+    with pytest.raises(ValueError, match=r"is told labels and is another for each, p\(z\|c\)"):
+        fit_prior(run, FittedMixture(components=2), few())
+
+
 def test_commands_refuse(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def refused(*args: str) -> str:
         assert cli.main([*args]) == 2
@@ -338,7 +378,8 @@ def test_commands_refuse(folder: Path, tmp_path: Path, capsys: pytest.CaptureFix
     run, out = str(folder), ["--out", str(tmp_path / "x.png")]
     assert "no class 'cat'; there is 0, 1" in refused("sample", run, "--class", "cat", *out)
     assert "--class" in refused("encode", run, "test:0", "--out", str(tmp_path / "x.npy"))
-    assert "labels" in refused("fit-prior", "mixture", run)
+    assert "has no fitted prior 'flow'" in refused("doctor", run, "--prior", "flow")
+    assert "is no run; leave --prior out" in refused("doctor", "digits", "--prior", "mixture")
     np.save(tmp_path / "plain.npy", np.random.default_rng(0).random((60, 4), dtype=np.float32))
     how = ["--data", str(tmp_path / "plain.npy"), "--condition", "labels", "--out"]
     assert "this data has none" in refused("train", "vae", *how, str(tmp_path / "run"))

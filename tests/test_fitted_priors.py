@@ -376,7 +376,7 @@ def test_bounds_and_rates_follow_the_prior(digits: Data) -> None:
 
 @torch.no_grad()
 def test_of_a_hierarchy_the_top_alone_is_replaced(ladder: Run, few: Data) -> None:
-    assert draws(ladder, few.train.x, 0).shape == (200, 3)
+    assert draws(ladder, few.train, 0).shape == (200, 3)
     fitted = fit_prior(ladder, FittedMixture(components=2), few)
     assert fitted.figures["nats"] < fitted.figures["own_nats"] + 0.5
     other = ladder.with_prior(fitted.prior)
@@ -422,10 +422,11 @@ def test_codes_are_draws_of_binarized_data_as_in_training(digits: Data) -> None:
     run = Run(recipe, {}, [], survey(recipe.model, Batches(digits.valid.x, recipe.data)))
     seen: list[Tensor] = []
     run.model.encoder.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    codes = draws(run, digits.train.x[:50], 0)
+    some = Split(digits.train.x[:50], None)
+    codes = draws(run, some, 0)
     assert set(seen[0].unique().tolist()) == {0.0, 1.0}
-    assert torch.equal(codes, draws(run, digits.train.x[:50], 0))
-    assert not torch.equal(codes, draws(run, digits.train.x[:50], 1))
+    assert torch.equal(codes, draws(run, some, 0))
+    assert not torch.equal(codes, draws(run, some, 1))
 
 
 def test_samples_of_an_autoencoder_improve(ae: Run, digits: Data) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from statistics import geometric_mean
 
 import numpy as np
 import torch
@@ -13,13 +14,12 @@ import vaelab
 from vaelab.apps.fit_prior import fit_prior
 from vaelab.codes import survey
 from vaelab.data import Batches
-from vaelab.design import Design
 from vaelab.fitted import FittedMixture, FittedSequence
 from vaelab.metrics.aggregate import rate_split
 from vaelab.metrics.likelihood import elbo, importance_weighted
 from vaelab.recipe import find
 from vaelab.run import Run
-from vaelab.walk import Trace
+from vaelab.walk import Trace, UniformCodes
 
 NLL_ROWS, SPLIT_ROWS = 500, 5_000
 
@@ -27,21 +27,36 @@ NLL_ROWS, SPLIT_ROWS = 500, 5_000
 def train(settings: Settings) -> Record:
     """Trains one recipe; its samples go to files in the folder it is given."""
     data = vaelab.load_data("mnist")
-    design = Design(likelihood="bernoulli")
-    recipe = find(settings["recipe"])(data.spec, design=design, **settings["arguments"])
+    recipe = find(settings["recipe"])(data.spec, **settings["arguments"])
     plan = vaelab.Plan(epochs=settings["epochs"], seed=settings["seed"])
     started = time.perf_counter()
     history = vaelab.fit(recipe.model, recipe.objective, data, recipe.data, plan).history
     record: Record = {"seconds": time.perf_counter() - started, "loss": history[-1]["valid_loss"]}
     codes = survey(recipe.model, Batches(data.valid.x, recipe.data))
     run = Run(recipe, {}, history, codes)
-    record |= {"active": sum(codes.active), "latent": run.latent} | judged(run, data)
+    record |= in_use(run, data) | judged(run, data)
     return record | {"samples": samples(run, data, Path(settings["folder"]), settings["count"])}
 
 
 @torch.no_grad()
+def in_use(run: Run, data: vaelab.Data) -> Record:
+    """Active units, of how many; of codebooks, which have none, the perplexity and its most."""
+    trace: Trace = run.model(next(iter(Batches(data.valid.x, run.data).fixed(1024, 0))))
+    if units := trace.units.shape[1]:
+        return {"active": sum(run.codes.active), "latent": units}
+    books = [site.prior for site in trace.sites if isinstance(site.prior, UniformCodes)]
+    found = [float(book.perplexity.mean()) for book in books]
+    return {"perplexity": geometric_mean(found), "codes": books[0].table.shape[1]}
+
+
+@torch.no_grad()
 def judged(run: Run, data: vaelab.Data) -> Record:
-    """−ELBO, rate and distortion of the test set, NLL of some of it, and where the rate goes."""
+    """−ELBO, rate and distortion of the test set, NLL of some of it, and where the rate goes.
+
+    Nothing where the likelihood is not of binarized digits, as the nats are then other ones.
+    """
+    if run.data.binarize != "dynamic":
+        return {}
     test = Batches(data.test.x, run.data)
     torch.manual_seed(0)
     found: Record = {name: e.value for name, e in elbo(run.model, test.fixed(1000, 0)).items()}

@@ -72,7 +72,7 @@ class Run:
     def __post_init__(self) -> None:
         self.model.eval()
         with torch.no_grad(), seeded(0, self.device):
-            one = self.model.sample(1, condition=self._here(*typical(self.data)[0]))
+            one = self.model.sample(1, condition=self.typical)
             self.shapes = tuple(z.shape[1:] for z in one.latents)
 
     def __repr__(self) -> str:
@@ -114,9 +114,13 @@ class Run:
     def has_rate(self) -> bool:
         """Whether every posterior has a density; the code of an autoencoder is a point."""
         with torch.no_grad(), seeded(0, self.device):
-            x, (condition, _) = torch.zeros(1, *self.data.shape), typical(self.data)
-            x, condition = x.to(self.device), self._here(*condition)
-            return self.model(x, condition=condition).has_rate
+            x = torch.zeros(1, *self.data.shape, device=self.device)
+            return self.model(x, condition=self.typical).has_rate
+
+    @property
+    def typical(self) -> Condition:
+        """One thing that the model may be told, (1, C), on its device; () if it is told nothing."""
+        return self._here(*typical(self.data)[0])
 
     def given(self, known: Known) -> Run:
         """The run, told what is known of all its examples, or of each: for conditional ones.
@@ -286,7 +290,7 @@ class Run:
         """
         if self.path is None:
             raise ValueError("a run in memory keeps no priors; save it, or pass the prior itself")
-        return find(self.path / PRIORS, name, self.model).prior
+        return find(self.path / PRIORS, name, self.model, self.typical).prior
 
     def with_prior(self, prior: str | Conditional) -> Run:
         """The run as it is with another prior of its first latent: one it keeps, or any other.

@@ -339,6 +339,46 @@ def test_the_critic_of_data_sees_reconstructions_and_imaginings() -> None:
     assert float(against.mean.detach()) == pytest.approx(expected, abs=2e-3)
 
 
+@pytest.mark.parametrize("name", ["prior", "features"])
+def test_a_critic_with_noise_learns_on_both_sides_blurred(name: str) -> None:
+    """As on data and draws that have the noise in them, and the model is judged without it."""
+    vae, x, noise = model(), 3 + torch.randn(20_000, D), 2.0
+    objective = objectives(vae)[name]
+    trace = vae(x)
+    plain = objective.opposition(trace, x)
+    torch.manual_seed(0)
+    clear = objective(trace, x).total
+    objective.noise = noise  # type: ignore[assignment]
+    blurred = objective.opposition(trace, x)
+    torch.manual_seed(0)
+    assert torch.equal(objective(trace, x).total, clear)
+    assert plain is not None
+    assert blurred is not None
+    if isinstance(objective, CriticFeatures):
+        true = x
+        false = torch.cat([trace.likelihood.mean, vae.sample(20_000).likelihood.mean])
+    else:
+        true, false = torch.randn(20_000, L), trace.latents[0]
+    critic = objective.critic
+    assert isinstance(critic, nn.Module)
+    with torch.no_grad():
+        sides = [critic(t + noise * torch.randn_like(t)) for t in (true, false)]
+    expected = float((F.softplus(-sides[0]).mean() + F.softplus(sides[1]).mean()) / 2)
+    assert float(blurred.mean.detach()) == pytest.approx(expected, abs=3e-3)
+    assert abs(float(plain.mean.detach()) - expected) > 1e-2
+
+
+def test_a_smaller_sigma_charges_more_for_a_difference_in_features() -> None:
+    vae, x = model(), torch.randn(6, D)
+    objective = objectives(vae)["features"]
+    assert isinstance(objective, CriticFeatures)
+    objective.sigma = 0.5
+    trace = vae(x)
+    a, b = objective.critic.features(x), objective.critic.features(trace.likelihood.mean)
+    expected = 0.5 * (4 * (a - b) ** 2 + math.log(2 * math.pi / 4)).sum(1)
+    torch.testing.assert_close(objective(trace, x).parts["features"], expected)
+
+
 def test_the_model_is_no_part_of_its_objective() -> None:
     vae = model()
     objective = objectives(vae)["features"]

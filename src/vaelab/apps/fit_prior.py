@@ -19,7 +19,7 @@ from vaelab.apps.choice import Choice, Command, summary
 from vaelab.apps.flags import Device
 from vaelab.apps.progress import following, say
 from vaelab.apps.source import own
-from vaelab.data import Batches, Data, Raw
+from vaelab.data import Batches, Data, Split, various
 from vaelab.fitted import KINDS, Fitted, Kind, Told, find_kind, fit_codes, keep, unheard
 from vaelab.run import PRIORS, Run, load
 from vaelab.training import find_device
@@ -28,6 +28,8 @@ from vaelab.walk import seeded
 MOST = 100_000
 """Training rows whose codes are fitted to; more would take longer and tell little more."""
 ROWS = 1024
+SEVERAL = 8
+"""Things to be told that a prior is compared under."""
 OWN = 2**32
 """Added to the seed: codes drawn with the noise that a model is judged with would flatter it."""
 EXAMPLE = "vaelab fit-prior mixture runs/digits"
@@ -60,34 +62,45 @@ def fit_prior(
 
     Raises:
         ValueError: where the data has another shape, or too few rows; where a prior of that name
-            is there already, or the run is not kept anywhere.
+            is there already, or the run is not kept anywhere; where what a conditional model is
+            told changes its own prior, as in a hierarchy.
     """
     if data.spec.shape != run.data.shape:
         raise ValueError(
             f"the run is of data of shape {run.data.shape}, this data has {data.spec.shape}"
         )
-    if run.data.known:
+    if moved_by_condition(run):
         raise ValueError(
-            "priors are fitted to the codes of models without a condition; this run is told "
-            f"{run.data.condition}"
+            f"the prior of this run's first latent is told {run.data.condition} and is another for "
+            "each, p(z|c); a fitted one would be the same for all, and generate other classes than "
+            "are asked for. Fit to a run of one latent, whose prior is told nothing: vae, ae, …"
         )
     folder = None if name is None else vacant(run, name, overwrite)
-    codes = draws(run, data.train.x[:MOST], seed + OWN, told)
-    held_out = draws(run, data.valid.x[:MOST], seed + OWN + 1)
-    fitted = fit_codes(kind, run.model, codes, held_out, seed, told)
+    codes = draws(run, data.train, seed + OWN, told)
+    held_out = draws(run, data.valid, seed + OWN + 1)
+    fitted = fit_codes(kind, run.model, codes, held_out, seed, told, run.typical)
     if folder is not None:
         assert name is not None
         keep(fitted, folder, name)
     return fitted
 
 
-def draws(run: Run, rows: Raw, seed: int, told: Told = unheard) -> Tensor:
-    """One draw of the first latent for each raw row: (N, …), on the run's device."""
+def moved_by_condition(run: Run) -> bool:
+    """Whether what the model is told changes the prior of its first latent."""
+    told = tuple(c.to(run.device) for c in various(run.data, SEVERAL))
+    with torch.no_grad(), seeded(0, run.device):
+        prior = run.model.sample(SEVERAL, condition=told).sites[0].prior
+    return not all(torch.allclose(t, t[:1].expand_as(t)) for t in prior.tensors().values())
+
+
+def draws(run: Run, split: Split, seed: int, told: Told = unheard) -> Tensor:
+    """One draw of the first latent for each of a split's first rows: (N, …), on its device."""
+    rows, known = split.x[:MOST], split.known(run.data)
+    batches = Batches(rows, run.data, run.device, None if known is None else known[:MOST])
     with torch.no_grad(), seeded(seed, run.device):
-        batches = Batches(rows, run.data, run.device).fixed(ROWS, seed)
         codes: list[Tensor] = []
-        for x in batches:
-            codes.append(run.model(x).latents[0])
+        for x, condition in zip(batches.fixed(ROWS, seed), batches.told(ROWS), strict=True):
+            codes.append(run.model(x, condition=condition).latents[0])
             told("codes", sum(map(len, codes)), len(rows))
         return torch.cat(codes)
 
@@ -137,7 +150,8 @@ def kinds() -> str:
     return "\n".join(
         [
             "Fit a prior to a run's codes: vaelab fit-prior KIND RUN",
-            "Of a model of several latents it is fitted to the first; the others keep theirs.",
+            "Of a model of several latents it is fitted to the first; the others keep theirs. Of a",
+            "conditional one it is fitted to the codes of all classes, and is the same for each.",
             "",
             *lines,
             "",

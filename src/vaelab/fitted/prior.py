@@ -19,7 +19,7 @@ from torch import Tensor
 from vaelab import files
 from vaelab.fitted.kind import KINDS, Kind, Told, rebuild, unheard
 from vaelab.version import __version__
-from vaelab.walk import VAE, Conditional, OneHot, Site, UniformCodes
+from vaelab.walk import VAE, Condition, Conditional, OneHot, Site, UniformCodes
 
 FORMAT = 1
 AT_ONCE = 256
@@ -44,7 +44,13 @@ class Fitted:
 
 
 def fit_codes(
-    kind: Kind, model: VAE, codes: Tensor, held_out: Tensor, seed: int = 0, told: Told = unheard
+    kind: Kind,
+    model: VAE,
+    codes: Tensor,
+    held_out: Tensor,
+    seed: int = 0,
+    told: Told = unheard,
+    condition: Condition = (),
 ) -> Fitted:
     """Fits a prior to draws of a model's first latent.
 
@@ -55,6 +61,7 @@ def fit_codes(
         held_out: of validation data, (M, …), likewise.
         seed: of all draws; the caller's random state is left alone.
         told: of the progress.
+        condition: anything that a conditional model may be told, (1, C); () for any other.
 
     Raises:
         ValueError: where there are too few codes for it.
@@ -62,7 +69,7 @@ def fit_codes(
     place = codes.device
     with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
         torch.manual_seed(seed)
-        site = first_site(model)
+        site = first_site(model, condition)
         check_sort(kind, site)
         prior = kind.fit(site, codes, held_out, told).eval().requires_grad_(False).to(place)
         figures = {
@@ -98,9 +105,9 @@ def nats(prior: Any, codes: Tensor) -> float:
 
 
 @torch.no_grad()
-def first_site(model: VAE) -> Site:
-    """The first latent of one generated example."""
-    return model.sample(1).sites[0]
+def first_site(model: VAE, condition: Condition = ()) -> Site:
+    """The first latent of one generated example, of a condition (1, C) where the model has one."""
+    return model.sample(1, condition=condition).sites[0]
 
 
 def fingerprint(model: VAE) -> str:
@@ -139,8 +146,8 @@ def names(folder: Path) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.json"))
 
 
-def find(folder: Path, name: str, model: VAE) -> Fitted:
-    """Reads the prior of a name, fitted to the codes of this model.
+def find(folder: Path, name: str, model: VAE, condition: Condition = ()) -> Fitted:
+    """Reads the prior of a name, fitted to the codes of this model; `condition` as in `fit_codes`.
 
     Raises:
         FileNotFoundError: where there is none, with those that there are.
@@ -169,7 +176,7 @@ def find(folder: Path, name: str, model: VAE) -> Fitted:
     try:
         kind = rebuild(about["kind"], about["settings"])
         with torch.random.fork_rng(devices=[]):
-            prior = kind.build(first_site(model)).eval().requires_grad_(False)
+            prior = kind.build(first_site(model, condition)).eval().requires_grad_(False)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     files.load_weights(prior, path.with_name(f"{name}.safetensors"), "prior")

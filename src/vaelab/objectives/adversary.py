@@ -5,6 +5,10 @@ r"""Terms with an opponent: a critic f that tells two sorts of things apart by i
 
 At the critic's best f = log p_true − log p_false, so that its logits estimate a density ratio. A
 critic is fed nothing but constants when it learns, so that its loss reaches no part of the model.
+
+With noise, a critic learns on what is true and what is false under the same normal noise
+(1610.04490). The two then overlap however far they are apart, and its logits stay smooth, where
+they would else be a step; they still agree only where what is true and what is false do.
 """
 
 from __future__ import annotations
@@ -58,13 +62,14 @@ class CriticPriorMatch(Objective):
 
     Args:
         critic: codes (B, L) ↦ logits (B, 1).
+        noise: its deviation where the critic learns, in the units of z.
     """
 
     comparable = False
 
-    def __init__(self, critic: nn.Module) -> None:
+    def __init__(self, critic: nn.Module, noise: float = 0.0) -> None:
         super().__init__()
-        self.critic = critic
+        self.critic, self.noise = critic, noise
 
     def forward(self, trace: Trace, x: Tensor) -> Loss:
         nats = trace.unfold(F.softplus(-_logits(self.critic, codes(trace)))).mean(0)
@@ -76,8 +81,8 @@ class CriticPriorMatch(Objective):
             raise ValueError(
                 f"codes are held to the prior of one latent; this model has {len(trace.sites)}"
             )
-        drawn = trace.sites[0].prior.sample().flatten(1).detach()
-        z = codes(trace).detach()
+        drawn = blurred(trace.sites[0].prior.sample().flatten(1).detach(), self.noise)
+        z = blurred(codes(trace).detach(), self.noise)
         return _of_critic(trace, told_apart(_logits(self.critic, drawn), _logits(self.critic, z)))
 
 
@@ -87,12 +92,13 @@ class Critic(nn.Module):
     Args:
         features: x (B, …) ↦ (B, F).
         width: F.
+        head: what is made of these, (B, F) ↦ (B, 1); one layer if not given.
     """
 
-    def __init__(self, features: nn.Module, width: int) -> None:
+    def __init__(self, features: nn.Module, width: int, head: nn.Module | None = None) -> None:
         super().__init__()
         self.features, self.width = features, width
-        self.head = nn.Sequential(nn.GELU(), nn.Linear(width, 1))
+        self.head = nn.Sequential(nn.GELU(), head or nn.Linear(width, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.features(x))
@@ -101,7 +107,7 @@ class Critic(nn.Module):
 class CriticFeatures(Objective):
     r"""The critic's features as the likelihood, and images that pass for real (1512.09300).
 
-    features    −log N(φ(x)/s; φ(x̂)/s, I)                         x̂ = E[x|z], z ~ q(z|x)
+    features    −log N(φ(x)/s; φ(x̂)/s, σ² I)                      x̂ = E[x|z], z ~ q(z|x)
     realism     ½ softplus(−f(x̂')) + ½ softplus(−f(x_p))          x_p = E[x|z], z ~ p(z)
 
     with s the deviation of each feature over the data, followed as the critic learns: their scale,
@@ -114,6 +120,8 @@ class CriticFeatures(Objective):
         generate: the model's generator, as a function that refers to it: a module would be taken
             for a part of the objective, and be copied and stored with it.
         weight: of the realism, at least 0; 1/γ in the paper.
+        noise: its deviation where the critic learns, in the units of x.
+        sigma: of the features under their normal, in deviations of the data.
     """
 
     comparable, pooled = False, True
@@ -121,19 +129,25 @@ class CriticFeatures(Objective):
     spread: Tensor
 
     def __init__(
-        self, critic: Critic, generate: Callable[[Draw], Distribution], weight: float
+        self,
+        critic: Critic,
+        generate: Callable[[Draw], Distribution],
+        weight: float,
+        noise: float = 0.0,
+        sigma: float = 1.0,
     ) -> None:
         super().__init__()
         if not 0 <= weight < math.inf:
             raise ValueError(f"the weight of realism is {weight}; expected 0 or more")
         self.critic, self.weight = critic, weight
+        self.noise, self.sigma = noise, sigma
         self._generate = generate
         self.register_buffer("spread", torch.ones(critic.width))
 
     def forward(self, trace: Trace, x: Tensor) -> Loss:
         real = cast(Tensor, tile(self.critic.features(x), trace.samples)) / self.spread
         seen = self.critic.features(trace.likelihood.mean) / self.spread
-        near = -Normal(seen, torch.zeros_like(seen)).log_prob(real)
+        near = -Normal(seen, torch.full_like(seen, math.log(self.sigma))).log_prob(real)
         again = self._generate(Given([z.detach() for z in trace.latents], given=trace.given)).mean
         imagined = self._generate(FromPrior(len(seen), given=trace.given)).mean
         passing = sum(F.softplus(-_logits(self.critic, fake)) for fake in (again, imagined))
@@ -149,9 +163,10 @@ class CriticFeatures(Objective):
         again = trace.likelihood.mean.detach()
         with torch.no_grad():
             imagined = self._generate(FromPrior(len(again), given=trace.given)).mean
-        fake = torch.stack([again, imagined])
-        false = _logits(self.critic, fake.flatten(0, 1)).unflatten(0, (2, -1))
-        true = cast(Tensor, tile(_logits(self.critic, x.detach()), trace.samples))
+        fake = blurred(torch.cat([again, imagined]), self.noise)
+        false = _logits(self.critic, fake).unflatten(0, (2, -1))
+        seen = blurred(x.detach(), self.noise)
+        true = cast(Tensor, tile(_logits(self.critic, seen), trace.samples))
         loss = told_apart(true, false[0]) + told_apart(true, false[1])
         return _of_critic(trace, 0.5 * loss)
 
@@ -164,6 +179,11 @@ def codes(trace: Trace) -> Tensor:
 def permuted(z: Tensor) -> Tensor:
     """z (B, L) with each column in an order of its own: draws from the product of the marginals."""
     return z.gather(0, torch.rand_like(z).argsort(0))
+
+
+def blurred(x: Tensor, noise: float) -> Tensor:
+    """x and normal noise of this deviation, independent in every number."""
+    return x + noise * torch.randn_like(x)
 
 
 def told_apart(true: Tensor, false: Tensor) -> Tensor:

@@ -10,8 +10,8 @@ from dataclasses import replace
 from torch import nn
 
 from vaelab.data import DataSpec
-from vaelab.design import Design, networks
-from vaelab.nets import perceptron
+from vaelab.design import Design, shown
+from vaelab.nets import MLPEncoder, perceptron
 from vaelab.objectives import Distortion, Rate
 from vaelab.objectives.adversary import (
     Critic,
@@ -25,6 +25,12 @@ from vaelab.recipes.compose import check_latent, check_weights, shallow
 
 FEATURES = 256
 """What a critic of data makes of an example, in numbers."""
+
+NOISE = 0.3
+"""Of what a critic learns on, beside codes of deviation 1 and data in [0, 1] or standardised."""
+
+SIGMA = 0.3
+"""Of a critic's features, in deviations of the data: most of them vary together, in a few ways."""
 
 
 @recipe
@@ -42,13 +48,13 @@ def factor_vae(
         design: networks and likelihood; its width is the critic's too.
     """
     check_weights(gamma=gamma)
-    against = gamma * CriticTotalCorrelation(_of_codes(latent, design))
+    against = gamma * CriticTotalCorrelation(_logit_of(latent, design))
     return shallow(data, latent, DiagonalNormal(), Distortion() + Rate() + against, design)
 
 
 @recipe
 def wae_gan(
-    data: DataSpec, latent: int = 16, weight: float = 10.0, design: Design = Design()
+    data: DataSpec, latent: int = 16, weight: float = 1.0, design: Design = Design()
 ) -> Built:
     """An autoencoder whose codes pass for draws from the prior, by a critic (1711.01558).
 
@@ -61,7 +67,7 @@ def wae_gan(
         design: networks and likelihood; its width is the critic's too.
     """
     check_weights(weight=weight)
-    against = weight * CriticPriorMatch(_of_codes(latent, design))
+    against = weight * CriticPriorMatch(_logit_of(latent, design), NOISE)
     return shallow(data, latent, Point(), Distortion() + against, design)
 
 
@@ -70,12 +76,14 @@ def vae_gan(
     data: DataSpec,
     latent: int = 16,
     beta: float = 1.0,
-    weight: float = 10.0,
+    weight: float = 1.0,
     design: Design = Design(),
 ) -> Built:
     """A VAE that reconstructs what a critic sees, and whose images pass for real (1512.09300).
 
     Good for images that look real rather than blurred, where no likelihood is needed.
+
+    The features are those of the critic's first layer, a perceptron's whatever the networks.
 
     Of the pixels only the mean is used, so the default likelihood is one with nothing to learn.
 
@@ -84,20 +92,22 @@ def vae_gan(
         latent: dimensions of z, at least 1.
         beta: weight of the rate in nats against nats, at least 0.
         weight: of passing for real, in nats against nats, at least 0.
-        design: networks and likelihood; its network is the critic's too.
+        design: networks and likelihood; its width is the critic's too.
     """
     check_weights(beta=beta, weight=weight)
     if design.likelihood == "auto" and data.domain != "binary":
         design = replace(design, likelihood="gaussian-fixed")
     built = shallow(data, latent, DiagonalNormal(), Rate(), design)
     seen_alone = replace(built.data, condition="none")  # a critic is told nothing
-    body = networks(design, seen_alone).encoder(built.data.shape, FEATURES)
+    # Of its first layer: deeper ones keep what tells true from false, and little else of x.
+    first = shown(seen_alone, lambda shape: MLPEncoder(shape, FEATURES, hidden=()))
+    critic = Critic(first, FEATURES, _logit_of(FEATURES, design))
     generator = built.model.generator
-    seen = CriticFeatures(Critic(body, FEATURES), lambda draw: generator(draw), weight)
+    seen = CriticFeatures(critic, lambda draw: generator(draw), weight, NOISE, SIGMA)
     return built._replace(objective=seen + beta * Rate())
 
 
-def _of_codes(latent: int, design: Design) -> nn.Sequential:
+def _logit_of(latent: int, design: Design) -> nn.Sequential:
     check_latent(latent)
     width = design.width or 512
     return perceptron([latent, width, width, width, 1])

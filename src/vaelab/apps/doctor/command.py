@@ -27,6 +27,7 @@ FOUND = 1
 def doctor(
     subject: Positional[Annotated[str, arg(metavar="RUN|DATA|FILE.py:function")]],
     severity: Severity = "warning",
+    prior: str | None = None,
     data: str | None = None,
     data_dir: Path | None = None,
     columns: str | None = None,
@@ -47,6 +48,7 @@ def doctor(
         subject: folder of a run; known name, file or folder of data; or a loss in a file, as in
             losses.py:vae_loss.
         severity: least severity that makes the exit status 1.
+        prior: examine a run under this prior of its own, which `vaelab fit-prior` fitted.
         data: a run's data, where they were an array in memory or have moved.
         data_dir: where known data sets live.
         columns: of a table with names, what columns are where it is not to be found out, as for
@@ -63,12 +65,14 @@ def doctor(
     if limit < 2:
         raise ValueError(f"limit is {limit}; it must be 2 or more")
     table = {"--columns": columns, "--label": label}
+    if prior is not None and (is_loss(subject) or not is_run(subject)):
+        raise ValueError(f"a prior is a run's, and {subject} is no run; leave --prior out")
     if is_loss(subject):
         _only_of_data("a loss", table)
         report = examine_loss(subject, arguments, sizes(shape))
     elif is_run(subject):
         _only_of_data("a run, which knows its own", table)
-        report = examine_run(Path(subject), data, data_dir, limit, seed, device)
+        report = examine_run(Path(subject), data, data_dir, limit, seed, device, prior)
     else:
         kinds = None if columns is None else as_kinds(columns)
         report = examine_data(subject, data_dir, seed, kinds, label)

@@ -23,6 +23,7 @@ def examine_run(
     limit: int = 2000,
     seed: int = 0,
     device: str = "cpu",
+    prior: str | None = None,
 ) -> Report:
     """Examines a run, or what is left of one that did not end.
 
@@ -33,9 +34,10 @@ def examine_run(
         limit: rows of each split that are looked at, at most.
         seed: of the choice of rows and of all draws.
         device: where the model is walked.
+        prior: of the run's, to examine it under; the model's own by default.
 
     Raises:
-        FileNotFoundError: where there is no run, or no data.
+        FileNotFoundError: where there is no run, no data, or no such prior.
         ValueError: where either is damaged or has changed.
     """
     there = (path / RECIPE).is_file() or not (path / UNFINISHED / RECIPE).is_file()
@@ -45,6 +47,7 @@ def examine_run(
             f"{path / METRICS} is missing or has no valid_loss of some epoch, by which a training "
             "is judged; restore it"
         )
+    run = run if prior is None else run.with_prior(prior)
     train, _, test = own(run.data, data, data_dir)
     place = find_device(device)
     model = run.model.to(place)
@@ -54,7 +57,7 @@ def examine_run(
     finally:
         model.to("cpu")
     findings = ordered([finding for check in CHECKS.values() for finding in check(seen)])
-    return Report(str(path), "run", _about(seen), list(CHECKS), findings, _figures(seen))
+    return Report(str(path), "run", _about(seen, prior), list(CHECKS), findings, _figures(seen))
 
 
 def some(split: Split, limit: int, seed: int) -> Split:
@@ -63,13 +66,15 @@ def some(split: Split, limit: int, seed: int) -> Split:
     return split.take(order)
 
 
-def _about(seen: Seen) -> list[str]:
+def _about(seen: Seen, prior: str | None) -> list[str]:
     run = seen.run
     train, _, test = run.data.sizes
     lines = [
         f"{run.recipe.name} on {run.data.source}: {train:,} training and {test:,} test rows, "
         f"{len(run.history)} epochs; likelihood {run.recipe.reason}"
     ]
+    if prior is not None:
+        lines.append(f"under the prior {prior}, which was fitted to its codes")
     told = [f"distortion {seen.test['distortion'].value:.2f}"]
     if "rate" in seen.test:
         told = [f"−ELBO {seen.test['neg_elbo'].value:.2f}", f"rate {seen.test['rate'].value:.2f}"]

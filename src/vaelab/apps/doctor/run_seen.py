@@ -1,7 +1,7 @@
 r"""What there is to be measured of a run, before anything is judged.
 
 Everything is measured on the trained model itself, so that no check knows of a recipe's name: a
-rate where its posteriors have one, a prior where its objective cares for it.
+rate where its posteriors have one, a prior where its objective cares for it or it was fitted.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vaelab import metrics as m
 from vaelab.data import Batches, Split
+from vaelab.fitted import Replaced
 from vaelab.metrics.aggregate import rate_split
 from vaelab.metrics.likelihood import elbo
 from vaelab.metrics.probes import attention, effective_beta, misfit
@@ -130,9 +131,9 @@ def look(run: Run, train: Split, test: Split, seed: int, device: torch.device) -
     x, y = (grey.prepare(split.x[:]).flatten(1) for split in (train, test))
     # Columns of a table count alike, whatever they are measured in.
     unit = torch.ones(()) if run.data.is_image else positive(x.std(0))
-    objective = run.recipe.objective
+    objective, fitted = run.recipe.objective, isinstance(model.generator, Replaced)
     bound_to_prior = (
-        codes.rates is not None or objective.pooled or bool(list(objective.parameters()))
+        fitted or codes.rates is not None or objective.pooled or bool(list(objective.parameters()))
     )
     return Seen(
         run,
@@ -140,7 +141,8 @@ def look(run: Run, train: Split, test: Split, seed: int, device: torch.device) -
         elbo(model, held.x, 4, held.told),
         codes,
         attention(model, *rows.of_several()),
-        effective_beta(model, rows.x, conditions=rows.told),
+        # The model is at rest under the prior it was trained with, and under no other.
+        None if fitted else effective_beta(model, rows.x, conditions=rows.told),
         scaled(misfit(model, rows.x, rows.told), 1 / run.data.dims),
         information(codes, seed),
         _against_prior(model, codes, others, x, y, unit, rows.told)
