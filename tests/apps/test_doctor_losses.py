@@ -27,7 +27,7 @@ def test_a_healthy_loss_is_left_alone(loss):
     assert examined(loss).findings == []
 
 
-@pytest.mark.parametrize(("loss", "code"), losses.ILL.items(), ids=lambda f: str(f)[:40])
+@pytest.mark.parametrize(("loss", "code"), losses.ILL.items(), ids=lambda f: getattr(f, "__name__", str(f)))
 def test_a_planted_mistake_is_found(loss, code):
     found = codes(examined(loss))
     assert code in found
