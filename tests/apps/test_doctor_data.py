@@ -19,7 +19,9 @@ def test_healthy_data_are_left_alone(make, tmp_path):
     assert "likelihood that fits" in report.about[-1]
 
 
-@pytest.mark.parametrize(("make", "code"), made.ILL.items(), ids=lambda f: str(f)[:40])
+@pytest.mark.parametrize(
+    ("make", "code"), made.ILL.items(), ids=lambda f: getattr(f, "__name__", str(f))
+)
 def test_a_planted_fault_is_found(make, code, tmp_path):
     found = {finding.code for finding in examined(make, tmp_path).findings}
     assert code in found

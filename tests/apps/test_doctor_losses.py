@@ -22,12 +22,16 @@ def codes(report):
     return [finding.code for finding in report.findings]
 
 
+def named(value):
+    return getattr(value, "__name__", str(value))
+
+
 @pytest.mark.parametrize("loss", losses.HEALTHY, ids=lambda f: f.__name__)
 def test_a_healthy_loss_is_left_alone(loss):
     assert examined(loss).findings == []
 
 
-@pytest.mark.parametrize(("loss", "code"), losses.ILL.items(), ids=lambda f: getattr(f, "__name__", str(f)))
+@pytest.mark.parametrize(("loss", "code"), losses.ILL.items(), ids=named)
 def test_a_planted_mistake_is_found(loss, code):
     found = codes(examined(loss))
     assert code in found
@@ -53,7 +57,7 @@ def test_a_planted_mistake_is_found(loss, code):
         (losses.tiny_weight, 0.00025),
         (losses.half_forgotten, 2.0),
     ],
-    ids=lambda v: getattr(v, "__name__", str(v)),
+    ids=named,
 )
 def test_the_effective_beta_is_exact(loss, beta):
     assert examined(loss).figures["effective_beta"] == pytest.approx(beta, rel=1e-6)
