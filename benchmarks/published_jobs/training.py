@@ -84,7 +84,7 @@ class Course:
         full = setting.batch if compiles("auto", steps) else 0
         objective = row.objective().to(self.device)
         self.step = Step(self.model, objective, self.plan, full=full)
-        self.step.learner.optimizer.param_groups[0]["eps"] = row.eps
+        self.step.learner.optimizer.eps = row.eps
         if (folder / "state.json").exists():
             self._load()
 
@@ -132,7 +132,7 @@ class Course:
             "pass": self.done,
             "loss": float(torch.stack(nats).double().sum()) / len(self.train),
         }
-        record["lr"] = self.step.learner.lr
+        record["lr"] = self.step.learner.optimizer.lr
         if setting.row.keeps_best:
             seen = judge(self.model, self.step.objective, self.valid, self.plan, bf16=False)
             record["valid_loss"] = seen["valid_loss"]
@@ -145,9 +145,7 @@ class Course:
     def _save(self) -> None:
         tensors = {f"model.{k}": t for k, t in self.model.state_dict().items()}
         tensors |= {f"best.{k}": t for k, t in self.best.items()}
-        for i, p in enumerate(self.step.learner.parameters):
-            state = self.step.learner.optimizer.state[p]
-            tensors |= {f"adam.{i}.{k}": t for k, t in state.items()}
+        tensors |= {f"adam.{k}": t for k, t in self.step.learner.optimizer.tensors().items()}
         self.folder.mkdir(parents=True, exist_ok=True)
         state = {"done": self.done, "seconds": self.seconds, "history": self.history}
         with together(self.folder) as staged:
@@ -158,7 +156,7 @@ class Course:
             write_json(staged / "state.json", state)
 
     def _load(self) -> None:
-        state, learner = read_json(self.folder / "state.json"), self.step.learner
+        state, optimizer = read_json(self.folder / "state.json"), self.step.learner.optimizer
         self.done, self.seconds = state["done"], state["seconds"]
         self.history = state["history"]
         parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "adam": {}}
@@ -167,10 +165,9 @@ class Course:
             parts[part][rest] = t
         self.model.load_state_dict(parts["model"])
         self.best = parts["best"]
-        for name, t in parts["adam"].items():
-            i, _, moment = name.partition(".")
-            learner.optimizer.state[learner.parameters[int(i)]][moment] = t
-        learner.taken = int(parts["adam"]["0.step"])
+        for name, t in optimizer.tensors().items():
+            t.copy_(parts["adam"][name])
+        optimizer.taken = int(parts["adam"]["0.step"])
 
 
 def measured(course: Course, samples: int) -> dict[str, Any]:

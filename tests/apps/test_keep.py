@@ -65,7 +65,7 @@ def test_data_of_another_kind_than_the_recipe_is_made_for_are_refused(digits):
         train(small(table), other, PLAN)
     told = recipes.vae(digits.spec, 2, design=Design(width=16, condition="labels"))
     with pytest.raises(ValueError, match="classes is"):
-        fitting(told.data, dataclasses.replace(digits.spec, classes=("a", "b")))
+        fitting(told.data, dataclasses.replace(digits.spec, classes=("a", "b"), shares=()))
     real = load_data(np.hstack([rng.normal(3, 1, (60, 1)), rng.integers(0, 3, (60, 1))]))
     kinds = with_columns(real, ["real", "categories"])
     with pytest.raises(ValueError, match="columns is"):

@@ -36,12 +36,14 @@ class AdamW:
 
     Attributes:
         lr: the learning rate of the next step; the peak at first.
+        eps: ε.
         taken: steps.
     """
 
     def __init__(self, weights: Sequence[Tensor], lr: float, decay: float) -> None:
         self.weights, self.lr, self.peak, self.decay = list(weights), lr, lr, decay
         self.m, self.v = ([torch.zeros_like(w) for w in self.weights] for _ in range(2))
+        self.eps = EPS
         device = self.weights[0].device
         self.fused, self.taken = device.type != "mps", 0
         # Counted by weight, as some may have no gradient now and then.
@@ -81,7 +83,7 @@ class AdamW:
             maximize=False,
             beta1=BETA1,
             beta2=BETA2,
-            eps=EPS,
+            eps=self.eps,
             lr=self.lr,
             weight_decay=self.decay,
         )
@@ -103,7 +105,7 @@ class AdamW:
             g = g * share
             new_m = m + (1 - BETA1) * (g - m)
             new_v = v + (1 - BETA2) * (g * g - v)
-            new_w = w * self.shrink - self.size * new_m / (new_v.sqrt() * self.root + EPS)
+            new_w = w * self.shrink - self.size * new_m / (new_v.sqrt() * self.root + self.eps)
             for old, new in ((w, new_w), (m, new_m), (v, new_v)):
                 old.copy_(torch.where(finite, new, old))
         self.counts.add_(1)

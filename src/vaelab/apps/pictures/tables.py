@@ -252,7 +252,7 @@ def _along(axes: Axes, heading: Heading, x: bool) -> None:
     if not heading.values:
         whole = heading.decimals == 0
         axis.set_major_locator(MaxNLocator(4, integer=whole, steps=[1, 2, 2.5, 5, 10]))
-        axes.ticklabel_format(axis="x" if x else "y", scilimits=(-3, 5))
+        axes.ticklabel_format(axis="x" if x else "y", scilimits=(-3, 7))
         return
     step = -(-len(heading.values) // NAMED)
     names = printable(heading.values)[::step]
