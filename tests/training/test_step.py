@@ -19,7 +19,7 @@ from vaelab.objectives import Cycles, Distortion, Loss, Objective, Rate, Rise, S
 from vaelab.recipe import Recipe, find
 from vaelab.training import NotFinite, Plan, fit, fit_population
 from vaelab.training.adamw import BETA1
-from vaelab.training.learner import Learner
+from vaelab.training.learner import Learner, norm_of
 from vaelab.training.step import Step
 from vaelab.walk import Trace
 
@@ -366,3 +366,14 @@ def test_a_learner_moves_nothing_where_a_loss_is_not_finite() -> None:
     for _ in range(2):
         other.take([torch.ones(3)], finite, finite)
     assert torch.equal(w, twin)
+
+
+def test_a_gradient_that_two_parameters_share_is_clipped_once() -> None:
+    a, b = (torch.nn.Parameter(torch.ones(3)) for _ in range(2))
+    learner = Learner([a, b], 0.1, 0.0, 1e-3)
+    gradients = learner.gradients((a + b).sum())
+    assert gradients[0] is not None
+    assert gradients[0] is gradients[1], "or the test shows nothing"
+    learner.take(gradients, norm_of(gradients), torch.zeros(()))
+    moments = torch.cat(learner.optimizer.m) / (1 - BETA1)
+    assert float(moments.norm()) == pytest.approx(1e-3, rel=1e-2)
