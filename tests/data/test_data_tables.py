@@ -145,6 +145,9 @@ def test_other_tables_go_by_name(table: str, tmp_path: Path) -> None:
     rows[4][4] = "Paris"
     with pytest.raises(ValueError, match=r"line 6, column city: 'Paris' is none of .* Leeds, Lon"):
         read_inputs(write(tmp_path / "c.csv", rows), spec)
+    rows[0][0] = ""  # no flag of a command that reads inputs would leave it out
+    with pytest.raises(ValueError, match=r"or take such rows out of the file$"):
+        read_inputs(write(tmp_path / "e.csv", rows), spec)
     with pytest.raises(ValueError, match="has no column smoker, city, stars"):
         read_inputs(write(tmp_path / "d.csv", [r[:3] for r in people()], NAMES[:3]), spec)
 

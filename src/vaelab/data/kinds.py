@@ -96,7 +96,7 @@ def like(table: Table, spec: DataSpec) -> tuple[Array, tuple[str, ...]]:
             f"{some([h.name for h in spec.headings], 20)}, and this has {some(table.names, 20)}"
         )
     known = {heading.name: "" for heading in spec.headings}
-    _complete(table, {REST: OUT, **known}, (), False)
+    _complete(table, {REST: OUT, **known}, (), False, "or take such rows out of the file")
     rows = []
     for heading in spec.headings:
         cells = Cells.of(table.cells[table.names.index(heading.name)], table.comma)
@@ -151,7 +151,11 @@ def _wanted(table: Table, said: Mapping[str, str], beside: Sequence[str]) -> lis
 
 
 def _complete(
-    table: Table, said: Mapping[str, str], beside: Sequence[str], skip: bool
+    table: Table,
+    said: Mapping[str, str],
+    beside: Sequence[str],
+    skip: bool,
+    remedy: str = "leave such rows out with --skip-unreadable, or a column with --columns NAME=out",
 ) -> tuple[Table, tuple[str, ...]]:
     """The table without rows that lack a value, where that is asked for and there are any."""
     lacking = np.zeros(len(table), bool)
@@ -174,10 +178,7 @@ def _complete(
     if skip and not lacking.all():
         return table.without(lacking), (f"{told} and were left out",)
     row, name, reason = first
-    raise ValueError(
-        f"{table.at(row, name)}: {reason}; {told}. Fill them in, leave such rows out with "
-        "--skip-unreadable, or a column with --columns NAME=out"
-    )
+    raise ValueError(f"{table.at(row, name)}: {reason}; {told}. Fill them in, {remedy}")
 
 
 def _chosen(table: Table, read: Mapping[str, Cells], said: Mapping[str, str]) -> dict[str, str]:
