@@ -171,7 +171,10 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (
         cli.main(["train", "vae", *how, "--width", "16", "--latent", "2", "--out", str(run)]) == 0
     )
-    assert "a vector of 2 known of each" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "a vector of 2 known of each" in said.err
+    given = said.out.rsplit(" --given ", 1)[1].split(",")  # a first sample must be told something
+    assert np.allclose([float(number) for number in given], c.mean(0), atol=0.3)
     again = load_run(run)
 
     def written(name: str, *args: str) -> Tensor:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 import vaelab
 from vaelab import files
+from vaelab.apps.shown import picture
 from vaelab.codes import Codes, slerp, survey
 from vaelab.data import Batches, Data
 from vaelab.design import Design
@@ -594,3 +595,13 @@ def test_what_a_run_gives_is_drawn_in_one_line(vae: Run, digits: Data, tmp_path:
     pixels = slice(scale // 2, 8 * scale, scale)
     raw = digits.test.x[0, 0].float() * 255 / 16
     assert np.abs(drawn[pixels, pixels] - raw.numpy()).max() <= 1
+
+
+def test_variations_are_drawn_with_a_line_for_each(vae: Run, digits: Data, tmp_path: Path) -> None:
+    made = vae.vary(digits.test.x[:3], n=5)
+    sizes = []
+    for images in (made, made[:1, :1]):
+        with Image.open(picture(vae, images, tmp_path / "a.png")) as drawn:
+            sizes.append(drawn.size)
+    (wide, tall), (side, _) = sizes
+    assert (round(wide / side), round(tall / side)) == (5, 3)

@@ -31,10 +31,11 @@ def test_rows_of_the_own_data() -> None:
 def test_rows_of_the_own_data_follow_its_seed_and_shares() -> None:
     other = load("digits", seed=7, valid=0.3, test=100)
     assert torch.equal(read_inputs("test:0-99", other.spec)[0], other.test.x)
+    assert torch.equal(read_inputs("test:", other.spec)[0], other.test.x)
     assert torch.equal(read_inputs("valid:0-9", other.spec)[0], other.valid.x[:10])
 
 
-@pytest.mark.parametrize("rows", ["", "x", "1-", "-1", "1,,2", "1:3", "1.5"])
+@pytest.mark.parametrize("rows", [",", "x", "1-", "-1", "1,,2", "1:3", "1.5"])
 def test_senseless_selections(rows: str) -> None:
     with pytest.raises(ValueError, match="is no selection of rows; expected test:7"):
         read_inputs(f"test:{rows}", DIGITS.spec)

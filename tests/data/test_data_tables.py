@@ -145,6 +145,9 @@ def test_other_tables_go_by_name(table: str, tmp_path: Path) -> None:
     rows[4][4] = "Paris"
     with pytest.raises(ValueError, match=r"line 6, column city: 'Paris' is none of .* Leeds, Lon"):
         read_inputs(write(tmp_path / "c.csv", rows), spec)
+    rows[0][0] = ""  # no flag of a command that reads inputs would leave it out
+    with pytest.raises(ValueError, match=r"or take such rows out of the file$"):
+        read_inputs(write(tmp_path / "e.csv", rows), spec)
     with pytest.raises(ValueError, match="has no column smoker, city, stars"):
         read_inputs(write(tmp_path / "d.csv", [r[:3] for r in people()], NAMES[:3]), spec)
 
@@ -224,7 +227,7 @@ def test_values_are_held_to_what_is_said(table: str, tmp_path: Path) -> None:
         ValueError, match="said to be 'count'; expected one of real, positive, binary"
     ):
         load(table, columns={"city": "count"})
-    with pytest.raises(ValueError, match="named for tables whose columns have names"):
+    with pytest.raises(ValueError, match="--columns names columns of a table"):
         load("digits", columns={"a": "real"})
     latin = tmp_path / "latin.csv"
     latin.write_bytes("a,b\n1,2\n3,é\n".encode("latin-1"))
@@ -270,3 +273,41 @@ def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     path.write_bytes(b"PAR1")
     with pytest.raises(ValueError, match=r"pip install 'vaelab\[tables\]'"):
         load(path)
+
+
+def test_columns_that_are_told_are_not_modelled(table: str) -> None:
+    data = load(table, vectors="children, age", label="city")
+    assert [heading.name for heading in data.spec.header] == ["income", "smoker", "stars"]
+    assert data.spec.vectors is not None
+    assert data.spec.vectors.source == "children, age"
+    assert "known of each row, and not modelled: children, age" in data.notes
+    # Each row still has its own: the income tells which row of the file it is.
+    rows = {float(row[1]): (float(row[2]), float(row[0])) for row in people()}
+    for split in (data.train, data.valid, data.test):
+        assert split.vectors is not None
+        told = zip(split.x[:, 0].tolist(), split.vectors.tolist(), strict=True)
+        assert all(tuple(vector) == rows[income] for income, vector in told)
+    again = reload(DataSpec.from_json(data.spec.to_json()))
+    assert again[2].vectors is not None
+    assert again[2].vectors.equal(data.test.vectors)
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ({"vectors": "height"}, "has no column height; it has age"),
+        ({"vectors": "city"}, "'Leeds' is none; names are told as labels, --label city"),
+        ({"vectors": "age,age"}, "cannot be named there twice"),
+        ({"vectors": "city", "label": "city"}, "or be the label"),
+        ({"vectors": "age", "columns": {"age": "real"}}, "or of a kind as well"),
+        ({"vectors": ",".join(NAMES[:3]), "columns": {"*": "out"}}, "no column is left"),
+    ],
+)
+def test_columns_that_cannot_be_told_are_refused(table: str, how: dict, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        load(table, **how)
+
+
+def test_a_label_of_an_array_is_refused_with_where_it_would_be() -> None:
+    with pytest.raises(ValueError, match=r"--label names columns of a table .* y beside x"):
+        load(np.random.default_rng(0).normal(size=(20, 3)), label="y")

@@ -39,8 +39,8 @@ Input = Positional[
         str,
         arg(
             metavar="INPUT",
-            help="a picture, a folder or zip of pictures, a .npy or .npz file, or rows of the "
-            "run's own data such as test:0-15 or valid:3,7.",
+            help="a picture, a folder or zip of pictures, a .npy or .npz file, a table, or rows of "
+            "the run's own data such as test:0-15 or valid:3,7, or test: for all.",
         ),
     ]
 ]

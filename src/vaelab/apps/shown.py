@@ -43,13 +43,16 @@ def picture(run: Run, raw: Tensor, path: str | Path) -> Path:
 
     Args:
         run: whose data they are like; it tells what is black and what is white.
-        raw: examples on the raw scale, (N, *shape).
+        raw: examples on the raw scale, (N, *shape); or several of each, as variations of N
+            examples, (N, n, *shape): a line for each.
         path: of the file; what is there is replaced.
 
     Returns:
         The path of the file.
     """
-    return save(grid(shown(raw, run.data), span=span(run.data)), path)
+    across = raw.shape[1] if raw.ndim == len(run.data.shape) + 2 else None
+    flat = raw if across is None else raw.flatten(0, 1)
+    return save(grid(shown(flat, run.data), across, span=span(run.data)), path)
 
 
 def levels(raw: Tensor, spec: DataSpec) -> Tensor:

@@ -17,8 +17,9 @@ class Source:
     """What data to read.
 
     Attributes:
-        data: a known name (digits, mnist, fashion-mnist, kmnist, binarized_mnist, sprites), a
-            .npy or .npz file, a table (.csv, .tsv, .parquet), or a folder or zip of pictures.
+        data: a known name (digits, mnist, fashion-mnist, kmnist, binarized_mnist, sprites), a file
+            of arrays (.npy, or .npz with x and, for labels, y), a table (.csv, .tsv, .parquet), or
+            a folder or zip of pictures (folders in it are classes).
         seed: of the split, the initial weights and the training.
         data_dir: where known data sets live; by default VAELAB_DATA, else ~/.cache/vaelab/data.
         image_size: to bring pictures of a folder to: a side, or height,width as in 48,64.
@@ -29,8 +30,9 @@ class Source:
             all others.
         label: the column of a table that holds labels (for --condition labels, and figures by
             class); it is not modelled.
-        vectors: what is known of every row, for --condition vectors: the name of an array in the
-            .npz, or columns of an array, as 0,3-5 (from 0), which are then not modelled.
+        vectors: what is known of every row, for --condition vectors: the name of an array of
+            the data's .npz, or columns, which are then not modelled: of a table by name, as
+            age,income, of an array by number, as 0,3-5 (from 0).
     """
 
     data: str

@@ -26,7 +26,7 @@ from vaelab.apps.choice import Choice, Command, summary
 from vaelab.apps.progress import NAMES, Watch, counted, layers, say
 from vaelab.apps.source import Source
 from vaelab.apps.train import few_steps, train, vacant
-from vaelab.data import DataSpec, placing
+from vaelab.data import DataSpec, example, placing
 from vaelab.design import Design
 from vaelab.recipe import RECIPES, Recipe, find
 from vaelab.run import Run
@@ -158,7 +158,7 @@ def perform(task: Task, build: Callable[[DataSpec], Recipe], plan: Plan) -> None
         print(f"{path}  {caption}")
     if (length := few_steps(run)) is not None:
         say(f"{length}: little may have been learned yet")
-    print(f"{task.out}  the run; try: vaelab sample {task.out} -n 64")
+    print(f"{task.out}  the run; try: vaelab sample {task.out} -n 64{example(run.data)}")
 
 
 def chosen(recipe: Recipe) -> str:

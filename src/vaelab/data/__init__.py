@@ -2,7 +2,7 @@
 
 from .batches import Batch, Batches
 from .columns import with_columns
-from .condition import Known, drawn, of_each, typical, various, vectors
+from .condition import Known, drawn, example, of_each, typical, various, vectors
 from .fields import Column
 from .inputs import read_inputs
 from .rows import Raw, Rows
@@ -23,6 +23,7 @@ __all__ = [
     "Rows",
     "Split",
     "drawn",
+    "example",
     "load",
     "of_each",
     "placing",

@@ -26,8 +26,8 @@ def vectors(spec: DataSpec, known: Known) -> Tensor:
     """
     if not spec.known:
         raise ValueError(
-            "something was given to be told, but this model was trained without a condition; train "
-            "one with --condition labels, or --condition vectors"
+            "this model was trained without a condition, so it takes no class or vector; train one "
+            "with --condition labels, or --condition vectors"
         )
     return _classes(spec, known) if spec.condition == "labels" else _vectors(spec, known)
 
@@ -75,12 +75,16 @@ def of_each(spec: DataSpec, condition: Tensor | None, n: int) -> tuple[Tensor, .
     if condition is None:
         what = f"of which class the examples are, with --class; there is {', '.join(spec.classes)}"
         if not labels:
-            what = f"what is known of the examples, a vector of {spec.known} numbers, with --given"
+            what = f"what is known of the examples, {_count(spec.known)}, with --given"
         raise ValueError(f"this model is conditional: say {what} (in Python run.given(…))")
     if len(condition) not in (1, n):
         what = "classes were named" if labels else "vectors were given"
         raise ValueError(f"{len(condition)} {what} for {n} examples; give 1 or {n}")
     return (condition.expand(n, -1),)
+
+
+def _count(numbers: int) -> str:
+    return "one number" if numbers == 1 else f"a vector of {numbers} numbers"
 
 
 def drawn(spec: DataSpec, n: int) -> Tensor:
@@ -96,6 +100,14 @@ def typical(spec: DataSpec) -> tuple[tuple[Tensor, ...], str]:
     if spec.condition == "labels":
         return (vectors(spec, 0),), f"of class {spec.classes[0]}"
     return (torch.zeros(1, spec.known),), "told the mean vector"
+
+
+def example(spec: DataSpec) -> str:
+    """What a model must be told on the command line, with numbers that are typical; nothing where
+    it need not be told."""
+    if spec.condition != "vectors" or spec.vectors is None:
+        return ""
+    return " --given " + ",".join(f"{number:.3g}" for number in spec.vectors.offset)
 
 
 def various(spec: DataSpec, n: int) -> tuple[Tensor, ...]:

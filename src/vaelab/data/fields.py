@@ -70,8 +70,9 @@ class Vectors(NamedTuple):
         numbers = len(self.offset)
         if rows is None or rows.ndim != 2 or rows.shape[1] != numbers:
             seen = "come without" if rows is None else f"have vectors of {tuple(rows.shape)}"
+            known = "1 number" if numbers == 1 else f"a vector of {numbers} numbers"
             raise ValueError(
-                f"this model is told a vector of {numbers} numbers of every row, and these {seen}; "
+                f"this model is told {known} of every row, and these {seen}; "
                 f"expected (N, {numbers})"
             )
         offset, scale = rows.new_tensor(self.offset), rows.new_tensor(self.scale)

@@ -1,8 +1,8 @@
 """Vectors that are known of every row beforehand, for a model to be told: where they come from.
 
-They are an array beside the rows, an array of the same file, or some columns of a table, which are
-then no longer among what is modelled. A model is told them standardised, (c − μ) / σ, with the mean
-and deviation of the training rows.
+They are an array beside the rows, an array of the same file, or some columns, which are then no
+longer among what is modelled; those of a table with names are taken as it is read, in `kinds`. A
+model is told them standardised, (c − μ) / σ, with the mean and deviation of the training rows.
 """
 
 import os
@@ -27,8 +27,8 @@ def add(found: Found, vectors: object, source: object) -> tuple[Found, str]:
     """The same rows, with vectors known of each; and what is to be said to find these again.
 
     Args:
-        found: rows; those of a table lose the columns that are named.
-        vectors: the name of an array in the source; columns of the table, `"0,3-5"` from 0, ends
+        found: rows; those of an array lose the columns that are named.
+        vectors: the name of an array in the source; columns of the array, `"0,3-5"` from 0, ends
             included; or an array (N, C) or (N,) in memory.
         source: of the rows.
 
@@ -58,7 +58,7 @@ def _in_file(source: object, name: str) -> Array:
     if not isinstance(source, str | Path) or Path(source).suffix.lower() != ".npz":
         raise ValueError(
             f"vectors are to be {name}: an array of that name is looked for in an .npz, and the "
-            "data are none. Give columns of a table by their numbers, as 0,3-5, or in Python "
+            "data are none. Give columns of an array by their numbers, as 0,3-5, or in Python "
             "load_data(x, vectors=c)"
         )
     arrays = read_arrays(Path(os.path.expanduser(source)))

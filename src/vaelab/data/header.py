@@ -100,6 +100,17 @@ def as_kinds(text: str) -> dict[str, str]:
     return kinds
 
 
+def as_names(text: str) -> tuple[str, ...]:
+    """`"age,income"` as names; one with a comma goes in quotation marks.
+
+    >>> as_names('age, "height, m"')
+    ('age', 'height, m')
+    """
+    import csv
+
+    return tuple(name.strip() for name in next(csv.reader([text], skipinitialspace=True), []))
+
+
 def listed(kinds: Mapping[str, Sequence[str]]) -> str:
     """Names by kind, a few of each."""
     return "; ".join(f"{kind}: {some(names)}" for kind, names in kinds.items() if names)

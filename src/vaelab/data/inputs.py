@@ -32,11 +32,11 @@ def read_inputs(
     """Raw rows, shaped and scaled as the data a run was trained on.
 
     Args:
-        source: `test:0-15`, `test:3,7,9` (likewise `valid:` and `train:`), rows of the run's own
-            data, numbered from 0, ends included; or a picture, a folder or zip of pictures, a
-            `.npy` or `.npz` file holding one example or several; a table (`.csv`, `.tsv`,
-            `.parquet`) with the columns of the run's data; or such an array, or a pandas data
-            frame, in memory.
+        source: `test:0-15`, `test:3,7,9`, `test:` for all (likewise `valid:` and `train:`), rows
+            of the run's own data, numbered from 0, ends included; or a picture, a folder or zip
+            of pictures, a `.npy` or `.npz` file holding one example or several; a table (`.csv`,
+            `.tsv`, `.parquet`) with the columns of the run's data; or such an array, or a pandas
+            data frame, in memory.
         spec: of the run's data.
         data_dir: where known sets live, as for `load`.
 
@@ -121,13 +121,15 @@ def _own_rows(
 ) -> tuple[Raw, tuple[str, ...]]:
     splits = dict(zip(("train", "valid", "test"), reload(spec, data_dir=data_dir), strict=True))
     x = splits[part].x
+    if not selection:
+        return x, ()
     index: list[Tensor] = []
     for piece in selection.split(","):
         ends = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", piece)
         if ends is None:
             raise ValueError(
-                f"{part}:{selection} is no selection of rows; expected {part}:7, {part}:0-15 or "
-                f"{part}:3,7,9"
+                f"{part}:{selection} is no selection of rows; expected {part}:7, {part}:0-15, "
+                f"{part}:3,7,9, or {part}: for all"
             )
         first, last = int(ends[1]), int(ends[2] or ends[1])
         if not first <= last < len(x):

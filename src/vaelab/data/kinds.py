@@ -1,6 +1,6 @@
 """From the text of a table to numbers: what each column is, found or said, and its values."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ def as_rows(
     kinds: Mapping[str, str] | None = None,
     label: str | None = None,
     skip: bool = False,
+    told: Sequence[str] = (),
 ) -> Found:
     """The rows of a table, its columns found for what they are or as they are said to be.
 
@@ -34,17 +35,19 @@ def as_rows(
             to leave the column out; under `"*"` for all that are not named.
         label: the column that holds labels, and is not modelled.
         skip: leave out rows without a value somewhere, rather than refuse.
+        told: columns of numbers that are known of each row, and not modelled: its vectors.
 
     Raises:
         ValueError: for columns that are not there or have no values of their kind; says where.
     """
     said = dict(kinds or {})
-    _check_said(table, said, label)
-    table, skipped = _complete(table, said, label, skip)
+    beside = (*((label,) if label else ()), *told)
+    _check_said(table, said, label, told)
+    table, skipped = _complete(table, said, beside, skip)
     if len(table) < FEWEST:  # before columns of so few rows are judged
         raise ValueError(f"{table.name}: rows seen: {len(table)}; a data set needs {FEWEST}")
-    read = {name: Cells.of(column, table.comma) for name, column in _wanted(table, said, label)}
-    modelled = {name: cells for name, cells in read.items() if name != label}
+    read = {name: Cells.of(column, table.comma) for name, column in _wanted(table, said, beside)}
+    modelled = {name: cells for name, cells in read.items() if name not in beside}
     chosen = _chosen(table, modelled, said)
     _refuse(table, modelled, said)
     x = np.stack([_values(table, name, read[name], kind) for name, kind in chosen.items()], 1)
@@ -64,6 +67,7 @@ def as_rows(
         _told(read, chosen),
         *_skewed(found, chosen),
         *_labelled(label, names),
+        *((f"known of each row, and not modelled: {some(told)}",) if told else ()),
     )
     return Found(
         torch.from_numpy(x.astype(np.float32)),
@@ -74,6 +78,7 @@ def as_rows(
         columns=columns,
         header=tuple(_heading(name, read[name], kind) for name, kind in chosen.items()),
         label=label or "",
+        vectors=_told_numbers(table, told, read) if told else None,
     )
 
 
@@ -91,7 +96,7 @@ def like(table: Table, spec: DataSpec) -> tuple[Array, tuple[str, ...]]:
             f"{some([h.name for h in spec.headings], 20)}, and this has {some(table.names, 20)}"
         )
     known = {heading.name: "" for heading in spec.headings}
-    _complete(table, {REST: OUT, **known}, None, False)
+    _complete(table, {REST: OUT, **known}, (), False, "or take such rows out of the file")
     rows = []
     for heading in spec.headings:
         cells = Cells.of(table.cells[table.names.index(heading.name)], table.comma)
@@ -114,8 +119,11 @@ def like(table: Table, spec: DataSpec) -> tuple[Array, tuple[str, ...]]:
     return np.stack(rows, 1).astype(np.float32), (*table.notes, *notes)
 
 
-def _check_said(table: Table, said: Mapping[str, str], label: str | None) -> None:
-    named = [*said, *([label] if label else [])]
+def _check_said(
+    table: Table, said: Mapping[str, str], label: str | None, told: Sequence[str]
+) -> None:
+    beside = (*((label,) if label else ()), *told)
+    named = [*said, *beside]
     if unknown := [name for name in named if name not in (*table.names, REST)]:
         raise ValueError(
             f"{table.name} has no column {some(unknown)}; it has {some(table.names, 20)}"
@@ -128,23 +136,32 @@ def _check_said(table: Table, said: Mapping[str, str], label: str | None) -> Non
         )
     if label and said.get(label, "categories") != "categories":
         raise ValueError(f"column {label} is the label, and cannot be {said[label]} as well")
-    if not any(name != label for name, _ in _wanted(table, said, label)):
+    if twice := [name for name in told if name in said or beside.count(name) > 1]:
+        raise ValueError(
+            f"column {twice[0]} is to be told of each row, as --vectors says; it cannot be "
+            "named there twice, or be the label or of a kind as well"
+        )
+    if not any(name not in beside for name, _ in _wanted(table, said, beside)):
         raise ValueError(f"{table.name}: no column is left to be modelled")
 
 
-def _wanted(table: Table, said: Mapping[str, str], label: str | None) -> list[tuple[str, Any]]:
+def _wanted(table: Table, said: Mapping[str, str], beside: Sequence[str]) -> list[tuple[str, Any]]:
     pairs = zip(table.names, table.cells, strict=True)
-    return [(n, c) for n, c in pairs if n == label or said.get(n, said.get(REST)) != OUT]
+    return [(n, c) for n, c in pairs if n in beside or said.get(n, said.get(REST)) != OUT]
 
 
 def _complete(
-    table: Table, said: Mapping[str, str], label: str | None, skip: bool
+    table: Table,
+    said: Mapping[str, str],
+    beside: Sequence[str],
+    skip: bool,
+    remedy: str = "leave such rows out with --skip-unreadable, or a column with --columns NAME=out",
 ) -> tuple[Table, tuple[str, ...]]:
     """The table without rows that lack a value, where that is asked for and there are any."""
     lacking = np.zeros(len(table), bool)
     by_column: dict[str, int] = {}
     first: tuple[int, str, str] | None = None
-    for name, column in _wanted(table, said, label):
+    for name, column in _wanted(table, said, beside):
         cells = Cells.of(column, table.comma)
         why = [unusable(text, table.comma) for text in cells.texts]
         rows = np.array([reason is not None for reason in why])[cells.index]
@@ -161,10 +178,7 @@ def _complete(
     if skip and not lacking.all():
         return table.without(lacking), (f"{told} and were left out",)
     row, name, reason = first
-    raise ValueError(
-        f"{table.at(row, name)}: {reason}; {told}. Fill them in, leave such rows out with "
-        "--skip-unreadable, or a column with --columns NAME=out"
-    )
+    raise ValueError(f"{table.at(row, name)}: {reason}; {told}. Fill them in, {remedy}")
 
 
 def _chosen(table: Table, read: Mapping[str, Cells], said: Mapping[str, str]) -> dict[str, str]:
@@ -189,8 +203,8 @@ def _refuse(table: Table, read: Mapping[str, Cells], said: Mapping[str, str]) ->
         told = "; ".join(f"column {name} {why}" for name, why in list(useless.items())[:5])
         flag = ",".join(f'"{n}={OUT}"' if "," in n else f"{n}={OUT}" for n in useless)
         raise ValueError(
-            f"{table.name}: {told}. What tells nothing that other rows could share is left out "
-            f"with --columns {flag}, or said to be of a kind, as NAME=categories"
+            f"{table.name}: {told}. Nothing can be learned from that: leave it out with --columns "
+            f"{flag}, or say what it is, as in NAME=categories"
         )
 
 
@@ -228,6 +242,20 @@ def _numbers(table: Table, name: str, cells: Cells, expected: str) -> Array:
             f"no number; mend it, or say {name}=categories where these are names"
         )
     return cells.values
+
+
+def _told_numbers(table: Table, told: Sequence[str], read: Mapping[str, Cells]) -> torch.Tensor:
+    """(N, C), float32, the columns that are told."""
+    for name in told:
+        row = read[name].first(np.isnan(read[name].numbers))
+        if row is not None:
+            raise ValueError(
+                f"{table.at(row, name)}: a column that is told holds numbers, and "
+                f"{read[name].texts[read[name].index[row]]!r} is none; names are told as labels, "
+                f"--label {name} --condition labels"
+            )
+    numbers = np.stack([read[name].values for name in told], 1)
+    return torch.from_numpy(numbers.astype(np.float32))
 
 
 def _heading(name: str, cells: Cells, kind: str) -> Heading:

@@ -16,6 +16,7 @@ from vaelab.spelling import did_you_mean
 from .arrays import from_arrays, from_file, refuse_size
 from .fingerprint import fingerprint
 from .given import add, describe
+from .header import as_names
 from .kinds import as_rows
 from .known import KNOWN, default_data_dir
 from .measure import measure, measure_columns
@@ -74,8 +75,9 @@ def load(
         label: of a table with names, the column that holds labels, and is not modelled.
         told: now and then, how many pictures of how many were read.
         vectors: what is known of each row, for a model to be told (`Design(condition="vectors")`):
-            an array (N, C); the name of one in the .npz that the rows are in; or columns of a
-            table without names, `"0,3-5"` from 0, ends included, which are then not modelled.
+            an array (N, C); the name of one in the .npz that the rows are in; or columns, which
+            are then not modelled: of a table by name, `"age,income"`, of an array by number,
+            `"0,3-5"` from 0, ends included.
 
     Returns:
         The data, raw: x is (N, C, H, W) or (N, D), uint8 or float32; y is int64 or None. The rows
@@ -94,20 +96,19 @@ def load(
     if named is None:
         if columns or label:
             raise ValueError(
-                "columns and a label are named for tables whose columns have names (.csv, .tsv, "
-                ".parquet, a data frame); with_columns says what those of an array are"
+                f"{'--columns' if columns else '--label'} names columns of a table (.csv, .tsv, "
+                ".parquet, a data frame), and the columns here have no names. Labels of an array "
+                "are y beside x in an .npz; with_columns says what its columns are"
             )
         name, found = _find(source, data_dir, image_size, skip_unreadable, told)
     else:
         refuse_size(image_size, "tables")
         name, table = named
-        found = as_rows(table, columns, label, skip_unreadable)
-        if isinstance(vectors, str):
-            raise ValueError(
-                "vectors are the columns of an array, or an array; a table whose columns have "
-                "names tells labels: --label NAME"
-            )
-    found, origin = (found, "") if vectors is None else add(found, vectors, source)
+        known = as_names(vectors) if isinstance(vectors, str) else ()
+        found = as_rows(table, columns, label, skip_unreadable, known)
+    origin = vectors if isinstance(vectors, str) else ""
+    if vectors is not None and found.vectors is None:
+        found, origin = add(found, vectors, source)
     own_train, own_valid, own_test = found.own
     if valid is None:
         valid = _MNIST_VALID if own_train == 60_000 and own_test else _SHARE

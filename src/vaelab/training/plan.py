@@ -107,7 +107,7 @@ class Length:
 
     def __str__(self) -> str:
         """`60 steps; the default is 4,008 (about 334 epochs)`."""
-        return f"{self.steps:,} steps; the default is {self.usual:,} (about {self.epochs} epochs)"
+        return f"{self.steps:,} steps; the default is {self.usual:,} (about {self.epochs:,} epochs)"
 
 
 def find_device(name: str) -> torch.device:
