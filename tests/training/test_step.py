@@ -19,7 +19,8 @@ from vaelab.objectives import Cycles, Distortion, Loss, Objective, Rate, Rise, S
 from vaelab.recipe import Recipe, find
 from vaelab.training import NotFinite, Plan, fit, fit_population
 from vaelab.training.adamw import BETA1
-from vaelab.training.learner import Learner
+from vaelab.training.learner import Learner, norm_of
+from vaelab.training.record import Sums
 from vaelab.training.step import Step
 from vaelab.walk import Trace
 
@@ -366,3 +367,24 @@ def test_a_learner_moves_nothing_where_a_loss_is_not_finite() -> None:
     for _ in range(2):
         other.take([torch.ones(3)], finite, finite)
     assert torch.equal(w, twin)
+
+
+def test_gradients_that_share_memory_are_clipped_once() -> None:
+    """a + b gives both the same tensor, and a sum gives one number for all of its elements."""
+    a, b = nn.Parameter(torch.randn(4)), nn.Parameter(torch.randn(4))
+    for loss in (((a + b) * torch.arange(1.0, 5.0)).sum() * 100, 100 * a.sum() + b.sum()):
+        learner = Learner([a, b], lr=1e-3, weight_decay=0.0, clip=0.5)
+        gradients = learner.gradients(loss)
+        norm = norm_of(gradients)
+        learner.take(gradients, norm, norm)
+        for g, m in zip(gradients, learner.optimizer.m, strict=True):
+            assert g is not None
+            torch.testing.assert_close(m / (1 - BETA1), g * 0.5 / norm)
+
+
+def test_figures_that_change_from_batch_to_batch_are_refused() -> None:
+    sums = Sums()
+    sums.add({"loss": torch.tensor(1.0), "rate": torch.tensor(2.0)})
+    for names in (("loss", "distortion"), ("rate", "loss"), ("loss",)):
+        with pytest.raises(ValueError, match="the same parts at every batch"):
+            sums.add({name: torch.tensor(1.0) for name in names})

@@ -42,14 +42,17 @@ class Learner:
         """A step.
 
         Args:
-            gradients: of the parameters, in their order; changed where they are clipped.
+            gradients: of the parameters, in their order.
             norm: of these gradients.
             total: not finite where anything in the step is not; where the optimizer's step is
                 fused, it then moves nothing.
         """
         # On a CPU, looking does not make every step wait.
         if norm.device.type != "cpu" or norm > self.clip:
-            torch._foreach_mul_([g for g in gradients if g is not None], self.share(norm))
+            # Not in place: gradients may share memory, as those of a and b in a + b do.
+            there = [g for g in gradients if g is not None]
+            clipped = iter(torch._foreach_mul(there, self.share(norm)))
+            gradients = [None if g is None else next(clipped) for g in gradients]
         self.optimizer.step(gradients, total)
 
     def take_traced(self, gradients: Gradients, norm: Tensor, total: Tensor) -> None:
