@@ -369,17 +369,15 @@ def test_a_learner_moves_nothing_where_a_loss_is_not_finite() -> None:
     assert torch.equal(w, twin)
 
 
-def test_gradients_that_share_memory_are_clipped_once() -> None:
-    """a + b gives both the same tensor, and a sum gives one number for all of its elements."""
-    a, b = nn.Parameter(torch.randn(4)), nn.Parameter(torch.randn(4))
-    for loss in (((a + b) * torch.arange(1.0, 5.0)).sum() * 100, 100 * a.sum() + b.sum()):
-        learner = Learner([a, b], lr=1e-3, weight_decay=0.0, clip=0.5)
-        gradients = learner.gradients(loss)
-        norm = norm_of(gradients)
-        learner.take(gradients, norm, norm)
-        for g, m in zip(gradients, learner.optimizer.m, strict=True):
-            assert g is not None
-            torch.testing.assert_close(m / (1 - BETA1), g * 0.5 / norm)
+def test_a_gradient_that_two_parameters_share_is_clipped_once() -> None:
+    a, b = (torch.nn.Parameter(torch.ones(3)) for _ in range(2))
+    learner = Learner([a, b], 0.1, 0.0, 1e-3)
+    gradients = learner.gradients((a + b).sum())
+    assert gradients[0] is not None
+    assert gradients[0] is gradients[1], "or the test shows nothing"
+    learner.take(gradients, norm_of(gradients), torch.zeros(()))
+    moments = torch.cat(learner.optimizer.m) / (1 - BETA1)
+    assert float(moments.norm()) == pytest.approx(1e-3, rel=1e-2)
 
 
 def test_figures_that_change_from_batch_to_batch_are_refused() -> None:

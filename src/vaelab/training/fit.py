@@ -28,6 +28,9 @@ from vaelab.walk import VAE, Trace
 ACTIVE = 0.01
 """A unit is active where Var_x(E[z|x]) exceeds this (Burda 1509.00519)."""
 
+ROWS = 256
+"""Judged at once: more would take more memory than a step does, and hardly less time."""
+
 
 def fit(
     model: VAE,
@@ -138,8 +141,8 @@ def judge(model: VAE, objective: Objective, valid: Batches, plan: Plan, bf16: bo
     sums, moments = Sums(), Moments()
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(plan.seed + 1)
-        # Small batches where an example is walked many times, so that memory stays level.
-        size = max(1, 1024 // objective.samples)
+        # Smaller batches where an example is walked many times, so that memory stays level.
+        size = max(1, ROWS // objective.samples)
         batches = zip(valid.fixed(size, plan.seed), valid.told(size), strict=True)
         for i, (x, condition) in enumerate(batches):
             with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):

@@ -49,10 +49,9 @@ class Learner:
         """
         # On a CPU, looking does not make every step wait.
         if norm.device.type != "cpu" or norm > self.clip:
-            # Not in place: gradients may share memory, as those of a and b in a + b do.
-            there = [g for g in gradients if g is not None]
-            clipped = iter(torch._foreach_mul(there, self.share(norm)))
-            gradients = [None if g is None else next(clipped) for g in gradients]
+            share = self.share(norm)
+            # Not in place: two parameters that are added have one gradient between them.
+            gradients = [None if g is None else g * share for g in gradients]
         self.optimizer.step(gradients, total)
 
     def take_traced(self, gradients: Gradients, norm: Tensor, total: Tensor) -> None:

@@ -21,15 +21,15 @@ from vaelab.data import Batch, Batches, Data, DataSpec
 from vaelab.objectives import Objective
 from vaelab.training.average import Average
 from vaelab.training.checkpoint import release
-from vaelab.training.fit import ACTIVE, REMEDY, learning_rate
+from vaelab.training.fit import ACTIVE, REMEDY, ROWS, learning_rate
 from vaelab.training.plan import Plan, compiles, find_device, uses_bf16
 from vaelab.training.record import Fit, Listener, Moments, Record, Row, Sums
 from vaelab.training.stack import Stack, Tensors, difference, facts, unstackable
 from vaelab.training.step import NotFinite
 from vaelab.walk import VAE
 
-ROWS, WALKED = 1024, 8192
-"""Rows judged at once by a member, and by all members and samples together: memory stays level."""
+WALKED = 8192
+"""Rows judged at once by all members and samples together: memory stays level."""
 
 
 @dataclass
