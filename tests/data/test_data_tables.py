@@ -94,6 +94,15 @@ def test_positive_columns_are_found_and_said(tmp_path: Path) -> None:
         load(path, columns={"benefit": "positive"})
 
 
+def test_a_column_that_32_bits_take_for_0_somewhere_is_not_found_to_be_positive(
+    tmp_path: Path,
+) -> None:
+    """As p-values: they were read before, and nobody said that they are positive."""
+    rows = [[f"1e-{i}", str(i * i % 7 + 0.5)] for i in range(1, 100)]
+    data = load(write(tmp_path / "p.csv", rows, ("p", "x")))
+    assert data.spec.columns[0].kind == "real"
+
+
 def test_kinds_may_be_said(table: str) -> None:
     said = load(table, columns={"age": "counts", "stars": "real", "income": "out"}).spec
     assert [h.name for h in said.header] == ["age", "children", "smoker", "city", "stars"]

@@ -20,6 +20,7 @@ from vaelab.recipe import Recipe, find
 from vaelab.training import NotFinite, Plan, fit, fit_population
 from vaelab.training.adamw import BETA1
 from vaelab.training.learner import Learner, norm_of
+from vaelab.training.record import Sums
 from vaelab.training.step import Step
 from vaelab.walk import Trace
 
@@ -377,3 +378,11 @@ def test_a_gradient_that_two_parameters_share_is_clipped_once() -> None:
     learner.take(gradients, norm_of(gradients), torch.zeros(()))
     moments = torch.cat(learner.optimizer.m) / (1 - BETA1)
     assert float(moments.norm()) == pytest.approx(1e-3, rel=1e-2)
+
+
+def test_figures_that_change_from_batch_to_batch_are_refused() -> None:
+    sums = Sums()
+    sums.add({"loss": torch.tensor(1.0), "rate": torch.tensor(2.0)})
+    for names in (("loss", "distortion"), ("rate", "loss"), ("loss",)):
+        with pytest.raises(ValueError, match="the same parts at every batch"):
+            sums.add({name: torch.tensor(1.0) for name in names})

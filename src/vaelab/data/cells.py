@@ -137,7 +137,8 @@ class Cells:
             return "categories"
         if self.whole and least == 0:
             return "counts"
-        return "positive" if least > 0 and self.skewed else "real"
+        # Rows are kept in 32 bits, in which smaller values, as p-values may be, are 0 or nearly so.
+        return "positive" if least >= np.finfo(np.float32).tiny and self.skewed else "real"
 
     @property
     def skewed(self) -> bool:

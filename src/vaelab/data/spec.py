@@ -345,9 +345,8 @@ class DataSpec:
             )
         if self.domain == "counts":
             return 0.0, 1.0
-        if (
-            len(self.offset) == 1 and not self.columns
-        ):  # plain numbers: nothing to copy to the device
+        if len(self.offset) == 1 and not self.columns:
+            # Plain numbers: nothing to copy to the device.
             return self.offset[0], self.scale[0]
         return _by_column(self.offset, self.scale, self.columns, rows.device)
 

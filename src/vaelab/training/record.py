@@ -100,10 +100,21 @@ class Sums:
         self.read_at = 0.0
 
     def add(self, found: dict[str, Tensor]) -> None:
-        """Adds the sums over a batch: the same figures every time."""
+        """Adds the sums over a batch.
+
+        Raises:
+            ValueError: where they are not the figures of the batches before.
+        """
+        names = tuple(found)
+        if self.names and names != self.names:
+            raise ValueError(
+                f"the figures of a batch are {', '.join(names)}, of those before "
+                f"{', '.join(self.names)}; an objective has the same parts at every batch, 0 where "
+                "there is nothing to tell"
+            )
         stacked = widest(torch.stack([*found.values()]))
         self.sums = self.sums + stacked if self.names else stacked
-        self.names = tuple(found)
+        self.names = names
 
     def means(self, seen: int) -> Row:
         """Nats per example over the examples seen."""
