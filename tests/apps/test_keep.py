@@ -72,6 +72,11 @@ def test_data_of_another_kind_than_the_recipe_is_made_for_are_refused(digits):
         fitting(kinds.spec, real.spec)
 
 
+def test_data_that_were_not_loaded_are_refused(digits):
+    with pytest.raises(TypeError, match=r"data is a str; .* vaelab\.load_data"):
+        train(small(digits), "digits", PLAN)
+
+
 def test_what_is_kept_on_the_way_is_a_run(tmp_path, digits, monkeypatch):
     monkeypatch.setattr(keep, "EVERY", 0.0)
     seen = []

@@ -390,3 +390,12 @@ def test_expand_repeats_one_example() -> None:
     p = DiscretizedLogistic(torch.tensor([[0.2, 0.7]]), torch.zeros(1, 2), levels=5).expand(4)
     assert p.mu.shape == (4, 2)
     assert p.levels == 5
+
+
+def test_positive_numbers_stay_positive_and_finite() -> None:
+    for mu, log_sigma in ((88.0, 1.0), (-120.0, 0.0), (0.0, 3.0)):
+        wide = LogNormal(torch.full((50, 2), mu), torch.full((50, 2), log_sigma))
+        for x in (wide.mean, wide.sample(0), wide.sample()):
+            assert torch.isfinite(x).all()
+            assert (x > 0).all()
+            assert torch.isfinite(wide.log_prob(x)).all()

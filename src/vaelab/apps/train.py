@@ -39,10 +39,15 @@ def train(
         listener: told of steps and epochs.
 
     Raises:
+        TypeError: for data that were not loaded.
         ValueError: where the data is not what the recipe was made for, or `out` holds a run.
         NotFinite: where training breaks down; what was there before is untouched.
         KeyboardInterrupt: where it was interrupted before the first epoch was complete.
     """
+    if not isinstance(data, Data):
+        raise TypeError(
+            f"data is a {type(data).__name__}; it must be a Data, as vaelab.load_data(…) returns"
+        )
     fitting(recipe.data, data.spec)
     if out is None:
         return _fitted(recipe, data, plan, listener)[0]

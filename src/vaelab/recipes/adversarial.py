@@ -95,6 +95,11 @@ def vae_gan(
         design: networks and likelihood; its width is the critic's too.
     """
     check_weights(beta=beta, weight=weight)
+    if data.domain == "mixed":
+        raise ValueError(
+            "vae_gan compares means of numbers of one kind, and the columns of this data differ; "
+            "take another recipe, such as vae"
+        )
     if design.likelihood == "auto" and data.domain != "binary":
         design = replace(design, likelihood="gaussian-fixed")
     built = shallow(data, latent, DiagonalNormal(), Rate(), design)

@@ -129,7 +129,7 @@ class LogNormal(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        return torch.exp(self.mu + 0.5 * torch.exp(2 * self.log_sigma))
+        return _positive(self.mu + 0.5 * torch.exp(2 * self.log_sigma))
 
     def log_prob(self, x: Tensor) -> Tensor:
         u = torch.where(x > 0, x, 1.0).log()
@@ -138,7 +138,13 @@ class LogNormal(Distribution):
         return sum_dims(torch.where(x > 0, log_p, -torch.inf))
 
     def sample(self, temperature: float = 1.0) -> Tensor:
-        return Normal(self.mu, self.log_sigma).sample(temperature).exp()
+        return _positive(Normal(self.mu, self.log_sigma).sample(temperature))
+
+
+def _positive(u: Tensor) -> Tensor:
+    """exp(u), kept within the normal numbers of its type: neither 0 nor infinite."""
+    within = torch.finfo(u.dtype)
+    return u.exp().clamp(within.tiny, within.max)
 
 
 @dataclass(frozen=True, eq=False)
