@@ -325,6 +325,18 @@ def test_commands(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert written("traverse", "--class", "3").shape[1] == 9
     assert written("encode", "test:0-2", "--class", "3").shape == (3, 16)
 
+    # Rows of its own data: what they are is known.
+    test = digits().test
+    assert test.y is not None
+    told = run.given(test.y[:3])
+    assert torch.equal(written("encode", "test:0-2"), told.encode(test.x[:3]))
+    assert torch.equal(written("reconstruct", "test:0-2"), told.reconstruct(test.x[:3]))
+    assert torch.equal(written("vary", "test:0-2", "-n", "2"), told.vary(test.x[:3], 2))
+    walks = written("interpolate", "test:0-2", "test:4")
+    second = run.given(test.y[[1, 4]]).interpolate(test.x[1], test.x[4])
+    assert torch.equal(walks[1], second)
+    assert written("traverse", "--input", "test:1").shape[1] == 9
+
 
 def test_a_prior_is_fitted_to_the_codes_of_all_classes(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -377,7 +389,9 @@ def test_commands_refuse(folder: Path, tmp_path: Path, capsys: pytest.CaptureFix
 
     run, out = str(folder), ["--out", str(tmp_path / "x.png")]
     assert "no class 'cat'; there is 0, 1" in refused("sample", run, "--class", "cat", *out)
-    assert "--class" in refused("encode", run, "test:0", "--out", str(tmp_path / "x.npy"))
+    np.save(tmp_path / "rows.npy", digits().test.x[:2].numpy())
+    rows = str(tmp_path / "rows.npy")
+    assert "--class" in refused("encode", run, rows, "--out", str(tmp_path / "x.npy"))
     assert "has no fitted prior 'flow'" in refused("doctor", run, "--prior", "flow")
     assert "is no run; leave --prior out" in refused("doctor", "digits", "--prior", "mixture")
     np.save(tmp_path / "plain.npy", np.random.default_rng(0).random((60, 4), dtype=np.float32))

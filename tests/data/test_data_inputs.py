@@ -20,10 +20,10 @@ TABLE = DataSpec("array", (4,), "float32", None, -5, 5, (0.5,) * 4, (2.0,) * 4)
 
 
 def test_rows_of_the_own_data() -> None:
-    raw, notes = read_inputs("test:0-3", DIGITS.spec)
+    raw, notes, _ = read_inputs("test:0-3", DIGITS.spec)
     assert torch.equal(raw, DIGITS.test.x[:4])
     assert notes == ()
-    raw, _ = read_inputs("valid:3,7, 9-10,3", DIGITS.spec)
+    raw, *_ = read_inputs("valid:3,7, 9-10,3", DIGITS.spec)
     assert torch.equal(raw, DIGITS.valid.x[[3, 7, 9, 10, 3]])
     assert torch.equal(read_inputs("train:5", DIGITS.spec)[0], DIGITS.train.x[5:6])
 
@@ -96,7 +96,7 @@ def test_a_picture_of_the_own_folder_is_read_as_the_folder_was(tmp_path: Path, t
         Image.fromarray(picture).save(tmp_path / f"{i:02}.png")
     spec = load(tmp_path).spec
     assert spec.levels == top + 1
-    raw, notes = read_inputs(tmp_path / "03.png", spec)
+    raw, notes, _ = read_inputs(tmp_path / "03.png", spec)
     assert raw[0, 0].tolist() == grey[3].tolist()
     assert notes == (f"values 0–{grey[3].max()} were read as the run's {top + 1} levels",)
     assert read_inputs(tmp_path, spec)[0][:, 0].tolist() == grey.tolist()
@@ -130,38 +130,38 @@ def grey_picture(path: Path, size: tuple[int, int] = (6, 8)) -> Path:
 
 def test_a_picture(tmp_path: Path) -> None:
     path = grey_picture(tmp_path / "a.png")
-    raw, notes = read_inputs(path, GREY)
+    raw, notes, _ = read_inputs(path, GREY)
     assert torch.equal(raw[0, 0], torch.from_numpy(np.asarray(Image.open(path)).copy()))
     assert notes == ()
 
 
 def test_a_picture_of_another_size_or_colour(tmp_path: Path) -> None:
-    raw, notes = read_inputs(grey_picture(tmp_path / "a.png", (30, 40)), GREY)
+    raw, notes, _ = read_inputs(grey_picture(tmp_path / "a.png", (30, 40)), GREY)
     assert raw.shape == (1, 1, 8, 6)
     assert "1 image of 40×30 brought to 8×6" in notes[0]
-    raw, notes = read_inputs(grey_picture(tmp_path / "b.png"), RGB)
+    raw, notes, _ = read_inputs(grey_picture(tmp_path / "b.png"), RGB)
     assert raw.shape == (1, 3, 8, 6)
     assert notes == ("1 grey image was read as RGB",)
     Image.new("RGB", (6, 8), (255, 0, 0)).save(tmp_path / "c.png")
-    raw, notes = read_inputs(tmp_path / "c.png", GREY)
+    raw, notes, _ = read_inputs(tmp_path / "c.png", GREY)
     assert raw.unique().tolist() == [76]  # 0.299 · 255
     assert notes == ("1 colour image was read as grey",)
 
 
 def test_a_picture_for_few_levels(tmp_path: Path) -> None:
     path = grey_picture(tmp_path / "a.png", (8, 8))
-    raw, notes = read_inputs(path, DIGITS.spec)
+    raw, notes, _ = read_inputs(path, DIGITS.spec)
     assert torch.equal(raw[0, 0], torch.from_numpy(np.asarray(Image.open(path)) / 255 * 16).round())
     assert raw.dtype == torch.uint8
     assert any("mapped to 0–16" in note for note in notes)
     binary = replace(GREY, levels=2, scale=(1.0,), high=1)
-    raw, notes = read_inputs(grey_picture(tmp_path / "b.png"), binary)
+    raw, notes, _ = read_inputs(grey_picture(tmp_path / "b.png"), binary)
     assert raw.unique().tolist() == [0, 1]
     assert any("cut at 128" in note for note in notes)
 
 
 def test_a_picture_for_an_interval(tmp_path: Path) -> None:
-    raw, notes = read_inputs(grey_picture(tmp_path / "a.png"), UNIT)
+    raw, notes, _ = read_inputs(grey_picture(tmp_path / "a.png"), UNIT)
     assert (float(raw.min()), float(raw.max())) == (-1, 1)
     assert raw.dtype == torch.float32
     assert notes
@@ -176,7 +176,7 @@ def test_a_picture_for_real_values_or_tables_is_refused(tmp_path: Path, spec: Da
 def test_a_folder_of_pictures(tmp_path: Path) -> None:
     for name in ("b", "a"):
         Image.new("L", (6, 8), ord(name)).save(tmp_path / f"{name}.png")
-    raw, _ = read_inputs(tmp_path, GREY)
+    raw, *_ = read_inputs(tmp_path, GREY)
     assert raw[:, 0, 0, 0].tolist() == [ord("a"), ord("b")]
     (tmp_path / "c.png").write_text("bad")
     with pytest.raises(ValueError, match=r"cannot be read: c\.png"):
@@ -191,14 +191,14 @@ def test_arrays_of_one_or_several(tmp_path: Path, shape: tuple[int, ...], rows: 
     array = np.arange(np.prod(shape)).reshape(shape).astype(np.uint8)
     np.save(tmp_path / "a.npy", array)
     for source in (str(tmp_path / "a.npy"), array, torch.from_numpy(array)):
-        raw, _ = read_inputs(source, GREY)
+        raw, *_ = read_inputs(source, GREY)
         assert raw.shape == (rows, 1, 8, 6)
         assert raw.flatten().tolist() == array.flatten().tolist()
 
 
 def test_vectors() -> None:
     assert read_inputs(np.zeros(4), TABLE)[0].shape == (1, 4)
-    raw, _ = read_inputs(np.ones((3, 4), np.int64), TABLE)
+    raw, *_ = read_inputs(np.ones((3, 4), np.int64), TABLE)
     assert raw.shape == (3, 4)
     assert raw.dtype == torch.float32
 

@@ -32,7 +32,7 @@ def test_mnist() -> None:
     assert data.test.y is not None
     assert data.test.y[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
     assert 0.8 < data.spec.contrast < 0.85
-    raw, _ = read_inputs("test:0-15", data.spec)
+    raw, *_ = read_inputs("test:0-15", data.spec)
     assert torch.equal(raw, data.test.x[:16])
 
 

@@ -185,11 +185,11 @@ def test_levels_are_read_from_every_split() -> None:
 @pytest.mark.usefixtures("small")
 def test_inputs_of_a_mapped_file(tmp_path: Path) -> None:
     path = saved(tmp_path, NUMBERED.astype(np.int32))
-    raw, _ = read_inputs(path, SPEC)
+    raw, *_ = read_inputs(path, SPEC)
     assert isinstance(raw, Rows)
     assert torch.equal(raw[:], torch.from_numpy(NUMBERED))
     data = load(path)
-    own, _ = read_inputs("train:0-9,40", data.spec)
+    own, *_ = read_inputs("train:0-9,40", data.spec)
     assert torch.equal(own[:], data.train.x[torch.tensor([*range(10), 40])])
     with pytest.raises(ValueError, match="whole numbers from 0 to 16"):
         read_inputs(path, replace(SPEC, levels=17, scale=(16.0,), high=16))

@@ -64,7 +64,7 @@ Class = Annotated[
         aliases=["--given"],
         help="what a conditional model is told: the name of a class, or names with commas between "
         "them, one for each example; of vectors, the numbers of one with commas between them, or a "
-        ".npy file of one for each example.",
+        ".npy file of one for each example. Of rows of the run's own data it is known.",
     ),
 ]
 Overwrite = Annotated[bool, arg(help="replace the file if it is there.")]
@@ -138,7 +138,7 @@ def reconstruct(
     """
     model = _load(run, label, device, out)
     promised(out, overwrite, *KINDS)
-    raw = _read(input, model, data_dir)
+    model, raw = _read(input, model, data_dir)
     made = model.reconstruct(raw, draw=draw, seed=seed)
     how = look(model.data)
     _write(out, model, [made], len(made), draw, lambda x: how.comparison(raw, x)[0])
@@ -169,7 +169,7 @@ def vary(
     promised(out, overwrite, *KINDS)
     if n < 1:
         raise ValueError(f"n is {n}; ask for at least 1 variation")
-    raw = _read(input, model, data_dir)
+    model, raw = _read(input, model, data_dir)
     if not model.has_rate:
         say(POINTS)
     made = model.vary(raw, n, temperature=temperature, seed=seed)
@@ -203,7 +203,7 @@ def interpolate(
     """
     model = _load(run, label, device, out)
     promised(out, overwrite, *KINDS)
-    starts, ends = _read(a, model, data_dir), _read(b, model, data_dir)
+    (one, starts), (other, ends) = (_read(place, model, data_dir) for place in (a, b))
     count = max(len(starts), len(ends))
     if {len(starts), len(ends)} - {1, count}:
         raise ValueError(
@@ -211,8 +211,12 @@ def interpolate(
             "either"
         )
     starts, ends = (x.expand(count, *model.data.shape) for x in (starts, ends))
-    pairs = zip(starts, ends, strict=True)
-    made = torch.stack([model.interpolate(x, y, steps, spherical=spherical) for x, y in pairs])
+    made = torch.stack(
+        [
+            _between(model, one, other, i).interpolate(x, y, steps, spherical=spherical)
+            for i, (x, y) in enumerate(zip(starts, ends, strict=True))
+        ]
+    )
     written = as_rows(replace(model, condition=None), [made], count, "walk", "step")
     write(
         out,
@@ -246,7 +250,12 @@ def traverse(
             raise ValueError(f"{name} is {value}; it must be 1 or more")
     model = _load(run, label, device, out)
     promised(out, overwrite, *KINDS)
-    start = None if input is None else model.encode(_read(input, model, data_dir)[:1])[0]
+    start = None
+    if input is not None:
+        model, raw = _read(input, model, data_dir)
+        if model.condition is not None:
+            model = replace(model, condition=model.condition[:1])
+        start = model.encode(raw[:1])[0]
     picture, caption = album.traverse(model, most, steps, start)
     rows = model.traverse(model.codes.order[:most], steps, start=start)
     written = as_rows(replace(model, condition=None), [rows], len(rows), "dimension", "step")
@@ -273,7 +282,7 @@ def encode(
     """
     model = _load(run, label, device)
     promised(out, overwrite, ".npy", ".npz", ".csv")
-    raw = _find(input, model, data_dir)
+    model, raw = _find(input, model, data_dir)
     codes = model.stream_codes(raw, temperature=temperature, seed=seed)
     header = [Heading(f"z{j}") for j in range(model.latent)]
     write(out, as_array(codes, len(raw)) | as_table(codes, header))
@@ -312,15 +321,25 @@ def _classes(run: Run) -> str:
     return some([f"{name} {part:.0%}" for name, part in zip(spec.classes, parts, strict=True)], 12)
 
 
-def _read(source: str, run: Run, data_dir: Path | None) -> Tensor:
-    return _find(source, run, data_dir)[:]
+def _read(source: str, run: Run, data_dir: Path | None) -> tuple[Run, Tensor]:
+    run, raw = _find(source, run, data_dir)
+    return run, raw[:]
 
 
-def _find(source: str, run: Run, data_dir: Path | None) -> Raw:
-    raw, notes = read_inputs(source, run.data, data_dir=data_dir)
+def _find(source: str, run: Run, data_dir: Path | None) -> tuple[Run, Raw]:
+    """The rows, and the run told of them: of its own rows it knows what it was trained with."""
+    raw, notes, known = read_inputs(source, run.data, data_dir=data_dir)
     for note in notes:
         say(note)
-    return raw
+    return (run if known is None or run.condition is not None else run.given(known)), raw
+
+
+def _between(model: Run, one: Run, other: Run, i: int) -> Run:
+    """The model, told what is known of both ends of the i-th walk, unless it was told something."""
+    known = [run.condition for run in (one, other) if run.condition is not None]
+    if model.condition is not None or len(known) < 2:
+        return model
+    return replace(model, condition=torch.stack([c[i % len(c)] for c in known]))
 
 
 def _write(

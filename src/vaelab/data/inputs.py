@@ -8,6 +8,7 @@ are of these levels as they are.
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -26,9 +27,25 @@ from .tables import SUFFIXES, Table, from_frame, is_frame, read_table
 _ROWS = re.compile(r"(train|valid|test):(.*)")
 
 
+class Inputs(NamedTuple):
+    """What a command was given.
+
+    Attributes:
+        raw: (N, *spec.shape), of `spec.dtype`, a tensor or the `Rows` of a file too large to be
+            read.
+        notes: of what was changed.
+        known: of rows of the run's own data, what its model is told of them: labels (N,) or vectors
+            (N, C). None of all else, and where it is told nothing.
+    """
+
+    raw: Raw
+    notes: tuple[str, ...] = ()
+    known: Tensor | None = None
+
+
 def read_inputs(
     source: str | Path | Array | Tensor, spec: DataSpec, *, data_dir: str | Path | None = None
-) -> tuple[Raw, tuple[str, ...]]:
+) -> Inputs:
     """Raw rows, shaped and scaled as the data a run was trained on.
 
     Args:
@@ -40,10 +57,6 @@ def read_inputs(
         spec: of the run's data.
         data_dir: where known sets live, as for `load`.
 
-    Returns:
-        raw: (N, *spec.shape), of `spec.dtype`, a tensor or the `Rows` of a file too large to be
-        read; and notes of what was changed.
-
     Raises:
         FileNotFoundError: for a missing path.
         ValueError: for rows of another shape, values the run's data cannot have, or a bad
@@ -52,13 +65,13 @@ def read_inputs(
     if is_frame(source):
         return _named(from_frame(source), spec)
     if isinstance(source, np.ndarray | Tensor):
-        return _fit(as_numpy(source, "the input"), spec, "the array"), ()
+        return Inputs(_fit(as_numpy(source, "the input"), spec, "the array"))
     selection = _ROWS.fullmatch(str(source))
     if selection:
         return _own_rows(selection[1], selection[2], spec, data_dir)
     path = existing(str(source))
     if path.suffix.lower() in (".npy", ".npz"):
-        return _fit(pick(read_arrays(path))[0], spec, path.name), ()
+        return Inputs(_fit(pick(read_arrays(path))[0], spec, path.name))
     if path.suffix.lower() in SUFFIXES and path.is_file():
         return _named(read_table(path), spec)
     return _pictures(path, spec)
@@ -109,20 +122,23 @@ def reload(spec: DataSpec, *, data_dir: str | Path | None = None) -> tuple[Split
     return data.train, data.valid, data.test
 
 
-def _named(table: Table, spec: DataSpec) -> tuple[Raw, tuple[str, ...]]:
+def _named(table: Table, spec: DataSpec) -> Inputs:
     if spec.is_image:
         raise ValueError(f"{table.name} is a table; the run's data are pictures {spec.shape}")
     array, notes = like(table, spec)
-    return _fit(array, spec, table.name), notes
+    return Inputs(_fit(array, spec, table.name), notes)
 
 
-def _own_rows(
-    part: str, selection: str, spec: DataSpec, data_dir: str | Path | None
-) -> tuple[Raw, tuple[str, ...]]:
+def _own_rows(part: str, selection: str, spec: DataSpec, data_dir: str | Path | None) -> Inputs:
     splits = dict(zip(("train", "valid", "test"), reload(spec, data_dir=data_dir), strict=True))
-    x = splits[part].x
-    if not selection:
-        return x, ()
+    own = splits[part]
+    if selection:
+        own = own.take(_selected(part, selection, len(own.x)))
+    return Inputs(own.x, known=own.known(spec))
+
+
+def _selected(part: str, selection: str, n: int) -> Tensor:
+    """The numbers of the rows that are asked for, of n."""
     index: list[Tensor] = []
     for piece in selection.split(","):
         ends = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", piece)
@@ -132,14 +148,13 @@ def _own_rows(
                 f"{part}:3,7,9, or {part}: for all"
             )
         first, last = int(ends[1]), int(ends[2] or ends[1])
-        if not first <= last < len(x):
+        if not first <= last < n:
             raise ValueError(
-                f"rows {piece.strip()} of {part} are asked for; it has rows 0 to {len(x) - 1:,}, "
+                f"rows {piece.strip()} of {part} are asked for; it has rows 0 to {n - 1:,}, "
                 "and a range goes up"
             )
         index.append(torch.arange(first, last + 1))
-    which = torch.cat(index)
-    return (x.take(which) if isinstance(x, Rows) else x[which]), ()
+    return torch.cat(index)
 
 
 def _fit(array: Array, spec: DataSpec, name: str) -> Raw:
@@ -189,7 +204,7 @@ def _as(raw: Raw, dtype: torch.dtype) -> Raw:
     return raw.to(dtype)
 
 
-def _pictures(path: Path, spec: DataSpec) -> tuple[Tensor, tuple[str, ...]]:
+def _pictures(path: Path, spec: DataSpec) -> Inputs:
     from .folder import listed, one_file
     from .images import gather, some
 
@@ -210,12 +225,18 @@ def _pictures(path: Path, spec: DataSpec) -> tuple[Tensor, tuple[str, ...]]:
     x = torch.from_numpy(gathered.x)
     if spec.levels is None:
         raw = x.float() / 255 * spec.scale[0] + spec.offset[0]
-        return raw, (*notes, "grey values 0–255 were mapped to the interval of the run's data")
+        return Inputs(
+            raw, (*notes, "grey values 0–255 were mapped to the interval of the run's data")
+        )
     if spec.levels < 256 and int(x.max()) < spec.levels:
         # Of the run's own training folder, say; as grey values all of them would be next to black.
-        return x, (*notes, f"values 0–{int(x.max())} were read as the run's {spec.levels} levels")
+        return Inputs(
+            x, (*notes, f"values 0–{int(x.max())} were read as the run's {spec.levels} levels")
+        )
     if spec.levels == 2:
-        return (x >= 128).to(torch.uint8), (*notes, "grey values were cut at 128 to 0 and 1")
+        return Inputs(
+            (x >= 128).to(torch.uint8), (*notes, "grey values were cut at 128 to 0 and 1")
+        )
     if spec.levels < 256:
         notes += (f"grey values 0–255 were mapped to 0–{spec.levels - 1}",)
-    return (x.float() * (spec.levels - 1) / 255).round().to(torch.uint8), notes
+    return Inputs((x.float() * (spec.levels - 1) / 255).round().to(torch.uint8), notes)
