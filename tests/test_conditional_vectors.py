@@ -185,6 +185,9 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert torch.equal(
         written("sample", "-n", "4", "--given", "950,-0.5"), again.given([950, -0.5]).sample(4)
     )
+    assert "standard deviations" not in capsys.readouterr().err
+    written("sample", "-n", "4", "--given", "3000,0")
+    assert "standard deviations from the mean of what training saw" in capsys.readouterr().err
     np.save(tmp_path / "some.npy", c[:3])
     three = written("encode", "test:0-2", "--given", str(tmp_path / "some.npy"))
     torch.testing.assert_close(

@@ -73,6 +73,8 @@ DataDir = Annotated[
     arg(help="where known data sets live; by default VAELAB_DATA, else ~/.cache/vaelab/data."),
 ]
 KINDS = (".png", ".npy", ".npz", ".csv")
+FAR = 6
+"""Standard deviations from the mean of its training vectors at which a model knows nothing."""
 POINTS = "this model's posteriors are points: every draw from one is the same"
 
 
@@ -301,7 +303,15 @@ def _load(folder: Path, named: str | None, device: str, out: Path | None = None)
         raise ValueError(f"{out}: images are no table; name a .png, .npy or .npz file")
     if named is None:
         return run
-    return run.given(read(run.data, named))
+    run = run.given(read(run.data, named))
+    assert run.condition is not None
+    away = float(run.condition.abs().max())
+    if run.data.condition == "vectors" and away > FAR:
+        say(
+            f"what is given is {away:.0f} standard deviations from the mean of what training saw: "
+            "nothing was learned about that"
+        )
+    return run
 
 
 def outline(run: Run, out: Path) -> Tensor | None:
