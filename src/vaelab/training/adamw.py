@@ -21,9 +21,9 @@ Gradients = Sequence[Tensor | None]
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
 
 TINY, EVERY = 1e-25, 200
-"""Moments below this become 0, looked for once in so many steps. Left alone, those of a weight
-whose gradient has become 0 shrink until they are no normal numbers, with which a processor
-takes a hundred times as long; a step made of them is below 10⁻⁴ of what ε alone makes it."""
+"""Moments below this become 0, looked for once in so many steps: the root of such a v is 10⁻⁴ of ε.
+Left alone, those of a weight whose gradient has become 0 shrink until they are no normal numbers,
+with which a processor takes a hundred times as long."""
 
 
 class AdamW:
