@@ -11,8 +11,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
     >>> did_you_mean("sampel", ["train", "sample"])
     ' Did you mean sample?'
+    >>> did_you_mean("--pior", ["--prior", "--json", "--help"])
+    ' Did you mean --prior?'
     >>> did_you_mean("xyz", ["train", "sample"])
     ''
     """
-    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
-    return f" Did you mean {' or '.join(near)}?" if near else ""
+    # Dashes are on every flag, and would make all of them alike.
+    bare = {each.lstrip("-"): each for each in known}
+    near = difflib.get_close_matches(name.lstrip("-"), bare, n=3, cutoff=0.6)
+    return f" Did you mean {' or '.join(bare[each] for each in near)}?" if near else ""

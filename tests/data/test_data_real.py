@@ -40,7 +40,7 @@ def test_mnist() -> None:
 def test_a_truncated_mnist_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mnist").mkdir()
     for file in (HOME / "mnist").iterdir():
-        (tmp_path / "mnist" / file.name).symlink_to(file)
+        (tmp_path / "mnist" / file.name).symlink_to(file.resolve())
     labels = tmp_path / "mnist" / "train-labels-idx1-ubyte.gz"
     content = bytearray(gzip.decompress(labels.read_bytes()))
     labels.unlink()

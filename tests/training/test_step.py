@@ -386,3 +386,9 @@ def test_figures_that_change_from_batch_to_batch_are_refused() -> None:
     for names in (("loss", "distortion"), ("rate", "loss"), ("loss",)):
         with pytest.raises(ValueError, match="the same parts at every batch"):
             sums.add({name: torch.tensor(1.0) for name in names})
+
+
+def test_a_model_of_which_nothing_learns_is_refused() -> None:
+    still = torch.nn.Parameter(torch.ones(3), requires_grad=False)
+    with pytest.raises(ValueError, match="there is nothing to learn"):
+        Learner([still], 0.1, 0.0, 1.0)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .arrays import as_numpy
+from .fields import in_words
 from .spec import DataSpec
 
 Known = int | str | Sequence[Any] | np.ndarray[Any, Any] | Tensor
@@ -75,16 +76,12 @@ def of_each(spec: DataSpec, condition: Tensor | None, n: int) -> tuple[Tensor, .
     if condition is None:
         what = f"of which class the examples are, with --class; there is {', '.join(spec.classes)}"
         if not labels:
-            what = f"what is known of the examples, {_count(spec.known)}, with --given"
+            what = f"what is known of the examples, {in_words(spec.known)}, with --given"
         raise ValueError(f"this model is conditional: say {what} (in Python run.given(…))")
     if len(condition) not in (1, n):
         what = "classes were named" if labels else "vectors were given"
         raise ValueError(f"{len(condition)} {what} for {n} examples; give 1 or {n}")
     return (condition.expand(n, -1),)
-
-
-def _count(numbers: int) -> str:
-    return "one number" if numbers == 1 else f"a vector of {numbers} numbers"
 
 
 def drawn(spec: DataSpec, n: int) -> Tensor:

@@ -70,13 +70,17 @@ class Vectors(NamedTuple):
         numbers = len(self.offset)
         if rows is None or rows.ndim != 2 or rows.shape[1] != numbers:
             seen = "come without" if rows is None else f"have vectors of {tuple(rows.shape)}"
-            known = "1 number" if numbers == 1 else f"a vector of {numbers} numbers"
             raise ValueError(
-                f"this model is told {known} of every row, and these {seen}; "
+                f"this model is told {in_words(numbers)} of every row, and these {seen}; "
                 f"expected (N, {numbers})"
             )
         offset, scale = rows.new_tensor(self.offset), rows.new_tensor(self.scale)
         return ((rows - offset) / scale).float()
+
+
+def in_words(numbers: int) -> str:
+    """What a model is told that is told so many numbers."""
+    return "one number" if numbers == 1 else f"a vector of {numbers} numbers"
 
 
 def _is_int(value: object) -> bool:

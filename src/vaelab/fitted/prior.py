@@ -19,7 +19,7 @@ from torch import Tensor
 from vaelab import files
 from vaelab.fitted.kind import KINDS, Kind, Told, rebuild, unheard
 from vaelab.version import __version__
-from vaelab.walk import VAE, Condition, Conditional, OneHot, Site, UniformCodes
+from vaelab.walk import VAE, Condition, Conditional, OneHot, Site, UniformCodes, seeded
 
 FORMAT = 1
 AT_ONCE = 256
@@ -66,12 +66,10 @@ def fit_codes(
     Raises:
         ValueError: where there are too few codes for it.
     """
-    place = codes.device
-    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
-        torch.manual_seed(seed)
+    with seeded(seed, codes.device):
         site = first_site(model, condition)
         check_sort(kind, site)
-        prior = kind.fit(site, codes, held_out, told).eval().requires_grad_(False).to(place)
+        prior = kind.fit(site, codes, held_out, told).eval().requires_grad_(False).to(codes.device)
         figures = {
             "nats": nats(prior, held_out),
             "own_nats": nats(lambda: site.prior, held_out),
@@ -175,7 +173,7 @@ def find(folder: Path, name: str, model: VAE, condition: Condition = ()) -> Fitt
         )
     try:
         kind = rebuild(about["kind"], about["settings"])
-        with torch.random.fork_rng(devices=[]):
+        with seeded(0):
             prior = kind.build(first_site(model, condition)).eval().requires_grad_(False)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None

@@ -50,6 +50,10 @@ class AdamW:
         self.counts = torch.zeros(len(self.weights), device=device if self.fused else "cpu")
         self.shrink, self.size, self.root = (torch.ones((), device=device) for _ in range(3))
 
+    def scale(self, share: float) -> None:
+        """Sets the learning rate to a share of its peak."""
+        self.lr = self.peak * share
+
     @torch.no_grad()
     def step(self, gradients: Gradients, total: Tensor | None = None) -> None:
         """A step by torch's function.

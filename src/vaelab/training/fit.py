@@ -23,7 +23,7 @@ from vaelab.training.clock import Clock
 from vaelab.training.plan import Plan, compiles, find_device, uses_bf16
 from vaelab.training.record import Fit, Listener, Moments, Record, Row, Sums
 from vaelab.training.step import NotFinite, Step, figures, first_not_finite
-from vaelab.walk import VAE, Trace
+from vaelab.walk import VAE, Trace, seeded
 
 ACTIVE = 0.01
 """A unit is active where Var_x(E[z|x]) exceeds this (Burda 1509.00519)."""
@@ -75,8 +75,7 @@ def fit(
     average = None if plan.ema is None else Average(model.state_dict(), plan.ema)
     order = torch.Generator(device).manual_seed(plan.seed)
     record = Record(listener, plan.patience, objective.comparable)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(plan.seed)
+    with seeded(plan.seed, device):
         try:
             for epoch in range(1, epochs + 1):
                 started, sums, seen = time.perf_counter(), Sums(), 0
@@ -137,10 +136,8 @@ def judge(model: VAE, objective: Objective, valid: Batches, plan: Plan, bf16: bo
         NotFinite: where a loss is not; no epoch could be called the best by it.
     """
     model.eval()
-    devices = [valid.device] if valid.device.type == "cuda" else []
     sums, moments = Sums(), Moments()
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(plan.seed + 1)
+    with seeded(plan.seed + 1, valid.device):
         # Smaller batches where an example is walked many times, so that memory stays level.
         size = max(1, ROWS // objective.samples)
         batches = zip(valid.fixed(size, plan.seed), valid.told(size), strict=True)

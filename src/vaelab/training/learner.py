@@ -22,6 +22,9 @@ class Learner:
         weight_decay: decoupled weight decay.
         clip: largest norm of the gradient.
 
+    Raises:
+        ValueError: where none learns.
+
     Attributes:
         parameters: those that learn.
         optimizer: of them.
@@ -31,6 +34,8 @@ class Learner:
         self, parameters: Iterable[nn.Parameter], lr: float, weight_decay: float, clip: float
     ) -> None:
         self.parameters = [p for p in parameters if p.requires_grad]
+        if not self.parameters:
+            raise ValueError("there is nothing to learn: no parameter has requires_grad set")
         self.clip = clip
         self.optimizer = AdamW(self.parameters, lr, weight_decay)
 

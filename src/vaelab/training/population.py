@@ -26,7 +26,7 @@ from vaelab.training.plan import Plan, compiles, find_device, uses_bf16
 from vaelab.training.record import Fit, Listener, Moments, Record, Row, Sums
 from vaelab.training.stack import Stack, Tensors, difference, facts, unstackable
 from vaelab.training.step import NotFinite
-from vaelab.walk import VAE
+from vaelab.walk import VAE, seeded
 
 WALKED = 8192
 """Rows judged at once by all members and samples together: memory stays level."""
@@ -92,8 +92,7 @@ def fit_population(
     average = None if plan.ema is None else Average(stack.parameters, plan.ema)
     order = torch.Generator(device).manual_seed(plan.seed)
     members = [Member(Record(listeners[i] if listeners else None, plan.patience)) for i in range(n)]
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(plan.seed)
+    with seeded(plan.seed, device):
         try:
             for epoch in range(1, epochs + 1):
                 started, sums, seen = time.perf_counter(), Sums(), 0
@@ -177,8 +176,7 @@ def judge(stack: Stack, parameters: Tensors, valid: Batches, plan: Plan) -> list
     samples = stack.objectives[0].samples
     size = max(1, min(ROWS // samples, WALKED // (samples * len(stack.models))))
     sums, moments = Sums(), Moments()
-    with torch.random.fork_rng(devices=[valid.device] if valid.device.type == "cuda" else []):
-        torch.manual_seed(plan.seed + 1)
+    with seeded(plan.seed + 1, valid.device):
         for batch in map(Batch, valid.fixed(size, plan.seed), valid.told(size)):
             walked = stack.walk(parameters, batch)
             sums.add(walked.figures)

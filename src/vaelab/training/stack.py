@@ -153,7 +153,7 @@ class Stack:
     def scale(self, share: float) -> None:
         """Sets all learning rates to a share of their peak."""
         for _, optimizer in self.teams:
-            optimizer.lr = optimizer.peak * share
+            optimizer.scale(share)
 
     def step(self, batch: Batch) -> Tensors:
         """One step of every member on a batch; returns its sums over the batch, each (N,)."""

@@ -61,7 +61,7 @@ class Step:
     def scale(self, share: float) -> None:
         """Sets all learning rates to a share of their peak."""
         for learner in self.learners:
-            learner.optimizer.lr = learner.optimizer.peak * share
+            learner.optimizer.scale(share)
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
         """Takes one step on a batch; returns the sum over it of each figure in nats.
