@@ -26,6 +26,14 @@ def _seeded() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is compiled here is not kept beyond, and nothing kept before is used."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VAELAB_PROGRAMS", str(tmp_path_factory.mktemp("programs")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def digits() -> Data:
     """scikit-learn's digits: 1 x 8 x 8, 17 levels."""

@@ -81,9 +81,13 @@ class Course:
         steps = setting.passes * (len(self.train) // setting.batch)
         self.shares = row.shares(setting.passes)
         self.plan = Plan(lr=row.lr, weight_decay=0.0, clip=UNCLIPPED, seed=setting.seed)
-        full = setting.batch if compiles("auto", steps) else 0
+        full = (
+            setting.batch
+            if compiles("auto", steps, sum(p.numel() for p in self.model.parameters()))
+            else 0
+        )
         objective = row.objective().to(self.device)
-        self.step = Step(self.model, objective, self.plan, full=full)
+        self.step = Step(self.model, objective, self.plan, full=full, prepare=self.train.prepare)
         self.step.learner.optimizer.eps = row.eps
         if (folder / "state.json").exists():
             self._load()
@@ -126,12 +130,11 @@ class Course:
         torch.manual_seed(seeds[0])
         order = torch.Generator(self.device).manual_seed(seeds[1])
         self.step.scale(self.shares[self.done])
-        nats = [self.step(x)["loss"] for x in self.train.epoch(setting.batch, order)]
+        self.step.sums.clear()
+        for batch in self.train.shuffled(setting.batch, order):
+            self.step(batch)
         self.done += 1
-        record = {
-            "pass": self.done,
-            "loss": float(torch.stack(nats).double().sum()) / len(self.train),
-        }
+        record = {"pass": self.done, "loss": self.step.sums.means(len(self.train))["loss"]}
         record["lr"] = self.step.learner.optimizer.lr
         if setting.row.keeps_best:
             seen = judge(self.model, self.step.objective, self.valid, self.plan, bf16=False)

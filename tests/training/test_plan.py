@@ -11,7 +11,7 @@ import torch
 
 from vaelab.training import Length, Plan, find_device
 from vaelab.training.fit import learning_rate
-from vaelab.training.plan import WORTH_COMPILING, compiles, uses_bf16
+from vaelab.training.plan import OVERHEAD, WORTH_COMPILING, compiles, uses_bf16
 
 
 def test_the_schedule_rises_then_falls_to_nothing() -> None:
@@ -75,6 +75,8 @@ def test_a_device_that_is_not_there_is_refused() -> None:
 
 
 def test_compiling_is_decided_by_counting_steps() -> None:
-    assert not compiles("auto", WORTH_COMPILING - 1)
-    assert not compiles("off", 10**9)
-    assert compiles("auto", WORTH_COMPILING) == compiles("auto", 10**9)
+    steps = WORTH_COMPILING // OVERHEAD
+    assert not compiles("auto", steps - 1, 0)
+    assert not compiles("off", 10**9, 10**6)
+    assert compiles("auto", steps, 0) == compiles("auto", 10**9, 10**6)
+    assert compiles("auto", steps // 2, OVERHEAD) == compiles("auto", steps, 0)

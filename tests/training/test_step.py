@@ -127,9 +127,10 @@ def test_a_step_gives_sums_of_what_the_walk_was(few: Data) -> None:
     torch.manual_seed(5)
     loss, _ = stepper(recipe).forward(Batch(x))
     torch.manual_seed(5)
-    found = stepper(recipe)(Batch(x))
-    assert float(found["loss"]) == pytest.approx(float(loss.total.detach().sum()), rel=1e-6)
-    assert found["loss"].requires_grad is False
+    step = stepper(recipe)
+    step(Batch(x))
+    assert step.sums.means(10)["loss"] == pytest.approx(float(loss.mean.detach()), rel=1e-6)
+    assert not step.sums.sums.requires_grad
 
 
 def test_a_critic_learns_its_own_loss_and_the_model_does_not(few: Data) -> None:
@@ -143,7 +144,9 @@ def test_a_critic_learns_its_own_loss_and_the_model_does_not(few: Data) -> None:
     before = state(objective)
     for i in range(30):
         torch.manual_seed(i)
-        losses.append(float(opposed(Batch(x))["critic"]))
+        opposed.sums.clear()
+        opposed(Batch(x))
+        losses.append(opposed.sums.means(1)["critic"])
         torch.manual_seed(i)
         plain(Batch(x))
     # At weight 0 the critic's loss would still move the model if it reached it.

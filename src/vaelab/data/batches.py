@@ -7,6 +7,7 @@ figure computed on a split is a figure of one stated data set.
 """
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -79,18 +80,27 @@ class Batches:
         return self.rows.x
 
     def epoch(self, batch_size: int, generator: torch.Generator | None = None) -> Iterator[Batch]:
-        """Every row once, in a fresh order; the last batch may be short.
+        """Every row once, in a fresh order, at model scale; the last batch may be short.
 
         Args:
             batch_size: rows in a batch, at least 1.
             generator: of the order and of the binarization; on this object's device.
         """
+        for raw, condition in self.shuffled(batch_size, generator):
+            yield Batch(self.prepare(raw, generator), condition)
+
+    def shuffled(
+        self, batch_size: int, generator: torch.Generator | None = None
+    ) -> Iterator[Batch]:
+        """What `epoch` gives, before `prepare`: raw rows."""
         _check(batch_size)
         for raw, which in self.rows.shuffled(batch_size, generator):
-            x = self.spec.prepare(raw)
-            if self.spec.binarize == "dynamic":
-                x = bernoulli(x, generator)
-            yield Batch(x, self.spec.tell(None if self.y is None else self.y[which]))
+            yield Batch(raw, self.spec.tell(None if self.y is None else self.y[which]))
+
+    def prepare(self, raw: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Raw rows (B, *shape) at model scale, float32; binarized afresh where the spec says so."""
+        x = self.spec.prepare(raw)
+        return bernoulli(x, generator) if self.spec.binarize == "dynamic" else x
 
     def fixed(self, batch_size: int, seed: int) -> Iterator[Tensor]:
         """Every row once, in order; binarized from `seed` alone.
@@ -145,8 +155,11 @@ def bernoulli(x: Tensor, generator: torch.Generator | None) -> Tensor:
     """
     if x.device.type != "cpu":
         return (torch.rand(x.shape, generator=generator, device=x.device) < x).float()
-    words = torch.empty(-(-x.numel() // 4), dtype=torch.int64)
-    bits = words.random_(-(2**63), None, generator=generator).view(torch.int16)[: x.numel()]
+    draw = partial(torch.randint, -(2**63), 2**63 - 1, (-(-x.numel() // 4),))
+    # Two operators, of which a compiler has only the one without a generator at hand.
+    words = (draw() if generator is None else draw(generator=generator)).view(torch.int32)
+    # Both halves of 32 bits by shifts, which a compiler knows to do on many numbers at once.
+    bits = torch.cat([words >> 16, words << 16 >> 16])[: x.numel()]
     # Float against float into float: compared as they come, three conversions take thrice the time.
     drawn = torch.empty_like(x, dtype=torch.float32)
     return torch.lt(bits.view(x.shape).float(), x.float() * 2**16 - 2**15, out=drawn)

@@ -13,12 +13,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from vaelab.metrics.estimate import Estimate
 from vaelab.metrics.inputs import paired
+from vaelab.programs import Program
 from vaelab.walk import VAE, Condition, Evidence
 
 CACHED, WIDTH = 2**20, 256
@@ -191,20 +193,22 @@ def rows_at_once(x: Tensor) -> int:
 
 
 class _Walk:
-    """log Σ w, log Σ w² and Σ log w of draws, (3, B): eagerly, or as one program for each shape."""
+    """log Σ w, log Σ w² and Σ log w of draws, (3, B): eagerly, or by one program for each count."""
 
     def __init__(self, model: VAE, bf16: bool, compile: bool) -> None:
-        self.model, self.bf16 = model, bf16
-        # With the noise of the eager walk, so that compiling changes figures by rounding only.
-        self.sums: Callable[[Tensor, Evidence, Condition, int], Tensor] = (
-            torch.compile(self._sums, dynamic=False, options={"fallback_random": True})
-            if compile
-            else self._sums
-        )
+        self.model, self.bf16, self.compile = model, bf16, compile
+        self.programs: dict[int, Program[Tensor]] = {}
 
     def encode(self, x: Tensor, condition: Condition) -> Evidence:
         with self._autocast(x):
             return self.model.encoder(x, *condition)
+
+    def sums(self, x: Tensor, evidence: Evidence, condition: Condition, count: int) -> Tensor:
+        if not self.compile:
+            return self._sums(x, evidence, condition, count)
+        if count not in self.programs:
+            self.programs[count] = Program(partial(self._sums, count=count))
+        return self.programs[count](x, evidence, condition)
 
     def _sums(self, x: Tensor, evidence: Evidence, condition: Condition, count: int) -> Tensor:
         with self._autocast(x):

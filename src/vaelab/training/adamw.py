@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import increment_version
 from torch.optim.adamw import adamw
 
 Gradients = Sequence[Tensor | None]
@@ -91,6 +92,8 @@ class AdamW:
             lr=self.lr,
             weight_decay=self.decay,
         )
+        # What is fused forgets to say that it changed them.
+        increment_version(weights)
 
     def prepare(self) -> None:
         """Before `step_traced`: this step's numbers, worked out where no element repeats them."""

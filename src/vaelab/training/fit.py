@@ -69,22 +69,25 @@ def fit(
     model.to(device).train()
     objective.to(device, torch.float32 if device.type == "mps" else None)
     clock = Clock(chain(model.named_buffers(), objective.named_buffers()))
-    bf16 = uses_bf16(plan.precision, device, sum(p.numel() for p in model.parameters()))
-    full = plan.batch_size if compiles(plan.compile, steps) else 0
-    step = Step(model, objective, plan, bf16, full)
+    parameters = sum(p.numel() for p in model.parameters())
+    bf16 = uses_bf16(plan.precision, device, parameters)
+    full = plan.batch_size if compiles(plan.compile, steps, parameters) else 0
+    step = Step(model, objective, plan, bf16, full, train.prepare)
+    sums = step.sums
     average = None if plan.ema is None else Average(model.state_dict(), plan.ema)
     order = torch.Generator(device).manual_seed(plan.seed)
     record = Record(listener, plan.patience, objective.comparable)
     with seeded(plan.seed, device):
         try:
             for epoch in range(1, epochs + 1):
-                started, sums, seen = time.perf_counter(), Sums(), 0
-                for i, batch in enumerate(train.epoch(plan.batch_size, order)):
+                started, seen = time.perf_counter(), 0
+                sums.clear()
+                for i, batch in enumerate(train.shuffled(plan.batch_size, order)):
                     done = (epoch - 1) * steps_an_epoch + i + 1
                     clock.set((done - 1) / steps)
                     step.scale(learning_rate(done - 1, steps, plan.warmup))
                     try:
-                        sums.add(step(batch))
+                        step(batch)
                     except NotFinite as error:
                         at = f"step {done} (epoch {epoch}, batch {i + 1})"
                         raise NotFinite(f"{error}, at {at}. {REMEDY}") from None

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from vaelab.programs import recording
 from vaelab.training.adamw import AdamW, Gradients
 
 
@@ -73,4 +74,4 @@ def norm_of(gradients: Gradients) -> Tensor:
     """The norm of all gradients together, in float32 or better."""
     there = [g for g in gradients if g is not None]
     # All at once where they are: for the compiler one by one, so that it may read each in passing.
-    return nn.utils.get_total_norm(there, foreach=False if torch.compiler.is_compiling() else None)
+    return nn.utils.get_total_norm(there, foreach=False if recording() else None)

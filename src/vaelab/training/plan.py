@@ -19,8 +19,12 @@ ENOUGH_STEPS = 4_000
 FEW = 4
 """One in so many of the steps taken by default are few: most models have learned little by then."""
 
-WORTH_COMPILING = 10_000
-"""Steps from which compiling repays its time; benchmarks/speed measures both."""
+WORTH_COMPILING = 7_500_000_000
+"""Weights updated, in all steps, from which compiling repays its time, where nothing is kept of it
+from another training; benchmarks/speed measures both."""
+
+OVERHEAD = 500_000
+"""Weights that could be updated in the time that Python takes for a step."""
 
 WORTH_CASTING = 200_000
 """Parameters from which bf16 products repay the casts around them on a processor that has them."""
@@ -41,7 +45,8 @@ class Plan:
         patience: epochs without a better validation loss before stopping; none if not set.
         precision: of the networks; auto takes bf16 where the processor has its instructions and
             the networks are large enough to gain. Likelihoods and rates are always float32.
-        compile: the whole step, by torch.compile; auto does so where steps enough repay it.
+        compile: the whole step, into a program that is kept; auto does so where steps enough of
+            weights enough repay it.
         device: auto, cpu, cuda, cuda:1, mps, …
         seed: of the order of the data and of all noise.
     """
@@ -148,14 +153,15 @@ def uses_bf16(precision: Precision, device: torch.device, parameters: int) -> bo
 
 
 def can_compile() -> bool:
-    """Whether there is the C++ compiler that torch.compile needs."""
+    """Whether there is the C++ compiler that torch's compiler needs."""
     return any(shutil.which(name) for name in ("g++", "clang++", "c++", "cl"))
 
 
-def compiles(choice: Compile, steps: int) -> bool:
-    """Whether a training of this many steps compiles them.
+def compiles(choice: Compile, steps: int, parameters: int) -> bool:
+    """Whether a training of this many steps, of this many parameters, compiles them.
 
-    Decided by counting, not by timing, so that the same seed always takes the same way.
+    Decided by counting, not by timing or by what is kept from another training, so that the same
+    seed always takes the same way.
 
     Raises:
         ValueError: where it was asked for and there is no C++ compiler to do it with.
@@ -163,4 +169,5 @@ def compiles(choice: Compile, steps: int) -> bool:
     able = can_compile()
     if choice == "on" and not able:
         raise ValueError("compile is on, but no C++ compiler was found; install one or use auto")
-    return choice == "on" or (choice == "auto" and able and steps >= WORTH_COMPILING)
+    worth = steps * (parameters + OVERHEAD) >= WORTH_COMPILING
+    return choice == "on" or (choice == "auto" and able and worth)

@@ -86,9 +86,10 @@ def fit_population(
     steps = steps_an_epoch * epochs
     for model in models:
         model.to(device).train()
-    bf16 = uses_bf16(plan.precision, device, sum(p.numel() for p in models[0].parameters()))
-    full = plan.batch_size if compiles(plan.compile, n * steps) else 0
-    stack = Stack(models, objectives, plans, bf16, full)
+    parameters = sum(p.numel() for p in models[0].parameters())
+    bf16 = uses_bf16(plan.precision, device, parameters)
+    full = plan.batch_size if compiles(plan.compile, n * steps, parameters) else 0
+    stack = Stack(models, objectives, plans, bf16, full, train.prepare)
     average = None if plan.ema is None else Average(stack.parameters, plan.ema)
     order = torch.Generator(device).manual_seed(plan.seed)
     members = [Member(Record(listeners[i] if listeners else None, plan.patience)) for i in range(n)]
@@ -96,7 +97,7 @@ def fit_population(
         try:
             for epoch in range(1, epochs + 1):
                 started, sums, seen = time.perf_counter(), Sums(), 0
-                for number, batch in enumerate(train.epoch(plan.batch_size, order), 1):
+                for number, batch in enumerate(train.shuffled(plan.batch_size, order), 1):
                     done = (epoch - 1) * steps_an_epoch + number
                     stack.clock.set((done - 1) / steps)
                     stack.scale(learning_rate(done - 1, steps, plan.warmup))

@@ -99,6 +99,10 @@ class Sums:
         self.sums = torch.zeros(())
         self.read_at = 0.0
 
+    def clear(self) -> None:
+        """Begins anew, with the same figures."""
+        self.sums.zero_()
+
     def add(self, found: dict[str, Tensor]) -> None:
         """Adds the sums over a batch.
 
@@ -113,8 +117,10 @@ class Sums:
                 "there is nothing to tell"
             )
         stacked = widest(torch.stack([*found.values()]))
-        self.sums = self.sums + stacked if self.names else stacked
-        self.names = names
+        if self.names:
+            self.sums.add_(stacked)  # in place, as a program that a step is made into must do
+        else:
+            self.names, self.sums = names, stacked
 
     def means(self, seen: int) -> Row:
         """Nats per example over the examples seen."""

@@ -9,7 +9,7 @@ is by each member's own norm, and AdamW works by element, so that it does not kn
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -20,12 +20,13 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from vaelab.data import Batch
 from vaelab.objectives import Loss, Objective, Scaled, Sum
+from vaelab.programs import Program
 from vaelab.training.adamw import AdamW
 from vaelab.training.checkpoint import Snapshot, copied
 from vaelab.training.clock import Clock
 from vaelab.training.plan import Plan
-from vaelab.training.step import figures, first_not_finite
-from vaelab.walk import VAE, Block, Conditional, Ladder, Shallow, Trace
+from vaelab.training.step import as_they_are, figures, first_not_finite
+from vaelab.walk import VAE, Block, Conditional, Ladder, Shallow, Trace, seeded
 
 Tensors = dict[str, Tensor]
 
@@ -90,6 +91,9 @@ def unstackable(model: VAE, objective: Objective) -> str | None:
     return None
 
 
+Walk = tuple[Tensors, Tensor, list[Tensor | None]]
+
+
 class Team(NamedTuple):
     """Members side by side that share their learning rate and decay, and their optimizer."""
 
@@ -106,6 +110,7 @@ class Stack:
         plans: one a model, equal but for `OWN`.
         bf16: whether the networks run in bf16; likelihoods and rates do not.
         full: rows of a full batch, the only ones the compiled walk is used for; 0 to never compile.
+        prepare: raw rows to the models' scale, where they do not come so.
 
     Attributes:
         parameters: every weight with a first axis of N, matrices turned.
@@ -119,8 +124,10 @@ class Stack:
         plans: Sequence[Plan],
         bf16: bool = False,
         full: int = 0,
+        prepare: Callable[[Tensor], Tensor] = as_they_are,
     ) -> None:
         self.models, self.objectives, self.bf16, self.full = models, objectives, bf16, full
+        self.prepare = prepare
         stacked, self.buffers = stack_module_state(list(models))
         self.parameters = {
             name: turned(p.detach()).contiguous().requires_grad_(p.requires_grad)
@@ -133,12 +140,7 @@ class Stack:
         self.clip = torch.tensor([plan.clip for plan in plans], device=device)
         self.teams = self._teams(plans)
         self.broken: dict[int, str] = {}
-        # Only where it is wanted: the compiler alone takes seconds to import.
-        self.compiled = (
-            torch.compile(self.walk, dynamic=False, options={"fallback_random": True})
-            if full
-            else self.walk
-        )
+        self.program = Program(self.walk_back) if full else None
 
     def _teams(self, plans: Sequence[Plan]) -> list[Team]:
         """An optimizer for each run of members that share their learning rate and decay."""
@@ -157,26 +159,37 @@ class Stack:
 
     def step(self, batch: Batch) -> Tensors:
         """One step of every member on a batch; returns its sums over the batch, each (N,)."""
-        x = batch.x
-        walk = self.compiled if len(x) == self.full else self.walk
-        walked = walk(self.parameters, batch)
-        for p in self.parameters.values():
-            p.grad = None
-        walked.mean.sum().backward()
-        gradients = [p.grad for p in self.parameters.values() if p.grad is not None]
-        norm = torch.stack([g.reshape(len(g), -1).norm(dim=1) for g in gradients]).norm(dim=0)
-        on_cpu = x.device.type == "cpu"  # where looking does not make every step wait
+        walk = self.program if self.program and len(batch.x) == self.full else self.walk_back
+        found, norm, gradients = walk(batch.x, *batch.condition)
+        for p, g in zip(self.parameters.values(), gradients, strict=True):
+            p.grad = g  # for `diagnose`
+        on_cpu = norm.device.type == "cpu"  # where looking does not make every step wait
         if on_cpu:
-            self._look(torch.isfinite(norm + walked.mean.detach()), batch)
+            self._look(torch.isfinite(norm), batch)
         if not on_cpu or (norm > self.clip).any():
             share = (self.clip / (norm + 1e-6)).clamp(max=1.0)
-            for g in gradients:
-                g.mul_(share.view(-1, *[1] * (g.ndim - 1)))
-        grads = [p.grad for p in self.parameters.values()]
+            gradients = [
+                None if g is None else g * share.view(-1, *[1] * (g.ndim - 1)) for g in gradients
+            ]
         for span, optimizer in self.teams:
-            optimizer.step([None if g is None else g[span] for g in grads])
+            optimizer.step([None if g is None else g[span] for g in gradients])
             optimizer.count()
-        return walked.figures
+        return found
+
+    def walk_back(self, raw: Tensor, *condition: Tensor) -> Walk:
+        """Walks a batch with every member, and back.
+
+        Returns:
+            Sums over the batch and norms of gradients, each (N,), and the gradients, None where the
+            losses do not depend on a weight. A norm is not finite where its loss is not.
+        """
+        walked = self.walk(self.parameters, Batch(self.prepare(raw), condition))
+        learn = [p for p in self.parameters.values() if p.requires_grad]
+        of_those = iter(torch.autograd.grad(walked.mean.sum(), learn, allow_unused=True))
+        gradients = [next(of_those) if p.requires_grad else None for p in self.parameters.values()]
+        norms = [g.reshape(len(g), -1).norm(dim=1) for g in gradients if g is not None]
+        norm = torch.stack(norms).norm(dim=0) + 0 * walked.mean.detach()
+        return walked.figures, norm, gradients
 
     def walk(self, parameters: Tensors, batch: Batch) -> Walked:
         """Walks a batch with every member, each with noise of its own."""
@@ -203,7 +216,8 @@ class Stack:
     def diagnose(self, i: int, batch: Batch) -> str:
         """Walks a batch with member i alone and names its first tensor that is not finite."""
         model, objective = self.models[i], self.objectives[i]
-        x, condition = batch
+        with seeded(0, batch.x.device):  # the others go on with the draws that they would have had
+            x, condition = self.prepare(batch.x), batch.condition
         for name, p in model.named_parameters():
             stacked = self.parameters[name]
             p.data.copy_(turned(stacked.data)[i])

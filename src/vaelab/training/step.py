@@ -7,7 +7,6 @@ r"""One step: walk, loss, gradient, update; then the critic's, and state that is
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from functools import partial
 
@@ -16,13 +15,19 @@ from torch import Tensor
 
 from vaelab.data import Batch
 from vaelab.objectives import Distortion, Loss, Objective
+from vaelab.programs import Program
 from vaelab.training.adamw import Gradients
 from vaelab.training.learner import Learner, norm_of
 from vaelab.training.plan import Plan
+from vaelab.training.record import Sums
 from vaelab.walk import VAE, Trace
 
-Done = tuple[dict[str, Tensor], Tensor]
 Take = Callable[[Learner, Gradients, Tensor, Tensor], None]
+
+
+def as_they_are(x: Tensor) -> Tensor:
+    """For rows that come at the model's scale."""
+    return x
 
 
 class NotFinite(ArithmeticError):
@@ -38,62 +43,66 @@ class Step:
         plan: learning rate, weight decay and clip.
         bf16: whether the networks run in bf16; likelihoods and rates do not.
         full: rows of a full batch, the only ones the compiled step is used for; 0 to never compile.
+        prepare: raw rows to the model's scale, where they do not come so.
 
     Attributes:
         learner: the model's weights and their optimizer.
         critic: the same of the objective's own, where it has any.
+        sums: of each figure in nats, over the steps taken since they were last cleared.
     """
 
     def __init__(
-        self, model: VAE, objective: Objective, plan: Plan, bf16: bool = False, full: int = 0
+        self,
+        model: VAE,
+        objective: Objective,
+        plan: Plan,
+        bf16: bool = False,
+        full: int = 0,
+        prepare: Callable[[Tensor], Tensor] = as_they_are,
     ) -> None:
         self.model, self.objective = model, objective
-        self.bf16, self.full = bf16, full
+        self.bf16, self.full, self.prepare = bf16, full, prepare
+        self.sums = Sums()
         settings = (plan.lr, plan.weight_decay, plan.clip)
         self.learner = Learner(model.parameters(), *settings)
         opposed = any(p.requires_grad for p in objective.parameters())
         self.critic = Learner(objective.parameters(), *settings) if opposed else None
         self.learners = [self.learner] + ([self.critic] if self.critic else [])
-        device = self.learner.parameters[0].device
-        traced = partial(self.step, Learner.take_traced)
-        self.compiled = Compiled(traced, device) if full else None
+        self.program = Program(partial(self.step, Learner.take_traced)) if full else None
 
     def scale(self, share: float) -> None:
         """Sets all learning rates to a share of their peak."""
         for learner in self.learners:
             learner.optimizer.scale(share)
 
-    def __call__(self, batch: Batch) -> dict[str, Tensor]:
-        """Takes one step on a batch; returns the sum over it of each figure in nats.
+    def __call__(self, batch: Batch) -> None:
+        """Takes one step on a batch of raw rows, and adds its figures to the sums.
 
         Raises:
             NotFinite: with the weights untouched; on an accelerator, where looking would make
                 every step wait, `fit` finds it when it reads the sums.
         """
-        if self.compiled is not None and len(batch.x) == self.full:
+        if self.program is not None and len(batch.x) == self.full:
             for learner in self.learners:
                 learner.optimizer.prepare()
-            done = self.compiled(batch)
-            if done is None:
-                self.compiled = None
+            norm = self.program(batch.x, *batch.condition)
         else:
-            done = None
-        found, norm = done or self.step(Learner.take, batch)
-        if batch.x.device.type == "cpu" and not math.isfinite(float(norm)):
+            norm = self.step(Learner.take, batch.x, *batch.condition)
+        if norm.device.type == "cpu" and not math.isfinite(float(norm)):
             raise NotFinite(self.diagnose(batch))
         for learner in self.learners:
             learner.optimizer.count()
-        return found
 
-    def step(self, take: Take, batch: Batch) -> Done:
-        """One step on a batch; its figures, and the norm of all gradients.
+    def step(self, take: Take, raw: Tensor, *condition: Tensor) -> Tensor:
+        """One step on a batch; the norm of all gradients.
 
         Args:
             take: how a learner moves along its gradients.
-            batch: rows with their condition.
+            raw: rows.
+            condition: theirs.
         """
-        x = batch.x
-        loss, trace = self.forward(batch)
+        x = self.prepare(raw)
+        loss, trace = self.forward(Batch(x, condition))
         found, losses = figures(loss, trace, x), [loss]
         if self.critic is not None:
             against = self.objective.opposition(trace, x)
@@ -111,7 +120,8 @@ class Step:
         with torch.no_grad():
             self.model.settle(trace)
             self.objective.settle(trace, x)
-        return found, total
+            self.sums.add(found)
+        return total
 
     def forward(self, batch: Batch) -> tuple[Loss, Trace]:
         """The loss of a batch and the walk it was computed on."""
@@ -122,52 +132,14 @@ class Step:
 
     def diagnose(self, batch: Batch) -> str:
         """Walks a batch once more and names the first tensor that is not finite."""
-        loss, trace = self.forward(batch)
+        x = self.prepare(batch.x)
+        loss, trace = self.forward(Batch(x, batch.condition))
         gradients = self.learner.gradients(loss.mean)
         for p, g in zip(self.learner.parameters, gradients, strict=True):
             p.grad = g
-        found = first_not_finite(self.model, batch.x, trace, loss)
+        found = first_not_finite(self.model, x, trace, loss)
         self.model.zero_grad()
         return found
-
-
-class Compiled:
-    """A step as one program, which torch.compile makes of it at the first call."""
-
-    def __init__(self, step: Callable[[Batch], Done], device: torch.device) -> None:
-        self.program = torch.compile(  # type: ignore[call-overload]  # as typed, one is missing
-            step,
-            fullgraph=True,
-            dynamic=False,
-            isolate_recompiles=True,
-            options={
-                # The noise of the eager step, so that compiling changes figures by rounding only.
-                "fallback_random": True,
-                # Some twenty kernels a step, called one after another: from C++ a tenth faster.
-                # On an accelerator it would need the headers of its toolkit.
-                "cpp_wrapper": device.type == "cpu",
-                # The program belongs to one `Step`, which calls it with full batches alone: to
-                # check at every call that nothing else changed would take a tenth of the time.
-                "guard_filter_fn": torch.compiler.skip_all_guards_unsafe,
-            },
-        )
-        self.made = False
-
-    def __call__(self, batch: Batch) -> Done | None:
-        """The step's figures and norm; None where it could not be compiled, and was not taken."""
-        if self.made:
-            return self.program(batch)
-        try:
-            with torch._dynamo.config.patch(trace_autograd_ops=True):
-                done = self.program(batch)
-        except torch._dynamo.exc.TorchDynamoException as error:
-            reason = str(error).strip().splitlines()[0]
-            warnings.warn(
-                f"this model cannot be compiled ({reason}); going on without", stacklevel=3
-            )
-            return None
-        self.made = True
-        return done
 
 
 def figures(loss: Loss, trace: Trace, x: Tensor) -> dict[str, Tensor]:

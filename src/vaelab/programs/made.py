@@ -1,0 +1,86 @@
+"""What was recorded as machine code, kept in a folder under a name that says what it does.
+
+The name is the digest of the operators, of the layout of their tensors and of all that code is made
+for: torch's version, the processor's instructions, the number of threads. So nothing kept is ever
+out of date, and a program is loaded in a millisecond, without the compiler, which takes seconds and
+150 MiB to import.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vaelab.programs.recording import Recording
+
+Run = Callable[[list[Tensor]], list[Tensor]]
+
+MOST = 200
+"""Programs that are kept; beyond these, the ones unused for longest make room."""
+
+OPTIONS: dict[str, Any] = {
+    # The noise of the calls before, so that compiling changes figures by rounding only.
+    "fallback_random": True,
+}
+
+
+def folder() -> Path:
+    """Where programs are kept: `VAELAB_PROGRAMS` if it is set, else `~/.cache/vaelab/programs`."""
+    named = os.environ.get("VAELAB_PROGRAMS")
+    return Path(named).expanduser() if named else Path.home() / ".cache" / "vaelab" / "programs"
+
+
+def make(seen: Recording, examples: Sequence[Tensor]) -> Run:
+    """The program of a recording: the kept one, or a new one, which is kept.
+
+    Args:
+        seen: what it is to do.
+        examples: tensors as it will be given; their values do not matter.
+    """
+    if any(t.device.type != "cpu" for t in examples):
+        return torch.compile(seen.module(), fullgraph=True, dynamic=False, options=OPTIONS)
+    place = folder() / f"{name(seen)}.so"
+    if place.exists():
+        place.touch()
+    else:
+        build(seen, examples, place)
+    return torch._C._aoti.AOTIModelContainerRunnerCpu(str(place), 1).run
+
+
+def name(seen: Recording) -> str:
+    """The digest of what a program does and of what it is made for."""
+    made_for = (torch.__version__, torch.cpu.get_capabilities(), torch.get_num_threads(), OPTIONS)
+    return hashlib.sha256(f"{seen.digest()}{made_for}".encode()).hexdigest()
+
+
+def build(seen: Recording, examples: Sequence[Tensor], place: Path) -> None:
+    """Compiles a recording to a library at `place`, which is there whole or not at all."""
+    import torch._inductor
+
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place.parent) as made, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        library = Path(made) / place.name
+        options = OPTIONS | {"aot_inductor.output_path": str(library)}
+        torch._inductor.aot_compile(seen.module(), tuple(examples), options=options)
+        # What it calls through torch's dispatcher is listed in a file that lies beside it.
+        for listed in Path(made).glob("*.wrapper.json"):
+            listed.replace(place.with_suffix(".json"))
+        library.replace(place)
+    make_room(place.parent)
+
+
+def make_room(where: Path) -> None:
+    """Removes the programs unused for longest, beyond those that are kept."""
+    found = sorted(where.glob("*.so"), key=lambda p: p.stat().st_mtime, reverse=True)
+    for old in found[MOST:]:
+        old.unlink(missing_ok=True)
+        old.with_suffix(".json").unlink(missing_ok=True)

@@ -1,0 +1,106 @@
+r"""A function of tensors as one program.
+
+f(x) → y,  reading and writing tensors of its own in place
+
+The first calls are calls as any other, while what they do is written down. As soon as two of them
+did the same, that is what f does: from then on a program runs in its place, with the noise that f
+would have drawn. What f decides in Python, and does not decide anew from its tensors, stays as it
+was.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
+
+from vaelab.programs.casts import Casts, keep_casts
+from vaelab.programs.made import Run, make
+from vaelab.programs.recording import Recording, layout
+
+T = TypeVar("T")
+
+CALLS = 4
+"""In so many, two that follow each other must have done the same; the first may set things up."""
+
+
+class Program(Generic[T]):
+    """A function of tensors, and the program that takes its place.
+
+    Args:
+        function: of tensors to tensors, and None, both in tuples, lists and dictionaries. It may
+            read tensors of its own, and change them in place.
+
+    Attributes:
+        run: the program, once there is one.
+        why: why there is none and will be none, in words; None where nothing speaks against it.
+    """
+
+    def __init__(self, function: Callable[..., T]) -> None:
+        self.function = function
+        self.seen: Recording | None = None
+        self.casts = Casts([], [])
+        self.run: Run | None = None
+        self.why: str | None = None
+        self.calls = 0
+
+    def __call__(self, *given: Any) -> T:
+        """f(*given), by the program where it is laid out as in the first call."""
+        inputs = tree_leaves(given)
+        if self.why is not None or not self._fits(inputs):
+            return self.function(*given)
+        if self.run is None:
+            return self._watch(given, inputs)
+        with torch.no_grad():
+            return self._shaped(self.run(self._tensors(inputs)))
+
+    def _fits(self, inputs: Sequence[Tensor]) -> bool:
+        return self.seen is None or all(
+            layout(x) == known for x, known in zip(inputs, self.seen.layouts, strict=False)
+        )
+
+    def _watch(self, given: Sequence[Any], inputs: Sequence[Tensor]) -> T:
+        """A call as any other, written down; where it did what the last one did, it is made."""
+        before, self.seen = self.seen, Recording(inputs)
+        with self.seen:
+            found = self.function(*given)
+        leaves, self.spec = tree_flatten(found)
+        self.there = [leaf is not None for leaf in leaves]
+        self.seen.close([leaf for leaf in leaves if leaf is not None])
+        self.calls += 1
+        self.why = self.seen.why
+        if self.why is None and before is not None:
+            differs = self.seen.differs(before)
+            if differs is None:
+                self._make(inputs)
+            elif self.calls == CALLS:
+                self.why = differs
+        if self.why is not None:
+            warnings.warn(f"this cannot be compiled: {self.why}; going on without", stacklevel=4)
+        return found
+
+    def _make(self, inputs: Sequence[Tensor]) -> None:
+        assert self.seen is not None
+        try:
+            self.casts = keep_casts(self.seen.graph, [*inputs, *self.seen.outside])
+            self.run = make(self.seen, self._tensors(inputs))
+        except Exception as error:  # whatever a compiler may come to
+            lines = str(error).strip().splitlines() or [""]
+            self.why = f"{type(error).__name__}: {lines[0]}"
+
+    def _tensors(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+        """All that the program is given: inputs, tensors from outside, casts of some of these."""
+        assert self.seen is not None
+        self.casts.refresh()
+        return [*inputs, *self.seen.outside, *self.casts.kept]
+
+    def _shaped(self, tensors: Sequence[Tensor]) -> T:
+        """What the program returned, in the shape that the function returns it in."""
+        rest = iter(tensors)
+        leaves = [next(rest) if there else None for there in self.there]
+        found: T = tree_unflatten(leaves, self.spec)
+        return found

@@ -1,0 +1,229 @@
+"""A program in the place of a function: the same numbers, the same state, and its reasons."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vaelab.programs import Program
+from vaelab.programs import made as making
+from vaelab.programs.program import CALLS
+
+X = torch.linspace(-1, 1, 12).view(4, 3)
+
+
+class Learning:
+    """Forwards, backwards and a step under autocast, with noise and a count in place."""
+
+    def __init__(self, dtype: torch.dtype = torch.float32) -> None:
+        torch.manual_seed(3)
+        self.net = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 3)).to(dtype)
+        self.steps = torch.zeros((), dtype=torch.float64)
+
+    def __call__(self, x: Tensor) -> tuple[dict[str, Tensor], list[Tensor | None]]:
+        with torch.autocast("cpu", torch.bfloat16, enabled=x.dtype == torch.float32):
+            y = self.net(x)
+        loss = ((y.to(x.dtype) + torch.randn_like(x) - x) ** 2).mean()
+        weights = list(self.net.parameters())
+        with torch.no_grad():
+            for p, g in zip(weights, torch.autograd.grad(loss, weights), strict=True):
+                p.copy_(p - 0.1 * g)
+            self.steps.add_(1)
+        return {"loss": loss.detach(), "largest": y.detach().abs().amax()}, [self.steps * 2, None]
+
+    def state(self) -> list[Tensor]:
+        return [*self.net.state_dict().values(), self.steps]
+
+
+@pytest.fixture
+def instead(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """What is written down runs as it is, so that nothing is compiled; how often it was made."""
+    made: list[int] = []
+
+    def make(seen: Any, examples: Any) -> Callable[[list[Tensor]], list[Tensor]]:
+        module = seen.module()
+        made.append(len(examples))
+        return lambda given: module(*given)
+
+    monkeypatch.setattr("vaelab.programs.program.make", make)
+    return made
+
+
+def test_it_is_the_function_with_its_noise_and_its_state(instead: list[int]) -> None:
+    ours, theirs = Learning(), Learning()
+    program = Program(ours)
+    for seed in range(6):
+        torch.manual_seed(seed)
+        found, (steps, nothing) = program(X)
+        torch.manual_seed(seed)
+        expected, (counted, _) = theirs(X)
+        assert found == expected
+        assert steps == counted == 2 * (seed + 1)
+        assert nothing is None
+    assert len(instead) == 1
+    for a, b in zip(ours.state(), theirs.state(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_cast_is_kept_and_made_anew_where_others_change_its_weight(instead: list[int]) -> None:
+    ours, theirs = Learning(), Learning()
+    program = Program(ours)
+    for seed in range(8):
+        if seed == 5:  # as a step outside of the program does, or weights that are put back
+            for one in (ours, theirs):
+                with torch.no_grad():
+                    one.net[0].weight.mul_(-2)
+        torch.manual_seed(seed)
+        found, _ = program(X)
+        torch.manual_seed(seed)
+        expected, _ = theirs(X)
+        assert found == expected, f"at call {seed}"
+    assert len(program.casts.kept) == 4, "the weights and biases of two layers"
+    assert all(t.dtype == torch.bfloat16 for t in program.casts.kept)
+    (before, *_), weight = program.casts.kept, program.casts.sources[0]
+    assert torch.equal(before, weight.detach().bfloat16()), "written with the weight"
+
+
+def test_without_casts_nothing_is_kept(instead: list[int]) -> None:
+    program = Program(Learning(torch.float64))
+    for _ in range(4):
+        program(X.double())
+    assert program.run is not None
+    assert program.casts.kept == []
+
+
+def test_other_inputs_are_the_function_s(instead: list[int]) -> None:
+    shapes = []
+
+    def double(x: Tensor) -> Tensor:
+        shapes.append(tuple(x.shape))
+        return 2 * x
+
+    program = Program(double)
+    for _ in range(5):
+        assert torch.equal(program(X), 2 * X)
+    assert torch.equal(program(X[:3]), 2 * X[:3])
+    assert torch.equal(program(X.double()), 2 * X.double())
+    assert torch.equal(program(X.T.contiguous().T), 2 * X)
+    assert shapes == [(4, 3)] * 2 + [(3, 3), (4, 3), (4, 3)]
+
+
+def test_it_waits_until_two_calls_did_the_same(instead: list[int]) -> None:
+    kept: list[Tensor] = []
+
+    def summed(x: Tensor) -> Tensor:
+        if not kept:
+            kept.append(torch.zeros(3))
+        kept[0].add_(x.sum(0))
+        return kept[0].clone()
+
+    program = Program(summed)
+    for i in range(1, 7):
+        torch.testing.assert_close(program(X), i * X.sum(0))
+    assert program.run is not None
+    assert instead == [2]
+
+
+def test_one_that_differs_from_call_to_call_is_left_as_it_is(instead: list[int]) -> None:
+    calls = []
+
+    def growing(x: Tensor) -> Tensor:
+        calls.append(x)
+        return x + len(calls)
+
+    program = Program(growing)
+    for i in range(1, CALLS):
+        assert torch.equal(program(X), X + i)
+    with pytest.warns(UserWarning, match="cannot be compiled: it does not do the same at every"):
+        program(X)
+    for i in range(CALLS + 1, 8):
+        assert torch.equal(program(X), X + i)
+    assert instead == []
+
+
+def test_what_a_compiler_cannot_do_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(seen: Any, examples: Any) -> None:
+        raise RuntimeError("no such luck\nand more")
+
+    monkeypatch.setattr("vaelab.programs.program.make", fails)
+    program = Program(lambda x: x + 1)
+    program(X)
+    with pytest.warns(UserWarning, match=r"compiled: RuntimeError: no such luck; going"):
+        assert torch.equal(program(X), X + 1)
+    for _ in range(3):  # a second warning would be an error
+        assert torch.equal(program(X), X + 1)
+
+
+def test_the_name_is_of_what_is_done_and_of_what_it_is_made_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    program = Program(Learning())
+    monkeypatch.setattr("vaelab.programs.program.make", lambda seen, examples: None)
+    program(X)
+    assert program.seen is not None
+    name = making.name(program.seen)
+    assert making.name(program.seen) == name
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
+    assert making.name(program.seen) != name
+
+
+def test_the_ones_unused_for_longest_make_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import os
+
+    monkeypatch.setattr(making, "MOST", 2)
+    for age, name in enumerate("abcd"):
+        for suffix in ("so", "json"):
+            path = tmp_path / f"{name}.{suffix}"
+            path.touch()
+            os.utime(path, (1e9 - age, 1e9 - age))
+    making.make_room(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "a.so", "b.json", "b.so"]
+
+
+SCRIPT = """
+import sys, torch
+sys.path.insert(0, sys.argv[1])
+from test_program import Learning, X
+from vaelab.programs import Program
+torch.set_num_threads(1)
+learning = Learning()
+program = Program(learning)
+for seed in range(6):
+    torch.manual_seed(seed)
+    found, _ = program(X)
+assert program.run is not None, program.why
+print(float(found["loss"]), float(learning.state()[0].sum()), "torch._inductor" in sys.modules)
+"""
+
+
+@pytest.mark.slow
+def test_a_kept_program_is_loaded_by_another_process_without_the_compiler(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VAELAB_PROGRAMS", str(tmp_path / "kept"))
+
+    def run() -> list[str]:
+        command = [sys.executable, "-c", SCRIPT, str(Path(__file__).parent)]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+
+    first = run()
+    (kept,) = (tmp_path / "kept").glob("*.so")
+    second = run()
+    assert (first[2], second[2]) == ("True", "False")
+    assert first[:2] == second[:2]
+    assert list((tmp_path / "kept").glob("*.so")) == [kept]
+    plain = Learning()
+    for seed in range(6):
+        torch.manual_seed(seed)
+        expected, _ = plain(X)
+    assert float(first[0]) == pytest.approx(float(expected["loss"]), rel=1e-2)
+    assert float(first[1]) == pytest.approx(float(plain.state()[0].sum()), rel=1e-2)
