@@ -7,6 +7,7 @@ or bad input, 130 interrupted. Nothing heavy is imported until a command is chos
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 import traceback
@@ -115,11 +116,23 @@ COMMANDS = {
 }
 
 
+class _Said(logging.Handler):
+    """What the library has to say, as lines to the person at the terminal."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(record.getMessage(), file=sys.stderr, flush=True)
+
+
+_SAID = _Said()
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command line and returns its exit status."""
     for name in ("stdout", "stderr"):  # None where the caller has closed them
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+    logging.getLogger("vaelab").addHandler(_SAID)
+    logging.getLogger("vaelab").setLevel(logging.INFO)
     try:
         status = _run(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()

@@ -40,11 +40,11 @@ def state(step: Step) -> dict[str, Tensor]:
 def as_written(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is written down runs operator by operator, so that nothing is compiled."""
 
-    def make(seen: Any, examples: Any) -> Callable[[list[Tensor]], list[Tensor]]:
+    def load(what: str, seen: Any, examples: Any) -> Callable[[list[Tensor]], list[Tensor]]:
         module = seen.module()
         return lambda given: module(*given)
 
-    monkeypatch.setattr("vaelab.programs.program.make", make)
+    monkeypatch.setattr("vaelab.programs.made.load", load)
 
 
 def compare(name: str, digits: Data, bf16: bool, **tolerance: float) -> None:

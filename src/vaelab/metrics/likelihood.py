@@ -207,7 +207,7 @@ class _Walk:
         if not self.compile:
             return self._sums(x, evidence, condition, count)
         if count not in self.programs:
-            self.programs[count] = Program(partial(self._sums, count=count))
+            self.programs[count] = Program("a walk", partial(self._sums, count=count))
         return self.programs[count](x, evidence, condition)
 
     def _sums(self, x: Tensor, evidence: Evidence, condition: Condition, count: int) -> Tensor:

@@ -9,6 +9,7 @@ out of date, and a program is loaded in a millisecond, without the compiler, whi
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import tempfile
 import warnings
@@ -19,9 +20,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vaelab.programs.casts import keep_casts
 from vaelab.programs.recording import Recording
 
+log = logging.getLogger(__name__)
+
 Run = Callable[[list[Tensor]], list[Tensor]]
+
+HOME = "cpu"
+"""The kind of device whose programs are kept; for others torch keeps what it makes, its own way."""
 
 MOST = 200
 """Programs that are kept; beyond these, the ones unused for longest make room."""
@@ -38,21 +45,37 @@ def folder() -> Path:
     return Path(named).expanduser() if named else Path.home() / ".cache" / "vaelab" / "programs"
 
 
-def make(seen: Recording, examples: Sequence[Tensor]) -> Run:
-    """The program of a recording: the kept one, or a new one, which is kept.
+def make(what: str, seen: Recording, examples: Sequence[Tensor]) -> Run:
+    """A program of a recording, which takes the inputs and the tensors from outside in one list.
 
     Args:
-        seen: what it is to do.
-        examples: tensors as it will be given; their values do not matter.
+        what: its name for people.
+        seen: what it is to do; changed.
+        examples: tensors as it will be given.
     """
-    if any(t.device.type != "cpu" for t in examples):
-        return torch.compile(seen.module(), fullgraph=True, dynamic=False, options=OPTIONS)
+    if any(t.device.type != HOME for t in examples):
+        program = torch._inductor.compile(seen.module(), list(examples), options=OPTIONS)
+        return lambda tensors: program(*tensors)
+    casts = keep_casts(seen.graph, examples)
+    run = load(what, seen, [*examples, *casts.kept])
+
+    def with_casts(tensors: list[Tensor]) -> list[Tensor]:
+        casts.refresh()
+        return run([*tensors, *casts.kept])
+
+    return with_casts
+
+
+def load(what: str, seen: Recording, examples: Sequence[Tensor]) -> Run:
+    """The kept program of what is done on a CPU, or a new one, which is kept."""
     place = folder() / f"{name(seen)}.so"
     if place.exists():
         place.touch()
     else:
+        log.info("compiling %s: some seconds, once, as it is kept for the next time", what)
         build(seen, examples, place)
-    return torch._C._aoti.AOTIModelContainerRunnerCpu(str(place), 1).run
+    run: Run = torch._C._aoti.AOTIModelContainerRunnerCpu(str(place), 1).run
+    return run
 
 
 def name(seen: Recording) -> str:
@@ -63,8 +86,6 @@ def name(seen: Recording) -> str:
 
 def build(seen: Recording, examples: Sequence[Tensor], place: Path) -> None:
     """Compiles a recording to a library at `place`, which is there whole or not at all."""
-    import torch._inductor
-
     place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place.parent) as made, warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -10,7 +10,7 @@ was.
 
 from __future__ import annotations
 
-import warnings
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -18,11 +18,12 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
-from vaelab.programs.casts import Casts, keep_casts
 from vaelab.programs.made import Run, make
 from vaelab.programs.recording import Recording, layout
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 CALLS = 4
 """In so many, two that follow each other must have done the same; the first may set things up."""
@@ -32,6 +33,7 @@ class Program(Generic[T]):
     """A function of tensors, and the program that takes its place.
 
     Args:
+        name: what it is, in words, for what is said of it.
         function: of tensors to tensors, and None, both in tuples, lists and dictionaries. It may
             read tensors of its own, and change them in place.
 
@@ -40,10 +42,9 @@ class Program(Generic[T]):
         why: why there is none and will be none, in words; None where nothing speaks against it.
     """
 
-    def __init__(self, function: Callable[..., T]) -> None:
-        self.function = function
+    def __init__(self, name: str, function: Callable[..., T]) -> None:
+        self.name, self.function = name, function
         self.seen: Recording | None = None
-        self.casts = Casts([], [])
         self.run: Run | None = None
         self.why: str | None = None
         self.calls = 0
@@ -53,10 +54,10 @@ class Program(Generic[T]):
         inputs = tree_leaves(given)
         if self.why is not None or not self._fits(inputs):
             return self.function(*given)
-        if self.run is None:
+        if self.run is None or self.seen is None:
             return self._watch(given, inputs)
         with torch.no_grad():
-            return self._shaped(self.run(self._tensors(inputs)))
+            return self._shaped(self.run([*inputs, *self.seen.outside]))
 
     def _fits(self, inputs: Sequence[Tensor]) -> bool:
         return self.seen is None or all(
@@ -80,23 +81,16 @@ class Program(Generic[T]):
             elif self.calls == CALLS:
                 self.why = differs
         if self.why is not None:
-            warnings.warn(f"this cannot be compiled: {self.why}; going on without", stacklevel=4)
+            log.warning("%s cannot be compiled: %s; going on without", self.name, self.why)
         return found
 
     def _make(self, inputs: Sequence[Tensor]) -> None:
         assert self.seen is not None
         try:
-            self.casts = keep_casts(self.seen.graph, [*inputs, *self.seen.outside])
-            self.run = make(self.seen, self._tensors(inputs))
+            self.run = make(self.name, self.seen, [*inputs, *self.seen.outside])
         except Exception as error:  # whatever a compiler may come to
             lines = str(error).strip().splitlines() or [""]
             self.why = f"{type(error).__name__}: {lines[0]}"
-
-    def _tensors(self, inputs: Sequence[Tensor]) -> list[Tensor]:
-        """All that the program is given: inputs, tensors from outside, casts of some of these."""
-        assert self.seen is not None
-        self.casts.refresh()
-        return [*inputs, *self.seen.outside, *self.casts.kept]
 
     def _shaped(self, tensors: Sequence[Tensor]) -> T:
         """What the program returned, in the shape that the function returns it in."""

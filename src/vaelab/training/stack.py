@@ -140,7 +140,7 @@ class Stack:
         self.clip = torch.tensor([plan.clip for plan in plans], device=device)
         self.teams = self._teams(plans)
         self.broken: dict[int, str] = {}
-        self.program = Program(self.walk_back) if full else None
+        self.program = Program("a step of all", self.walk_back) if full else None
 
     def _teams(self, plans: Sequence[Plan]) -> list[Team]:
         """An optimizer for each run of members that share their learning rate and decay."""

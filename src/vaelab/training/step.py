@@ -68,7 +68,9 @@ class Step:
         opposed = any(p.requires_grad for p in objective.parameters())
         self.critic = Learner(objective.parameters(), *settings) if opposed else None
         self.learners = [self.learner] + ([self.critic] if self.critic else [])
-        self.program = Program(partial(self.step, Learner.take_traced)) if full else None
+        self.program = (
+            Program("a training step", partial(self.step, Learner.take_traced)) if full else None
+        )
 
     def scale(self, share: float) -> None:
         """Sets all learning rates to a share of their peak."""
@@ -82,7 +84,7 @@ class Step:
             NotFinite: with the weights untouched; on an accelerator, where looking would make
                 every step wait, `fit` finds it when it reads the sums.
         """
-        if self.program is not None and len(batch.x) == self.full:
+        if self.program is not None and not self.program.why and len(batch.x) == self.full:
             for learner in self.learners:
                 learner.optimizer.prepare()
             norm = self.program(batch.x, *batch.condition)
