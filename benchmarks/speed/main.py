@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from speed.measures import Contestant, Measure, Settings, measures, search_setti
 from speed.places import BENCH, DOC, NOTES, environment, pythae_python
 
 NAMES = ("mlp", "conv", "race", "bound", "help", "sprint", "population")
+SIDES = ("vaelab", "pythae")
 LIMIT = 3600
 
 
@@ -36,7 +38,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", default="cpu", help="cpu, or cuda for what is asked of a GPU")
     parser.add_argument("--repeats", type=int, default=None, help="of every contestant (5)")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--search", action="store_true", help="search the race's settings anew")
+    parser.add_argument(
+        "--search",
+        nargs="*",
+        choices=SIDES,
+        help=f"search the race's settings anew, of {' or '.join(SIDES)}; of both if none is named",
+    )
     parser.add_argument(
         "--report", action="store_true", help="write the page from the last figures"
     )
@@ -83,13 +90,19 @@ def run(options: argparse.Namespace, results: dict[str, Any], store: Path) -> di
     repeats = options.repeats or (1 if options.quick else 5)
     raced: dict[str, Settings] = {}
     if on_cpu and "race" in only:
-        if options.search or options.quick or "search" not in results:
-            results["search"] = search(run_one, options.quick)
-            write(store, json.dumps(results, indent=1))
+        known_sides = results.setdefault("search", {})
+        anew = SIDES if options.search == [] or options.quick else options.search or ()
+        for side in SIDES:
+            if side in anew or side not in known_sides:
+                known_sides[side] = search(run_one, side, options.quick)
+                write(store, json.dumps(results, indent=1))
         raced = chosen(results["search"], options.quick)
     for name, measure in known(options, raced).items():
         if name in only:
             found: dict[str, report.Records] = {who: [] for who in measure.contestants}
+            for contestant in measure.contestants.values():
+                if contestant.keeps and not options.quick:
+                    run_one(contestant)
             results["measures"][name] = found
             for repeat in range(repeats):
                 for who, contestant in measure.contestants.items():
@@ -116,45 +129,49 @@ class Runner:
 
     def __call__(self, contestant: Contestant) -> dict[str, Any]:
         """The record, with the load before it and the seconds of the whole process."""
+        with tempfile.TemporaryDirectory() as empty:
+            kept = environment(self.threads)
+            fresh = environment(self.threads, Path(empty))
+            return self._run(contestant, fresh if contestant.first else kept)
+
+    def _run(self, contestant: Contestant, around: dict[str, str]) -> dict[str, Any]:
         load, started = machine.load(), time.time()
         settings = contestant.settings | {"threads": self.threads, "started": started}
         command: list[str | Path] = [self.interpreters[contestant.side], "-m", contestant.module]
         done = subprocess.run(
             [*command, json.dumps(settings)],
-            env=environment(self.threads),
+            env=around,
             capture_output=True,
             text=True,
             timeout=LIMIT,
         )
-        around = {"load_before": load, "process_s": time.time() - started}
+        took = {"load_before": load, "process_s": time.time() - started}
         if done.returncode != 0:
             last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-            return around | {"failed": last}
+            return took | {"failed": last}
         record: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-        return around | record
+        return took | record
 
 
-def search(run_one: Runner, quick: bool) -> dict[str, list[dict[str, Any]]]:
-    """Tries every setting of both sides within a budget, the most promising ones for longer.
+def search(run_one: Runner, side: str, quick: bool) -> list[dict[str, Any]]:
+    """Tries every setting of a side within a budget, the most promising ones for longer.
 
-    vaelab's schedules end by themselves; pythae's settings, without one, first get a short budget,
-    and the two lowest then a long one.
+    vaelab's schedules end by themselves, and are tried with their program kept; pythae's settings,
+    without one, first get a short budget, and the two lowest then a long one.
     """
-    target = report.TARGET_NATS
+    target, module = report.TARGET_NATS, {"vaelab": "speed.ours", "pythae": "speed.pythae_jobs"}
     short, long = (20, 25) if quick else (60, 300)
-    found: dict[str, list[dict[str, Any]]] = {}
-    for side, module in (("vaelab", "speed.ours"), ("pythae", "speed.pythae_jobs")):
-        tried = []
-        for settings in search_settings(quick)[side]:
-            budget = short if side == "pythae" else long
-            record = _try(run_one, side, module, settings, target, budget)
-            tried.append({"settings": settings} | record)
-        if side == "pythae":
-            for entry in sorted(tried, key=_promise)[:2]:
-                entry |= _try(run_one, side, module, entry["settings"], target, long)
-        min(tried, key=_promise)["chosen"] = True
-        found[side] = tried
-    return found
+    tried = []
+    for settings in search_settings(quick)[side]:
+        budget = short if side == "pythae" else long
+        for _ in range(1 if side == "pythae" or quick else 2):  # the first leaves its program
+            record = _try(run_one, side, module[side], settings, target, budget)
+        tried.append({"settings": settings} | record)
+    if side == "pythae":
+        for entry in sorted(tried, key=_promise)[:2]:
+            entry |= _try(run_one, side, module[side], entry["settings"], target, long)
+    min(tried, key=_promise)["chosen"] = True
+    return tried
 
 
 def _try(

@@ -15,6 +15,7 @@ from speed import mnist, score
 from speed.worker import Race, Record, Settings, answer, steady
 from vaelab.data import Batches, Split
 from vaelab.metrics.likelihood import importance_weighted
+from vaelab.nets import MLPDecoder, MLPEncoder
 from vaelab.parts.likelihoods import BernoulliLikelihood
 from vaelab.parts.posteriors import DiagonalNormal
 from vaelab.parts.priors import Standard
@@ -132,8 +133,17 @@ class Judge:
             raise KeyboardInterrupt
 
 
+def hidden(latent: int, widths: tuple[int, ...]) -> vaelab.VAE:
+    """Perceptrons with hidden layers of these widths and GELU, as the recipe's."""
+    encoder = MLPEncoder((1, 28, 28), 2 * latent, widths)
+    return _vae(encoder, MLPDecoder(latent, (1, 28, 28), hidden=widths), latent)
+
+
+DEPTHS = {"mlp": (512,), "deep": (512, 512)}
+
+
 def race(settings: Settings) -> Record:
-    """From nothing to a test −ELBO: the recipe's own networks, its weights scored every epoch."""
+    """From nothing to a test −ELBO: weights scored every epoch."""
     plan = make_plan(settings["plan"])
     if isinstance(plan, str):
         return {"skipped": plan}
@@ -145,7 +155,8 @@ def race(settings: Settings) -> Record:
         return score.neg_elbo(score.of_vaelab(weights, F.gelu), x)
 
     contest = Race(settings["started"], judge, settings["target"], settings["budget"])
-    vaelab.fit(recipe.model, recipe.objective, data, recipe.data, plan, Judge(contest))
+    model = hidden(settings["latent"], DEPTHS[settings["net"]])
+    vaelab.fit(model, recipe.objective, data, recipe.data, plan, Judge(contest))
     return {"track": contest.track, "scoring_s": contest.scoring, "plan": asdict(plan)}
 
 

@@ -42,8 +42,14 @@ def pythae_python() -> Path:
     return python
 
 
-def environment(threads: int) -> dict[str, str]:
-    """The environment of every measuring process."""
+def environment(threads: int, programs: Path = BENCH / "programs") -> dict[str, str]:
+    """The environment of every measuring process.
+
+    Args:
+        threads: it may have.
+        programs: where what is compiled is kept.
+    """
     path = os.pathsep.join([str(HERE.parent), str(ROOT / "src")])
     count = str(threads)
-    return os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count}
+    counts = {"OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count}
+    return os.environ | counts | {"PYTHONPATH": path, "VAELAB_PROGRAMS": str(programs)}
