@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from functools import cache
 from pathlib import Path
 
@@ -321,6 +322,15 @@ def test_commands(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert torch.equal(written("sample", "-n", "4"), run.sample(4))
     said = capsys.readouterr()
     assert "as often as in training: 0 " in said.err + said.out
+    old = tmp_path / "old"
+    shutil.copytree(folder, old)
+    about = json.loads((old / "recipe.json").read_text())
+    del about["data"]["shares"]
+    (old / "recipe.json").write_text(json.dumps(about))
+    assert cli.main(["sample", str(old), "-n", "4", "--out", str(out), "--overwrite"]) == 0
+    said = capsys.readouterr()
+    assert "all classes come equally often, as the run is of an earlier version" in said.err
+    assert "as often as in training:" not in said.err
     assert len(written("reconstruct", "test:0-2", "--class", "3,5,7")) == 3
     assert written("vary", "test:0", "--class", "3").shape[:2] == (1, 8)
     assert written("interpolate", "test:0", "test:1", "--class", "3,5").shape[:2] == (1, 10)

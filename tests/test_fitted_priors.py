@@ -155,7 +155,7 @@ def test_planted_codes_are_found(kind: Kind, slack: float, monkeypatch: pytest.M
 def test_the_mixture_is_scikit_learns() -> None:
     codes = clusters(300)
     torch.manual_seed(1)
-    ours = FittedMixture(components=4).fit(site(2), codes, codes)
+    _, ours = FittedMixture(components=4).fit(site(2), codes, codes)
     torch.manual_seed(1)
     seed = int(torch.randint(2**31 - 1, ()))
     mean, std = codes.double().mean(0), codes.double().std(0, unbiased=False)
@@ -165,6 +165,26 @@ def test_the_mixture_is_scikit_learns() -> None:
     torch.testing.assert_close(
         ours().expand(300).log_prob(codes).double(), expected, rtol=1e-3, atol=1e-3
     )
+
+
+def test_as_many_components_as_the_codes_allow(tmp_path: Path) -> None:
+    """Of one normal one is kept, however many there could be; of clouds in a ring more."""
+    angle = torch.randint(5, (2000, 1)) * (2 * math.pi / 5)
+    ring = 9 * torch.cat([angle.cos(), angle.sin()], 1) + 0.5 * torch.randn(2000, 2)
+    found = {}
+    for name, codes in (("blob", torch.randn(400, 8)), ("ring", ring)):
+        whose, (codes, held_out) = model(codes.shape[1]), codes.chunk(2)
+        one = fit_codes(FittedMixture(components=1), whose, codes, held_out)
+        many = fit_codes(FittedMixture(components=50), whose, codes, held_out)
+        fitted = fit_codes(FittedMixture(), whose, codes, held_out)
+        assert isinstance(fitted.kind, FittedMixture)
+        found[name] = fitted.kind.components
+        assert fitted.figures["nats"] <= min(one.figures["nats"], many.figures["nats"]) + 1e-6
+        keep(fitted, tmp_path / "priors", name)
+        assert find(tmp_path / "priors", name, whose).kind == fitted.kind
+    assert found["blob"] == 1
+    assert found["ring"] is not None
+    assert 5 <= found["ring"] <= 20
 
 
 def test_the_density_of_a_second_stage_is_right_on_average() -> None:
@@ -194,7 +214,7 @@ def test_codes_that_never_change_do_no_harm() -> None:
 
 def test_settings_are_checked() -> None:
     with pytest.raises(ValueError, match="components is 50, but there are only 60 codes"):
-        fit_codes(FittedMixture(), model(2), torch.randn(60, 2), torch.randn(9, 2))
+        fit_codes(FittedMixture(components=50), model(2), torch.randn(60, 2), torch.randn(9, 2))
     for bad in (
         lambda: FittedMixture(components=0),
         lambda: FittedFlow(layers=0),
@@ -446,12 +466,31 @@ def test_a_prior_that_is_worse_is_not_recommended(
     ae: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for lost, recommended in ((-0.5, True), (0.25, False)):
-        worse = SimpleNamespace(figures={"nats": 10.0 + lost, "own_nats": 10.0})
+        figures = {"nats": 10.0 + lost, "own_nats": 10.0}
+        worse = SimpleNamespace(figures=figures, kind=FittedMixture(components=7))
         monkeypatch.setattr("vaelab.apps.fit_prior.fit_prior", lambda *_, made=worse, **__: made)
         assert cli.main(["fit-prior", "mixture", str(ae.path), "--name", "untried"]) == 0
         said = capsys.readouterr()
         assert ("--prior untried" in said.out) == recommended
         assert ("0.25 nats more" in said.err) != recommended
+        assert "components 7: chosen as that under which held-out codes cost least" in said.err
+
+
+def test_what_a_kind_cannot_serve_is_refused_before_anything_is_said(
+    digits: Data, tmp_path: Path, capsys: pytest.CaptureFixture[str], ae: Run
+) -> None:
+    codes = trained(digits, "fsq", epochs=1)
+    codes.save(tmp_path / "codes")
+    for how, message in (
+        (["mixture", str(tmp_path / "codes")], "made of codes or classes, which mixture is not"),
+        (["autoregressive", str(ae.path)], "made of real numbers, which autoregressive is not for"),
+        (["mixture", str(ae.path), "--name", "../x"], "is no name for a prior"),
+    ):
+        assert cli.main(["fit-prior", *how]) == 2
+        said = capsys.readouterr()
+        assert message in said.err
+        assert "fitted to" not in said.err
+        assert said.err.count("\n") == 1
 
 
 def test_the_command(ae: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

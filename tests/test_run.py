@@ -447,6 +447,18 @@ def test_weights_that_cannot_be_used(kept: Path, kind: str, message: str) -> Non
     assert WEIGHTS in str(error.value)
 
 
+def test_of_a_run_of_an_earlier_version_it_is_said_what_changed(kept: Path) -> None:
+    damaged(kept / WEIGHTS, "lacking")
+    with pytest.raises(ValueError, match="an earlier version, which built vae otherwise"):
+        load(kept)
+    about = json.loads((kept / RECIPE).read_text())
+    now = about["likelihood"]
+    (kept / RECIPE).write_text(json.dumps(about | {"likelihood": "mixed: columns differ"}))
+    with pytest.raises(ValueError, match="took another likelihood for this data") as error:
+        load(kept)
+    assert f"'mixed: columns differ', where it is {now!r} now: train it anew" in str(error.value)
+
+
 @pytest.mark.parametrize(
     "content",
     [

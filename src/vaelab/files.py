@@ -129,6 +129,10 @@ def read_rows(path: Path) -> list[dict[str, float]]:
     return rows
 
 
+class Foreign(ValueError):
+    """Tensors that are whole, but not those of the module they are to be loaded into."""
+
+
 def load_weights(module: nn.Module, path: Path, what: str) -> None:
     """Loads a module's tensors from a safetensors file.
 
@@ -139,7 +143,8 @@ def load_weights(module: nn.Module, path: Path, what: str) -> None:
 
     Raises:
         FileNotFoundError: where it is missing.
-        ValueError: where it is damaged, another module's, or holds what is not finite.
+        Foreign: where it is another module's.
+        ValueError: where it is damaged, or holds what is not finite.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing; the {what} cannot be used without its weights")
@@ -153,7 +158,7 @@ def load_weights(module: nn.Module, path: Path, what: str) -> None:
     wrong = sorted(set(own) ^ set(weights))
     wrong += [k for k in sorted(set(own) & set(weights)) if own[k].shape != weights[k].shape]
     if wrong:
-        raise ValueError(
+        raise Foreign(
             f"{path} does not belong to this {what}: {len(wrong)} tensors are missing, foreign or "
             f"of another shape, the first {wrong[0]!r}"
         )

@@ -63,6 +63,24 @@ class Recipe:
             "data": self.data.to_json(),
         }
 
+    def unlike(self, likelihood: Any) -> str:
+        """Why whole tensors of a kept run may not be those of its recipe as it is built now.
+
+        Args:
+            likelihood: the reason that the run was kept with.
+        """
+        if isinstance(likelihood, str) and likelihood != self.reason:
+            return (
+                "The run is of an earlier version, which took another likelihood for this data, "
+                f"{likelihood!r}, where it is {self.reason!r} now: train it anew with the settings "
+                "that recipe.json keeps"
+            )
+        return (
+            f"Either it is another run's, and to be restored; or the run is of an earlier version, "
+            f"which built {self.name} otherwise, its critic included: then train it anew with the "
+            "settings that recipe.json keeps"
+        )
+
 
 RECIPES: dict[str, Callable[..., Recipe]] = {}
 

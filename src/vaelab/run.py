@@ -146,7 +146,7 @@ class Run:
         return of_each(self.data, self.condition, n)
 
     def anything(self, n: int) -> Condition:
-        """What n samples are of where nothing was given: classes come as often as in training."""
+        """What n samples are of where nothing was given: classes as in training, where known."""
         if self.data.condition != "labels":
             return self.told(n)
         return self.data.tell(drawn(self.data, n))
@@ -200,8 +200,7 @@ class Run:
     def sample(
         self, n: int, *, temperature: float = 1.0, draw: bool | None = None, seed: int = 0
     ) -> Tensor:
-        """n new examples (n, …) from the prior; of classes as often as in training where none is
-        given."""
+        """n new examples (n, …) from the prior; of `anything` where nothing was given."""
         return torch.cat(
             list(self.stream_samples(n, temperature=temperature, draw=draw, seed=seed))
         )
@@ -384,9 +383,12 @@ def load(path: str | Path) -> Run:
         recipe = rebuild(about["recipe"], about["arguments"], spec)
     except (TypeError, ValueError, ArithmeticError, RuntimeError, MemoryError) as error:
         raise ValueError(f"{folder / RECIPE}: {error}") from None  # numbers may be absurd
-    files.load_weights(recipe.model, folder / WEIGHTS, "run")
-    if recipe.objective.state_dict():
-        files.load_weights(recipe.objective, folder / OBJECTIVE, "run")
+    try:
+        files.load_weights(recipe.model, folder / WEIGHTS, "run")
+        if recipe.objective.state_dict():
+            files.load_weights(recipe.objective, folder / OBJECTIVE, "run")
+    except files.Foreign as error:
+        raise ValueError(f"{error}. {recipe.unlike(about.get('likelihood'))}") from None
     history = files.read_rows(folder / METRICS)
     codes = described(files.read_json(folder / CODES), folder / CODES)
     run = Run(recipe, about["training"], history, codes, folder)

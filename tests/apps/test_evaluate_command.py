@@ -234,6 +234,9 @@ def test_a_rate_that_is_an_estimate_says_so(tmp_path, digits_run, capsys):
         (1.0, 0.3, "1.00 (0.70–1.00)"),
         (0.03, 0.05, "0.030 (0.000–0.080)"),
         (0.9, 0.1, "0.90 ± 0.10"),
+        (1.0, 0.5, "0–1"),
+        (0.5, 0.3, "0–1"),
+        (1.0, 0.49, "1.00 (0.51–1.00)"),
     ],
 )
 def test_an_interval_of_a_share_stays_between_none_and_all(value, se, shown):

@@ -74,7 +74,16 @@ def named_columns(folder):
     return folder / "people.csv"
 
 
-HEALTHY = [digits, table, named_columns, sorted_by_time, few_values, folder_of_pictures, own_splits]
+def one_large_column(folder):
+    """By its numbers alone, one row in fifteen would lie next to a training row."""
+    x = rng().normal(size=(4000, 20))
+    return saved(folder, x=x * np.where(np.arange(20) == 7, 1_000_000, 1))
+
+
+HEALTHY = [
+    *(digits, table, named_columns, sorted_by_time, few_values, folder_of_pictures, own_splits),
+    one_large_column,
+]
 
 
 def nan(folder):

@@ -33,6 +33,7 @@ def normal(n, d=2, seed=0):
 def test_active_units_are_those_that_move():
     mu = normal(5000, 3) * torch.tensor([1.0, 0.12, 0.05]) + 7
     assert active_units(mu).tolist() == [True, True, False]
+    assert active_units(mu[:, :0]).tolist() == []
 
 
 def test_rates_are_those_of_torch_distributions():

@@ -69,6 +69,18 @@ def test_disjoint_samples_are_nothing():
     assert got.precision.se > 0
 
 
+def test_of_samples_that_are_all_alike_one_ball_decides():
+    """A point that the wide ball of one outlier holds: of two halves one has it, the other not."""
+    real = torch.cat([normal(199, 2, 1), torch.tensor([[20.0, 0.0]])])
+    fake = torch.tensor([30.0, 0.0]) + 1e-6 * normal(200, 2, 2)
+    got = precision_recall_density_coverage(real, fake).precision
+    assert got.value == 1.0
+    assert got.se == 0.5  # no share varies by more
+    assert got.is_any_share
+    good = precision_recall_density_coverage(real, normal(200, 2, 3)).precision
+    assert not good.is_any_share
+
+
 def test_equal_distributions_have_the_expected_density_and_coverage():
     """Naeem et al.: E density = 1, E coverage = 1 − Π (N − i)/(2N − i) over i = 1…k."""
     n, k = 600, 5

@@ -7,9 +7,9 @@ It is kept in the run's folder under a name, and commands that generate take it 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from vaelab.apps.progress import following, say
 from vaelab.apps.source import own
 from vaelab.data import Batches, Data, Split, various
 from vaelab.fitted import KINDS, Fitted, Kind, Told, find_kind, fit_codes, keep, unheard
+from vaelab.fitted.prior import check_name, check_sort, first_site
 from vaelab.run import PRIORS, Run, load
 from vaelab.training import find_device
 from vaelab.walk import seeded
@@ -62,18 +63,14 @@ def fit_prior(
 
     Raises:
         ValueError: where the data has another shape, or too few rows; where a prior of that name
-            is there already, or the run is not kept anywhere; where what a conditional model is
-            told changes its own prior, as in a hierarchy.
+            is there already, or the run is not kept anywhere; where the kind is for latents of
+            another sort, or what a conditional model is told changes its own prior, as in a
+            hierarchy.
     """
+    check_served(run, kind)
     if data.spec.shape != run.data.shape:
         raise ValueError(
             f"the run is of data of shape {run.data.shape}, this data has {data.spec.shape}"
-        )
-    if moved_by_condition(run):
-        raise ValueError(
-            f"the prior of this run's first latent is told {run.data.condition} and is another for "
-            "each, p(z|c); a fitted one would be the same for all, and generate other classes than "
-            "are asked for. Fit to a run of one latent, whose prior is told nothing: vae, ae, …"
         )
     folder = None if name is None else vacant(run, name, overwrite)
     codes = draws(run, data.train, seed + OWN, told)
@@ -83,6 +80,22 @@ def fit_prior(
         assert name is not None
         keep(fitted, folder, name)
     return fitted
+
+
+def check_served(run: Run, kind: Kind) -> None:
+    """Checks that a kind can take the place of a run's prior, before anything is read or fitted.
+
+    Raises:
+        ValueError: where it is for latents of another sort, or that prior is told a condition.
+    """
+    with seeded(0, run.device):
+        check_sort(kind, first_site(run.model, run.typical))
+    if moved_by_condition(run):
+        raise ValueError(
+            f"the prior of this run's first latent is told {run.data.condition} and is another for "
+            "each, p(z|c); a fitted one would be the same for all, and generate other classes than "
+            "are asked for. Fit to a run of one latent, whose prior is told nothing: vae, ae, …"
+        )
 
 
 def moved_by_condition(run: Run) -> bool:
@@ -109,11 +122,12 @@ def vacant(run: Run, name: str, overwrite: bool) -> Path:
     """The folder for a run's priors, checked to have no other of that name.
 
     Raises:
-        ValueError: where it has one, or the run is not kept anywhere.
+        ValueError: where it has one, the name is not a plain one, or the run is not kept anywhere.
     """
     if run.path is None:
         raise ValueError("the run is in memory only; save it first, or fit a prior without a name")
     folder = run.path / PRIORS
+    check_name(name)
     if (folder / f"{name}.json").exists() and not overwrite:
         raise ValueError(
             f"{run.path} has a prior {name!r} already; give another --name, or pass --overwrite"
@@ -178,7 +192,8 @@ def perform(task: Task, kind: Kind) -> None:
     """Reads, fits, keeps, and says what came of it."""
     place = find_device(task.device)
     trained, name = load(task.run).to(place), task.name or kind.name
-    vacant(trained, name, task.overwrite)  # before a long read
+    check_served(trained, kind)  # before a long read
+    vacant(trained, name, task.overwrite)
     data = Data(trained.data, *own(trained.data, task.data, task.data_dir))
     rows = min(MOST, len(data.train))
     say(f"{kind.name} of the first latent of {task.run}, fitted to {rows:,} codes")
@@ -187,12 +202,15 @@ def perform(task: Task, kind: Kind) -> None:
     with following() as told:
         fitted = fit_prior(
             trained, kind, data, name=name, overwrite=task.overwrite, seed=task.seed, told=told
-        ).figures
+        )
+    for setting, value in chosen(kind, fitted.kind).items():
+        say(f"{setting} {value}: chosen as that under which held-out codes cost least")
+    nats, own_nats = fitted.figures["nats"], fitted.figures["own_nats"]
     print(
-        f"A held-out code costs {fitted['nats']:.2f} nats under it, {fitted['own_nats']:.2f} under "
-        "the model's own prior: −log p(z)"
+        f"A held-out code costs {nats:.2f} nats under it, {own_nats:.2f} under the model's own "
+        "prior: −log p(z)"
     )
-    lost = fitted["nats"] - fitted["own_nats"]
+    lost = nats - own_nats
     if lost >= 0:
         say(
             f"It is no better than the model's own: {lost:.2f} nats more. Another kind or other "
@@ -200,6 +218,12 @@ def perform(task: Task, kind: Kind) -> None:
         )
     after = "" if lost >= 0 else f"; try: vaelab sample {task.run} --prior {name}"
     print(f"{task.run / PRIORS / name}.safetensors  the prior{after}")
+
+
+def chosen(asked: Kind, fitted: Kind) -> dict[str, Any]:
+    """The settings that were left to the codes, as they were chosen."""
+    before, after = (asdict(cast(Any, kind)) for kind in (asked, fitted))
+    return {name: value for name, value in after.items() if value != before[name]}
 
 
 choose = Choice("kind", KINDS, EXAMPLE, kinds, command)

@@ -25,7 +25,7 @@ from vaelab.apps.pictures import Picture
 from vaelab.apps.progress import counted, say
 from vaelab.apps.rows import as_rows
 from vaelab.apps.shown import levels
-from vaelab.data import Raw, read_inputs
+from vaelab.data import DataSpec, Raw, read_inputs
 from vaelab.data.condition import drawn, read
 from vaelab.data.header import Heading, some
 from vaelab.data.inputs import reload
@@ -104,7 +104,7 @@ def sample(
     model = _load(run, label, device, out)
     promised(out, overwrite, *KINDS)
     if model.data.condition == "labels" and label is None:
-        say(f"no --class was named: classes come as often as in training: {_classes(model)}")
+        say(f"no --class was named: {_classes(model.data)}")
         if not model.data.is_image:  # a row is written with its class
             with seeded(seed):
                 model = model.given(drawn(model.data, max(n, 1)))
@@ -325,10 +325,16 @@ def outline(run: Run, out: Path) -> Tensor | None:
         return None
 
 
-def _classes(run: Run) -> str:
-    spec = run.data
-    parts = spec.shares or [1 / len(spec.classes)] * len(spec.classes)
-    return some([f"{name} {part:.0%}" for name, part in zip(spec.classes, parts, strict=True)], 12)
+def _classes(spec: DataSpec) -> str:
+    """How often each class comes where none is named."""
+    if not spec.shares:
+        return (
+            "all classes come equally often, as the run is of an earlier version, which did not "
+            "keep how often each is in training"
+        )
+    parts = zip(spec.classes, spec.shares, strict=True)
+    told = some([f"{name} {part:.0%}" for name, part in parts], 12)
+    return f"classes come as often as in training: {told}"
 
 
 def _read(source: str, run: Run, data_dir: Path | None) -> tuple[Run, Tensor]:

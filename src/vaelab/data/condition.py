@@ -85,7 +85,8 @@ def of_each(spec: DataSpec, condition: Tensor | None, n: int) -> tuple[Tensor, .
 
 
 def drawn(spec: DataSpec, n: int) -> Tensor:
-    """Labels (n,) of a conditional model's samples, each class as often as among training rows."""
+    """Labels (n,) of a conditional model's samples, each class as often as among training rows;
+    equally often where that is not known, as of runs that were kept before it was noted."""
     return torch.multinomial(torch.tensor(spec.shares or [1.0] * len(spec.classes)), n, True)
 
 

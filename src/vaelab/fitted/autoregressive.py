@@ -40,7 +40,7 @@ class FittedSequence(Kind):
 
     def fit(
         self, site: Site, codes: Tensor, held_out: Tensor, told: Told = unheard
-    ) -> Autoregressive:
+    ) -> tuple[FittedSequence, Autoregressive]:
         prior = self.build(site).to(codes.device)
         fit_autoregressive(prior, codes, held_out, steps=self.steps, told=partial(told, "steps"))
-        return prior
+        return self, prior

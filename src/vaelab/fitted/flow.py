@@ -45,7 +45,9 @@ class FittedFlow(Kind):
     def build(self, site: Site) -> Flow:
         return Flow(*site.z.shape[1:], flow=self.flow, layers=self.layers, width=self.width)
 
-    def fit(self, site: Site, codes: Tensor, held_out: Tensor, told: Told = unheard) -> Flow:
+    def fit(
+        self, site: Site, codes: Tensor, held_out: Tensor, told: Told = unheard
+    ) -> tuple[FittedFlow, Flow]:
         prior = self.build(site).to(codes.device)
         for buffer, found in zip((prior.shift, prior.log_scale), standardizer(codes), strict=True):
             buffer.copy_(found)
@@ -65,4 +67,4 @@ class FittedFlow(Kind):
             if since == PATIENCE:
                 break
         prior.load_state_dict(best)
-        return prior
+        return self, prior

@@ -8,11 +8,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol, TypeVar
 
+import torch
 from torch import Tensor
 
 from vaelab.spelling import did_you_mean
 from vaelab.typed import checked
-from vaelab.walk import Conditional, Site
+from vaelab.walk import Conditional, Distribution, Site
 
 
 class Told(Protocol):
@@ -53,16 +54,23 @@ class Kind(ABC):
         """
 
     @abstractmethod
-    def fit(self, site: Site, codes: Tensor, held_out: Tensor, told: Told = unheard) -> Conditional:
+    def fit(
+        self, site: Site, codes: Tensor, held_out: Tensor, told: Told = unheard
+    ) -> tuple[Kind, Conditional]:
         """The prior fitted to codes, with draws from torch's own generator.
+
+        Before it comes the kind that builds it again: this one, with what it left open chosen.
 
         Args:
             site: as in `build`.
             codes: of training data, (N, …).
-            held_out: of validation data, (M, …), to stop by; never to learn from.
+            held_out: of validation data, (M, …), to stop and to choose by; never to learn from.
             told: of the progress.
         """
 
+
+AT_ONCE = 256
+"""Codes whose density is asked for at once."""
 
 KINDS: dict[str, type[Kind]] = {}
 
@@ -118,3 +126,10 @@ def standardizer(codes: Tensor) -> tuple[Tensor, Tensor]:
     shift = codes.mean(0, keepdim=True)
     # A number that never changes keeps a spread above 0, so that its density is finite.
     return shift, codes.std(0, unbiased=False, keepdim=True).clamp(min=1e-6).log()
+
+
+@torch.no_grad()
+def nats(prior: Distribution, codes: Tensor) -> float:
+    """Mean of −log p(z) over codes (N, …), of a prior of batch 1."""
+    parts = [-prior.expand(len(z)).log_prob(z).double() for z in codes.split(AT_ONCE)]
+    return float(torch.cat(parts).mean())

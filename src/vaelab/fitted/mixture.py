@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from vaelab.fitted.kind import Kind, Told, at_least, kind, standardizer, unheard
+from vaelab.fitted.kind import Kind, Told, at_least, kind, nats, standardizer, unheard
 from vaelab.typed import check_fields
 from vaelab.walk import Conditional, Distribution, Mixture, Site
 from vaelab.walk.distributions import LOG_2PI
@@ -22,6 +24,9 @@ RIDGE = 1e-4
 """Added to every variance, for codes of variance 1: no component shrinks to a point."""
 
 ROUNDS, AT_ONCE = 200, 20
+
+TRIED = (1, 2, 5, 10, 20, 50)
+"""Numbers of components to choose from: the first is a single normal, so that none is worse."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,53 +88,72 @@ class FittedMixture(Kind):
     """A mixture of normals with full covariances: quick, and good in a few dozen dimensions.
 
     Attributes:
-        components: how many, at least 1; more follow finer detail and need more codes.
+        components: how many, at least 1; more follow finer detail and need more codes. By default
+            1, 2, 5, 10, 20 and 50 are tried, as far as there are two codes for each, and those
+            under which held-out codes cost least are kept.
     """
 
     name: ClassVar[str] = "mixture"
-    components: int = 50
+    components: int | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
         at_least(1, components=self.components)
 
     def build(self, site: Site) -> FullMixture:
+        if self.components is None:
+            raise ValueError("components is not set; a mixture is built of a number of them")
         return FullMixture(self.components, *site.z.shape[1:])
 
-    def fit(self, site: Site, codes: Tensor, held_out: Tensor, told: Told = unheard) -> FullMixture:
-        # Late: scikit-learn takes a while to import.
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.mixture import GaussianMixture
-
-        if len(codes) < 2 * self.components:
+    def fit(
+        self, site: Site, codes: Tensor, held_out: Tensor, told: Told = unheard
+    ) -> tuple[FittedMixture, FullMixture]:
+        least = self.components or TRIED[0]
+        if len(codes) < 2 * least:
             raise ValueError(
-                f"components is {self.components}, but there are only {len(codes)} codes to fit "
-                f"them to; ask for at most {len(codes) // 2}"
+                f"components is {least}, but there are only {len(codes)} codes to fit them to, and "
+                f"each needs two; ask for at most {len(codes) // 2}"
             )
-        codes = codes.cpu()  # scikit-learn's
-        shift, log_scale = standardizer(codes.double())
-        standard = (codes - shift) * torch.exp(-log_scale)
+        codes, held_out = codes.cpu(), held_out.cpu()  # scikit-learn's
         seed = int(torch.randint(2**31 - 1, ()))
-        # It goes on from where it was, so that it can tell how far it is.
-        fitted = GaussianMixture(
-            self.components, reg_covar=RIDGE, max_iter=AT_ONCE, random_state=seed, warm_start=True
-        )
-        with warnings.catch_warnings():
-            # Where all rounds are not enough it is a little less than the best, and its held-out
-            # nats say how good.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            for done in range(AT_ONCE, ROUNDS + 1, AT_ONCE):
-                fitted.fit(standard.flatten(1).numpy())
-                told("rounds", done, ROUNDS)
-                if fitted.converged_:
-                    break
-        prior = self.build(site)
-        centres = torch.from_numpy(fitted.means_).view(-1, *codes.shape[1:])
-        # scikit-learn's factor multiplies from the right, and for codes of spread 1.
-        whitener = torch.from_numpy(fitted.precisions_cholesky_).mT * torch.exp(
-            -log_scale.flatten()
-        )
-        prior.log_weights.copy_(torch.from_numpy(fitted.weights_).log())
-        prior.mu.copy_(shift + log_scale.exp() * centres)
-        prior.whitener.copy_(whitener)
-        return prior
+        tried = [self.components] if self.components else [k for k in TRIED if 2 * k <= len(codes)]
+        found = []
+        for before, components in enumerate(tried):
+            prior = FullMixture(components, *site.z.shape[1:])
+            _fit(prior, codes, seed, partial(_in_turn, told, before, len(tried)))
+            found.append((nats(prior(), held_out), components, prior))
+        _, components, prior = min(found, key=lambda one: one[:2])
+        return FittedMixture(components), prior
+
+
+def _in_turn(told: Told, before: int, fits: int, done: int) -> None:
+    told("rounds", before * ROUNDS + done, fits * ROUNDS)
+
+
+def _fit(prior: FullMixture, codes: Tensor, seed: int, told: Callable[[int], None]) -> None:
+    """Fits all of a mixture to codes (N, …) by expectation–maximisation."""
+    # Late: scikit-learn takes a while to import.
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+
+    shift, log_scale = standardizer(codes.double())
+    standard = (codes - shift) * torch.exp(-log_scale)
+    # It goes on from where it was, so that it can tell how far it is.
+    fitted = GaussianMixture(
+        len(prior.mu), reg_covar=RIDGE, max_iter=AT_ONCE, random_state=seed, warm_start=True
+    )
+    with warnings.catch_warnings():
+        # Where all rounds are not enough it is a little less than the best, and its held-out
+        # nats say how good.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        for done in range(AT_ONCE, ROUNDS + 1, AT_ONCE):
+            fitted.fit(standard.flatten(1).numpy())
+            told(done)
+            if fitted.converged_:
+                break
+    centres = torch.from_numpy(fitted.means_).view(-1, *codes.shape[1:])
+    # scikit-learn's factor multiplies from the right, and for codes of spread 1.
+    whitener = torch.from_numpy(fitted.precisions_cholesky_).mT * torch.exp(-log_scale.flatten())
+    prior.log_weights.copy_(torch.from_numpy(fitted.weights_).log())
+    prior.mu.copy_(shift + log_scale.exp() * centres)
+    prior.whitener.copy_(whitener)

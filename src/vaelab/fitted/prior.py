@@ -17,12 +17,11 @@ from safetensors.torch import save
 from torch import Tensor
 
 from vaelab import files
-from vaelab.fitted.kind import KINDS, Kind, Told, rebuild, unheard
+from vaelab.fitted.kind import KINDS, Kind, Told, nats, rebuild, unheard
 from vaelab.version import __version__
 from vaelab.walk import VAE, Condition, Conditional, OneHot, Site, UniformCodes, seeded
 
 FORMAT = 1
-AT_ONCE = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +29,7 @@ class Fitted:
     """A prior fitted to the codes of a model.
 
     Attributes:
-        kind: how.
+        kind: how, with all that was left to the codes chosen.
         prior: of the model's first latent.
         model: fingerprint of the weights whose codes it was fitted to.
         figures: `nats`, −log p(z) of a held-out code under it; `own_nats`, under the model's own
@@ -69,10 +68,11 @@ def fit_codes(
     with seeded(seed, codes.device):
         site = first_site(model, condition)
         check_sort(kind, site)
-        prior = kind.fit(site, codes, held_out, told).eval().requires_grad_(False).to(codes.device)
+        kind, prior = kind.fit(site, codes, held_out, told)
+        prior = prior.eval().requires_grad_(False).to(codes.device)
         figures = {
-            "nats": nats(prior, held_out),
-            "own_nats": nats(lambda: site.prior, held_out),
+            "nats": nats(prior(), held_out),
+            "own_nats": nats(site.prior, held_out),
             "codes": len(codes),
             "held_out": len(held_out),
             "seed": seed,
@@ -96,13 +96,6 @@ def check_sort(kind: Kind, site: Site) -> None:
 
 
 @torch.no_grad()
-def nats(prior: Any, codes: Tensor) -> float:
-    """Mean of −log p(z) over codes (N, …)."""
-    parts = [-prior().expand(len(z)).log_prob(z).double() for z in codes.split(AT_ONCE)]
-    return float(torch.cat(parts).mean())
-
-
-@torch.no_grad()
 def first_site(model: VAE, condition: Condition = ()) -> Site:
     """The first latent of one generated example, of a condition (1, C) where the model has one."""
     return model.sample(1, condition=condition).sites[0]
@@ -123,7 +116,7 @@ def keep(fitted: Fitted, folder: Path, name: str) -> Path:
     Raises:
         ValueError: where the name is not a plain one.
     """
-    _plain(name)
+    check_name(name)
     folder.mkdir(parents=True, exist_ok=True)
     about = {
         "format": FORMAT,
@@ -151,7 +144,7 @@ def find(folder: Path, name: str, model: VAE, condition: Condition = ()) -> Fitt
         FileNotFoundError: where there is none, with those that there are.
         ValueError: where a file is damaged or foreign, or was fitted to other weights.
     """
-    _plain(name)
+    check_name(name)
     path = folder / f"{name}.json"
     if not path.is_file():
         there = f"there is {', '.join(names(folder))}" if names(folder) else "none is there"
@@ -181,6 +174,11 @@ def find(folder: Path, name: str, model: VAE, condition: Condition = ()) -> Fitt
     return Fitted(kind, prior, about["model"], about["figures"])
 
 
-def _plain(name: str) -> None:
+def check_name(name: str) -> None:
+    """Refuses a name that could be of another place.
+
+    Raises:
+        ValueError: where it is not of letters, digits, - and _ alone.
+    """
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
         raise ValueError(f"{name!r} is no name for a prior; use letters, digits, - and _")

@@ -121,7 +121,9 @@ class SecondStage(Kind):
     def build(self, site: Site) -> Stage:
         return Stage(self._recipe(site).model, *site.z.shape[1:])
 
-    def fit(self, site: Site, codes: Tensor, held_out: Tensor, told: Told = unheard) -> Stage:
+    def fit(
+        self, site: Site, codes: Tensor, held_out: Tensor, told: Told = unheard
+    ) -> tuple[SecondStage, Stage]:
         recipe = self._recipe(site)
         stage = Stage(recipe.model, *site.z.shape[1:])
         for buffer, found in zip((stage.shift, stage.log_scale), standardizer(codes), strict=True):
@@ -140,7 +142,7 @@ class SecondStage(Kind):
             plan,
             _Passing(told),
         )
-        return stage
+        return self, stage
 
     def _recipe(self, site: Site) -> Recipe:
         size = math.prod(site.z.shape[1:])

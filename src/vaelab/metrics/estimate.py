@@ -68,6 +68,11 @@ class Estimate:
         p = (count + 2) / (n + 4)
         return cls(count / n, math.sqrt(p * (1 - p) / (n + 4)), n)
 
+    @property
+    def is_any_share(self) -> bool:
+        """Whether it tells nothing, as a share: two standard errors hold all from 0 to 1."""
+        return max(self.value, 1 - self.value) <= 2 * self.se
+
     def __str__(self) -> str:
         """Two digits of the standard error, and the figure to as many decimals, at most six."""
         if not (math.isfinite(self.value) and math.isfinite(self.se) and self.se > 0):

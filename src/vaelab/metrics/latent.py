@@ -21,7 +21,9 @@ def active_units(mu: Tensor, threshold: float = 0.01) -> Tensor:
 
     Says little of a hierarchy's deeper latents or of priors other than N(0, I).
     """
-    return rows(mu, "mu").var(dim=0, correction=0) > threshold
+    means = rows(mu, "mu")
+    # Not `var`, which warns where there are no dimensions, as of codes that are no units.
+    return (means - means.mean(dim=0)).square().mean(dim=0) > threshold
 
 
 def rate_per_dimension(mu: Tensor, sigma: Tensor) -> tuple[Estimate, ...]:

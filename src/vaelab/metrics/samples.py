@@ -8,7 +8,8 @@ r"""Are the samples like the data, and all of the data? Balls of nearest neighbo
 Precision and recall: Kynkäänniemi et al. 2019 (1904.06991). Density and coverage: Naeem et al.
 2020 (2002.09797), robust where one outlier's ball reaches far. An item is not its own fellow. All
 four depend on the features, on both sample sizes and on k: record them, and compare only figures
-that share them. None sees memorising: set the distance to the training data beside them.
+that share them. None sees memorising: set the distance to the training data beside them. Where all
+samples are alike, a ball or two decide on precision, which then is certain of nothing: ± ½.
 """
 
 import math
@@ -24,6 +25,9 @@ from vaelab.metrics.neighbours import CHUNK_ELEMENTS, kth_distance, nearest
 HALF, CUTS = 1000, 12
 STUDENT = 1.11
 """t/1.96 at 12 degrees of freedom: ± 1.96 standard errors shall hold 95%."""
+
+LARGEST = 0.5
+"""No standard deviation of a number between 0 and 1 is larger."""
 
 MARGIN = 1e-6  # an item *at* the radius is outside; rounding must not decide otherwise
 
@@ -111,7 +115,7 @@ def _spread(real: Tensor, fake: Tensor, k: int, seed: int) -> Tensor:
 
 def _at_least_binomial(share: Tensor, se: Tensor, n: int) -> Estimate:
     hits = torch.arange(n) < round(float(share) * n)
-    return Estimate(float(share), max(float(se), Estimate.share(hits).se), n)
+    return Estimate(float(share), min(max(float(se), Estimate.share(hits).se), LARGEST), n)
 
 
 def nearest_training_distance(samples: Tensor, training: Tensor) -> Estimate:

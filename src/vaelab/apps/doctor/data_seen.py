@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from vaelab import metrics as m
+from vaelab.apps.doctor.view import view_of
 from vaelab.data import Data, Raw
 from vaelab.data.rows import pieces
 from vaelab.walk import shuffled
@@ -51,8 +52,8 @@ class DataSeen:
         train: training rows, at most 20,000, (N, D) in float64.
         held: validation and test rows, likewise.
         repeats: exact copies.
-        near: of held-out rows that are no training row exactly, the share that nearly are; None
-            where dimensions are few.
+        near: of held-out rows that are no training row exactly, the share that nearly are, by
+            what columns are; None where dimensions are few.
     """
 
     data: Data
@@ -73,7 +74,7 @@ def look(data: Data, seed: int) -> DataSeen:
     train = some(data.train.x, rows, seed)
     held = torch.cat([some(split.x, rows // 2, seed) for split in (data.valid, data.test)])
     train, held = train.flatten(1).double(), held.flatten(1).double()
-    return DataSeen(data, train, held, _repeats(data, train, seed), _near(train, held, seed))
+    return DataSeen(data, train, held, _repeats(data, train, seed), _near(data, train, held, seed))
 
 
 def some(x: Raw, limit: int, seed: int) -> Tensor:
@@ -103,14 +104,15 @@ def _repeats(data: Data, train: Tensor, seed: int) -> Repeats:
     return Repeats(len(seen) + len(held), repeated, len(held), leaked, natural)
 
 
-def _near(train: Tensor, held: Tensor, seed: int) -> m.Estimate | None:
-    spread = train.std(0)
-    kept = spread > 0
-    if int(kept.sum()) < NEAR_DIMS or len(held) < 2:
+def _near(data: Data, train: Tensor, held: Tensor, seed: int) -> m.Estimate | None:
+    if int((train.std(0) > 0).sum()) < NEAR_DIMS or len(held) < 2:
         return None
-    queries = some(held, NEAR_HELD, seed)
-    queries, reference = (x[:, kept].float() for x in (queries, train))
-    distance = m.nearest(queries, reference)[0]
+    reference, queries = (
+        data.spec.prepare(x.unflatten(1, data.spec.shape))
+        for x in (train, some(held, NEAR_HELD, seed))
+    )
+    view = view_of(data.spec, reference)
+    distance = m.nearest(view(queries), view(reference))[0]
     other = distance[distance > 0]
     if len(other) < 2:
         return None

@@ -85,6 +85,12 @@ def _about(seen: Seen, prior: str | None) -> list[str]:
         told.append(f"I(x; z) {seen.information.value:.2f} nats")
     if seen.beta is not None:
         told.append(f"effective β {seen.beta}")
+    if seen.lost is not None:
+        more = seen.lost.nats.value
+        told.append(
+            f"a test code costs {abs(more):.2f} nats {'more' if more > 0 else 'less'} than under "
+            "the model's own prior"
+        )
     return [*lines, " · ".join(told)]
 
 
@@ -101,6 +107,8 @@ def _figures(seen: Seen) -> dict[str, Any]:
         "unreached": seen.prior.unreached,
         "copies": seen.prior.copies,
     }
+    if seen.lost is not None:
+        named |= {f"lost_{name}": found for name, found in seen.lost._asdict().items()}
     found: dict[str, Any] = {
         name: None if e is None else {"value": e.value, "se": e.se} for name, e in named.items()
     }

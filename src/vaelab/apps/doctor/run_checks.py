@@ -7,9 +7,11 @@ limit only where it is so by two standard errors.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from vaelab.apps.doctor.findings import Evidence, Finding, Findings
+from vaelab.apps.doctor.prior_seen import Lost
 from vaelab.apps.doctor.run_seen import NOTHING, Seen
 from vaelab.apps.doctor.training_checks import complete, converged, stable
 from vaelab.metrics import Estimate, rate_per_dimension
@@ -18,6 +20,7 @@ from vaelab.parts.likelihoods import Likelihood
 OVER, UNDER, POOR = 1.1, 0.2, 0.4
 HOLES, UNREACHED = 0.25, 0.25
 GAP, COPIES = 0.1, 0.2
+LOST = 0.1
 MISFIT = 0.25
 PLENTY = 0.5
 
@@ -128,6 +131,45 @@ def _nearer(seen: Seen) -> str:
     return ", or ".join([*ways, "fit another prior: vaelab fit-prior mixture RUN"])
 
 
+def prior_gains(seen: Seen) -> Findings:
+    """Is a prior that was fitted afterwards no worse than the model's own?"""
+    if seen.lost is None:
+        return
+    worse = [one for one in _losses(seen.lost) if beyond(one.found, one.limit)]
+    if worse:
+        first = worse[0]
+        yield Finding(
+            "worse-prior",
+            "warning",
+            f"this prior is worse than the model's own: {', '.join(one.said for one in worse)}",
+            Evidence.of(first.figure, first.found, first.limit, first.unit),
+            "leave --prior out, or fit another: vaelab fit-prior mixture RUN takes no more "
+            "components than held-out codes bear out",
+        )
+
+
+class _Loss(NamedTuple):
+    """One figure by which a prior may be worse."""
+
+    figure: str
+    found: Estimate
+    limit: float
+    unit: str
+    said: str
+
+
+def _losses(lost: Lost) -> Iterator[_Loss]:
+    nats, precision, coverage = lost
+    said = f"a test code costs {nats.value:.2f} nats more"
+    yield _Loss("−log p(z) beyond the own prior's", nats, NOTHING, "nats", said)
+    if precision is not None:
+        said = f"{precision.value:.0%} fewer samples are like test rows"
+        yield _Loss("precision lost", precision, LOST, "", said)
+    if coverage is not None:
+        said = f"{coverage.value:.0%} fewer test rows have a sample nearby"
+        yield _Loss("coverage lost", coverage, LOST, "", said)
+
+
 def generalises(seen: Seen) -> Findings:
     """Does it do as well on rows it never saw, and are its samples its own?"""
     train, test = seen.train[seen.bound], seen.test[seen.bound]
@@ -216,10 +258,11 @@ CHECKS: dict[str, Callable[[Seen], Findings]] = {
     "collapse": listens,
     "weight of the rate": weighed,
     "match with the prior": matches_prior,
+    "fitted prior": prior_gains,
     "over-fitting and copies": generalises,
     "fit of the likelihood": likelihood_fits,
     "number of latents": enough_latents,
     "training complete": lambda seen: complete(seen.run),
     "training stable": lambda seen: stable(seen.run),
-    "training converged": lambda seen: converged(seen.run),
+    "training long enough": lambda seen: converged(seen.run),
 }

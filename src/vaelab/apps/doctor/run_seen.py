@@ -14,6 +14,15 @@ import torch
 from torch import Tensor
 
 from vaelab import metrics as m
+from vaelab.apps.doctor.prior_seen import (
+    BATCH,
+    AgainstPrior,
+    Lost,
+    Rows,
+    against_prior,
+    lost,
+)
+from vaelab.apps.doctor.view import view_of
 from vaelab.data import Batches, Split
 from vaelab.fitted import Replaced
 from vaelab.metrics.aggregate import rate_split
@@ -22,13 +31,8 @@ from vaelab.metrics.probes import attention, effective_beta, misfit
 from vaelab.run import Run
 from vaelab.walk import VAE, Condition, Normal, join
 
-BATCH, DRAWS = 256, 4000
-FEWEST = 20
-"""Rows that a threshold at 95% can be set with."""
 NOTHING = 0.1
 """Nats below which nothing is told."""
-WIDEST = 512
-"""Latent numbers beyond which nearest neighbours say nothing of a cloud's shape."""
 
 
 class Codes(NamedTuple):
@@ -45,20 +49,6 @@ class Codes(NamedTuple):
     mean: Tensor
     sigma: Tensor | None
     rates: list[float] | None
-
-
-class AgainstPrior(NamedTuple):
-    """Codes and samples against what they should be like; None where nothing asks them to.
-
-    Attributes:
-        holes: share of prior draws where no code is.
-        unreached: share of test codes where the prior does not come.
-        copies: share of samples twice as near to a training row as to any test row.
-    """
-
-    holes: m.Estimate | None = None
-    unreached: m.Estimate | None = None
-    copies: m.Estimate | None = None
 
 
 class Explained(NamedTuple):
@@ -87,6 +77,7 @@ class Seen:
         misfit: nats by which the data surprise more than the likelihood's own draws, per dimension.
         information: I_q(x; z), at most the logarithm of the rows; None where it cannot be told.
         prior: how codes and samples compare with the prior and the data.
+        lost: what a fitted prior loses against the model's own; None under its own.
         explained: what is left of the data in reconstructions.
     """
 
@@ -99,6 +90,7 @@ class Seen:
     misfit: m.Estimate
     information: m.Estimate | None
     prior: AgainstPrior
+    lost: Lost | None
     explained: Explained
 
     @property
@@ -128,9 +120,9 @@ def look(run: Run, train: Split, test: Split, seed: int, device: torch.device) -
     rows, held = (batched(run, split, seed, device) for split in (train, test))
     codes, others = encode(model, rows), encode(model, held)
     grey = dataclasses.replace(run.data, binarize="no")
-    x, y = (grey.prepare(split.x[:]).flatten(1) for split in (train, test))
-    # Columns of a table count alike, whatever they are measured in.
-    unit = torch.ones(()) if run.data.is_image else positive(x.std(0))
+    x, y = (grey.prepare(split.x[:]) for split in (train, test))
+    told = tuple(torch.cat(parts) for parts in zip(*rows.told, strict=True))
+    beside = Rows(run.data, x, y, told, view_of(run.data, x))
     objective, fitted = run.recipe.objective, isinstance(model.generator, Replaced)
     bound_to_prior = (
         fitted or codes.rates is not None or objective.pooled or bool(list(objective.parameters()))
@@ -145,10 +137,9 @@ def look(run: Run, train: Split, test: Split, seed: int, device: torch.device) -
         None if fitted else effective_beta(model, rows.x, conditions=rows.told),
         scaled(misfit(model, rows.x, rows.told), 1 / run.data.dims),
         information(codes, seed),
-        _against_prior(model, codes, others, x, y, unit, rows.told)
-        if bound_to_prior
-        else AgainstPrior(),
-        _explained(model, x, y, unit, run, held.told),
+        against_prior(model, codes.z, others.z, beside) if bound_to_prior else AgainstPrior(),
+        lost(model, *held, beside, seed),
+        _explained(model, beside, held.told, run.latent),
     )
 
 
@@ -214,52 +205,17 @@ def scaled(found: m.Estimate, factor: float) -> m.Estimate:
     return m.Estimate(found.value * factor, found.se * factor, found.n)
 
 
-def _against_prior(
-    model: VAE,
-    codes: Codes,
-    others: Codes,
-    x: Tensor,
-    y: Tensor,
-    unit: Tensor,
-    told: list[Condition],
-) -> AgainstPrior:
-    """Codes against draws of the prior, and the samples made of these against the data."""
-    known = tuple(torch.cat(parts) for parts in zip(*told, strict=True))
-    walks = [
-        model.sample(BATCH, condition=tuple(c[torch.randint(len(c), (BATCH,))] for c in known))
-        for _ in range(math.ceil(2 * DRAWS / BATCH))
-    ]
-    draws = torch.cat([_join(list(walk.latents)) for walk in walks])
-    n = min(len(x), len(y))  # as many rows to be near to on either side
-    samples = torch.cat([walk.likelihood.mean for walk in walks[:4]]).flatten(1).cpu()
-    near, far = (m.nearest(samples / unit, rows[:n] / unit)[0] for rows in (x, y))
-    copies = m.Estimate.share(near < far / 2)
-    if draws.shape[1] > WIDEST or min(len(codes.z), len(others.z)) <= FEWEST:
-        return AgainstPrior(copies=copies)
-    return AgainstPrior(
-        m.hole_fraction(draws[:DRAWS], m.Support.calibrate(codes.z, others.z)),
-        m.unreached_fraction(others.z, draws[:DRAWS], draws[DRAWS:]),
-        copies,
-    )
-
-
-def positive(t: Tensor) -> Tensor:
-    """Its numbers, with 1 for 0."""
-    return torch.where(t > 0, t, 1.0)
-
-
-def _explained(
-    model: VAE, x: Tensor, y: Tensor, unit: Tensor, run: Run, told: list[Condition]
-) -> Explained:
+def _explained(model: VAE, rows: Rows, told: list[Condition], latent: int) -> Explained:
     device = next(model.parameters()).device
-    grey = zip(y.reshape(-1, *run.data.shape).split(BATCH), told, strict=True)
-    decoded = torch.cat([model(b.to(device), 1, 0.0, c).likelihood.mean.cpu() for b, c in grey])
-    x, y, decoded = x / unit, y / unit, decoded.flatten(1) / unit
+    batches = zip(rows.test.split(BATCH), told, strict=True)
+    walks = [model(b.to(device), 1, 0.0, c).likelihood for b, c in batches]
+    x, y = rows.view(rows.train), rows.view(rows.test)
+    decoded = torch.cat([rows.expected(likelihood) for likelihood in walks])
     centre = x.mean(0)
     total = float((y - centre).square().sum())
     if not total > 0:
         return Explained(math.nan, math.nan)
-    axes = torch.linalg.svd((x - centre)[:1000], full_matrices=False).Vh[: run.latent]
+    axes = torch.linalg.svd((x - centre)[:1000], full_matrices=False).Vh[:latent]
     rest = (y - centre) - (y - centre) @ axes.T @ axes
     return Explained(
         1 - float((y - decoded).square().sum()) / total, 1 - float(rest.square().sum()) / total

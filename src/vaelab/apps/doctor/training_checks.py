@@ -8,7 +8,8 @@ from itertools import pairwise
 from vaelab.apps.doctor.findings import Evidence, Finding, Findings
 from vaelab.apps.train import few_steps
 from vaelab.run import Run
-from vaelab.training import Plan
+from vaelab.training import Length, Plan
+from vaelab.training.plan import FEW
 
 JUMP, LATE, AHEAD = 0.1, 0.1, 0.5
 
@@ -52,29 +53,44 @@ def stable(run: Run) -> Findings:
 
 
 def converged(run: Run) -> Findings:
-    """Had the validation loss stopped falling?
+    """Had the validation loss stopped falling, and not for the learning rate's sake alone?
 
     The schedule lets every training level off, however short. So where the steps were few, the fall
-    in their second half, one doubling, is carried on to the default number by as many doublings.
+    in their second half, one doubling, is carried on to the default number by as many doublings;
+    and where that comes to little, it is not said that more would bring nothing.
     """
     losses = _losses(run)
-    if run.training.get("ending") != "finished" or not run.recipe.objective.comparable:
+    if run.training.get("ending") != "finished":
         return
     length = few_steps(run)
+    if run.recipe.objective.comparable and (found := _falling(losses, length)):
+        yield found
+    elif length is not None:
+        yield Finding(
+            "few-steps",
+            "info",
+            f"{length}: too few to tell whether it was done, as a loss levels off in any training "
+            "whose learning rate falls to 0",
+            Evidence("share of the default steps", length.steps / length.usual, 1 / FEW),
+            f"leave out --epochs, or --epochs {length.epochs}, and compare",
+        )
+
+
+def _falling(losses: list[float], length: Length | None) -> Finding | None:
+    """Did the last part of a training bring too much for it to be done?"""
     if length is not None:
         ahead = _late(losses, 1 / 2) * math.log2(length.usual / length.steps)
         if ahead > AHEAD:
-            yield Finding(
+            return Finding(
                 "under-trained",
                 "warning",
                 f"{length}, and every doubling still brought much",
                 Evidence("fall to come by then, over the fall so far", ahead, AHEAD),
                 f"leave out --epochs, or --epochs {length.epochs}",
             )
-            return
     late = _late(losses, 2 / 3)
     if late > LATE:
-        yield Finding(
+        return Finding(
             "still-learning",
             "warning",
             "the validation loss was still falling when the training ended, after "
@@ -82,6 +98,7 @@ def converged(run: Run) -> Findings:
             Evidence("share of the fall in the last third", late, LATE),
             f"--epochs {3 * len(losses)}",
         )
+    return None
 
 
 def _late(losses: list[float], start: float) -> float:

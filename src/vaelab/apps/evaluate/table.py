@@ -80,7 +80,8 @@ def meaning_of(about: Definition, record: Record) -> str:
 def written(name: str, record: Record) -> str:
     """A figure and its standard error; a count and an infinite figure alone.
 
-    A share whose error leads out of [0, 1] is written with the part of the interval that is inside.
+    A share whose error leads out of [0, 1] is written with the part of the interval that is inside,
+    and one that could be any as 0–1.
     """
     found, unit = record["figures"][name], DEFINITIONS[name].unit
     value, se = found["value"], found["se"]
@@ -90,6 +91,8 @@ def written(name: str, record: Record) -> str:
         return f"{value:g}" if se == 0 else f"{value:.3g} ± ?"
     if unit == "nats" and se >= 0.005:
         return f"{value:.2f} ± {se:.2f}".replace("-", "−")
+    if unit == "share" and Estimate(value, se, 1).is_any_share:
+        return "0–1"
     text = str(Estimate(value, se, 1)).replace("-", "−")
     if unit == "share" and not se <= value <= 1 - se:
         middle, places = text.partition(" ± ")[0], len(text.rpartition(".")[2])
@@ -101,6 +104,13 @@ def written(name: str, record: Record) -> str:
 def remarks(record: Record) -> list[str]:
     """Notes of the evaluation, and what its figures must be read with."""
     notes = list(record["notes"])
+    if vague := [
+        DEFINITIONS[name].title for name in record["figures"] if written(name, record) == "0–1"
+    ]:
+        notes.append(
+            f"Of {' and '.join(vague)} nothing can be said, 0–1: a few held-out examples decide, "
+            "as where all samples are alike."
+        )
     if record["figures"].get("nll") and not record["discrete"]:
         notes.append(
             "A density, of data at the model's scale (raw − offset) / scale, of positive columns "

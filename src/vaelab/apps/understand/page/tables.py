@@ -108,7 +108,7 @@ def _cell(facts: Facts, words: Words, row: Mapping[str, Any], model: str, latent
     value, se = numbers.value_and_error(estimate, row["unit"])
     if model in (row.get("best") or {}).get(str(latent), []):
         value = f'<strong class="best" title="{escape(words.line("ui.best"))}">{value}</strong>'
-    return f"<td>{value}{f'<small>± {se}</small>' if se else ''}</td>"
+    return f"<td>{value}{f'<small>{se}</small>' if se else ''}</td>"
 
 
 def measure_name(words: Words, figure: str) -> str:
