@@ -8,13 +8,14 @@ are of these levels as they are.
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .arrays import as_numpy, pick, read_arrays, rows
+from .arrays import as_numpy, pick, read_arrays
+from .arrays import rows as laid_out
 from .columns import check_columns
 from .header import difference
 from .kinds import left_out, like
@@ -75,6 +76,27 @@ def read_inputs(
     if path.suffix.lower() in SUFFIXES and path.is_file():
         return _named(read_table(path), spec)
     return _pictures(path, spec)
+
+
+def raw_rows(raw: Any, spec: DataSpec) -> Raw:
+    """Rows in memory, (N, *spec.shape), that are taken as they are; a pandas data frame by name.
+
+    Raises:
+        ValueError: where they have another number of axes, or values that are not finite.
+    """
+    if is_frame(raw):
+        return _named(from_frame(raw), spec).raw
+    rows = raw if isinstance(raw, Rows) else torch.as_tensor(raw).cpu()
+    if rows.ndim != 1 + len(spec.shape):
+        raise ValueError(
+            f"rows of shape (N, {', '.join(map(str, spec.shape))}) are expected, not "
+            f"{tuple(rows.shape)}; one example alone is x[None]"
+        )
+    if isinstance(rows, Tensor) and len(wrong := (~rows.isfinite()).nonzero()):
+        raise ValueError(
+            f"row {int(wrong[0, 0])} holds NaN or infinite values; leave it out or fill them in"
+        )
+    return rows
 
 
 def reload(spec: DataSpec, *, data_dir: str | Path | None = None) -> tuple[Split, Split, Split]:
@@ -165,7 +187,7 @@ def _fit(array: Array, spec: DataSpec, name: str) -> Raw:
     if array.shape in single:
         array = array[None]
     try:
-        raw = rows(array).x
+        raw = laid_out(array).x
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
     if raw.shape[1:] != shape:
