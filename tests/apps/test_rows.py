@@ -224,4 +224,4 @@ def test_what_was_found_is_said(people: Path, capsys: pytest.CaptureFixture[str]
     broken.write_text(people.read_text().replace("no", "", 1))
     words = ["train", "vae", "--data", broken, "--out", people.parent / "no"]
     assert main([*map(str, words)]) == 2
-    assert "column smoker: the value is missing" in capsys.readouterr().err
+    assert "column smoker lacks a value on line" in capsys.readouterr().err
