@@ -215,6 +215,24 @@ def test_the_argument_is_drawn_column_by_column(run: Path) -> None:
         assert [axes.get_title(loc="left") for axes in panels] == NAMES
 
 
+def test_names_are_shown_and_not_obeyed(
+    people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hostile = tmp_path / "hostile.csv"
+    text = people.read_text().replace("Leeds", "\x1b[31mred").replace("York", "[red]")
+    hostile.write_text(text.replace("smoker", "smo\x07ker").replace("children", "[bold]"))
+    run = train(hostile, "run", "--label", "city", "--condition", "labels", "--epochs", "1")
+    do("sample", run, "-n", 3, "--out", tmp_path / "a.csv")
+    assert main(["sample", str(run), "--class", "\x1b[2J", "--out", str(tmp_path / "b.csv")]) == 2
+    out, err = capsys.readouterr()
+    assert not {"\x1b", "\x07"} & {*out, *err}
+    assert "classes: \\x1b[31mred, London, [red]" in err
+    assert "counts: [bold] (" in err
+    assert "binary: smo\\x07ker" in err
+    assert "all of class \\x1b[31mred" in out
+    assert read(tmp_path / "a.csv")[0].keys() == {"age", "[bold]", "smo\x07ker", "city"}
+
+
 def test_what_was_found_is_said(people: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train(people, "said", "--columns", "age=counts,smoker=out", "--epochs", "1")
     said = capsys.readouterr().err

@@ -30,6 +30,7 @@ from vaelab.data import DataSpec, example, placing
 from vaelab.design import Design
 from vaelab.recipe import RECIPES, Recipe, find
 from vaelab.run import Run
+from vaelab.spelling import visible
 from vaelab.training import Plan, Row, find_device
 
 
@@ -155,7 +156,7 @@ def perform(task: Task, build: Callable[[DataSpec], Recipe], plan: Plan) -> None
         run = train(recipe, data, plan, out=task.out, overwrite=task.overwrite, listener=watch)
     Console().print(table(run))
     for path, caption in album(run, data, task.out):
-        print(f"{path}  {caption}")
+        print(visible(f"{path}  {caption}"))
     if (length := few_steps(run)) is not None:
         say(f"{length}: little may have been learned yet")
     print(f"{task.out}  the run; try: vaelab sample {task.out} -n 64{example(run.data)}")
