@@ -178,14 +178,27 @@ def test_a_value_error_from_elsewhere_is_a_bug(monkeypatch, capsys):
     ],
 )
 def test_training_says_which_networks_and_why(recipe, more, said, tmp_path, monkeypatch, capsys):
+    messages = told_of_networks(recipe, "digits", more, tmp_path, monkeypatch, capsys)
+    assert said in messages
+    assert "at most 1 epoch of 12 steps" in messages
+
+
+@pytest.mark.parametrize(("side", "said"), [(32, "this large --net conv learns"), (16, "others")])
+def test_of_large_images_it_names_convolutions(side, said, tmp_path, monkeypatch, capsys):
+    colour = np.random.default_rng(0).integers(0, 256, (20, side, side, 3), dtype=np.uint8)
+    np.save(tmp_path / "photos.npy", colour)
+    data, few = str(tmp_path / "photos.npy"), ["--width", "4"]
+    found = told_of_networks("vae", data, few, tmp_path, monkeypatch, capsys)
+    assert said in next(line for line in found.splitlines() if line.startswith("networks mlp"))
+
+
+def told_of_networks(recipe, data, more, tmp_path, monkeypatch, capsys):
     from vaelab.apps import train_recipe
 
     def unreached(*args, **kwargs):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(train_recipe, "train", unreached)
-    args = ["train", recipe, "--data", "digits", "--out", str(tmp_path / "run"), *more]
+    args = ["train", recipe, "--data", data, "--out", str(tmp_path / "run"), *more]
     assert cli.main([*args, "--epochs", "1"]) == 130
-    messages = capsys.readouterr().err
-    assert said in messages
-    assert "at most 1 epoch of 12 steps" in messages
+    return capsys.readouterr().err

@@ -66,6 +66,9 @@ def test_vectors_follow_their_rows_whatever_they_come_from(tmp_path: Path) -> No
     table = load(tmp_path / "table.npy", vectors="0,4")
     same_rows(table, data())
     assert table.spec.shape == (3,)
+    for absurd in ("0-3000000000000", "9000000000000-9000000000001,0", "0-" + "9" * 40):
+        with pytest.raises(ValueError, match="of rows with 5 columns, 0 to 4; name some of these"):
+            load(tmp_path / "table.npy", vectors=absurd)
     one = load(x, vectors=c[:, 1]).train.vectors
     assert torch.equal(one, data().train.vectors[:, 1:])  # type: ignore[arg-type, index]
     parts = {f"x_{part}": x[i::2] for i, part in enumerate(("train", "test"))}
@@ -194,7 +197,12 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         three, again.given(c[:3]).encode(load(source, vectors="age").test.x[:3])
     )
     again_to = ["--out", str(out), "--overwrite"]
-    for wrong, message in (("a,b", "is no vector"), ("no.npy", "does not exist"), ("1", "(N, 2)")):
+    absurd = tmp_path / "absurd.npy"
+    with open(absurd, "wb") as file:
+        about = {"descr": "<f4", "fortran_order": False, "shape": (10**14, 2)}
+        np.lib.format.write_array_header_1_0(file, about)
+    wrongs = [("a,b", "is no vector"), ("no.npy", "does not exist"), ("1", "(N, 2)")]
+    for wrong, message in [*wrongs, (str(absurd), "absurd.npy cannot be read as an array file")]:
         assert cli.main(["sample", str(run), "--given", wrong, *again_to]) == 2
         assert message in capsys.readouterr().err
     assert cli.main(["sample", str(run), "--out", str(tmp_path / "x.npy")]) == 2

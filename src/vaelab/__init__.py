@@ -14,6 +14,7 @@ from vaelab.version import __version__ as __version__
 if TYPE_CHECKING:
     from vaelab import fitted, recipes
     from vaelab.apps.fit_prior import fit_prior
+    from vaelab.apps.rows import frame
     from vaelab.apps.shown import picture
     from vaelab.apps.train import train
     from vaelab.data import Data, DataSpec
@@ -29,6 +30,7 @@ _HOME = {
     "fitted": ("vaelab.fitted", None),
     "recipes": ("vaelab.recipes", None),
     "fit_prior": ("vaelab.apps.fit_prior", "fit_prior"),
+    "frame": ("vaelab.apps.rows", "frame"),
     "picture": ("vaelab.apps.shown", "picture"),
     "train": ("vaelab.apps.train", "train"),
     "Data": ("vaelab.data", "Data"),
@@ -68,6 +70,7 @@ __all__ = [
     "fit",
     "fit_prior",
     "fitted",
+    "frame",
     "load",
     "load_data",
     "picture",

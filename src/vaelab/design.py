@@ -70,7 +70,7 @@ class Design:
     """The networks and the likelihood of a model.
 
     Attributes:
-        net: mlp (any data), conv or resconv (images of any size).
+        net: mlp (any data), conv or resconv (images of any size, and better for colour photos).
         width: of the hidden layers: 512 units for mlp, 32 channels for conv and resconv.
         likelihood: of the data given z; auto follows from the data and is printed with the reason.
         binarize: of grey data under a Bernoulli: dynamic draws anew at every visit in training and

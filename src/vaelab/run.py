@@ -28,7 +28,7 @@ from torch import Tensor
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
 from vaelab import files
 from vaelab.codes import ROWS, Codes, check_temperature, described, slerp
-from vaelab.data import DataSpec, Known, Raw, Rows, drawn, of_each, typical, vectors
+from vaelab.data import DataSpec, Known, drawn, of_each, raw_rows, typical, vectors
 from vaelab.fitted import Replaced, find, replaced
 from vaelab.recipe import Recipe, rebuild
 from vaelab.version import __version__
@@ -161,12 +161,13 @@ class Run:
         """What `encode` gives, in parts (B, L) of at most 1,024 rows: memory does not grow with N.
 
         Args:
-            raw: raw rows (N, …), or the `Rows` of a file that is too large to be read.
+            raw: raw rows (N, …), or the `Rows` of a file that is too large to be read; of a table
+                also a pandas data frame.
             temperature: 0 for posterior means, 1 for draws.
             seed: of the draws.
         """
         check_temperature(temperature)
-        rows = self._checked(raw)
+        rows = raw_rows(raw, self.data)
         known = self.told(len(rows))
 
         def codes(start: int) -> Tensor:
@@ -226,8 +227,7 @@ class Run:
         """n variations (N, n, …) of each raw row: decoded draws from its posterior."""
         if n < 1:
             raise ValueError(f"n is {n}; ask for at least 1 variation")
-        rows = torch.as_tensor(raw).cpu()
-        self._checked(rows)
+        rows = raw_rows(raw, self.data)[:]
         told = [c.repeat_interleave(n, 0) for c in self.told(len(rows))]
         run = replace(self, condition=next(iter(told), None))
         codes = run.encode(rows.repeat_interleave(n, 0), temperature=temperature, seed=seed)
@@ -328,19 +328,6 @@ class Run:
             files.write_json(staged / RECIPE, about | {"training": dict(self.training)})
         self.path = folder
         return folder
-
-    def _checked(self, raw: Any) -> Raw:
-        rows = raw if isinstance(raw, Rows) else torch.as_tensor(raw).cpu()
-        if rows.ndim != 1 + len(self.data.shape):
-            raise ValueError(
-                f"rows of shape (N, {', '.join(map(str, self.data.shape))}) are expected, not "
-                f"{tuple(rows.shape)}; one example alone is x[None]"
-            )
-        if isinstance(rows, Tensor) and len(wrong := (~rows.isfinite()).nonzero()):
-            raise ValueError(
-                f"row {int(wrong[0, 0])} holds NaN or infinite values; leave it out or fill them in"
-            )
-        return rows
 
     def _out(self, trace: Any, draw: bool) -> Tensor:
         x = trace.likelihood.sample() if draw else trace.likelihood.mean

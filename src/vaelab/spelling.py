@@ -1,9 +1,22 @@
-"""What a misspelt name may have been meant to be."""
+"""What a misspelt name may have been meant to be, and names as a terminal may show them."""
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What commands a terminal or turns its text around, and what no encoding has."""
+
+
+def visible(text: str) -> str:
+    """A text whose control characters are seen, not obeyed: names come from files.
+
+    >>> print(visible("café \\x1b[2J"))
+    café \\x1b[2J
+    """
+    return _UNSEEN.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -69,6 +69,15 @@ def test_the_table_shows_both_runs_and_the_differences(runs, capsys):
     assert "number" not in out
 
 
+def test_names_of_runs_are_shown_as_they_are(runs, tmp_path, capsys):
+    for name in ("[red]one", "\x1b[31mtwo"):
+        shutil.copytree(runs / "one", tmp_path / name)
+    found = said(capsys, tmp_path / "[red]one", tmp_path / "\x1b[31mtwo")
+    assert "\x1b" not in found.out + found.err
+    assert found.out.count("[red]one") >= 2  # above its figures, and where differences are to it
+    assert found.out.count("\\x1b[31mtwo") >= 2
+
+
 def test_other_examples_are_refused(runs, tmp_path, capsys):
     data = load_data("digits")
     recipe = recipes.vae(data.spec, latent=1, design=Design(width=16))

@@ -66,14 +66,23 @@ def test_agreement_and_spread_keep_numbers_where_they_are() -> None:
 def test_lines_follow_walks_and_fade_what_is_idle() -> None:
     walks = rows(2 * 7).reshape(2, 7, 4)
     across = np.linspace(-3, 3, 7)
-    fig = lines(walks, across, HEADER, ["z0: 1.20", "z1: 0.00"], [True, False])
+    walks[:, :, 3] = [[0, 0, 0, 0, 2, 2, 1], [1] * 7]
+    fig = lines(walks, across, HEADER, "deviations", ["z0: 1.20", "z1: 0.00"], [True, False])
     first, second = fig.axes[1].lines[:2]
     assert np.array_equal(first.get_ydata(), walks[0, :, 1])
     assert np.array_equal(second.get_xdata(), across)
     assert second.get_color() == "#808080" != first.get_color()
     assert [t.get_text() for t in fig.legends[0].get_texts()] == ["z0: 1.20", "z1: 0.00"]
     with pytest.raises(ValueError, match="do not fit walks"):
-        lines(walks, across, HEADER, ["z0"])
+        lines(walks, across, HEADER, "deviations", ["z0"])
+    assert [axes.get_xlabel() for axes in fig.axes[:4]] == ["", *["deviations"] * 3]
+    # Names without an order have no height: they are words, each walk on a line of its own.
+    city = fig.axes[3]
+    assert [set(line.get_ydata()) for line in city.lines] == [{0}, {-1}]
+    words = {text.get_text(): text.get_position() for text in city.texts}
+    assert {word: at[0] for word, at in words.items()} == {"Leeds": -1.25, "York": 1.5, "London": 0}
+    assert words["London"][1] < words["York"][1] == words["Leeds"][1]
+    assert city.collections[0].get_offsets()[:, 0].tolist() == [0.5, 2.5]
 
 
 def test_a_plane_shows_each_column_over_a_square() -> None:

@@ -16,7 +16,7 @@ import vaelab
 from vaelab.apps.understand.galleries import manifold, strip
 from vaelab.apps.understand.places import Segment
 from vaelab.cli import main
-from vaelab.data import drawn
+from vaelab.data import drawn, read_inputs
 from vaelab.run import Run
 
 CITIES = ("Leeds", "London", "York")
@@ -129,6 +129,42 @@ def test_other_commands_write_rows(run: Path, people: Path, tmp_path: Path) -> N
     assert list(read(tmp_path / "z.csv")[0]) == ["z0", "z1"]
 
 
+def test_rows_come_back_as_a_data_frame(run: Path, people: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    model, own = vaelab.load(run), pandas.read_csv(people)
+    raw = read_inputs(people, model.data).raw[:]
+    assert vaelab.frame(model, raw).equals(own)
+    # As the command line writes them, and a frame is taken for rows.
+    do("reconstruct", run, people, "--out", people.parent / "frame.csv")
+    again = vaelab.frame(model, model.reconstruct(own))
+    assert again.equals(pandas.read_csv(people.parent / "frame.csv"))
+    some = vaelab.frame(model, model.vary(own[:2], 3))
+    assert list(some.index) == [(i, j) for i in range(2) for j in range(3)]
+    # Columns go by their names.
+    assert torch.equal(model.encode(own[NAMES[::-1]]), model.encode(raw))
+    with pytest.raises(ValueError, match=r"D = 4 here, not .* a tensor \(3, 2\)"):
+        vaelab.frame(model, torch.zeros(3, 2))
+
+
+def test_a_data_frame_of_images_is_refused(digits_run: Run) -> None:
+    with pytest.raises(ValueError, match=r"of examples of shape \(1, 8, 8\)"):
+        vaelab.frame(digits_run, digits_run.sample(2))
+
+
+def test_a_data_frame_without_pandas(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "pandas", None)
+    model = vaelab.load(run)
+    with pytest.raises(ValueError, match=r"pip install 'vaelab\[tables\]'"):
+        vaelab.frame(model, model.sample(2))
+
+
+def test_a_vector_is_no_class(people: Path, tmp_path: Path) -> None:
+    flags = ("--label", "city", "--vectors", "age", "--condition", "vectors", "--epochs", "1")
+    run = train(people, "vectors", *flags)
+    do("sample", run, "-n", 2, "--given", 40, "--out", tmp_path / "a.csv")
+    assert list(read(tmp_path / "a.csv")[0]) == ["children", "smoker"]
+
+
 def test_classes_of_conditional_rows(told: Path, tmp_path: Path) -> None:
     do("sample", told, "-n", 1200, "--out", tmp_path / "all.csv")
     rows = read(tmp_path / "all.csv")
@@ -139,6 +175,10 @@ def test_classes_of_conditional_rows(told: Path, tmp_path: Path) -> None:
     assert mean["Leeds"] < mean["York"]
     do("sample", told, "-n", 5, "--class", "York", "--out", tmp_path / "york.csv")
     assert [row["city"] for row in read(tmp_path / "york.csv")] == ["York"] * 5
+    pytest.importorskip("pandas")
+    model = vaelab.load(told).given(["York", "Leeds"])
+    frame = vaelab.frame(model, model.vary(model.sample(2), 2))
+    assert list(frame["city"]) == ["York", "York", "Leeds", "Leeds"]
 
 
 def test_classes_come_as_often_as_in_training() -> None:
@@ -175,6 +215,24 @@ def test_the_argument_is_drawn_column_by_column(run: Path) -> None:
         assert [axes.get_title(loc="left") for axes in panels] == NAMES
 
 
+def test_names_are_shown_and_not_obeyed(
+    people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hostile = tmp_path / "hostile.csv"
+    text = people.read_text().replace("Leeds", "\x1b[31mred").replace("York", "[red]")
+    hostile.write_text(text.replace("smoker", "smo\x07ker").replace("children", "[bold]"))
+    run = train(hostile, "run", "--label", "city", "--condition", "labels", "--epochs", "1")
+    do("sample", run, "-n", 3, "--out", tmp_path / "a.csv")
+    assert main(["sample", str(run), "--class", "\x1b[2J", "--out", str(tmp_path / "b.csv")]) == 2
+    out, err = capsys.readouterr()
+    assert not {"\x1b", "\x07"} & {*out, *err}
+    assert "classes: \\x1b[31mred, London, [red]" in err
+    assert "counts: [bold] (" in err
+    assert "binary: smo\\x07ker" in err
+    assert "all of class \\x1b[31mred" in out
+    assert read(tmp_path / "a.csv")[0].keys() == {"age", "[bold]", "smo\x07ker", "city"}
+
+
 def test_what_was_found_is_said(people: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train(people, "said", "--columns", "age=counts,smoker=out", "--epochs", "1")
     said = capsys.readouterr().err
@@ -184,4 +242,4 @@ def test_what_was_found_is_said(people: Path, capsys: pytest.CaptureFixture[str]
     broken.write_text(people.read_text().replace("no", "", 1))
     words = ["train", "vae", "--data", broken, "--out", people.parent / "no"]
     assert main([*map(str, words)]) == 2
-    assert "column smoker: the value is missing" in capsys.readouterr().err
+    assert "column smoker lacks a value on line" in capsys.readouterr().err

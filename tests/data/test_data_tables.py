@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -183,7 +184,7 @@ def test_newlines_in_quotes_and_lines_in_messages(tmp_path: Path) -> None:
     rows[0][4] = "Lee\nds"
     rows[10][1] = "12a"
     # The header is line 1, the first row takes two lines, so row 10 is on line 13.
-    with pytest.raises(ValueError, match=r"a\.csv: line 13, column income: .*'12a' is no number"):
+    with pytest.raises(ValueError, match=r"column income .* in 1 none, first '12a' on line 13"):
         load(write(tmp_path / "a.csv", rows))
 
 
@@ -193,8 +194,9 @@ def test_missing_values(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", rows)
     with pytest.raises(
         ValueError,
-        match=r"line 5, column age: the value is missing; 2 of 60 rows lack a value "
-        r"\(age 1, income 2\)\. .*--skip-unreadable",
+        match=r"column age lacks a value on line 5: the value is missing\n"
+        r"  column income lacks a value in 2 rows, first on line 5: the value is missing \(NA\)\n"
+        r"To leave out 2 of 60 rows, give\n  --skip-unreadable\n",
     ):
         load(path)
     data = load(path, skip_unreadable=True)
@@ -210,10 +212,9 @@ def test_missing_values(tmp_path: Path) -> None:
         ("a,b\n", "has no rows, only the names a, b"),
         ("a,b\n1,2\n", "rows seen: 1; a data set needs 10"),
         ("a,a\n1,2\n", "columns 1 and 2 are both called a"),
-        (",a\n1,2\n", "column 1 has no name.*index=False"),
-        ("a,b\n1,2\n3\n", "line 3 has 1 values and the header 2"),
+        ("a,b\n1,2\n3\n4,5,6\n", "the header has 2 values, line 3 has 1, line 4 has 3; quote"),
         ('a,b\n1,2\n3,"4\n', "line 3 cannot be read as a row"),
-        ("a,b\n" + "1,x\n1,y\n" * 9, "column a holds nothing but 1.*--columns a=out"),
+        ("a,b\n" + "1,x\n1,y\n" * 9, r"column a holds nothing but 1\n(.*\n)+  --columns a=out\n"),
         ("a,b\n" + "".join(f"{i},n{i}\n" for i in range(0, 60, 2)), "b holds 30 different texts"),
         ("a,b\n" + "".join(f"{i},{i % 2}\n" for i in range(30)), "column a only counts the rows"),
     ],
@@ -223,6 +224,76 @@ def test_what_is_wrong_with_a_table(tmp_path: Path, text: str, said: str) -> Non
     path.write_text(text)
     with pytest.raises(ValueError, match=said):
         load(path)
+
+
+def wild(path: Path, n: int = 300) -> str:
+    """What a shop exports: an index, keys, dates, free text, gaps, a column of nothing."""
+    r = np.random.default_rng(0)
+    rows = [
+        [
+            *(str(i), str(7 * i + int(r.integers(5))), f"2021-{1 + i % 12:02d}-{1 + i % 28:02d}"),
+            *("UK", ("red", "blue")[i % 2], "" if i % 10 == 3 else f"{r.lognormal():.2f}"),
+            *(f"item {i}", f"{r.normal():.2f}" if i % 3 == 1 else "", "", str(r.poisson(2))),
+        ]
+        for i in range(n)
+    ]
+    rows[20][9] = "2 or 3"
+    names = ("", "orderId", "day", "country", "colour", "price", 'a "note", free', "rating", "")
+    return write(path, rows, (*names, "items"))
+
+
+def test_all_that_is_wrong_is_said_at_once_with_what_reads_it(tmp_path: Path) -> None:
+    path = wild(tmp_path / "wild.csv")
+    with pytest.raises(ValueError, match="cannot be modelled as it is") as refused:
+        load(path)
+    first, *lines = str(refused.value).splitlines()
+    assert first == f"{path} cannot be modelled as it is:"
+    assert lines == [
+        "  column unnamed-1 only counts the rows",
+        "  column orderId only names the rows",
+        "  column day holds 84 different dates, which are no numbers, in 300 rows",
+        "  column country holds nothing but UK",
+        '  column a "note", free holds 300 different texts in 300 rows',
+        "  column unnamed-9 holds no values",
+        "  column items holds numbers in most rows and in 1 none, first '2 or 3' on line 22",
+        "  column price lacks a value in 30 rows, first on line 5: the value is missing",
+        "  column rating lacks a value in 200 rows, first on line 2: the value is missing",
+        "To leave out 8 columns and 30 of 300 rows, give",
+        "  --columns 'unnamed-1=out,orderId=out,day=out,country=out,"
+        '"a ""note"", free=out",rating=out,unnamed-9=out,items=out\''
+        " --skip-unreadable",
+        "or mend the file, or say what a column is, as in --columns NAME=categories",
+    ]
+    _, columns, flag = shlex.split(lines[-2])
+    assert flag == "--skip-unreadable"
+    data = load(path, columns=as_kinds(columns), skip_unreadable=True)
+    assert [(h.name, c.kind) for h, c in zip(data.spec.header, data.spec.columns, strict=True)] == [
+        ("colour", "binary"),
+        ("price", "positive"),
+    ]
+    assert sum(data.spec.sizes) == 270
+
+
+def test_a_column_that_tells_nothing_where_the_others_have_values(tmp_path: Path) -> None:
+    some = [(str(i), "y" if i % 4 == 0 else "x") for i in range(80)]
+    rows = [[f"{int(i) ** 2 % 17}.5", b, f"{i}.25" if b == "x" else ""] for i, b in some]
+    path = write(tmp_path / "a.csv", rows, ("a", "b", "c"))
+    with pytest.raises(ValueError, match="column b holds nothing but x, in rows without gaps\n"):
+        load(path)
+    # What was said of a column is kept in what is proposed.
+    with pytest.raises(ValueError, match="\n  --columns a=real,b=out --skip-unreadable\n"):
+        load(path, columns={"a": "real"})
+    with pytest.raises(ValueError, match="give\n  --columns b=out\n"):
+        load(path, skip_unreadable=True)
+
+
+def test_nothing_is_proposed_where_nothing_is_left(tmp_path: Path) -> None:
+    rows = [[f"name {i}", "x", "" if i > 5 else "1"] for i in range(80)]
+    path = write(tmp_path / "a.csv", rows, ("a", "b", "c"))
+    with pytest.raises(ValueError, match=r"Without these, too little is left .*\. Mend the file"):
+        load(path)
+    with pytest.raises(ValueError, match=r"c lacks a value in 74 rows.*\nWithout these, too lit"):
+        load(path, label="c", columns={"b": "categories", "a": "categories"}, skip_unreadable=True)
 
 
 def test_values_are_held_to_what_is_said(table: str, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from typing import Annotated, Any
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from torch import Tensor
 from tyro.conf import Positional, arg
 
@@ -29,6 +30,7 @@ from vaelab.apps.evaluate.settings import unlike
 from vaelab.apps.evaluate.table import UNITS, written
 from vaelab.apps.progress import counted, say
 from vaelab.metrics.estimate import Estimate
+from vaelab.spelling import visible
 
 PAIRED = ("neg_elbo", "nll", "rate", "distortion")
 
@@ -169,8 +171,8 @@ def paired(first: Judged, other: Judged) -> dict[str, Estimate]:
 def show(judged: list[Judged], differences: dict[str, dict[str, Estimate]]) -> None:
     """Prints figures side by side, then the paired differences."""
     first, names = judged[0], [run.name for run in judged]
-    called = dict(zip(names, shorter(names), strict=True))
-    print(f"{_data(first.record)[:1].upper()}{_data(first.record)[1:]}")
+    called = dict(zip(names, map(visible, shorter(names)), strict=True))
+    print(visible(f"{_data(first.record)[:1].upper()}{_data(first.record)[1:]}"))
     console = Console()
     for group, heading in GROUPS.items():
         figures = [
@@ -183,7 +185,7 @@ def show(judged: list[Judged], differences: dict[str, dict[str, Estimate]]) -> N
         shown = Table(box=SIMPLE_HEAD, show_edge=False, title=heading, title_justify="left")
         shown.add_column("")
         for run in judged:
-            shown.add_column(called[run.name], justify="right", overflow="fold")
+            shown.add_column(Text(called[run.name]), justify="right", overflow="fold")
         for name in figures:
             cells = [
                 written(name, run.record) if name in run.record["figures"] else "–"
@@ -206,7 +208,7 @@ def show(judged: list[Judged], differences: dict[str, dict[str, Estimate]]) -> N
     shown = Table(box=SIMPLE_HEAD, show_edge=False)
     shown.add_column("")
     for name in differences:
-        shown.add_column(called[name], justify="right", overflow="fold")
+        shown.add_column(Text(called[name]), justify="right", overflow="fold")
     for name in PAIRED:
         if any(name in found for found in differences.values()):
             cells = [str(found.get(name, "–")).replace("-", "−") for found in differences.values()]

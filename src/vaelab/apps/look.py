@@ -153,7 +153,7 @@ class Panels(Look):
 
     def walks(self, made: Tensor) -> Picture:
         across = np.linspace(0, 1, made.shape[1])
-        return pictures.lines(self._rows(made), across, self._header())
+        return pictures.lines(self._rows(made), across, self._header(), "from end to end")
 
     def lattice(self, made: Tensor) -> Picture:
         return pictures.plane(self._rows(made), self._header())
@@ -167,7 +167,8 @@ class Panels(Look):
     ) -> tuple[Picture, int, str]:
         n = min(MOST_LINES, len(made))
         made, names, active = made[:n], names[:n], active[:n]
-        picture = pictures.lines(self._rows(made), deviations, self._header(), names, active)
+        rows, way = self._rows(made), "standard deviations"
+        picture = pictures.lines(rows, deviations, self._header(), way, names, active)
         return picture, n, "below"
 
     def _header(self) -> pictures.tables.Header:

@@ -26,6 +26,7 @@ from rich.progress import (
 from rich.text import Text
 
 from vaelab.fitted import Told
+from vaelab.spelling import visible
 from vaelab.training import Row, Snapshot
 
 LOG_EVERY = 10.0
@@ -34,7 +35,7 @@ LOG_EVERY = 10.0
 
 def say(message: str) -> None:
     """A message to the person at the terminal."""
-    print(message, file=sys.stderr, flush=True)
+    print(visible(message), file=sys.stderr, flush=True)
 
 
 def counted(n: int, what: str) -> str:

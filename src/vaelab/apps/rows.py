@@ -1,8 +1,9 @@
-"""What a run makes of a table as a table again: a .csv that reads like what it was trained on."""
+"""What a run makes of a table, with names and words again: as a .csv, as a pandas data frame."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -10,6 +11,9 @@ from torch import Tensor
 from vaelab.apps.outputs import Writer, as_table
 from vaelab.data.header import Heading
 from vaelab.run import Run
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 def as_rows(run: Run, parts: Iterable[Tensor], n: int, *axes: str) -> dict[str, Writer]:
@@ -22,22 +26,71 @@ def as_rows(run: Run, parts: Iterable[Tensor], n: int, *axes: str) -> dict[str, 
         axes: names of the first axes, of which every row says where on them it is; where there is
             none, parts are (B, D).
     """
-    spec, told = run.data, run.condition is not None and bool(run.data.classes)
-    header = [*(Heading(axis, (), 0) for axis in axes), *spec.headings]
-    if told:
-        header.append(Heading(spec.label or "class", spec.classes))
 
     def rows() -> Iterator[Tensor]:
-        classes = run.told(n)[0].argmax(1, keepdim=True).cpu() if told else torch.empty(n, 0)
-        begun = 0
+        classes, begun = _classes(run, n), 0
         for part in parts:
-            flat = part.cpu().reshape(-1, spec.dims)
             places = torch.stack([t.flatten() for t in _numbered(begun, part.shape[:-1])], 1)
-            of = classes[begun : begun + len(part)].repeat_interleave(len(flat) // len(part), 0)
-            yield torch.cat([places[:, : len(axes)].float(), flat.float(), of.float()], 1)
+            of = classes[begun : begun + len(part)]
+            yield torch.cat([places[:, : len(axes)].float(), _numbers(run, part, of)], 1)
             begun += len(part)
 
-    return as_table(rows(), header)
+    return as_table(rows(), [*(Heading(axis, (), 0) for axis in axes), *_header(run)])
+
+
+def frame(run: Run, raw: Tensor) -> DataFrame:
+    """Rows that a run takes or gives, such as samples, as a pandas data frame.
+
+    Columns have their names and numbers the decimals of the data; counts are whole, and categories
+    are their names. Of what class the run was told they are comes last.
+
+    Args:
+        run: whose data they are like.
+        raw: rows on the raw scale, (N, D); or several of each, as variations of N rows, (N, n, D),
+            whose two places are then the index.
+
+    Raises:
+        ValueError: where they are no rows of the run's table, or pandas is not installed.
+    """
+    if run.data.is_image or raw.ndim < 2 or raw.shape[-1] != run.data.dims:
+        raise ValueError(
+            f"a data frame is of rows of a table, (N, D) or (N, n, D) with D = {run.data.dims} "
+            f"here, not of examples of shape {run.data.shape} in a tensor {tuple(raw.shape)}"
+        )
+    try:
+        import pandas
+    except ImportError:
+        raise ValueError(
+            "a data frame takes pandas, which is not installed: pip install 'vaelab[tables]', or "
+            "write a .csv with `vaelab sample`"
+        ) from None
+    columns = _numbers(run, raw, _classes(run, len(raw))).T.tolist()
+    named = zip(_header(run), columns, strict=True)
+    places = [range(size) for size in raw.shape[:-1]]
+    index = pandas.MultiIndex.from_product(places) if len(places) > 1 else None
+    return pandas.DataFrame({h.name: [h.meant(v) for v in c] for h, c in named}, index)
+
+
+def _header(run: Run) -> list[Heading]:
+    spec = run.data
+    label = [Heading(spec.label or "class", spec.classes)] if _has_classes(run) else []
+    return [*spec.headings, *label]
+
+
+def _has_classes(run: Run) -> bool:
+    return run.condition is not None and run.data.condition == "labels"
+
+
+def _classes(run: Run, n: int) -> Tensor:
+    """Of what class the run was told that n examples are, (n, 1); (n, 0) where of none."""
+    return run.told(n)[0].argmax(1, keepdim=True).cpu() if _has_classes(run) else torch.empty(n, 0)
+
+
+def _numbers(run: Run, part: Tensor, classes: Tensor) -> Tensor:
+    """(B, …, D) as one row after another, each with the class of its first place."""
+    flat = part.cpu().reshape(-1, run.data.dims).float()
+    of = classes.repeat_interleave(len(flat) // max(1, len(part)), 0)
+    return torch.cat([flat, of.float()], 1)
 
 
 def _numbered(first: int, shape: torch.Size) -> tuple[Tensor, ...]:

@@ -4,7 +4,7 @@ from .batches import Batch, Batches
 from .columns import with_columns
 from .condition import Known, drawn, example, of_each, typical, various, vectors
 from .fields import Column
-from .inputs import read_inputs
+from .inputs import raw_rows, read_inputs
 from .rows import Raw, Rows
 from .sources import load
 from .spec import DataSpec
@@ -27,6 +27,7 @@ __all__ = [
     "load",
     "of_each",
     "placing",
+    "raw_rows",
     "read_inputs",
     "typical",
     "various",

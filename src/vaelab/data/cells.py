@@ -26,7 +26,8 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_MISSING = {"", "na", "n/a", "#n/a", "nan", "null", "none", "nat", "<na>", "?", "-"}
+_DATE = re.compile(r"(\d{4}([-/.])\d\d?\2\d\d?|\d\d?([-/.])\d\d?\3\d{2,4})([T ].*)?")
+_MISSING = {"", "na", "n/a", "n.a.", "#n/a", "nan", "null", "none", "nat", "<na>", "?", "-", "--"}
 _INFINITE = {"inf", "infinity"}
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -81,6 +82,13 @@ class Cells:
         numbers: dict[str, int] = {}
         index = [numbers.setdefault(text, len(numbers)) for text in column]
         return cls(tuple(numbers), np.array(index, np.int64), comma)
+
+    def of_rows(self, rows: Array) -> "Cells":
+        """Those of the rows where `rows` (N,) is true."""
+        if rows.all():
+            return self
+        used, index = np.unique(self.index[rows], return_inverse=True)
+        return Cells(tuple(self.texts[i] for i in used), index, self.comma)
 
     @cached_property
     def numbers(self) -> Array:
@@ -159,5 +167,7 @@ class Cells:
             counting = self.whole and len(names) == rows and span == rows - 1
             return "only counts the rows" if counting else None
         if len(names) > max(_TEXTS, min(_MOST, rows // _EACH)):
-            return f"holds {len(names):,} different texts in {rows:,} rows"
+            dates = sum(map(bool, map(_DATE.fullmatch, names))) > 0.5 * len(names)
+            what = "dates, which are no numbers," if dates else "texts"
+            return f"holds {len(names):,} different {what} in {rows:,} rows"
         return None

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .arrays import as_numpy
+from .arrays import as_numpy, pick, read_arrays
 from .fields import in_words
 from .spec import DataSpec
 
@@ -46,10 +46,7 @@ def read(spec: DataSpec, text: str) -> Known:
     if text.endswith(".npy"):
         if not Path(text).is_file():
             raise FileNotFoundError(f"{text} does not exist; it was to hold vectors, one a row")
-        try:
-            return np.load(text, allow_pickle=False)
-        except (ValueError, OSError) as error:
-            raise ValueError(f"{text} cannot be read as an array file: {error}") from None
+        return pick(read_arrays(Path(text)))[0]
     try:
         return [float(number) for number in text.split(",")]
     except ValueError:

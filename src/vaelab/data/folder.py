@@ -4,10 +4,12 @@ Where every picture lies in one of two or more first-level folders, these are th
 around everything else are passed by.
 """
 
+import hashlib
 import io
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -43,6 +45,7 @@ def from_folder(
     size = as_size(image_size)
     with listed(path) as (pictures, others):
         gathered = gather(pictures, size, told=told)
+        files = _digests([pictures[i] for i in gathered.kept])
     notes = gathered.notes
     if gathered.unreadable:
         listing = some(gathered.unreadable)
@@ -62,7 +65,15 @@ def from_folder(
     y, classes = _labels([PurePosixPath(pictures[i].name).parts for i in gathered.kept])
     if classes:
         notes += (f"labels: the {len(classes)} folders {some(classes)}",)
-    return Found(torch.from_numpy(x), y, (len(x), 0, 0), classes, gathered.resize, notes=notes)
+    own = (len(x), 0, 0)
+    return Found(torch.from_numpy(x), y, own, classes, gathered.resize, notes=notes, files=files)
+
+
+def _digests(pictures: Sequence[Picture]) -> Tensor:
+    """(N, 32), uint8, the SHA-256 of each file."""
+    with ThreadPoolExecutor() as pool:
+        found = pool.map(lambda picture: hashlib.sha256(picture.content()).digest(), pictures)
+        return torch.from_numpy(np.array([list(digest) for digest in found], np.uint8))
 
 
 @contextmanager
@@ -75,7 +86,7 @@ def listed(path: Path) -> Iterator[tuple[list[Picture], int]]:
     if path.is_dir():
         found = {file.relative_to(path).as_posix(): file for file in _walk(path)}
         names = _visible(found)
-        pictures = [Picture(name, partial(_open_file, found[name])) for name in names]
+        pictures = [_of_file(name, found[name]) for name in names]
         yield _pictures_only(pictures, path)
         return
     try:
@@ -85,13 +96,22 @@ def listed(path: Path) -> Iterator[tuple[list[Picture], int]]:
     with archive:
         members = {info.filename: info for info in archive.infolist() if not info.is_dir()}
         names = _visible(members)
-        pictures = [Picture(name, partial(_open_member, archive, members[name])) for name in names]
+        pictures = [_of_member(archive, members[name]) for name in names]
         yield _pictures_only(pictures, path)
 
 
 def one_file(path: Path) -> Picture:
     """A picture that is a file of its own."""
-    return Picture(path.name, partial(_open_file, path))
+    return _of_file(path.name, path)
+
+
+def _of_file(name: str, path: Path) -> Picture:
+    return Picture(name, partial(_open_file, path), path.read_bytes)
+
+
+def _of_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Picture:
+    read = partial(_member, archive, info)
+    return Picture(info.filename, partial(_open_member, read), read)
 
 
 def _walk(path: Path) -> Iterator[Path]:
@@ -123,15 +143,18 @@ def _open_file(path: Path) -> Iterator[Image.Image]:
 
 
 @contextmanager
-def _open_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[Image.Image]:
+def _open_member(read: Callable[[], bytes]) -> Iterator[Image.Image]:
+    with opened(io.BytesIO(read())) as picture:
+        yield picture
+
+
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     if info.file_size > _LARGEST:
         raise ValueError(f"claims {info.file_size:,} bytes when decompressed")
     try:
-        content = archive.read(info)
+        return archive.read(info)
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
         raise ValueError(str(error)) from None
-    with opened(io.BytesIO(content)) as picture:
-        yield picture
 
 
 def _labels(paths: list[tuple[str, ...]]) -> tuple[Tensor | None, tuple[str, ...]]:

@@ -73,21 +73,23 @@ def _in_file(source: object, name: str) -> Array:
 
 
 def _columns(x: Raw, text: str) -> tuple[Tensor, Array]:
-    numbers: list[int] = []
-    for piece in text.split(","):
-        first, _, last = piece.partition("-")
-        numbers += range(int(first), int(last or first) + 1)
     if isinstance(x, Rows) or x.ndim != 2:
         kind = "stay in their file" if isinstance(x, Rows) else "are no table (N, D)"
         raise ValueError(
             f"columns {text} are to be told, but rows of shape {tuple(x.shape)} {kind}; give the "
             "vectors as an array of their own, beside the rows in an .npz"
         )
-    rest = [j for j in range(x.shape[1]) if j not in numbers]
-    if not numbers or max(numbers) >= x.shape[1] or not rest:
+    width = x.shape[1]
+    numbers: list[int] = []
+    for piece in text.split(","):
+        first, _, last = piece.partition("-")
+        low, high = (min(int(end), width) for end in (first, last or first))  # 0-10⁹ is no list
+        numbers += range(low, high + 1)
+    rest = [j for j in range(width) if j not in numbers]
+    if not numbers or max(numbers) >= width or not rest:
         raise ValueError(
-            f"columns {text} are to be told of rows with {x.shape[1]} columns, 0 to "
-            f"{x.shape[1] - 1}; name some of these, and leave at least one to be modelled"
+            f"columns {text} are to be told of rows with {width} columns, 0 to "
+            f"{width - 1}; name some of these, and leave at least one to be modelled"
         )
     return x[:, rest].contiguous(), x[:, numbers].numpy()
 

@@ -1,5 +1,6 @@
 """What the columns of a table are called, and how their values are written: kept with every run."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -21,17 +22,29 @@ class Heading(NamedTuple):
     values: tuple[str, ...] = ()
     decimals: int | None = None
 
-    def written(self, value: float) -> str:
-        """A raw value as the file would have it.
+    def meant(self, value: float) -> str | float:
+        """What a raw value stands for: a name, or a number as fine as the file has them.
 
-        >>> Heading("city", ("Oslo", "Rome")).written(1.0), Heading("age", (), 0).written(37.4)
-        ('Rome', '37')
+        >>> Heading("city", ("Oslo", "Rome")).meant(1.0), Heading("age", (), 0).meant(37.4)
+        ('Rome', 37)
         """
         if self.values:
             return self.values[min(max(round(value), 0), len(self.values) - 1)]
         if self.decimals is None:
-            return f"{value:.{_FULL}g}"
-        return f"{round(value, self.decimals) + 0.0:.{self.decimals}f}"  # + 0.0: never −0
+            return float(f"{value:.{_FULL}g}")
+        number = round(value, self.decimals) + 0.0  # never −0
+        return int(number) if self.decimals == 0 and math.isfinite(number) else number
+
+    def written(self, value: float) -> str:
+        """A raw value as the file would have it.
+
+        >>> Heading("city", ("Oslo", "Rome")).written(1.0), Heading("age", (), 1).written(37.04)
+        ('Rome', '37.0')
+        """
+        meant = self.meant(value)
+        if isinstance(meant, str):
+            return meant
+        return f"{meant:.{_FULL}g}" if self.decimals is None else f"{meant:.{self.decimals}f}"
 
 
 def read(record: Sequence[Sequence[Any]]) -> tuple[Heading, ...]:

@@ -49,10 +49,11 @@ _UNREADABLE = (
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture not read yet: its name, and how to open it."""
+    """A picture not read yet: its name, how to open it, and the bytes of its file, if any."""
 
     name: str
     open: Callable[[], AbstractContextManager[Image.Image]]
+    content: Callable[[], bytes] = bytes
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from .cells import Cells, unusable
+from .cells import Cells
+from .faults import OUT, REST, first_gap, usable, wanted
 from .fields import KINDS, NUMBERS, Column
 from .header import Heading, listed, some
 from .spec import DataSpec
@@ -15,8 +16,6 @@ from .tables import Table
 
 Array = np.ndarray[Any, Any]
 
-OUT, REST = "out", "*"
-"""The kind of a column that is left out; the name that stands for all columns not named."""
 _NAMED = 4
 
 
@@ -43,13 +42,12 @@ def as_rows(
     said = dict(kinds or {})
     beside = (*((label,) if label else ()), *told)
     _check_said(table, said, label, told)
-    table, skipped = _complete(table, said, beside, skip)
     if len(table) < FEWEST:  # before columns of so few rows are judged
         raise ValueError(f"{table.name}: rows seen: {len(table)}; a data set needs {FEWEST}")
-    read = {name: Cells.of(column, table.comma) for name, column in _wanted(table, said, beside)}
+    table, skipped = usable(table, said, beside, skip)
+    read = {n: Cells.of(column, table.comma) for n, column in wanted(table, said, beside).items()}
     modelled = {name: cells for name, cells in read.items() if name not in beside}
-    chosen = _chosen(table, modelled, said)
-    _refuse(table, modelled, said)
+    chosen = {n: said.get(n, said.get(REST)) or cells.kind() for n, cells in modelled.items()}
     x = np.stack([_values(table, name, read[name], kind) for name, kind in chosen.items()], 1)
     columns = tuple(
         Column(kind, len(read[name].categories[0]) if kind == "categories" else 0)
@@ -95,8 +93,9 @@ def like(table: Table, spec: DataSpec) -> tuple[Array, tuple[str, ...]]:
             f"{table.name} has no column {some(missing)}; the run's data have "
             f"{some([h.name for h in spec.headings], 20)}, and this has {some(table.names, 20)}"
         )
-    known = {heading.name: "" for heading in spec.headings}
-    _complete(table, {REST: OUT, **known}, (), False, "or take such rows out of the file")
+    known = [heading.name for heading in spec.headings]
+    if gap := first_gap(table, known):
+        raise ValueError(f"{gap}. Fill it in, or take such rows out of the file")
     rows = []
     for heading in spec.headings:
         cells = Cells.of(table.cells[table.names.index(heading.name)], table.comma)
@@ -141,71 +140,8 @@ def _check_said(
             f"column {twice[0]} is to be told of each row, as --vectors says; it cannot be "
             "named there twice, or be the label or of a kind as well"
         )
-    if not any(name not in beside for name, _ in _wanted(table, said, beside)):
+    if not any(name not in beside for name in wanted(table, said, beside)):
         raise ValueError(f"{table.name}: no column is left to be modelled")
-
-
-def _wanted(table: Table, said: Mapping[str, str], beside: Sequence[str]) -> list[tuple[str, Any]]:
-    pairs = zip(table.names, table.cells, strict=True)
-    return [(n, c) for n, c in pairs if n in beside or said.get(n, said.get(REST)) != OUT]
-
-
-def _complete(
-    table: Table,
-    said: Mapping[str, str],
-    beside: Sequence[str],
-    skip: bool,
-    remedy: str = "leave such rows out with --skip-unreadable, or a column with --columns NAME=out",
-) -> tuple[Table, tuple[str, ...]]:
-    """The table without rows that lack a value, where that is asked for and there are any."""
-    lacking = np.zeros(len(table), bool)
-    by_column: dict[str, int] = {}
-    first: tuple[int, str, str] | None = None
-    for name, column in _wanted(table, said, beside):
-        cells = Cells.of(column, table.comma)
-        why = [unusable(text, table.comma) for text in cells.texts]
-        rows = np.array([reason is not None for reason in why])[cells.index]
-        if rows.any():
-            row = int(rows.argmax())
-            by_column[name] = int(rows.sum())
-            if first is None or row < first[0]:
-                first = row, name, str(why[cells.index[row]])
-        lacking |= rows
-    if first is None:
-        return table, ()
-    counts = some([f"{name} {n:,}" for name, n in by_column.items()])
-    told = f"{int(lacking.sum()):,} of {len(table):,} rows lack a value ({counts})"
-    if skip and not lacking.all():
-        return table.without(lacking), (f"{told} and were left out",)
-    row, name, reason = first
-    raise ValueError(f"{table.at(row, name)}: {reason}; {told}. Fill them in, {remedy}")
-
-
-def _chosen(table: Table, read: Mapping[str, Cells], said: Mapping[str, str]) -> dict[str, str]:
-    """The kind of every column that is modelled."""
-    chosen = {}
-    for name, cells in read.items():
-        kind = said.get(name, said.get(REST))
-        if kind is None:
-            share = float((~np.isnan(cells.values)).mean())
-            if 0.5 < share < 1 and len(cells.categories[0]) > 2:
-                _numbers(table, name, cells, "a number in most rows")
-            kind = cells.kind()
-        chosen[name] = kind
-    return chosen
-
-
-def _refuse(table: Table, read: Mapping[str, Cells], said: Mapping[str, str]) -> None:
-    """Columns that tell nothing, unless they were asked for."""
-    found = {n: c.tells_nothing() for n, c in read.items() if n not in said}
-    useless = {name: why for name, why in found.items() if why}
-    if useless:
-        told = "; ".join(f"column {name} {why}" for name, why in list(useless.items())[:5])
-        flag = ",".join(f'"{n}={OUT}"' if "," in n else f"{n}={OUT}" for n in useless)
-        raise ValueError(
-            f"{table.name}: {told}. Nothing can be learned from that: leave it out with --columns "
-            f"{flag}, or say what it is, as in NAME=categories"
-        )
 
 
 def _values(table: Table, name: str, cells: Cells, kind: str) -> Array:

@@ -137,7 +137,7 @@ def load(
         columns=measured.columns,
         header=found.header,
         label=found.label,
-        sha256=fingerprint(found.x, found.y, found.vectors),
+        sha256=fingerprint(found.x, found.y, found.vectors, files=found.files),
         vectors=None if train.vectors is None else describe(train.vectors, origin),
         shares=shares(train.y, len(found.classes)),
     )

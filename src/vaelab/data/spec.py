@@ -52,7 +52,8 @@ class DataSpec:
             they are alike and `domain` follows from the values.
         header: of a table that has names, those of its columns and of their values.
         label: the column that the labels are from, of such a table; empty where there is none.
-        sha256: fingerprint of the raw rows; empty where it is not known.
+        sha256: fingerprint of the raw rows, or of the files they were decoded from; empty where it
+            is not known.
         vectors: that are known of every row; None where there are none.
 
     Raises:

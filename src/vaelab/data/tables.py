@@ -43,10 +43,13 @@ class Table:
     def __len__(self) -> int:
         return len(self.cells[0]) if self.cells else 0
 
+    def place(self, row: int) -> str:
+        """Where a row is."""
+        return f"row {row + 1}" if self.places is None else f"line {self.places[row]}"
+
     def at(self, row: int, column: str) -> str:
         """Where a cell is, as a message begins."""
-        place = f"row {row + 1}" if self.places is None else f"line {self.places[row]}"
-        return f"{self.name}: {place}, column {column}"
+        return f"{self.name}: {self.place(row)}, column {column}"
 
     def without(self, rows: np.ndarray[Any, Any]) -> "Table":
         """The table without the rows where `rows` (N,) is true."""
@@ -62,8 +65,7 @@ def read_table(path: Path) -> Table:
     Raises:
         ValueError: where it is none, names the line.
     """
-    table = _parquet(path) if path.suffix.lower() == ".parquet" else _text(path)
-    _check_names(table)
+    table = _named(_parquet(path) if path.suffix.lower() == ".parquet" else _text(path))
     if not len(table):
         raise ValueError(f"{path} has no rows, only the names {some(table.names)}")
     return table
@@ -87,8 +89,8 @@ def from_frame(frame: Any) -> Table:
             (frame.iloc[:, j], missing.iloc[:, j]) for j in range(frame.shape[1])
         )
     )
-    table = Table("the data frame", tuple(str(name).strip() for name in frame.columns), cells)
-    _check_names(table)
+    names = tuple(str(name).strip() for name in frame.columns)
+    table = _named(Table("the data frame", names, cells))
     if not len(table):
         raise ValueError("the data frame has no rows")
     return table
@@ -115,12 +117,11 @@ def _text(path: Path) -> Table:
     if all(number(cell, comma) is not None for cell in names):
         rows, names = records, [str(j) for j in range(len(names))]
         notes = (f"line {begin} holds numbers only: the columns have no names but their places",)
-    for line, row in rows:
-        if len(row) != len(names):
-            raise ValueError(
-                f"{path}: line {line} has {len(row)} values and the header {len(names)}; quote "
-                f"values that hold the separator {separator!r}, and fill the others in"
-            )
+    if odd := [f"line {line} has {len(row)}" for line, row in rows if len(row) != len(names)]:
+        raise ValueError(
+            f"{path}: the header has {len(names)} values, {some(odd)}; quote values that hold the "
+            f"separator {separator!r}, and fill the others in"
+        )
     columns = zip(*(row for _, row in rows), strict=True) if rows else ((),) * len(names)
     return Table(str(path), tuple(names), tuple(columns), [line for line, _ in rows], comma, notes)
 
@@ -168,15 +169,17 @@ def _parquet(path: Path) -> Table:
     return Table(str(path), tuple(name.strip() for name in found.column_names), cells)
 
 
-def _check_names(table: Table) -> None:
-    for j, name in enumerate(table.names):
-        if not name:
+def _named(table: Table) -> Table:
+    """The table, every column with a name of its own.
+
+    An index that pandas wrote has none, and nor have the columns that a spreadsheet adds at its
+    right.
+    """
+    names = tuple(name or f"unnamed-{j + 1}" for j, name in enumerate(table.names))
+    for j, name in enumerate(names):
+        if name in names[:j]:
             raise ValueError(
-                f"{table.name}: column {j + 1} has no name; give it one in the first line, or take "
-                "it out (an index of pandas: to_csv(…, index=False))"
-            )
-        if name in table.names[:j]:
-            raise ValueError(
-                f"{table.name}: columns {table.names.index(name) + 1} and {j + 1} are both called "
+                f"{table.name}: columns {names.index(name) + 1} and {j + 1} are both called "
                 f"{name}; give every column a name of its own"
             )
+    return replace(table, names=names)

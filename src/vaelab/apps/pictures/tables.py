@@ -34,6 +34,7 @@ BINS, WHOLE = 30, 40  # whole numbers have a bar each where so few are between t
 TAILS = (0.2, 99.8)  # percent: one far draw must not squeeze all the rest into a bar
 NAMED = 12  # names on an axis
 SHORT = 40  # letters of all names together that stand upright
+LETTER = 0.03  # of the width of a panel, that a letter on a walk takes
 MARK, CLOUD = 0.32, 6  # half the room of a name that its points are spread over; their size
 SEED = 0
 
@@ -91,7 +92,7 @@ def agreement(originals: Array, made: Array, header: Header) -> Figure:
         _along(axes, header[j], x=True)
         _along(axes, header[j], x=False)
 
-    return _panels(header, draw)
+    return _panels(header, draw, "original", "reconstruction")
 
 
 @styled()
@@ -120,7 +121,7 @@ def spread(originals: Array, made: Array, header: Header) -> Figure:
         axes.set_xticks(places)
         _along(axes, header[j], x=False)
 
-    return _panels(header, draw)
+    return _panels(header, draw, "example")
 
 
 @styled()
@@ -128,15 +129,17 @@ def lines(
     walks: Array,
     across: Sequence[float] | Array,
     header: Header,
+    way: str = "",
     names: Sequence[str] = (),
     active: Sequence[bool] | None = None,
 ) -> Figure:
-    """Each column along several walks, one line a walk.
+    """Each column along several walks, one line a walk; names without an order as words on it.
 
     Args:
         walks: (W, S, D), raw.
         across: (S,), where on the way each step is.
         header: D names.
+        way: what `across` is.
         names: (W,), of the walks; none are written by default.
         active: (W,), which walks carry information; others are faded.
 
@@ -151,15 +154,21 @@ def lines(
     at = np.asarray(across, dtype=np.float64)
 
     def draw(axes: Axes, j: int) -> None:
-        ds = "steps-mid" if _unordered(header[j]) else "default"
-        for walk, look, on in zip(many, looks, used, strict=True):
+        words = _unordered(header[j])
+        for i, (walk, look, on) in enumerate(zip(many, looks, used, strict=True)):
             color, lw = (look.color, 1.5) if on else (GREY, 0.8)
-            axes.plot(at, walk[:, j], color=color, lw=lw, ds=ds)
-        _along(axes, header[j], x=False)
-        if header[j].values:
-            axes.set_ylim(-0.4, len(header[j].values) - 0.6)
+            up = np.full(len(at), -i) if words else walk[:, j]
+            axes.plot(at, up, color=color, lw=lw)
+            if words:
+                _words(axes, at, walk[:, j], -i, header[j], color)
+        if words:  # no axis: lines lie one under another, in the order of the walks
+            axes.set_yticks([])
+            axes.spines["left"].set_visible(False)
+            axes.set_ylim(-len(many) + 0.6, 0.9)
+        else:
+            _along(axes, header[j], x=False)
 
-    fig = _panels(header, draw)
+    fig = _panels(header, draw, way)
     if names:
         colours = [look.color if on else GREY for look, on in zip(looks, used, strict=True)]
         handles = [fig.axes[0].plot([], [], color=colour)[0] for colour in colours]
@@ -213,7 +222,32 @@ def _rows(x: Array, header: Header) -> Floats:
     return x.reshape(-1, len(header)).astype(np.float64)
 
 
-def _panels(header: Header, draw: Callable[[Axes, int], None]) -> Figure:
+def _words(axes: Axes, at: Floats, values: Floats, up: float, heading: Heading, color: str) -> None:
+    """The names along a walk, each over its stretch where there is room, with marks between."""
+    names, index = printable(heading.values), np.rint(values).astype(int)
+    changes = np.flatnonzero(np.diff(index)) + 1
+    ends = np.r_[at[0], (at[changes - 1] + at[changes]) / 2, at[-1]]
+    axes.scatter(ends[1:-1], np.full(len(changes), up), marker="|", s=40, color=color)
+    letter = LETTER * (at[-1] - at[0])
+    for start, low, high in zip([0, *changes], ends[:-1], ends[1:], strict=True):
+        name, room = names[index[start]], int((high - low) / letter)
+        text = name if len(name) <= room else name[: room - 1] + "…"
+        if room > 3:
+            axes.text(
+                (low + high) / 2,
+                up + 0.12,
+                text,
+                size=7,
+                ha="center",
+                va="bottom",
+                parse_math=False,
+            )
+
+
+def _panels(
+    header: Header, draw: Callable[[Axes, int], None], along: str = "", up: str = ""
+) -> Figure:
+    """A panel for each column; what is along their axes is said at the left and below."""
     across = min(ACROSS, len(header))
     down = -(-len(header) // across)
     fig = figure(WIDTH * across, HEIGHT * down + 0.2)
@@ -226,6 +260,8 @@ def _panels(header: Header, draw: Callable[[Axes, int], None]) -> Figure:
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_title(titles[j], loc="left", parse_math=False)
         draw(axes, j)
+        axes.set_xlabel(along if j + across >= len(header) else "", size=8)
+        axes.set_ylabel(up if j % across == 0 else "", size=8)
     return fig
 
 
