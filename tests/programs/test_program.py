@@ -234,6 +234,8 @@ def test_a_kept_program_is_loaded_by_another_process_without_the_compiler(
     assert (first[2], second[2]) == ("True", "False")
     assert first[:2] == second[:2]
     assert list((tmp_path / "kept").glob("*.so")) == [kept]
+    kept.write_bytes(b"torn")
+    assert run() == first, "what is damaged is made anew"
     plain = Learning()
     for seed in range(6):
         torch.manual_seed(seed)
@@ -261,3 +263,33 @@ def test_away_from_the_cpu_it_is_compiled_as_it_is_needed(monkeypatch: pytest.Mo
     assert program.run is not None
     for a, b in zip(ours.state(), theirs.state(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-2, atol=1e-3)
+
+
+def test_a_trial_that_fails_leaves_everything_as_it_was(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As CUDA graphs may, on a machine that nobody has seen."""
+    ours, theirs = Learning(), Learning()
+
+    def compile(module: Any, inputs: Any, options: Any) -> Callable[..., Any]:
+        def breaks(*given: Tensor) -> Any:
+            for t in module.buffers():
+                t.zero_()
+            torch.rand(5)
+            raise RuntimeError("capture failed")
+
+        return breaks
+
+    monkeypatch.setattr(making, "HOME", "cuda")
+    monkeypatch.setattr(torch._inductor, "compile", compile)
+    program = Program("it", ours)
+    for seed in range(5):
+        torch.manual_seed(seed)
+        found, _ = program(X)
+        after = torch.rand(3)
+        torch.manual_seed(seed)
+        assert found == theirs(X)[0]
+        assert torch.equal(after, torch.rand(3))
+    assert [line for line in caplog.messages if "cannot" in line] == [
+        "it cannot be compiled: RuntimeError: capture failed; going on without"
+    ]

@@ -14,6 +14,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,9 @@ HOME = "cpu"
 
 MOST = 200
 """Programs that are kept; beyond these, the ones unused for longest make room."""
+
+TRIALS = 4
+"""Runs in which CUDA graphs warm up, are recorded and are played."""
 
 OPTIONS: dict[str, Any] = {
     # The noise of the calls before, so that compiling changes figures by rounding only.
@@ -54,8 +58,8 @@ def make(what: str, seen: Recording, examples: Sequence[Tensor]) -> Run:
         examples: tensors as it will be given.
     """
     if any(t.device.type != HOME for t in examples):
-        program = torch._inductor.compile(seen.module(), list(examples), options=OPTIONS)
-        return lambda tensors: program(*tensors)
+        log.info("compiling %s: some seconds", what)
+        return accelerated(seen, examples[: len(examples) - len(seen.outside)])
     casts = keep_casts(seen.graph, examples)
     run = load(what, seen, [*examples, *casts.kept])
 
@@ -66,15 +70,54 @@ def make(what: str, seen: Recording, examples: Sequence[Tensor]) -> Run:
     return with_casts
 
 
+def accelerated(seen: Recording, inputs: Sequence[Tensor]) -> Run:
+    """A program for an accelerator: with CUDA graphs where there are any and they work.
+
+    Its tensors from outside stay where they are, as a graph of kernels must have them.
+    """
+    cuda = any(t.device.type == "cuda" for t in [*inputs, *seen.outside])
+    try:
+        return _tried(seen, inputs, OPTIONS | {"triton.cudagraphs": cuda})
+    except Exception as error:
+        if not cuda:
+            raise
+        log.warning("without CUDA graphs, as they fail here: %s", error)
+        return _tried(seen, inputs, OPTIONS)
+
+
+def _tried(seen: Recording, inputs: Sequence[Tensor], options: dict[str, Any]) -> Run:
+    """A program that was seen to run; the trial leaves no trace in tensors or noise."""
+    program = torch._inductor.compile(seen.bound(), list(inputs), options=options)
+    devices = sorted({t.device.index or 0 for t in seen.outside if t.device.type == "cuda"})
+    before = [t.detach().clone() for t in seen.outside]
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=devices):
+            for _ in range(TRIALS):
+                program(*inputs)
+    finally:
+        with torch.no_grad():
+            for t, kept in zip(seen.outside, before, strict=True):
+                t.copy_(kept)
+    count = len(inputs)
+    return lambda tensors: list(program(*tensors[:count]))
+
+
 def load(what: str, seen: Recording, examples: Sequence[Tensor]) -> Run:
     """The kept program of what is done on a CPU, or a new one, which is kept."""
     place = folder() / f"{name(seen)}.so"
     if place.exists():
-        place.touch()
-    else:
-        log.info("compiling %s: some seconds, once, as it is kept for the next time", what)
-        build(seen, examples, place)
+        with suppress(RuntimeError):  # of a file that was damaged, or of another system's libraries
+            return opened(place)
+    log.info("compiling %s: some seconds, once, as it is kept for the next time", what)
+    build(seen, examples, place)
+    return opened(place)
+
+
+def opened(place: Path) -> Run:
+    """A program that is kept; it counts as used now."""
     run: Run = torch._C._aoti.AOTIModelContainerRunnerCpu(str(place), 1).run
+    with suppress(OSError):  # as where everybody's are kept by another user
+        place.touch()
     return run
 
 
@@ -87,7 +130,11 @@ def name(seen: Recording) -> str:
 def build(seen: Recording, examples: Sequence[Tensor], place: Path) -> None:
     """Compiles a recording to a library at `place`, which is there whole or not at all."""
     place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=place.parent) as made, warnings.catch_warnings():
+    with (
+        tempfile.TemporaryDirectory(dir=place.parent) as made,
+        warnings.catch_warnings(),
+        torch.random.fork_rng(devices=[]),
+    ):
         warnings.simplefilter("ignore")
         library = Path(made) / place.name
         options = OPTIONS | {"aot_inductor.output_path": str(library)}

@@ -12,7 +12,7 @@ from operator import getitem
 from typing import Any
 
 import torch
-from torch import Generator, Tensor, fx
+from torch import Generator, Tensor, fx, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_any, tree_leaves, tree_map_only
 from torch.utils.weak import WeakTensorKeyDictionary
@@ -99,6 +99,23 @@ class Recording(TorchDispatchMode):
     def module(self) -> fx.GraphModule:
         """The operators as a function of the inputs and of the tensors from outside."""
         return fx.GraphModule(dict(self.constants), self.graph)
+
+    def bound(self) -> fx.GraphModule:
+        """The operators as a function of the inputs alone; the tensors from outside are its own."""
+        own = dict(self.constants)
+        graph, known = fx.Graph(), dict[fx.Node, fx.Node]()
+        places = list(self.graph.find_nodes(op="placeholder"))
+        split = len(places) - len(self.outside)
+        for place in places[:split]:
+            known[place] = graph.placeholder(place.name)
+        for place, t in zip(places[split:], self.outside, strict=True):
+            own[place.name] = t.detach()
+            known[place] = graph.get_attr(place.name)
+        graph.output(graph.graph_copy(self.graph, known))
+        module = nn.Module()
+        for name, t in own.items():
+            module.register_buffer(name, t)
+        return fx.GraphModule(module, graph)
 
     def _written(self, op: Any, args: Any, kwargs: Any) -> Any:
         """The arguments as the graph has them; None where there can be no graph."""
