@@ -156,6 +156,26 @@ def test_one_that_differs_from_call_to_call_is_left_as_it_is(
     assert instead == []
 
 
+def test_one_that_changes_later_is_found_out(
+    instead: list[list[Tensor]], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a weight that a person raises in Python, once an epoch."""
+    monkeypatch.setattr("vaelab.programs.program.AGAIN", 10)
+    weight = [1.0]
+    program = Program("it", lambda x: x * weight[0])
+    for _ in range(25):
+        assert torch.equal(program(X), X)
+    weight[0] = 2.0
+    assert torch.equal(program(X), X), "not yet"
+    for _ in range(4):
+        program(X)
+    assert torch.equal(program(X), 2 * X)
+    assert len(instead) == 1
+    assert caplog.messages == [
+        "it cannot be compiled: it does not do the same at every call; going on without"
+    ]
+
+
 def test_what_a_compiler_cannot_do_is_said_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -251,7 +271,7 @@ def test_a_kept_program_is_loaded_by_another_process_without_the_compiler(
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_away_from_the_cpu_it_is_compiled_as_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     """As the branch is one for accelerators, here the CPU is called one."""
-    monkeypatch.setattr(making, "HOME", "cuda")
+    monkeypatch.setattr(making, "KEPT_ON", "cuda")
     ours, theirs = Learning(), Learning()
     program = Program("it", ours)
     for seed in range(6):
@@ -280,7 +300,7 @@ def test_a_trial_that_fails_leaves_everything_as_it_was(
 
         return breaks
 
-    monkeypatch.setattr(making, "HOME", "cuda")
+    monkeypatch.setattr(making, "KEPT_ON", "cuda")
     monkeypatch.setattr(torch._inductor, "compile", compile)
     program = Program("it", ours)
     for seed in range(5):

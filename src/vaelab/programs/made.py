@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 Run = Callable[[list[Tensor]], list[Tensor]]
 
-HOME = "cpu"
+KEPT_ON = "cpu"
 """The kind of device whose programs are kept; for others torch keeps what it makes, its own way."""
 
 MOST = 200
@@ -57,7 +57,7 @@ def make(what: str, seen: Recording, examples: Sequence[Tensor]) -> Run:
         seen: what it is to do; changed.
         examples: tensors as it will be given.
     """
-    if any(t.device.type != HOME for t in examples):
+    if any(t.device.type != KEPT_ON for t in examples):
         log.info("compiling %s: some seconds", what)
         return accelerated(seen, examples[: len(examples) - len(seen.outside)])
     casts = keep_casts(seen.graph, examples)

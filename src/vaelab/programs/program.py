@@ -5,7 +5,7 @@ f(x) → y,  reading and writing tensors of its own in place
 The first calls are calls as any other, while what they do is written down. As soon as two of them
 did the same, that is what f does: from then on a program runs in its place, with the noise that f
 would have drawn. What f decides in Python, and does not decide anew from its tensors, stays as it
-was.
+was; so that this is not overlooked, now and then a call is written down again.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 
 CALLS = 4
 """In so many, two that follow each other must have done the same; the first may set things up."""
+
+AGAIN = 2_000
+"""Once in so many calls, it is seen whether the function still does what its program does."""
 
 
 class Program(Generic[T]):
@@ -54,7 +57,8 @@ class Program(Generic[T]):
         inputs = tree_leaves(given)
         if self.why is not None or not self._fits(inputs):
             return self.function(*given)
-        if self.run is None or self.seen is None:
+        self.calls += 1
+        if self.run is None or self.seen is None or self.calls % AGAIN == 0:
             return self._watch(given, inputs)
         with torch.no_grad():
             return self._shaped(self.run([*inputs, *self.seen.outside]))
@@ -65,21 +69,19 @@ class Program(Generic[T]):
         )
 
     def _watch(self, given: Sequence[Any], inputs: Sequence[Tensor]) -> T:
-        """A call as any other, written down; where it did what the last one did, it is made."""
-        before, self.seen = self.seen, Recording(inputs)
-        with self.seen:
+        """A call as any other, written down, and what follows from it for the program."""
+        now = Recording(inputs)
+        with now:
             found = self.function(*given)
         leaves, self.spec = tree_flatten(found)
         self.there = [leaf is not None for leaf in leaves]
-        self.seen.close([leaf for leaf in leaves if leaf is not None])
-        self.calls += 1
-        self.why = self.seen.why
-        if self.why is None and before is not None:
-            differs = self.seen.differs(before)
-            if differs is None:
-                self._make(inputs)
-            elif self.calls == CALLS:
-                self.why = differs
+        now.close([leaf for leaf in leaves if leaf is not None])
+        differs = "it was not seen before" if self.seen is None else now.differs(self.seen)
+        self.seen, self.why = now, now.why
+        if self.why is None and differs is None and self.run is None:
+            self._make(inputs)
+        elif self.why is None and differs is not None and self.calls >= CALLS:
+            self.run, self.why = None, differs
         if self.why is not None:
             log.warning("%s cannot be compiled: %s; going on without", self.name, self.why)
         return found

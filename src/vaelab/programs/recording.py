@@ -32,6 +32,7 @@ class Recording(TorchDispatchMode):
     Attributes:
         graph: the operators, with a placeholder for every input and for every tensor from outside.
         outside: those tensors, in the order of their placeholders, after the inputs.
+        text: the operators, once it is closed.
         why: the first thing that no program could do, in words; None where there is nothing.
     """
 
@@ -46,6 +47,7 @@ class Recording(TorchDispatchMode):
         self.layouts: list[Layout] = []
         self.last: fx.Node | None = None
         self.why: str | None = None
+        self.text = ""
         for x in inputs:
             self._place(x)
 
@@ -79,13 +81,14 @@ class Recording(TorchDispatchMode):
             self.why = "it returns what it did not compute"
         if self.why is None:
             self.graph.output([self.nodes[y] for y in outputs])
-            places = {t.untyped_storage().data_ptr() for t in self.outside}
-            if len(places) < len(self.outside):
+            self.text = str(self.graph)
+            places = [t.untyped_storage().data_ptr() for t in self.outside if t.numel()]
+            if len(set(places)) < len(places):
                 self.why = "two of its tensors share their memory"
 
     def differs(self, other: Recording) -> str | None:
         """Why this is not what another call did, in words; None where it is."""
-        if str(self.graph) != str(other.graph) or self.layouts != other.layouts:
+        if self.text != other.text or self.layouts != other.layouts:
             return "it does not do the same at every call"
         if any(a is not b for a, b in zip(self.outside, other.outside, strict=True)):
             return "it replaces tensors of its own, rather than change them in place"
