@@ -98,6 +98,42 @@ def test_a_cast_is_kept_and_made_anew_where_others_change_its_weight(
     assert torch.equal(first, ours.net[0].weight.detach().bfloat16()), "written with the weight"
 
 
+def written_to(layer: nn.Linear, how: str, x: Tensor) -> Tensor:
+    """A step under autocast whose weight is changed in another way, too."""
+    w = layer.weight
+    view = w.detach() if how in ("by name", "through a view") else w
+    with torch.no_grad():
+        if how == "in a list":
+            torch._foreach_mul_([w], 1.5)
+        elif how == "by name":
+            torch.mul(view, 1.5, out=view)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = layer(x)
+    with torch.no_grad():
+        w.copy_(w - 0.1)
+        if how == "through a view":
+            view.mul_(1.5)
+    return y.detach()
+
+
+@pytest.mark.parametrize("how", ["in a list", "by name", "through a view", "not"])
+def test_a_cast_is_kept_only_of_what_is_written_once(instead: list[list[Tensor]], how: str) -> None:
+    layer = nn.Linear(3, 3)
+    program = Program("it", lambda x: written_to(layer, how, x))
+    for _ in range(3):
+        program(X)
+    assert sum(t.dtype == torch.bfloat16 for t in instead[-1]) == (how == "not")
+
+
+def test_more_inputs_or_fewer_are_the_function_s(instead: list[list[Tensor]]) -> None:
+    program = Program("it", lambda *rows: torch.stack(rows).sum(0))
+    for _ in range(4):
+        program(X, X + 1)
+    assert program.run is not None
+    assert torch.equal(program(X), X)
+    assert torch.equal(program(X, X + 1, X + 2), torch.stack([X, X + 1, X + 2]).sum(0))
+
+
 def test_without_casts_nothing_is_kept(instead: list[list[Tensor]]) -> None:
     program = Program("it", Learning(torch.float64))
     for _ in range(4):
