@@ -274,6 +274,18 @@ print(float(found["loss"]), float(learning.state()[0].sum()), "torch._inductor" 
 """
 
 
+def test_the_folder_is_the_same_from_wherever_it_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the compiler works in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    for named in (".", "kept", "~/kept"):
+        monkeypatch.setenv("VAELAB_PROGRAMS", named)
+        assert making.folder().is_absolute()
+    monkeypatch.setenv("VAELAB_PROGRAMS", "kept")
+    assert making.folder() == tmp_path / "kept"
+
+
 @pytest.mark.slow
 def test_a_kept_program_is_loaded_by_another_process_without_the_compiler(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -319,6 +331,31 @@ def test_away_from_the_cpu_it_is_compiled_as_it_is_needed(monkeypatch: pytest.Mo
     assert program.run is not None
     for a, b in zip(ours.state(), theirs.state(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.filterwarnings("ignore")
+def test_on_a_gpu_it_is_one_graph_with_noise_and_state(caplog: pytest.LogCaptureFixture) -> None:
+    def learning() -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        w = torch.ones(3, device="cuda")
+
+        def step(x: Tensor) -> Tensor:
+            w.add_((x + torch.randn_like(x)).sum(0))
+            return w * 2
+
+        return w, step
+
+    (ours, step), (theirs, plain) = learning(), learning()
+    program = Program("it", step)
+    for seed in range(6):
+        x = (X + seed).cuda()
+        torch.manual_seed(seed)
+        found = [program(x).clone(), program(x).clone()]
+        torch.manual_seed(seed)
+        for y in found:
+            torch.testing.assert_close(y, plain(x))
+        torch.testing.assert_close(ours, theirs)
+    assert isinstance(program.run, making.Graph), caplog.messages
 
 
 def test_a_trial_that_fails_leaves_everything_as_it_was(
