@@ -98,6 +98,42 @@ def test_a_cast_is_kept_and_made_anew_where_others_change_its_weight(
     assert torch.equal(first, ours.net[0].weight.detach().bfloat16()), "written with the weight"
 
 
+def written_to(layer: nn.Linear, how: str, x: Tensor) -> Tensor:
+    """A step under autocast whose weight is changed in another way, too."""
+    w = layer.weight
+    view = w.detach() if how in ("by name", "through a view") else w
+    with torch.no_grad():
+        if how == "in a list":
+            torch._foreach_mul_([w], 1.5)
+        elif how == "by name":
+            torch.mul(view, 1.5, out=view)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = layer(x)
+    with torch.no_grad():
+        w.copy_(w - 0.1)
+        if how == "through a view":
+            view.mul_(1.5)
+    return y.detach()
+
+
+@pytest.mark.parametrize("how", ["in a list", "by name", "through a view", "not"])
+def test_a_cast_is_kept_only_of_what_is_written_once(instead: list[list[Tensor]], how: str) -> None:
+    layer = nn.Linear(3, 3)
+    program = Program("it", lambda x: written_to(layer, how, x))
+    for _ in range(3):
+        program(X)
+    assert sum(t.dtype == torch.bfloat16 for t in instead[-1]) == (how == "not")
+
+
+def test_more_inputs_or_fewer_are_the_function_s(instead: list[list[Tensor]]) -> None:
+    program = Program("it", lambda *rows: torch.stack(rows).sum(0))
+    for _ in range(4):
+        program(X, X + 1)
+    assert program.run is not None
+    assert torch.equal(program(X), X)
+    assert torch.equal(program(X, X + 1, X + 2), torch.stack([X, X + 1, X + 2]).sum(0))
+
+
 def test_without_casts_nothing_is_kept(instead: list[list[Tensor]]) -> None:
     program = Program("it", Learning(torch.float64))
     for _ in range(4):
@@ -238,6 +274,18 @@ print(float(found["loss"]), float(learning.state()[0].sum()), "torch._inductor" 
 """
 
 
+def test_the_folder_is_the_same_from_wherever_it_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the compiler works in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    for named in (".", "kept", "~/kept"):
+        monkeypatch.setenv("VAELAB_PROGRAMS", named)
+        assert making.folder().is_absolute()
+    monkeypatch.setenv("VAELAB_PROGRAMS", "kept")
+    assert making.folder() == tmp_path / "kept"
+
+
 @pytest.mark.slow
 def test_a_kept_program_is_loaded_by_another_process_without_the_compiler(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -283,6 +331,31 @@ def test_away_from_the_cpu_it_is_compiled_as_it_is_needed(monkeypatch: pytest.Mo
     assert program.run is not None
     for a, b in zip(ours.state(), theirs.state(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.filterwarnings("ignore")
+def test_on_a_gpu_it_is_one_graph_with_noise_and_state(caplog: pytest.LogCaptureFixture) -> None:
+    def learning() -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        w = torch.ones(3, device="cuda")
+
+        def step(x: Tensor) -> Tensor:
+            w.add_((x + torch.randn_like(x)).sum(0))
+            return w * 2
+
+        return w, step
+
+    (ours, step), (theirs, plain) = learning(), learning()
+    program = Program("it", step)
+    for seed in range(6):
+        x = (X + seed).cuda()
+        torch.manual_seed(seed)
+        found = [program(x).clone(), program(x).clone()]
+        torch.manual_seed(seed)
+        for y in found:
+            torch.testing.assert_close(y, plain(x))
+        torch.testing.assert_close(ours, theirs)
+    assert isinstance(program.run, making.Graph), caplog.messages
 
 
 def test_a_trial_that_fails_leaves_everything_as_it_was(

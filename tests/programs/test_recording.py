@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -48,6 +49,19 @@ def test_what_was_written_down_does_what_the_call_did() -> None:
         assert torch.equal(p, q)
 
 
+def test_a_number_that_is_added_to_in_place_is_itself_again_in_the_next_call() -> None:
+    def summed(x: Tensor) -> Tensor:
+        total = torch.tensor(0.5)
+        for row in x:
+            total += row.sum()
+        return total
+
+    seen, found = record(summed, X + 1)
+    for _ in range(2):
+        (again,) = seen.module()(X + 1)
+        assert torch.equal(again, found)
+
+
 def named(seen: Recording, layer: nn.Module) -> list[str]:
     names = {id(p): name for name, p in layer.named_parameters()}
     return [names[id(t)] for t in seen.outside]
@@ -79,7 +93,11 @@ def test_what_no_program_could_do_is_said_and_the_call_goes_on() -> None:
     reasons: dict[str, Callable[[Tensor], Tensor]] = {
         "looks at the values": lambda x: x if float(x.sum()) > 0 else x + 1,
         "looks at the values of": lambda x: x[x > 0],
+        "by tolist": lambda x: x if x.sum(1).tolist()[0] > 0 else x + 1,
+        "by numpy": lambda x: x if x.numpy().sum() > 0 else x + 1,
+        "by __array__": lambda x: x if np.asarray(x).sum() > 0 else x + 1,
         "a random generator of its own": lambda x: x + torch.rand(3, generator=generator),
+        "a sparse tensor": lambda x: torch.sparse.mm(SPARSE, x.T),
         "share their memory": lambda x: x * A + B,
         "what it did not compute": lambda x: w,
     }
@@ -91,6 +109,12 @@ def test_what_no_program_could_do_is_said_and_the_call_goes_on() -> None:
 
 
 A, B = torch.ones(4).split([3, 1])
+SPARSE = torch.eye(3).to_sparse()
+
+
+def test_one_tensor_in_two_places_is_told_from_two_that_may_differ() -> None:
+    assert Recording([X, X]).why == "it is given one tensor twice"
+    assert Recording([X, X + 1]).why is None
 
 
 def test_calls_that_differ_are_told_apart() -> None:
@@ -100,6 +124,10 @@ def test_calls_that_differ_are_told_apart() -> None:
         def grows(self, x: Tensor) -> Tensor:
             self.n += 1
             return x + self.n
+
+        def multiplies(self, x: Tensor) -> Tensor:
+            self.n += 1
+            return x * torch.tensor(float(self.n))
 
         def replaces(self, x: Tensor) -> Tensor:
             self.kept = self.kept + 1
@@ -112,6 +140,7 @@ def test_calls_that_differ_are_told_apart() -> None:
     one = Counting()
     for function, why in (
         (one.grows, "does not do the same"),
+        (one.multiplies, "does not do the same"),
         (one.replaces, "replaces tensors of its own"),
         (one.stays, None),
     ):

@@ -132,6 +132,16 @@ def test_each_has_noise_of_its_own(few: Data) -> None:
         assert (loss[0] == loss[1]) == alike
 
 
+def test_to_look_at_one_takes_no_noise_from_the_others(few: Data) -> None:
+    recipes = [make(few, seed=i) for i in range(2)]
+    x = Batch(recipes[0].data.prepare(few.train.x[:50]))
+    stack = Stack([r.model for r in recipes], [r.objective for r in recipes], [SHORT, SHORT])
+    stack.step(x)
+    state = torch.get_rng_state()
+    stack.diagnose(1, x)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 # Whole runs.
 
 

@@ -13,8 +13,8 @@ import logging
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,8 @@ KEPT_ON = "cpu"
 MOST = 200
 """Programs that are kept; beyond these, the ones unused for longest make room."""
 
-TRIALS = 4
-"""Runs in which CUDA graphs warm up, are recorded and are played."""
+WARM_UP = 3
+"""Runs before kernels are recorded: the first ones choose them."""
 
 OPTIONS: dict[str, Any] = {
     # The noise of the calls before, so that compiling changes figures by rounding only.
@@ -46,7 +46,8 @@ OPTIONS: dict[str, Any] = {
 def folder() -> Path:
     """Where programs are kept: `VAELAB_PROGRAMS` if it is set, else `~/.cache/vaelab/programs`."""
     named = os.environ.get("VAELAB_PROGRAMS")
-    return Path(named).expanduser() if named else Path.home() / ".cache" / "vaelab" / "programs"
+    place = Path(named) if named else Path("~", ".cache", "vaelab", "programs")
+    return place.expanduser().absolute()
 
 
 def make(what: str, seen: Recording, examples: Sequence[Tensor]) -> Run:
@@ -71,35 +72,74 @@ def make(what: str, seen: Recording, examples: Sequence[Tensor]) -> Run:
 
 
 def accelerated(seen: Recording, inputs: Sequence[Tensor]) -> Run:
-    """A program for an accelerator: with CUDA graphs where there are any and they work.
+    """A program for an accelerator, which was seen to run; on CUDA one graph of its kernels.
 
     Its tensors from outside stay where they are, as a graph of kernels must have them.
     """
-    cuda = any(t.device.type == "cuda" for t in [*inputs, *seen.outside])
-    try:
-        return _tried(seen, inputs, OPTIONS | {"triton.cudagraphs": cuda})
-    except Exception as error:
-        if not cuda:
-            raise
-        log.warning("without CUDA graphs, as they fail here: %s", error)
-        return _tried(seen, inputs, OPTIONS)
+    with quietly():
+        program = torch._inductor.compile(seen.bound(), list(inputs), options=OPTIONS)
+    count, devices = len(inputs), {t.device for t in [*inputs, *seen.outside]}
+
+    def run(tensors: list[Tensor]) -> list[Tensor]:
+        return list(program(*tensors[:count]))
+
+    if {device.type for device in devices} == {"cuda"} and len(devices) == 1:
+        try:
+            with without_trace(seen.outside), torch.cuda.device(*devices):
+                graph = Graph(program, inputs)
+                graph(list(inputs))
+                torch.cuda.synchronize()
+            return graph
+        except Exception as error:
+            log.warning("without CUDA graphs, as they fail here: %s", error)
+    with without_trace(seen.outside):
+        run(list(inputs))
+    return run
 
 
-def _tried(seen: Recording, inputs: Sequence[Tensor], options: dict[str, Any]) -> Run:
-    """A program that was seen to run; the trial leaves no trace in tensors or noise."""
-    program = torch._inductor.compile(seen.bound(), list(inputs), options=options)
-    devices = sorted({t.device.index or 0 for t in seen.outside if t.device.type == "cuda"})
-    before = [t.detach().clone() for t in seen.outside]
-    try:
-        with torch.no_grad(), torch.random.fork_rng(devices=devices):
-            for _ in range(TRIALS):
-                program(*inputs)
-    finally:
-        with torch.no_grad():
-            for t, kept in zip(seen.outside, before, strict=True):
+@contextmanager
+def without_trace(tensors: Sequence[Tensor]) -> Iterator[None]:
+    """What runs inside leaves these tensors and all noise as they were."""
+    devices = sorted({t.device.index for t in tensors if t.device.type == "cuda"})
+    before = [t.detach().clone() for t in tensors]
+    with torch.no_grad(), torch.random.fork_rng(devices=devices):
+        try:
+            yield
+        finally:
+            for t, kept in zip(tensors, before, strict=True):
                 t.copy_(kept)
-    count = len(inputs)
-    return lambda tensors: list(program(*tensors[:count]))
+
+
+class Graph:
+    """A program as one CUDA graph: kernels that are started together, not one by one.
+
+    It reads and writes where it did when it was recorded: inputs are copied there, and what it
+    returns stays there until the next run. Noise is drawn afresh in each.
+
+    Args:
+        program: of tensors of one device, the current one; run to warm up and to be recorded.
+        inputs: as it will be given.
+    """
+
+    def __init__(self, program: Callable[..., Sequence[Tensor]], inputs: Sequence[Tensor]) -> None:
+        self.program = program  # which holds the tensors that the kernels know by their places
+        self.inputs = [x.clone() for x in inputs]
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            for _ in range(WARM_UP):
+                program(*self.inputs)
+        torch.cuda.current_stream().wait_stream(aside)
+        self.graph = torch.cuda.CUDAGraph()
+        # Other threads, as one that reads rows ahead, go on as they like.
+        with torch.cuda.graph(self.graph, stream=aside, capture_error_mode="thread_local"):
+            self.outputs = list(program(*self.inputs))
+
+    def __call__(self, tensors: list[Tensor]) -> list[Tensor]:
+        for ours, given in zip(self.inputs, tensors, strict=False):
+            ours.copy_(given)
+        self.graph.replay()
+        return self.outputs
 
 
 def load(what: str, seen: Recording, examples: Sequence[Tensor]) -> Run:
@@ -132,10 +172,9 @@ def build(seen: Recording, examples: Sequence[Tensor], place: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(dir=place.parent) as made,
-        warnings.catch_warnings(),
+        quietly(),
         torch.random.fork_rng(devices=[]),
     ):
-        warnings.simplefilter("ignore")
         library = Path(made) / place.name
         options = OPTIONS | {"aot_inductor.output_path": str(library)}
         torch._inductor.aot_compile(seen.module(), tuple(examples), options=options)
@@ -144,6 +183,20 @@ def build(seen: Recording, examples: Sequence[Tensor], place: Path) -> None:
             listed.replace(place.with_suffix(".json"))
         library.replace(place)
     make_room(place.parent)
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """What the compiler remarks inside is nothing that a person could act on."""
+    compiler = logging.getLogger("torch._inductor")
+    level = compiler.level
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        compiler.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            compiler.setLevel(level)
 
 
 def make_room(where: Path) -> None:

@@ -64,9 +64,7 @@ class Program(Generic[T]):
             return self._shaped(self.run([*inputs, *self.seen.outside]))
 
     def _fits(self, inputs: Sequence[Tensor]) -> bool:
-        return self.seen is None or all(
-            layout(x) == known for x, known in zip(inputs, self.seen.layouts, strict=False)
-        )
+        return self.seen is None or [layout(x) for x in inputs] == self.seen.given
 
     def _watch(self, given: Sequence[Any], inputs: Sequence[Tensor]) -> T:
         """A call as any other, written down, and what follows from it for the program."""

@@ -13,12 +13,18 @@ from typing import Any
 
 import torch
 from torch import Generator, Tensor, fx, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_any, tree_leaves, tree_map_only
 from torch.utils.weak import WeakTensorKeyDictionary
 
+aten = torch.ops.aten
+
 LOOKS = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
 """What an operator is tagged with that makes numbers, or shapes, of the values of tensors."""
+
+TAKES = (Tensor.tolist, Tensor.numpy, Tensor.__array__)
+"""What hands out the values of tensors without an operator."""
 
 Layout = tuple[torch.Size, tuple[int, ...], torch.dtype, torch.device]
 
@@ -32,7 +38,8 @@ class Recording(TorchDispatchMode):
     Attributes:
         graph: the operators, with a placeholder for every input and for every tensor from outside.
         outside: those tensors, in the order of their placeholders, after the inputs.
-        text: the operators, once it is closed.
+        given: how the inputs are laid out.
+        text: what is written, once it is closed.
         why: the first thing that no program could do, in words; None where there is nothing.
     """
 
@@ -48,17 +55,23 @@ class Recording(TorchDispatchMode):
         self.last: fx.Node | None = None
         self.why: str | None = None
         self.text = ""
+        self.takes = Takes()
         for x in inputs:
             self._place(x)
+        self.given = list(self.layouts)
+        if len(self.nodes) < len(inputs):
+            self.why = "it is given one tensor twice"
 
     def __enter__(self) -> Recording:
         Recording.active += 1
+        self.takes.__enter__()  # type: ignore[no-untyped-call]
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *error: Any) -> None:
         Recording.active -= 1
         super().__exit__(*error)  # type: ignore[no-untyped-call]
+        self.takes.__exit__(*error)  # type: ignore[no-untyped-call]
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -77,27 +90,32 @@ class Recording(TorchDispatchMode):
 
     def close(self, outputs: Sequence[Any]) -> None:
         """The last line: what the call returned."""
+        self.why = self.why or self.takes.why
         if self.why is None and not all(isinstance(y, Tensor) and y in self.nodes for y in outputs):
             self.why = "it returns what it did not compute"
         if self.why is None:
             self.graph.output([self.nodes[y] for y in outputs])
-            self.text = str(self.graph)
+            self.text = self.written()
             places = [t.untyped_storage().data_ptr() for t in self.outside if t.numel()]
             if len(set(places)) < len(places):
                 self.why = "two of its tensors share their memory"
 
     def differs(self, other: Recording) -> str | None:
         """Why this is not what another call did, in words; None where it is."""
-        if self.text != other.text or self.layouts != other.layouts:
+        if self.text != other.text:
             return "it does not do the same at every call"
         if any(a is not b for a, b in zip(self.outside, other.outside, strict=True)):
             return "it replaces tensors of its own, rather than change them in place"
         return None
 
-    def digest(self) -> str:
-        """Of the operators, and of how the tensors they are given are laid out."""
+    def written(self) -> str:
+        """The operators, the numbers in them, and how the tensors they are given are laid out."""
         constants = [(name, layout(t), t.tolist()) for name, t in self.constants.items()]
-        return hashlib.sha256(f"{self.graph}{self.layouts}{constants}".encode()).hexdigest()
+        return f"{self.graph}{self.layouts}{constants}"
+
+    def digest(self) -> str:
+        """Of what is written."""
+        return hashlib.sha256(self.written().encode()).hexdigest()
 
     def module(self) -> fx.GraphModule:
         """The operators as a function of the inputs and of the tensors from outside."""
@@ -129,10 +147,12 @@ class Recording(TorchDispatchMode):
         if self.why is not None:
             return None
         # What Python had made a tensor of: a number, and no tensor that may change.
-        if op is torch.ops.aten.lift_fresh.default and args[0] not in self.nodes:
+        if op is aten.lift_fresh.default and args[0] not in self.nodes:
             name = f"constant_{len(self.constants)}"
             self.constants[name] = args[0].clone()
-            self.nodes[args[0]] = self.graph.get_attr(name)
+            # A copy, so that what is added to it in place is not there in the next call.
+            number = (self.graph.get_attr(name),)
+            self.nodes[args[0]] = self.graph.call_function(aten.lift_fresh_copy.default, number)
         return tree_map_only(Tensor, self._node, (args, kwargs))
 
     def _write(self, op: Any, given: Any, found: Any) -> None:
@@ -159,6 +179,8 @@ class Recording(TorchDispatchMode):
         return self.nodes[t]
 
     def _place(self, t: Tensor) -> None:
+        if t.layout is not torch.strided:
+            self.why = "it is given a sparse tensor"
         where = self.graph._root if self.last is None else self.last
         with self.graph.inserting_after(where):
             self.last = self.graph.placeholder(f"t{len(self.layouts)}")
@@ -166,10 +188,27 @@ class Recording(TorchDispatchMode):
         self.layouts.append(layout(t))
 
 
+class Takes(TorchFunctionMode):
+    """While it is entered, what takes values out of tensors is noticed.
+
+    Attributes:
+        why: what was taken first, in words; None where nothing was.
+    """
+
+    why: str | None = None
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if func in TAKES and self.why is None:
+            self.why = f"it looks at the values of its tensors, by {func.__name__}"
+        return func(*args, **(kwargs or {}))
+
+
 def _by_number(op: Any, args: Any) -> bool:
     """Whether rows are indexed by their numbers, not by a mask that decides how many they are."""
     masks = (torch.bool, torch.uint8)
-    return op is torch.ops.aten.index.Tensor and not any(
+    return op is aten.index.Tensor and not any(
         isinstance(t, Tensor) and t.dtype in masks for t in args[1]
     )
 

@@ -216,13 +216,13 @@ class Stack:
     def diagnose(self, i: int, batch: Batch) -> str:
         """Walks a batch with member i alone and names its first tensor that is not finite."""
         model, objective = self.models[i], self.objectives[i]
-        with seeded(0, batch.x.device):  # the others go on with the draws that they would have had
-            x, condition = self.prepare(batch.x), batch.condition
         for name, p in model.named_parameters():
             stacked = self.parameters[name]
             p.data.copy_(turned(stacked.data)[i])
             p.grad = None if stacked.grad is None else turned(stacked.grad)[i]
-        with torch.no_grad():
+        # The others go on with the draws that they would have had.
+        with torch.no_grad(), seeded(0, batch.x.device):
+            x, condition = self.prepare(batch.x), batch.condition
             with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
                 trace = model(x, objective.samples, condition=condition)
             found = first_not_finite(model, x, trace, objective(trace, x))
