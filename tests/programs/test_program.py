@@ -247,12 +247,11 @@ def test_the_ones_unused_for_longest_make_room(
 
     monkeypatch.setattr(making, "MOST", 2)
     for age, name in enumerate("abcd"):
-        for suffix in ("so", "json"):
-            path = tmp_path / f"{name}.{suffix}"
-            path.touch()
-            os.utime(path, (1e9 - age, 1e9 - age))
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "program.so").touch()
+        os.utime(tmp_path / name, (1e9 - age, 1e9 - age))
     making.make_room(tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "a.so", "b.json", "b.so"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b"]
 
 
 SCRIPT = """
@@ -297,11 +296,11 @@ def test_a_kept_program_is_loaded_by_another_process_without_the_compiler(
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
 
     first = run()
-    (kept,) = (tmp_path / "kept").glob("*.so")
+    (kept,) = (tmp_path / "kept").glob("*/*.so")
     second = run()
     assert (first[2], second[2]) == ("True", "False")
     assert first[:2] == second[:2]
-    assert list((tmp_path / "kept").glob("*.so")) == [kept]
+    assert list((tmp_path / "kept").glob("*/*.so")) == [kept]
     kept.write_bytes(b"torn")
     assert run() == first, "what is damaged is made anew"
     plain = Learning()

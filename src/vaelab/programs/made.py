@@ -1,4 +1,4 @@
-"""What was recorded as machine code, kept in a folder under a name that says what it does.
+"""What was recorded as machine code, kept in folders whose names say what it does.
 
 The name is the digest of the operators, of the layout of their tensors and of all that code is made
 for: torch's version, the processor's instructions, the number of threads. So nothing kept is ever
@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +31,8 @@ Run = Callable[[list[Tensor]], list[Tensor]]
 
 KEPT_ON = "cpu"
 """The kind of device whose programs are kept; for others torch keeps what it makes, its own way."""
+
+LIBRARY = "program.so"
 
 MOST = 200
 """Programs that are kept; beyond these, the ones unused for longest make room."""
@@ -144,7 +147,7 @@ class Graph:
 
 def load(what: str, seen: Recording, examples: Sequence[Tensor]) -> Run:
     """The kept program of what is done on a CPU, or a new one, which is kept."""
-    place = folder() / f"{name(seen)}.so"
+    place = folder() / name(seen)
     if place.exists():
         with suppress(RuntimeError):  # of a file that was damaged, or of another system's libraries
             return opened(place)
@@ -155,9 +158,9 @@ def load(what: str, seen: Recording, examples: Sequence[Tensor]) -> Run:
 
 def opened(place: Path) -> Run:
     """A program that is kept; it counts as used now."""
-    run: Run = torch._C._aoti.AOTIModelContainerRunnerCpu(str(place), 1).run
+    run: Run = torch._C._aoti.AOTIModelContainerRunnerCpu(str(place / LIBRARY), 1).run
     with suppress(OSError):  # as where everybody's are kept by another user
-        place.touch()
+        os.utime(place)
     return run
 
 
@@ -168,21 +171,26 @@ def name(seen: Recording) -> str:
 
 
 def build(seen: Recording, examples: Sequence[Tensor], place: Path) -> None:
-    """Compiles a recording to a library at `place`, which is there whole or not at all."""
+    """Compiles a recording into a folder `place`, which is there whole or not at all."""
     place.parent.mkdir(parents=True, exist_ok=True)
     with (
-        tempfile.TemporaryDirectory(dir=place.parent) as made,
+        tempfile.TemporaryDirectory(dir=place.parent) as work,
         quietly(),
         torch.random.fork_rng(devices=[]),
     ):
-        library = Path(made) / place.name
-        options = OPTIONS | {"aot_inductor.output_path": str(library)}
+        made = Path(work) / "made"
+        made.mkdir()
+        options = OPTIONS | {"aot_inductor.output_path": str(Path(work) / LIBRARY)}
         torch._inductor.aot_compile(seen.module(), tuple(examples), options=options)
+        (Path(work) / LIBRARY).rename(made / LIBRARY)
         # What it calls through torch's dispatcher is listed in a file that lies beside it.
-        for listed in Path(made).glob("*.wrapper.json"):
-            listed.replace(place.with_suffix(".json"))
-        library.replace(place)
-    make_room(place.parent)
+        for listed in Path(work).glob("*.wrapper.json"):
+            listed.rename((made / LIBRARY).with_suffix(".json"))
+        shutil.rmtree(place, ignore_errors=True)
+        with suppress(OSError):  # another process was there first, with the same
+            made.rename(place)
+    with suppress(OSError):  # as where another process makes room at the same time
+        make_room(place.parent)
 
 
 @contextmanager
@@ -200,8 +208,7 @@ def quietly() -> Iterator[None]:
 
 
 def make_room(where: Path) -> None:
-    """Removes the programs unused for longest, beyond those that are kept."""
-    found = sorted(where.glob("*.so"), key=lambda p: p.stat().st_mtime, reverse=True)
+    """Removes the programs unused for longest, beyond those that are kept; and what was begun."""
+    found = sorted(where.iterdir(), key=lambda p: p.stat().st_mtime, reverse=True)
     for old in found[MOST:]:
-        old.unlink(missing_ok=True)
-        old.with_suffix(".json").unlink(missing_ok=True)
+        shutil.rmtree(old, ignore_errors=True)
