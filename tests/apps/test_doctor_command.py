@@ -151,3 +151,12 @@ def test_the_limits_in_the_docs_are_the_ones_in_the_source():
     assert (run_checks.HOLES, run_checks.UNREACHED, run_checks.MISFIT) == (0.25, 0.25, 0.25)
     assert (training_checks.JUMP, training_checks.LATE) == (0.1, 0.1)
     assert (data_checks.REPEATED, data_checks.LEAKED, data_checks.MISMATCH) == (0.01, 0.005, 2)
+
+
+def test_names_from_files_are_shown_and_not_obeyed():
+    bad = "Sa\x1b[31mlt"
+    finding = Finding("gap", "info", f"of {bad}", Evidence(bad, 1.0), f"leave out {bad}")
+    out = io.StringIO()
+    show(Report(bad, "data", [f"columns: {bad}"], ["a"], [finding]), Console(file=out, width=200))
+    assert "\x1b" not in out.getvalue()
+    assert out.getvalue().count(r"Sa\x1b[31mlt") == 5

@@ -98,7 +98,7 @@ def test_what_no_program_could_do_is_said_and_the_call_goes_on() -> None:
         "by __array__": lambda x: x if np.asarray(x).sum() > 0 else x + 1,
         "a random generator of its own": lambda x: x + torch.rand(3, generator=generator),
         "a sparse tensor": lambda x: torch.sparse.mm(SPARSE, x.T),
-        "share their memory": lambda x: x * A + B,
+        "share their memory": lambda x: x * A.mul_(1) + B,
         "what it did not compute": lambda x: w,
     }
     for reason, function in reasons.items():
@@ -106,6 +106,14 @@ def test_what_no_program_could_do_is_said_and_the_call_goes_on() -> None:
         assert seen.why is not None
         assert reason in seen.why
         assert isinstance(found, Tensor)
+
+
+def test_tensors_that_share_their_memory_may_be_read() -> None:
+    """As the offsets and scales of a table's columns."""
+    seen, found = record(lambda x: x * A + B)
+    assert seen.why is None
+    (again,) = seen.module()(X, A, B)
+    assert torch.equal(again, found)
 
 
 A, B = torch.ones(4).split([3, 1])

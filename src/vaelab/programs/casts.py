@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, fx
-from torch.utils._pytree import tree_leaves
+
+from vaelab.programs.recording import may_change
 
 aten = torch.ops.aten
 
@@ -73,17 +74,7 @@ def keep_casts(graph: fx.Graph, tensors: Sequence[Tensor]) -> Casts:
 
 def _written_last(place: fx.Node) -> fx.Node | None:
     """The copy into a placeholder behind all its other uses; None where it is otherwise changed."""
-    changes = [use for use in place.users if _may_change(use, place)]
+    changes = [use for use in place.users if may_change(use, place)]
     if len(changes) != 1 or changes[0].target is not aten.copy_.default:
         return None
     return changes[0] if changes[0] is next(reversed(place.users)) else None
-
-
-def _may_change(use: fx.Node, place: fx.Node) -> bool:
-    """Whether a use writes into a placeholder, or gives a view of it, which may be written into."""
-    if use.op != "call_function":
-        return False
-    arguments = use.target._schema.arguments  # type: ignore[union-attr]
-    given = dict(zip((a.name for a in arguments), use.args, strict=False)) | use.kwargs
-    shared = [given.get(a.name) for a in arguments if a.alias_info is not None]
-    return place in tree_leaves(shared)

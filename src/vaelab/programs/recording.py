@@ -7,6 +7,7 @@ Python is decided. The list of them, forwards and backwards, is a function of th
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from operator import getitem
 from typing import Any
@@ -96,9 +97,18 @@ class Recording(TorchDispatchMode):
         if self.why is None:
             self.graph.output([self.nodes[y] for y in outputs])
             self.text = self.written()
-            places = [t.untyped_storage().data_ptr() for t in self.outside if t.numel()]
-            if len(set(places)) < len(places):
-                self.why = "two of its tensors share their memory"
+            self.why = self._shared()
+
+    def _shared(self) -> str | None:
+        """Whether it changes memory that it knows by two names, in words."""
+        named = Counter(t.untyped_storage().data_ptr() for t in self.outside if t.numel())
+        for t in self.outside:
+            place = self.nodes[t]
+            if named[t.untyped_storage().data_ptr()] > 1 and any(
+                may_change(use, place) for use in place.users
+            ):
+                return "it changes one of two tensors that share their memory"
+        return None
 
     def differs(self, other: Recording) -> str | None:
         """Why this is not what another call did, in words; None where it is."""
@@ -203,6 +213,16 @@ class Takes(TorchFunctionMode):
         if func in TAKES and self.why is None:
             self.why = f"it looks at the values of its tensors, by {func.__name__}"
         return func(*args, **(kwargs or {}))
+
+
+def may_change(use: fx.Node, place: fx.Node) -> bool:
+    """Whether a use writes into a placeholder, or gives a view of it, which may be written into."""
+    if use.op != "call_function":
+        return False
+    arguments = use.target._schema.arguments  # type: ignore[union-attr]
+    given = dict(zip((a.name for a in arguments), use.args, strict=False)) | use.kwargs
+    shared = [given.get(a.name) for a in arguments if a.alias_info is not None]
+    return place in tree_leaves(shared)
 
 
 def _by_number(op: Any, args: Any) -> bool:

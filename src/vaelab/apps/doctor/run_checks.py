@@ -20,6 +20,10 @@ from vaelab.parts.likelihoods import Likelihood
 OVER, UNDER, POOR = 1.1, 0.2, 0.4
 HOLES, UNREACHED = 0.25, 0.25
 GAP, COPIES = 0.1, 0.2
+
+BY_CHANCE = 3
+"""By chance, 1 / (1 + 2^D) of samples in D dimensions are twice as near to a training row as to any
+of as many others; where columns hold few values, and rows are alike, over twice as many are."""
 LOST = 0.1
 MISFIT = 0.25
 PLENTY = 0.5
@@ -183,12 +187,13 @@ def generalises(seen: Seen) -> Findings:
             Evidence.of("gap", gap, GAP * scale, "nats"),
             "more data, a smaller --width or --latent, more --weight-decay, or --patience 10",
         )
-    if seen.prior.copies is not None and beyond(seen.prior.copies, COPIES):
+    copies = max(COPIES, BY_CHANCE / (1 + 2.0 ** min(seen.run.data.dims, 64)))
+    if seen.prior.copies is not None and beyond(seen.prior.copies, copies):
         yield Finding(
             "memorised",
             "warning",
             "samples are copies of training rows: twice as near to one of these as to any test row",
-            Evidence.of("share of samples that are", seen.prior.copies, COPIES),
+            Evidence.of("share of samples that are", seen.prior.copies, copies),
             "more data, or a smaller --width and --latent",
         )
 
