@@ -24,9 +24,9 @@ import torch
 from vaelab import __version__, files
 from vaelab.apps.understand.document import figure
 from vaelab.apps.understand.ground import ground
-from vaelab.apps.understand.measure import Figure, measure, reach
+from vaelab.apps.understand.measure import Figure, measure_model, reach
 from vaelab.apps.understand.study import study
-from vaelab.apps.understand.verdicts import Claim, judge
+from vaelab.apps.understand.verdicts import Claim, check_claim
 from vaelab.data import load
 from vaelab.metrics import Estimate
 
@@ -79,7 +79,8 @@ def one(source: str, seed: int, epochs: int | None) -> tuple[dict[str, dict[str,
     common = ground(data, found.run("vae", found.wide).data, seed)
     reached = {latent: reach(common, latent) for latent in found.sizes}
     figures = {
-        name: measure(run, common, reached[run.latent]).figures for name, run in found.runs.items()
+        name: measure_model(run, common, reached[run.latent]).figures
+        for name, run in found.runs.items()
     }
     return figures, time.perf_counter() - started
 
@@ -88,7 +89,7 @@ def line(latent: int, claim: Claim, seeds: Sequence[dict[str, dict[str, Figure]]
     """A claim over the seeds."""
     found, holds = [], []
     for figures in seeds:
-        judged = judge(claim, figures, latent)
+        judged = check_claim(claim, figures, latent)
         assert isinstance(judged.left, Estimate)
         value = judged.left.value if claim.right is None else judged.ratio
         found.append(float("inf") if value is None else value)

@@ -17,18 +17,18 @@ from torch import Tensor
 
 from vaelab import cli, files
 from vaelab.apps.fit_prior import draws, fit_prior
-from vaelab.codes import survey
+from vaelab.codes import summarize_latents
 from vaelab.data import Batches, Data, Split
 from vaelab.design import Design
 from vaelab.fitted import (
-    KINDS,
+    PRIOR_ESTIMATORS,
     Fitted,
     FittedFlow,
     FittedMixture,
-    Kind,
+    PriorEstimator,
     SecondStage,
     find,
-    find_kind,
+    find_prior_estimator,
     fit_codes,
     keep,
 )
@@ -42,7 +42,7 @@ from vaelab.training import Plan, fit
 from vaelab.walk import VAE, Mixture, Normal, Shallow, Site
 
 # Of codes that are numbers; those of finitely many are tested with their own prior.
-SMALL: dict[str, Kind] = {
+SMALL: dict[str, PriorEstimator] = {
     "mixture": FittedMixture(components=3),
     "flow": FittedFlow(layers=2, width=16),
     "second-stage": SecondStage(latent=2, width=16),
@@ -61,7 +61,7 @@ def trained(data: Data, name: str, epochs: int = 3, **arguments: int) -> Run:
     recipe = find_recipe(name)(data.spec, design=design, **arguments)
     plan = Plan(epochs=epochs, batch_size=64, lr=5e-3)
     result = fit(recipe.model, recipe.objective, data, recipe.data, plan)
-    codes = survey(recipe.model, Batches(data.valid.x, recipe.data))
+    codes = summarize_latents(recipe.model, Batches(data.valid.x, recipe.data))
     return Run(recipe, {"epochs": epochs}, result.history, codes)
 
 
@@ -139,7 +139,9 @@ def true_nats() -> float:
         pytest.param(SecondStage(width=128), 1.0, marks=pytest.mark.slow),
     ],
 )
-def test_planted_codes_are_found(kind: Kind, slack: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_planted_codes_are_found(
+    kind: PriorEstimator, slack: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("vaelab.fitted.flow.EPOCHS", 60)
     codes, held_out = clusters(2000), clusters(1000)
     one = fit_codes(FittedMixture(components=1), model(2), codes, held_out)
@@ -223,8 +225,8 @@ def test_settings_are_checked() -> None:
         with pytest.raises(ValueError, match="is 0; it must be 1 or more"):
             bad()
     with pytest.raises(ValueError, match=r"no kind of prior is called 'mixtur'. Did you mean mix"):
-        find_kind("mixtur")
-    assert find_kind("second_stage") is SecondStage
+        find_prior_estimator("mixtur")
+    assert find_prior_estimator("second_stage") is SecondStage
 
 
 @pytest.mark.usefixtures("brief")
@@ -415,7 +417,7 @@ def test_of_latents_beside_each_other_the_first_alone_is_replaced_and_it_is_said
     digits: Data, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recipe = find_recipe("joint")(digits.spec, latent=2, classes=4, design=Design(width=8))
-    codes = survey(recipe.model, Batches(digits.valid.x, recipe.data))
+    codes = summarize_latents(recipe.model, Batches(digits.valid.x, recipe.data))
     run = Run(recipe, {}, [], codes)
     run.save(tmp_path / "run")
     how = ["fit-prior", "mixture", str(tmp_path / "run"), "--components", "2"]
@@ -439,7 +441,7 @@ def test_a_run_in_memory_and_data_of_another_shape(ladder: Run, few: Data) -> No
 
 def test_codes_are_draws_of_binarized_data_as_in_training(digits: Data) -> None:
     recipe = find_recipe("vae")(digits.spec, latent=2, design=Design(width=8))
-    run = Run(recipe, {}, [], survey(recipe.model, Batches(digits.valid.x, recipe.data)))
+    run = Run(recipe, {}, [], summarize_latents(recipe.model, Batches(digits.valid.x, recipe.data)))
     seen: list[Tensor] = []
     run.model.encoder.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     some = Split(digits.train.x[:50], None)
@@ -523,4 +525,4 @@ def test_the_command(ae: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     capsys.readouterr()
     assert cli.main(["fit-prior", "--help"]) == 0
     listed = capsys.readouterr().out
-    assert all(f"  {name}" in listed for name in KINDS)
+    assert all(f"  {name}" in listed for name in PRIOR_ESTIMATORS)

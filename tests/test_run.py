@@ -20,7 +20,7 @@ from torch import Tensor
 import vaelab
 from vaelab import files
 from vaelab.apps.shown import picture
-from vaelab.codes import Codes, slerp, survey
+from vaelab.codes import Codes, slerp, summarize_latents
 from vaelab.data import Batches, Data
 from vaelab.design import Design
 from vaelab.recipe import find
@@ -37,7 +37,7 @@ def trained(data: Data, name: str, **arguments: Any) -> Run:
         recipe,
         {"epochs": 3},
         result.history,
-        survey(recipe.model, Batches(data.valid.x, recipe.data)),
+        summarize_latents(recipe.model, Batches(data.valid.x, recipe.data)),
     )
 
 

@@ -12,7 +12,7 @@ from speed.worker import Record, Settings, answer
 
 import vaelab
 from vaelab.apps.fit_prior import fit_prior
-from vaelab.codes import survey
+from vaelab.codes import summarize_latents
 from vaelab.data import Batches
 from vaelab.fitted import FittedMixture, FittedSequence
 from vaelab.metrics.aggregate import rate_split
@@ -32,7 +32,7 @@ def train(settings: Settings) -> Record:
     started = time.perf_counter()
     history = vaelab.fit(recipe.model, recipe.objective, data, recipe.data, plan).history
     record: Record = {"seconds": time.perf_counter() - started, "loss": history[-1]["valid_loss"]}
-    codes = survey(recipe.model, Batches(data.valid.x, recipe.data))
+    codes = summarize_latents(recipe.model, Batches(data.valid.x, recipe.data))
     run = Run(recipe, {}, history, codes)
     record |= in_use(run, data) | judged(run, data)
     return record | {"samples": samples(run, data, Path(settings["folder"]), settings["count"])}

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from vaelab.spelling import did_you_mean, visible
+from vaelab.spelling import did_you_mean, escape_control
 from vaelab.version import __version__
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
@@ -233,7 +233,7 @@ def _raised_here(trace: TracebackType | None) -> bool:
 
 
 def _say(message: str, status: int) -> int:
-    print(f"vaelab: {visible(message)}", file=sys.stderr)
+    print(f"vaelab: {escape_control(message)}", file=sys.stderr)
     return status
 
 

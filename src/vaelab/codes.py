@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from vaelab.data import Batches
-from vaelab.walk import VAE, join, kl_by_dimension, seeded
+from vaelab.walk import VAE, fork_rng, join, kl_by_dimension
 
 ROWS = 1024
 
@@ -54,7 +54,7 @@ class Codes:
             )
 
 
-def described(found: Any, path: Path) -> Codes:
+def read_latent_summary(found: Any, path: Path) -> Codes:
     """What a run's codes.json says.
 
     Raises:
@@ -73,11 +73,11 @@ def described(found: Any, path: Path) -> Codes:
 
 
 @torch.no_grad()
-def survey(model: VAE, batches: Batches, seed: int = 0) -> Codes:
+def summarize_latents(model: VAE, batches: Batches, seed: int = 0) -> Codes:
     """Looks at the codes of a split: mean, spread and rate by latent dimension."""
     means, rates = [], []
-    with seeded(seed):
-        for x, condition in zip(batches.fixed(ROWS, seed), batches.told(ROWS), strict=True):
+    with fork_rng(seed):
+        for x, condition in zip(batches.fixed(ROWS, seed), batches.conditions(ROWS), strict=True):
             trace = model(x, condition=condition)
             means.append(join(s.posterior.mean for s in trace.sites))
             by_site = [kl_by_dimension(s.posterior, s.prior) for s in trace.sites]

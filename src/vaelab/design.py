@@ -22,8 +22,8 @@ from torch import nn
 
 from vaelab.data import Column, DataSpec
 from vaelab.nets import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, Shape, residual
-from vaelab.nets.told import Begun, Told, beside
-from vaelab.nets.views import LogCounts, Logs, OneHot, Views
+from vaelab.nets.told import ConcatCondition, ConditionalRoot, beside
+from vaelab.nets.views import LogCounts, Logs, OneHotEncoding, Views
 from vaelab.parts import likelihoods as parts
 from vaelab.parts import tables
 from vaelab.typed import check_fields
@@ -35,10 +35,10 @@ LikelihoodName = Literal[
     "continuous-bernoulli",
     "gaussian",
     "gaussian-fixed",
-    "gaussian-pixel",
+    "gaussian-heteroscedastic",
     "laplace",
     "student",
-    "logistic",
+    "discretized-logistic",
     "logistic-mixture",
     "categorical",
     "poisson",
@@ -143,7 +143,7 @@ def shown(data: DataSpec, make: Callable[[Shape], nn.Module]) -> nn.Module:
     views, shape = _views(data)
     if data.known:
         shape, spread = beside(shape, data.known)
-        return Told(make(shape), views, spread)
+        return ConcatCondition(make(shape), views, spread)
     return make(shape) if views is None else nn.Sequential(views, make(shape))
 
 
@@ -172,12 +172,12 @@ def told(data: DataSpec, make: Callable[[int], nn.Module], inputs: int) -> nn.Mo
     """
     if not data.known:
         return make(inputs)
-    return Told(make(inputs + data.known), nn.Flatten())
+    return ConcatCondition(make(inputs + data.known), nn.Flatten())
 
 
 def begun(data: DataSpec, root: nn.Module, *shape: int) -> nn.Module:
-    """The root of a hierarchy, told the condition where there is one: `Begun`."""
-    return Begun(root, data.known, *shape) if data.known else root
+    """The root of a hierarchy, told the condition where there is one: `ConditionalRoot`."""
+    return ConditionalRoot(root, data.known, *shape) if data.known else root
 
 
 def _views(data: DataSpec) -> tuple[nn.Module | None, Shape]:
@@ -191,7 +191,7 @@ def _views(data: DataSpec) -> tuple[nn.Module | None, Shape]:
             "positive": partial(Logs, _at(data.offset, places), _at(data.scale, places)),
             "binary": nn.Identity,
             "counts": partial(LogCounts, _at(data.offset, places), _at(data.scale, places)),
-            "categories": partial(OneHot, column.categories),
+            "categories": partial(OneHotEncoding, column.categories),
         }
         groups.append((views[column.kind](), places))
         width += len(places) * max(1, column.categories)
@@ -254,10 +254,10 @@ def fit_likelihood(design: Design, data: DataSpec) -> FittedLikelihood:
         "continuous-bernoulli": parts.ContinuousBernoulliLikelihood,
         "gaussian": partial(parts.LearnedGaussian, *own),
         "gaussian-fixed": partial(parts.FixedGaussian, design.sigma),
-        "gaussian-pixel": parts.PixelGaussian,
+        "gaussian-heteroscedastic": parts.PixelGaussian,
         "laplace": partial(parts.LaplaceLikelihood, *own),
         "student": partial(parts.StudentLikelihood, shape=own),
-        "logistic": partial(parts.LogisticLevels, levels),
+        "discretized-logistic": partial(parts.LogisticLevels, levels),
         "logistic-mixture": partial(parts.LogisticMixtureLevels, levels, design.components),
         "categorical": partial(parts.CategoricalLevels, levels),
         "poisson": partial(tables.PoissonCounts, data.offset),
@@ -313,7 +313,10 @@ def _default(data: DataSpec) -> tuple[str, str]:
     if data.bounded and data.contrast >= TWO_TONED:
         return "bernoulli", f"the data is nearly two-toned (contrast {data.contrast:.2f} of 1)"
     if data.domain == "levels":
-        return "logistic", f"the data has {data.levels} levels (contrast {data.contrast:.2f} of 1)"
+        return (
+            "discretized-logistic",
+            f"the data has {data.levels} levels (contrast {data.contrast:.2f} of 1)",
+        )
     if data.columns:
         return "gaussian", "all columns are real; one σ is learned for each"
     return "gaussian", f"the data is continuous, {data.low:g} to {data.high:g}; one σ is learned"

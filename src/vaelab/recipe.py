@@ -19,8 +19,8 @@ from vaelab.data import DataSpec
 from vaelab.design import Design
 from vaelab.objectives import Objective
 from vaelab.spelling import did_you_mean
-from vaelab.typed import checked
-from vaelab.walk import VAE, seeded
+from vaelab.typed import validate
+from vaelab.walk import VAE, fork_rng
 
 P = ParamSpec("P")
 
@@ -63,7 +63,7 @@ class Recipe:
             "data": self.data.to_json(),
         }
 
-    def unlike(self, likelihood: Any) -> str:
+    def mismatch_message(self, likelihood: Any) -> str:
         """Why whole tensors of a kept run may not be those of its recipe as it is built now.
 
         Args:
@@ -102,9 +102,9 @@ def recipe(
         bound = signature.bind(data, *args, **kwargs)
         bound.apply_defaults()
         given = list(bound.arguments.items())[1:]
-        arguments = {name: checked(value, hints[name], name) for name, value in given}
+        arguments = {name: validate(value, hints[name], name) for name, value in given}
         # The same seed gives the same weights, and the caller's random state is left alone.
-        with seeded(arguments["design"].seed):
+        with fork_rng(arguments["design"].seed):
             built = cast("Callable[..., Built]", function)(data, **arguments)
         return Recipe(function.__name__, arguments, *built)
 

@@ -27,12 +27,20 @@ from torch import Tensor
 
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
 from vaelab import files
-from vaelab.codes import ROWS, Codes, check_temperature, described, slerp
-from vaelab.data import DataSpec, Known, drawn, of_each, raw_rows, typical, vectors
-from vaelab.fitted import Replaced, find, replaced
+from vaelab.codes import ROWS, Codes, check_temperature, read_latent_summary, slerp
+from vaelab.data import (
+    DataSpec,
+    Known,
+    broadcast_condition,
+    example_condition,
+    raw_rows,
+    sample_labels,
+    vectors,
+)
+from vaelab.fitted import WithPrior, find, replaced
 from vaelab.recipe import Recipe, rebuild
 from vaelab.version import __version__
-from vaelab.walk import VAE, Condition, Conditional, cut, in_parts, join, seeded
+from vaelab.walk import VAE, Condition, Conditional, cut, fork_rng, join, map_chunks
 
 FORMAT = 1
 RECIPE, WEIGHTS, OPTIMIZER = "recipe.json", "weights.safetensors", "optimizer.safetensors"
@@ -50,7 +58,8 @@ class Run:
 
     A *code* is the latents of all sites of one example side by side, (L,). What comes out is the
     likelihood's mean on the raw scale, unrounded (0–255 for 8-bit images), with `draw=True` a draw;
-    samples of tables are draws unless `draw=False`. What a model is told is said once, by `given`.
+    samples of tables are draws unless `draw=False`. What a model is told is said once, by
+    `conditioned_on`.
 
     Attributes:
         recipe: what was trained.
@@ -71,8 +80,8 @@ class Run:
 
     def __post_init__(self) -> None:
         self.model.eval()
-        with torch.no_grad(), seeded(0, self.device):
-            one = self.model.sample(1, condition=self.typical)
+        with torch.no_grad(), fork_rng(0, self.device):
+            one = self.model.sample(1, condition=self.example_condition)
             self.shapes = tuple(z.shape[1:] for z in one.latents)
 
     def __repr__(self) -> str:
@@ -113,19 +122,20 @@ class Run:
     @property
     def has_rate(self) -> bool:
         """Whether every posterior has a density; the code of an autoencoder is a point."""
-        with torch.no_grad(), seeded(0, self.device):
+        with torch.no_grad(), fork_rng(0, self.device):
             x = torch.zeros(1, *self.data.shape, device=self.device)
-            return self.model(x, condition=self.typical).has_rate
+            return self.model(x, condition=self.example_condition).has_rate
 
     @property
-    def typical(self) -> Condition:
+    def example_condition(self) -> Condition:
         """One thing that the model may be told, (1, C), on its device; () if it is told nothing."""
-        return self._here(*typical(self.data)[0])
+        return self._here(*example_condition(self.data)[0])
 
-    def given(self, known: Known) -> Run:
+    def conditioned_on(self, known: Known) -> Run:
         """The run, told what is known of all its examples, or of each: for conditional ones.
 
-        `run.given("3").sample(8)`; `run.given(labels).encode(raw)`; `run.given([30.0, 1.7])`.
+        `run.conditioned_on("3").sample(8)`; `run.conditioned_on(labels).encode(raw)`;
+        `run.conditioned_on([30.0, 1.7])`.
 
         Args:
             known: classes by name or number, one for all or one for each example; or (N, C), a
@@ -137,19 +147,19 @@ class Run:
         """
         return replace(self, condition=vectors(self.data, known))
 
-    def told(self, n: int) -> Condition:
+    def _condition_for(self, n: int) -> Condition:
         """What the model is told of n examples: (n, C), or nothing if it is not conditional.
 
         Raises:
             ValueError: where it is conditional and was given nothing, or another number.
         """
-        return of_each(self.data, self.condition, n)
+        return broadcast_condition(self.data, self.condition, n)
 
     def anything(self, n: int) -> Condition:
         """What n samples are of where nothing was given: classes as in training, where known."""
         if self.data.condition != "labels":
-            return self.told(n)
-        return self.data.tell(drawn(self.data, n))
+            return self._condition_for(n)
+        return self.data.tell(sample_labels(self.data, n))
 
     def encode(self, raw: Any, *, temperature: float = 0.0, seed: int = 0) -> Tensor:
         """The codes (N, L) of raw rows (N, …): posterior means, or draws at temperature 1."""
@@ -168,14 +178,14 @@ class Run:
         """
         check_temperature(temperature)
         rows = raw_rows(raw, self.data)
-        known = self.told(len(rows))
+        known = self._condition_for(len(rows))
 
         def codes(start: int) -> Tensor:
             (x,) = self._here(self.data.prepare(rows[start : start + ROWS]))
             trace = self.model(x, temperature=temperature, condition=self._part(known, start))
             return join(trace.latents).cpu()
 
-        return in_parts(codes, range(0, max(1, len(rows)), ROWS), seed, self.device)
+        return map_chunks(codes, range(0, max(1, len(rows)), ROWS), seed, self.device)
 
     @torch.no_grad()
     def decode(self, codes: Any, *, draw: bool = False, seed: int = 0) -> Tensor:
@@ -183,8 +193,8 @@ class Run:
         z = torch.as_tensor(codes, dtype=torch.float32).cpu()
         if z.ndim != 2 or z.shape[1] != self.latent:
             raise ValueError(f"codes have shape {tuple(z.shape)}; expected (N, {self.latent})")
-        known = self.told(len(z))
-        with seeded(seed, self.device):
+        known = self._condition_for(len(z))
+        with fork_rng(seed, self.device):
             traces = (
                 self.model.decode(
                     cut(z[i : i + ROWS].to(self.device), self.shapes),
@@ -213,7 +223,7 @@ class Run:
         if n < 1:
             raise ValueError(f"n is {n}; ask for at least 1 sample")
         check_temperature(temperature)
-        known = None if self.condition is None else self.told(n)
+        known = None if self.condition is None else self._condition_for(n)
         drawn = self.data.drawn if draw is None else draw
 
         def samples(start: int) -> Tensor:
@@ -221,14 +231,14 @@ class Run:
             told = self.anything(size) if known is None else self._part(known, start)
             return self._out(self.model.sample(size, temperature, self._here(*told)), drawn)
 
-        return in_parts(samples, range(0, n, ROWS), seed, self.device)
+        return map_chunks(samples, range(0, n, ROWS), seed, self.device)
 
     def vary(self, raw: Any, n: int = 8, *, temperature: float = 1.0, seed: int = 0) -> Tensor:
         """n variations (N, n, …) of each raw row: decoded draws from its posterior."""
         if n < 1:
             raise ValueError(f"n is {n}; ask for at least 1 variation")
         rows = raw_rows(raw, self.data)[:]
-        told = [c.repeat_interleave(n, 0) for c in self.told(len(rows))]
+        told = [c.repeat_interleave(n, 0) for c in self._condition_for(len(rows))]
         run = replace(self, condition=next(iter(told), None))
         codes = run.encode(rows.repeat_interleave(n, 0), temperature=temperature, seed=seed)
         return run.decode(codes, seed=seed).unflatten(0, (len(rows), n))
@@ -250,7 +260,7 @@ class Run:
                 )
         start, end = self.encode(torch.stack(ends))
         t = torch.linspace(0, 1, steps)[:, None]
-        told = [torch.lerp(c[0], c[1], t) for c in self.told(2)]
+        told = [torch.lerp(c[0], c[1], t) for c in self._condition_for(2)]
         run = replace(self, condition=next(iter(told), None))
         return run.decode(slerp(start, end, t) if spherical else torch.lerp(start, end, t))
 
@@ -289,7 +299,7 @@ class Run:
         """
         if self.path is None:
             raise ValueError("a run in memory keeps no priors; save it, or pass the prior itself")
-        return find(self.path / PRIORS, name, self.model, self.typical).prior
+        return find(self.path / PRIORS, name, self.model, self.example_condition).prior
 
     def with_prior(self, prior: str | Conditional) -> Run:
         """The run as it is with another prior of its first latent: one it keeps, or any other.
@@ -309,7 +319,7 @@ class Run:
         Raises:
             ValueError: where the run was given another prior, which its recipe does not know of.
         """
-        if isinstance(self.model.generator, Replaced):
+        if isinstance(self.model.generator, WithPrior):
             raise ValueError("a run with another prior is not kept as a run; save the one it is of")
         folder = Path(path)
         folder.mkdir(parents=True, exist_ok=True)
@@ -375,9 +385,9 @@ def load(path: str | Path) -> Run:
         if recipe.objective.state_dict():
             files.load_weights(recipe.objective, folder / OBJECTIVE, "run")
     except files.Foreign as error:
-        raise ValueError(f"{error}. {recipe.unlike(about.get('likelihood'))}") from None
+        raise ValueError(f"{error}. {recipe.mismatch_message(about.get('likelihood'))}") from None
     history = files.read_rows(folder / METRICS)
-    codes = described(files.read_json(folder / CODES), folder / CODES)
+    codes = read_latent_summary(files.read_json(folder / CODES), folder / CODES)
     run = Run(recipe, about["training"], history, codes, folder)
     if len(codes.mean) != run.latent:
         raise ValueError(

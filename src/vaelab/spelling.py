@@ -10,7 +10,7 @@ _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud8
 """What commands a terminal or turns its text around, and what no encoding has."""
 
 
-def visible(text: str) -> str:
+def escape_control(text: str) -> str:
     """A text whose control characters are seen, not obeyed: names come from files.
 
     >>> print(visible("café \\x1b[2J"))

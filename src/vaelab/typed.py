@@ -23,10 +23,10 @@ def check_fields(settings: Any) -> None:
     """
     hints = typing.get_type_hints(type(settings))
     for name in (field.name for field in dataclasses.fields(settings)):
-        object.__setattr__(settings, name, checked(getattr(settings, name), hints[name], name))
+        object.__setattr__(settings, name, validate(getattr(settings, name), hints[name], name))
 
 
-def checked(value: Any, hint: Any, name: str) -> Any:
+def validate(value: Any, hint: Any, name: str) -> Any:
     """A value as the type that is asked for: a number of NumPy's as Python's, a list as a tuple.
 
     Args:
@@ -43,18 +43,18 @@ def checked(value: Any, hint: Any, name: str) -> Any:
         unknown = sorted(set(value) - set(hints))
         if unknown:
             raise ValueError(f"{name} has no field {', '.join(unknown)}; it has {', '.join(hints)}")
-        return hint(**{key: checked(v, hints[key], f"{name}.{key}") for key, v in value.items()})
+        return hint(**{key: validate(v, hints[key], f"{name}.{key}") for key, v in value.items()})
     if origin in (Union, UnionType):
         for option in inner:
             try:
-                return checked(value, option, name)
+                return validate(value, option, name)
             except ValueError:
                 continue
     elif origin is Literal:
         if value in inner:
             return value
     elif origin is tuple and isinstance(value, list | tuple):
-        return tuple(checked(v, inner[0], name) for v in value)
+        return tuple(validate(v, inner[0], name) for v in value)
     elif hint is float and isinstance(value, Real) and not isinstance(value, bool):
         with suppress(OverflowError):  # a whole number may be beyond all floats
             if math.isfinite(number := float(value)):

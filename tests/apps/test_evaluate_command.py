@@ -365,14 +365,14 @@ def test_a_prior_that_was_fitted_afterwards(digits_run, capsys):
 
 @pytest.mark.parametrize(
     ("make", "prior"),
-    [(recipes.hyperspherical, "SphereUniform"), (recipes.gumbel, "OneHot")],
+    [(recipes.hyperspherical, "SphereUniform"), (recipes.gumbel, "OneHotCategorical")],
 )
 def test_why_codes_are_not_set_beside_the_prior_is_the_true_reason(make, prior):
     """A sphere is no discrete latent."""
     data = load_data("digits")
     few = Batches(data.test.x[:64], data.spec)
     run = train(make(data.spec, design=Design(width=16)), data, Plan(epochs=1))
-    found, _ = latents.measure(run, few, few, 0)
+    found, _ = latents.measure_latents(run, few, few, 0)
     (note,) = [note for note in found.notes if "distances of codes" in note]
     assert re.match(rf"Latent 1 is not free to move over real numbers \(its prior is {prior}", note)
     assert "discrete" not in note

@@ -11,7 +11,7 @@ import pytest
 
 from vaelab import files, recipes
 from vaelab.apps import keep
-from vaelab.apps.train import fitting, train
+from vaelab.apps.train import check_data_matches, train
 from vaelab.data import load as load_data
 from vaelab.data import with_columns
 from vaelab.design import Design
@@ -65,11 +65,13 @@ def test_data_of_another_kind_than_the_recipe_is_made_for_are_refused(digits):
         train(small(table), other, PLAN)
     told = recipes.vae(digits.spec, 2, design=Design(width=16, condition="labels"))
     with pytest.raises(ValueError, match="classes is"):
-        fitting(told.data, dataclasses.replace(digits.spec, classes=("a", "b"), shares=()))
+        check_data_matches(
+            told.data, dataclasses.replace(digits.spec, classes=("a", "b"), shares=())
+        )
     real = load_data(np.hstack([rng.normal(3, 1, (60, 1)), rng.integers(0, 3, (60, 1))]))
     kinds = with_columns(real, ["real", "categories"])
     with pytest.raises(ValueError, match="columns is"):
-        fitting(kinds.spec, real.spec)
+        check_data_matches(kinds.spec, real.spec)
 
 
 def test_data_that_were_not_loaded_are_refused(digits):

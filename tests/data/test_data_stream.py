@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from vaelab.data import Batches, Data, DataSpec, Rows, load, read_inputs, stream
 from vaelab.data import arrays as arrays_module
 from vaelab.data import rows as rows_module
-from vaelab.data.measure import Columns, measure
+from vaelab.data.measure import Columns, measure_fields
 from vaelab.data.stream import Resident, Streamed
 
 BYTE = np.dtype(np.uint8)
@@ -172,9 +172,9 @@ def test_moments_do_not_depend_on_the_pieces(sizes: list[int], shift: float) -> 
 def test_levels_are_read_from_every_split() -> None:
     train, other = torch.zeros(9, 2, dtype=torch.uint8), torch.full((3, 2), 16, dtype=torch.uint8)
     train[0] = 3
-    found = measure(train, other, other)
+    found = measure_fields(train, other, other)
     assert (found.levels, found.low, found.high, found.scale) == (17, 0, 3, (16.0,))
-    found = measure(train.float() / 100, other.float() / 16 - 2)
+    found = measure_fields(train.float() / 100, other.float() / 16 - 2)
     assert found.offset != (0.0,)  # −1 is only in the other split
     assert found.low == 0
 

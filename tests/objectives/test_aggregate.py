@@ -287,7 +287,7 @@ TERMS: list[Objective] = [
 
 @pytest.mark.parametrize("term", TERMS, ids=lambda t: type(t).__name__)
 def test_what_is_pooled_says_so_and_does_not_grow_with_the_batch(term: Objective) -> None:
-    assert term.pooled
+    assert term.batch_coupled
     vae, means = model(), {}
     vae.encoder.weight.data[:L].mul_(3)  # codes well apart, so that the figures are large
     vae.requires_grad_(False)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from vaelab.codes import survey
+from vaelab.codes import summarize_latents
 from vaelab.data import Batches, Data, load
 from vaelab.design import Design
 from vaelab.parts.ladder import ConvBlock, Root
@@ -194,7 +194,7 @@ def trained(precision: Any) -> Run:
     recipe = deep_ladder(data("digits").spec, 2, (1, 1, 1), Design(width=16, likelihood="gaussian"))
     plan = Plan(epochs=7, batch_size=64, lr=1e-2, precision=precision)
     result = fit(recipe.model, recipe.objective, data("digits"), recipe.data, plan)
-    codes = survey(recipe.model, Batches(data("digits").valid.x, recipe.data))
+    codes = summarize_latents(recipe.model, Batches(data("digits").valid.x, recipe.data))
     return Run(recipe, dataclasses.asdict(plan), result.history, codes)
 
 

@@ -30,9 +30,9 @@ LIKELIHOODS: dict[str, Likelihood] = {
     "continuous-bernoulli": ContinuousBernoulliLikelihood(),
     "gaussian-fixed": FixedGaussian(0.5),
     "gaussian": LearnedGaussian(),
-    "gaussian-pixel": PixelGaussian(),
+    "gaussian-heteroscedastic": PixelGaussian(),
     "laplace": LaplaceLikelihood(),
-    "logistic": LogisticLevels(5),
+    "discretized-logistic": LogisticLevels(5),
     "categorical": CategoricalLevels(5),
 }
 

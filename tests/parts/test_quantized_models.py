@@ -193,7 +193,7 @@ def test_a_step_compiles_as_one_graph_and_agrees(book: Codebook) -> None:
         trace = model(x)
         total = objective(trace, x).total
         with torch.no_grad():
-            model.settle(trace)
+            model.update_buffers(trace)
         return total
 
     before = {k: t.clone() for k, t in model.state_dict().items()}

@@ -55,7 +55,7 @@ def compare(name: str, digits: Data, bf16: bool, **tolerance: float) -> None:
 
     def as_traced(take: Take, raw: Tensor, *condition: Tensor) -> Tensor:
         """With the update written out for the compiler: the same operations in another order."""
-        return plain(Learner.take_traced if len(raw) == FULL else take, raw, *condition)
+        return plain(Learner.step_for_compile if len(raw) == FULL else take, raw, *condition)
 
     theirs.step = as_traced  # type: ignore[method-assign]
     seed = 0

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from vaelab.apps import pictures
-from vaelab.apps.look import look
+from vaelab.apps.look import find_renderer
 from vaelab.apps.pictures import Picture
 from vaelab.apps.progress import NAMES, USED, layers
-from vaelab.apps.shown import shown
-from vaelab.data import Data, typical
+from vaelab.apps.shown import to_display
+from vaelab.data import Data, example_condition
 from vaelab.run import Run
-from vaelab.walk import Normal, shuffled
+from vaelab.walk import Normal, permutation
 
 MOST_CODES = 4000
 MOST_DIMENSIONS = 16
@@ -33,7 +33,7 @@ SIDE = 20
 Shown = tuple[Picture, str] | None
 
 
-def album(run: Run, data: Data, folder: Path) -> list[tuple[Path, str]]:
+def save_gallery(run: Run, data: Data, folder: Path) -> list[tuple[Path, str]]:
     """Draws every picture that fits the run into its folder; returns paths and captions.
 
     A picture of this name that does not fit the run any more is removed.
@@ -52,7 +52,7 @@ def album(run: Run, data: Data, folder: Path) -> list[tuple[Path, str]]:
 
 def samples(run: Run, data: Data) -> Shown:
     """New examples."""
-    how = look(run.data)
+    how = find_renderer(run.data)
     n = how.new
     which = places(data, n)
     known = told(run, data, which[torch.arange(n) % len(which)])
@@ -63,7 +63,7 @@ def samples(run: Run, data: Data) -> Shown:
 
 def reconstructions(run: Run, data: Data) -> Shown:
     """Originals over reconstructions."""
-    how = look(run.data)
+    how = find_renderer(run.data)
     run, raw = chosen(run, data, how.kept)
     return how.comparison(raw, run.reconstruct(raw))
 
@@ -72,7 +72,7 @@ def variations(run: Run, data: Data) -> Shown:
     """Draws from posteriors."""
     if not run.has_rate:
         return None
-    how = look(run.data)
+    how = find_renderer(run.data)
     n, across = how.varied
     run, raw = chosen(run, data, n)
     picture, caption = how.variations(raw, run.vary(raw, across))
@@ -81,13 +81,15 @@ def variations(run: Run, data: Data) -> Shown:
 
 def interpolation(run: Run, data: Data) -> Shown:
     """Straight walks between pairs."""
-    order = places(data, 2 * look(run.data).walked)
+    order = places(data, 2 * find_renderer(run.data).interpolated)
     half = len(order) // 2
     if half == 0:
         return None
     x, pairs = data.test.x, order[: 2 * half].view(2, half).T
     made = torch.stack([told(run, data, pair).interpolate(*x[pair]) for pair in pairs])
-    return look(run.data).walks(made), "walks in latent space between held-out pairs"
+    return find_renderer(run.data).interpolations(
+        made
+    ), "walks in latent space between held-out pairs"
 
 
 def training(run: Run, data: Data) -> Shown:
@@ -143,7 +145,7 @@ def manifold(run: Run, data: Data) -> Shown:
         z = torch.tensor(run.codes.mean) + z * torch.tensor(run.codes.spread)
         where = "quantiles of the codes' spread"
     run, of_class = first(run)
-    picture = pictures.manifold(shown(run.decode(z), run.data), SIDE)
+    picture = pictures.manifold(to_display(run.decode(z), run.data), SIDE)
     return picture, f"{SIDE} × {SIDE} decoded codes over {where}{of_class}"
 
 
@@ -152,7 +154,7 @@ def traversal(run: Run, data: Data) -> Shown:
     if flat(run) and run.data.is_image:
         return None
     run, of_class = first(run)
-    picture, caption = traverse(run, MOST_DIMENSIONS, look(run.data).steps)
+    picture, caption = traverse(run, MOST_DIMENSIONS, find_renderer(run.data).steps)
     return picture, caption + of_class
 
 
@@ -166,7 +168,7 @@ def traverse(
     names = [f"z{j}" if rates is None else f"z{j}  {rates[j]:.2f}" for j in order]
     active = [run.codes.active[j] for j in order]
     deviations = torch.linspace(-REACH, REACH, steps).tolist()
-    picture, n, place = look(run.data).traversal(made, names, active, deviations)
+    picture, n, place = find_renderer(run.data).traversal(made, names, active, deviations)
     by = "spread" if rates is None else f"rate (nats, {place})"
     idle = "" if all(active[:n]) else ", idle ones faded"
     return picture, f"{n} of {run.latent} latent dimensions by {by}{idle}"
@@ -198,19 +200,19 @@ def chosen(run: Run, data: Data, n: int) -> tuple[Run, Tensor]:
 def told(run: Run, data: Data, which: Tensor) -> Run:
     """The run told what is known of some held-out rows, where it is conditional."""
     known = data.test.known(run.data)
-    return run if known is None else run.given(known[which])
+    return run if known is None else run.conditioned_on(known[which])
 
 
 def first(run: Run) -> tuple[Run, str]:
     """The run told one thing of all examples where it is conditional, and how to say so."""
-    condition, words = typical(run.data)
+    condition, words = example_condition(run.data)
     return (replace(run, condition=condition[0]), f", all {words}") if condition else (run, "")
 
 
 def places(data: Data, n: int) -> Tensor:
     """Where held-out rows are, in an order fixed by seed 0; classes take turns if there are any."""
     x, y = data.test.x, data.test.y
-    order = shuffled(len(x), 0).tolist()
+    order = permutation(len(x), 0).tolist()
     if y is not None:
         turns: dict[int, int] = {}
         keys = {}

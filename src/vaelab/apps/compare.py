@@ -30,7 +30,7 @@ from vaelab.apps.evaluate.settings import unlike
 from vaelab.apps.evaluate.table import UNITS, written
 from vaelab.apps.progress import counted, say
 from vaelab.metrics.estimate import Estimate
-from vaelab.spelling import visible
+from vaelab.spelling import escape_control
 
 PAIRED = ("neg_elbo", "nll", "rate", "distortion")
 
@@ -171,8 +171,8 @@ def paired(first: Judged, other: Judged) -> dict[str, Estimate]:
 def show(judged: list[Judged], differences: dict[str, dict[str, Estimate]]) -> None:
     """Prints figures side by side, then the paired differences."""
     first, names = judged[0], [run.name for run in judged]
-    called = dict(zip(names, map(visible, shorter(names)), strict=True))
-    print(visible(f"{_data(first.record)[:1].upper()}{_data(first.record)[1:]}"))
+    called = dict(zip(names, map(escape_control, shorter(names)), strict=True))
+    print(escape_control(f"{_data(first.record)[:1].upper()}{_data(first.record)[1:]}"))
     console = Console()
     for group, heading in GROUPS.items():
         figures = [

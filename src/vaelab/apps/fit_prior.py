@@ -18,13 +18,21 @@ from tyro.conf import Positional, arg
 from vaelab.apps.choice import Choice, Command, summary
 from vaelab.apps.flags import Device
 from vaelab.apps.progress import following, say
-from vaelab.apps.source import own
-from vaelab.data import Batches, Data, Split, various
-from vaelab.fitted import KINDS, Fitted, Kind, Told, find_kind, fit_codes, keep, unheard
+from vaelab.apps.source import reload_training_data
+from vaelab.data import Batches, Data, Split, probe_conditions
+from vaelab.fitted import (
+    PRIOR_ESTIMATORS,
+    Fitted,
+    PriorEstimator,
+    find_prior_estimator,
+    fit_codes,
+    keep,
+)
 from vaelab.fitted.prior import check_name, check_sort, first_site
+from vaelab.progress import ProgressCallback, no_progress
 from vaelab.run import PRIORS, Run, load
 from vaelab.training import find_device
-from vaelab.walk import seeded
+from vaelab.walk import fork_rng
 
 MOST = 100_000
 """Training rows whose codes are fitted to; more would take longer and tell little more."""
@@ -38,13 +46,13 @@ EXAMPLE = "vaelab fit-prior mixture runs/digits"
 
 def fit_prior(
     run: Run,
-    kind: Kind,
+    kind: PriorEstimator,
     data: Data,
     *,
     name: str | None = None,
     overwrite: bool = False,
     seed: int = 0,
-    told: Told = unheard,
+    told: ProgressCallback = no_progress,
 ) -> Fitted:
     """Fits a prior of a run's first latent to draws of q(z|x), one a training row.
 
@@ -72,24 +80,24 @@ def fit_prior(
         raise ValueError(
             f"the run is of data of shape {run.data.shape}, this data has {data.spec.shape}"
         )
-    folder = None if name is None else vacant(run, name, overwrite)
+    folder = None if name is None else check_prior_dir(run, name, overwrite)
     codes = draws(run, data.train, seed + OWN, told)
     held_out = draws(run, data.valid, seed + OWN + 1)
-    fitted = fit_codes(kind, run.model, codes, held_out, seed, told, run.typical)
+    fitted = fit_codes(kind, run.model, codes, held_out, seed, told, run.example_condition)
     if folder is not None:
         assert name is not None
         keep(fitted, folder, name)
     return fitted
 
 
-def check_served(run: Run, kind: Kind) -> None:
+def check_served(run: Run, kind: PriorEstimator) -> None:
     """Checks that a kind can take the place of a run's prior, before anything is read or fitted.
 
     Raises:
         ValueError: where it is for latents of another sort, or that prior is told a condition.
     """
-    with seeded(0, run.device):
-        check_sort(kind, first_site(run.model, run.typical))
+    with fork_rng(0, run.device):
+        check_sort(kind, first_site(run.model, run.example_condition))
     if moved_by_condition(run):
         raise ValueError(
             f"the prior of this run's first latent is told {run.data.condition} and is another for "
@@ -100,25 +108,25 @@ def check_served(run: Run, kind: Kind) -> None:
 
 def moved_by_condition(run: Run) -> bool:
     """Whether what the model is told changes the prior of its first latent."""
-    told = tuple(c.to(run.device) for c in various(run.data, SEVERAL))
-    with torch.no_grad(), seeded(0, run.device):
+    told = tuple(c.to(run.device) for c in probe_conditions(run.data, SEVERAL))
+    with torch.no_grad(), fork_rng(0, run.device):
         prior = run.model.sample(SEVERAL, condition=told).sites[0].prior
     return not all(torch.allclose(t, t[:1].expand_as(t)) for t in prior.tensors().values())
 
 
-def draws(run: Run, split: Split, seed: int, told: Told = unheard) -> Tensor:
+def draws(run: Run, split: Split, seed: int, told: ProgressCallback = no_progress) -> Tensor:
     """One draw of the first latent for each of a split's first rows: (N, …), on its device."""
     rows, known = split.x[:MOST], split.known(run.data)
     batches = Batches(rows, run.data, run.device, None if known is None else known[:MOST])
-    with torch.no_grad(), seeded(seed, run.device):
+    with torch.no_grad(), fork_rng(seed, run.device):
         codes: list[Tensor] = []
-        for x, condition in zip(batches.fixed(ROWS, seed), batches.told(ROWS), strict=True):
+        for x, condition in zip(batches.fixed(ROWS, seed), batches.conditions(ROWS), strict=True):
             codes.append(run.model(x, condition=condition).latents[0])
             told("codes", sum(map(len, codes)), len(rows))
         return torch.cat(codes)
 
 
-def vacant(run: Run, name: str, overwrite: bool) -> Path:
+def check_prior_dir(run: Run, name: str, overwrite: bool) -> Path:
     """The folder for a run's priors, checked to have no other of that name.
 
     Raises:
@@ -159,8 +167,8 @@ class Task:
 
 def kinds() -> str:
     """The list of kinds, one line each."""
-    width = max(map(len, KINDS))
-    lines = [f"  {name:<{width}}  {summary(cls)}" for name, cls in KINDS.items()]
+    width = max(map(len, PRIOR_ESTIMATORS))
+    lines = [f"  {name:<{width}}  {summary(cls)}" for name, cls in PRIOR_ESTIMATORS.items()]
     return "\n".join(
         [
             "Fit a prior to a run's codes: vaelab fit-prior KIND RUN",
@@ -178,7 +186,7 @@ def kinds() -> str:
 
 def command(name: str) -> Command:
     """The kind's command: its settings are flags."""
-    cls = find_kind(name)
+    cls = find_prior_estimator(name)
 
     def run(task: Any, kind: Any) -> None:
         perform(task, kind)
@@ -188,13 +196,13 @@ def command(name: str) -> Command:
     return run
 
 
-def perform(task: Task, kind: Kind) -> None:
+def perform(task: Task, kind: PriorEstimator) -> None:
     """Reads, fits, keeps, and says what came of it."""
     place = find_device(task.device)
     trained, name = load(task.run).to(place), task.name or kind.name
     check_served(trained, kind)  # before a long read
-    vacant(trained, name, task.overwrite)
-    data = Data(trained.data, *own(trained.data, task.data, task.data_dir))
+    check_prior_dir(trained, name, task.overwrite)
+    data = Data(trained.data, *reload_training_data(trained.data, task.data, task.data_dir))
     rows = min(MOST, len(data.train))
     say(f"{kind.name} of the first latent of {task.run}, fitted to {rows:,} codes")
     if len(trained.shapes) > 1:
@@ -220,10 +228,10 @@ def perform(task: Task, kind: Kind) -> None:
     print(f"{task.run / PRIORS / name}.safetensors  the prior{after}")
 
 
-def chosen(asked: Kind, fitted: Kind) -> dict[str, Any]:
+def chosen(asked: PriorEstimator, fitted: PriorEstimator) -> dict[str, Any]:
     """The settings that were left to the codes, as they were chosen."""
     before, after = (asdict(cast(Any, kind)) for kind in (asked, fitted))
     return {name: value for name, value in after.items() if value != before[name]}
 
 
-choose = Choice("kind", KINDS, EXAMPLE, kinds, command)
+choose = Choice("kind", PRIOR_ESTIMATORS, EXAMPLE, kinds, command)

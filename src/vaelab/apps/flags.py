@@ -41,7 +41,7 @@ Device = typing.Annotated[
 """Of every command that runs a network."""
 
 
-class Word(NamedTuple):
+class Parser(NamedTuple):
     """How one kind of value is read.
 
     Attributes:
@@ -70,16 +70,18 @@ def _sides(text: str) -> int | tuple[int, int]:
     return (height, width[0]) if width else height
 
 
-WORDS: dict[Any, Word] = {
-    int: Word("N", "a whole number", _whole),
-    float: Word("NUMBER", "a number", float),
-    str: Word("TEXT", "text", str),
-    Path: Word("PATH", "a path", Path),
-    int | tuple[int, int]: Word("SIDE|HEIGHT,WIDTH", "a side, or height,width as in 48,64", _sides),
+PARSERS: dict[Any, Parser] = {
+    int: Parser("N", "a whole number", _whole),
+    float: Parser("NUMBER", "a number", float),
+    str: Parser("TEXT", "text", str),
+    Path: Parser("PATH", "a path", Path),
+    int | tuple[int, int]: Parser(
+        "SIDE|HEIGHT,WIDTH", "a side, or height,width as in 48,64", _sides
+    ),
 }
 
 
-def read(word: Word, text: str) -> Any:
+def read(word: Parser, text: str) -> Any:
     """The value of a word.
 
     Raises:
@@ -93,7 +95,7 @@ def read(word: Word, text: str) -> Any:
         raise ValueError(f"expected {word.what} of 64 bits, not {text!r}") from None
 
 
-def one(word: Word, optional: bool = False) -> PrimitiveConstructorSpec[Any]:
+def scalar_spec(word: Parser, optional: bool = False) -> PrimitiveConstructorSpec[Any]:
     """A value as tyro reads it; one that is optional is None only where it is not given."""
     return PrimitiveConstructorSpec(
         nargs=1,
@@ -104,7 +106,7 @@ def one(word: Word, optional: bool = False) -> PrimitiveConstructorSpec[Any]:
     )
 
 
-def some(word: Word) -> PrimitiveConstructorSpec[Any]:
+def list_spec(word: Parser) -> PrimitiveConstructorSpec[Any]:
     """Any number of values, one after another, as tyro reads them."""
     return PrimitiveConstructorSpec(
         nargs="*",
@@ -117,7 +119,7 @@ def some(word: Word) -> PrimitiveConstructorSpec[Any]:
 
 def numbers(kind: type[int] | type[float]) -> Any:
     """Numbers with commas between them, as a type that tyro can read."""
-    word = WORDS[kind]
+    word = PARSERS[kind]
     spec: PrimitiveConstructorSpec[tuple[float, ...]] = PrimitiveConstructorSpec(
         nargs=1,
         metavar=f"{word.metavar},…",
@@ -142,10 +144,10 @@ def _words(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
     parts = typing.get_args(info.type)
     if isinstance(info.type, types.UnionType) and types.NoneType in parts:
         kind = functools.reduce(operator.or_, (p for p in parts if p is not types.NoneType))
-        return one(WORDS[kind], optional=True) if kind in WORDS else None
-    if info.type_origin is tuple and parts[1:] == (...,) and parts[0] in WORDS:
-        return some(WORDS[parts[0]])
-    return one(WORDS[info.type]) if info.type in WORDS else None
+        return scalar_spec(PARSERS[kind], optional=True) if kind in PARSERS else None
+    if info.type_origin is tuple and parts[1:] == (...,) and parts[0] in PARSERS:
+        return list_spec(PARSERS[parts[0]])
+    return scalar_spec(PARSERS[info.type]) if info.type in PARSERS else None
 
 
 def call(function: Callable[..., Any], args: Sequence[str], prog: str, about: str) -> None:

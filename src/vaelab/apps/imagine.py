@@ -19,19 +19,19 @@ from tyro.conf import Positional, arg
 
 from vaelab.apps import album
 from vaelab.apps.flags import Device
-from vaelab.apps.look import look
-from vaelab.apps.outputs import as_array, as_picture, as_table, promised, write
+from vaelab.apps.look import find_renderer
+from vaelab.apps.outputs import as_array, as_picture, as_table, check_output_path, write
 from vaelab.apps.pictures import Picture
 from vaelab.apps.progress import counted, say
 from vaelab.apps.rows import as_rows
 from vaelab.apps.shown import levels
 from vaelab.data import DataSpec, Raw, read_inputs
-from vaelab.data.condition import drawn, read
-from vaelab.data.header import Heading, some
+from vaelab.data.condition import read, sample_labels
+from vaelab.data.header import Heading, abbreviate_names
 from vaelab.data.inputs import reload
 from vaelab.run import Run, load
 from vaelab.training import find_device
-from vaelab.walk import seeded
+from vaelab.walk import fork_rng
 
 RunFolder = Positional[Annotated[Path, arg(metavar="RUN", help="folder of a trained run.")]]
 Input = Positional[
@@ -61,7 +61,7 @@ Class = Annotated[
     str | None,
     arg(
         name="class",
-        aliases=["--given"],
+        aliases=["--condition-values"],
         help="what a conditional model is told: the name of a class, or names with commas between "
         "them, one for each example; of vectors, the numbers of one with commas between them, or a "
         ".npy file of one for each example. Of rows of the run's own data it is known.",
@@ -102,12 +102,12 @@ def sample(
     if draw and mean:
         raise ValueError("--draw and --mean are each other's opposite; pass one of them")
     model = _load(run, label, device, out)
-    promised(out, overwrite, *KINDS)
+    check_output_path(out, overwrite, *KINDS)
     if model.data.condition == "labels" and label is None:
         say(f"no --class was named: {_classes(model.data)}")
         if not model.data.is_image:  # a row is written with its class
-            with seeded(seed):
-                model = model.given(drawn(model.data, max(n, 1)))
+            with fork_rng(seed):
+                model = model.conditioned_on(sample_labels(model.data, max(n, 1)))
     if prior is not None:
         model = model.with_prior(prior)
     elif not model.has_rate:
@@ -117,7 +117,7 @@ def sample(
         )
     draw = draw or (model.data.drawn and not mean)
     parts = model.stream_samples(n, temperature=temperature, draw=draw, seed=seed)
-    how, data = look(model.data), outline(model, out)
+    how, data = find_renderer(model.data), outline(model, out)
     _write(out, model, parts, n, draw, lambda x: how.samples(x, data)[0])
     print(f"{out}  {counted(n, 'new example')}")
 
@@ -139,10 +139,10 @@ def reconstruct(
         out: file to write: .png for a picture, .npy or .npz for the rows, .csv for rows of a table.
     """
     model = _load(run, label, device, out)
-    promised(out, overwrite, *KINDS)
+    check_output_path(out, overwrite, *KINDS)
     model, raw = _read(input, model, data_dir)
     made = model.reconstruct(raw, draw=draw, seed=seed)
-    how = look(model.data)
+    how = find_renderer(model.data)
     _write(out, model, [made], len(made), draw, lambda x: how.comparison(raw, x)[0])
     print(f"{out}  {counted(len(raw), 'reconstruction')}")
 
@@ -168,14 +168,14 @@ def vary(
         temperature: scales the posterior's spread; 0 gives reconstructions, 2 goes further away.
     """
     model = _load(run, label, device, out)
-    promised(out, overwrite, *KINDS)
+    check_output_path(out, overwrite, *KINDS)
     if n < 1:
         raise ValueError(f"n is {n}; ask for at least 1 variation")
     model, raw = _read(input, model, data_dir)
     if not model.has_rate:
         say(POINTS)
     made = model.vary(raw, n, temperature=temperature, seed=seed)
-    how, axes = look(model.data), ("example", "variation")
+    how, axes = find_renderer(model.data), ("example", "variation")
     _write(out, model, [made], len(made), False, lambda x: how.variations(raw, x)[0], *axes)
     print(f"{out}  {counted(n, 'variation')} each of {counted(len(raw), 'example')}")
 
@@ -204,7 +204,7 @@ def interpolate(
         out: file to write: .png for a picture, .npy or .npz for the rows, (walks, steps, …).
     """
     model = _load(run, label, device, out)
-    promised(out, overwrite, *KINDS)
+    check_output_path(out, overwrite, *KINDS)
     (one, starts), (other, ends) = (_read(place, model, data_dir) for place in (a, b))
     count = max(len(starts), len(ends))
     if {len(starts), len(ends)} - {1, count}:
@@ -222,7 +222,9 @@ def interpolate(
     written = as_rows(replace(model, condition=None), [made], count, "walk", "step")
     write(
         out,
-        as_picture(lambda: look(model.data).walks(made)) | as_array([made], len(made)) | written,
+        as_picture(lambda: find_renderer(model.data).interpolations(made))
+        | as_array([made], len(made))
+        | written,
     )
     print(f"{out}  {counted(count, 'walk')} of {counted(steps, 'step')}")
 
@@ -251,7 +253,7 @@ def traverse(
         if value < 1:
             raise ValueError(f"{name} is {value}; it must be 1 or more")
     model = _load(run, label, device, out)
-    promised(out, overwrite, *KINDS)
+    check_output_path(out, overwrite, *KINDS)
     start = None
     if input is not None:
         model, raw = _read(input, model, data_dir)
@@ -283,7 +285,7 @@ def encode(
         temperature: 0 for posterior means, 1 for draws from the posteriors.
     """
     model = _load(run, label, device)
-    promised(out, overwrite, ".npy", ".npz", ".csv")
+    check_output_path(out, overwrite, ".npy", ".npz", ".csv")
     model, raw = _find(input, model, data_dir)
     codes = model.stream_codes(raw, temperature=temperature, seed=seed)
     header = [Heading(f"z{j}") for j in range(model.latent)]
@@ -303,7 +305,7 @@ def _load(folder: Path, named: str | None, device: str, out: Path | None = None)
         raise ValueError(f"{out}: images are no table; name a .png, .npy or .npz file")
     if named is None:
         return run
-    run = run.given(read(run.data, named))
+    run = run.conditioned_on(read(run.data, named))
     assert run.condition is not None
     away = float(run.condition.abs().max())
     if run.data.condition == "vectors" and away > FAR:
@@ -333,7 +335,7 @@ def _classes(spec: DataSpec) -> str:
             "keep how often each is in training"
         )
     parts = zip(spec.classes, spec.shares, strict=True)
-    told = some([f"{name} {part:.0%}" for name, part in parts], 12)
+    told = abbreviate_names([f"{name} {part:.0%}" for name, part in parts], 12)
     return f"classes come as often as in training: {told}"
 
 
@@ -347,7 +349,7 @@ def _find(source: str, run: Run, data_dir: Path | None) -> tuple[Run, Raw]:
     raw, notes, known = read_inputs(source, run.data, data_dir=data_dir)
     for note in notes:
         say(note)
-    return (run if known is None or run.condition is not None else run.given(known)), raw
+    return (run if known is None or run.condition is not None else run.conditioned_on(known)), raw
 
 
 def _between(model: Run, one: Run, other: Run, i: int) -> Run:

@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 
 from vaelab import files
-from vaelab.codes import survey
+from vaelab.codes import summarize_latents
 from vaelab.data import Batches, Data
 from vaelab.recipe import Recipe
 from vaelab.run import EVALUATION, FILES, METRICS, UNFINISHED, WEIGHTS, Run
@@ -33,7 +33,7 @@ ROWS = 1024
 """Validation rows that an unfinished run's codes are looked at on: it must not take long."""
 
 
-class Keeper:
+class Checkpointer:
     """A listener that writes down what is reached, then passes the word on.
 
     Args:
@@ -103,7 +103,7 @@ class Keeper:
         self.recipe.model.load_state_dict(self.best.weights)
         self.recipe.objective.load_state_dict(self.best.objective)
         training = self.training | {"ending": "unfinished", "best_epoch": self.best_epoch}
-        codes = survey(self.recipe.model, self.valid)
+        codes = summarize_latents(self.recipe.model, self.valid)
         Run(self.recipe, training, self.history, codes).save(self.unfinished, self.best.optimizer)
         self.best = None
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from vaelab.apps import pictures
 from vaelab.apps.pictures import Picture
 from vaelab.apps.pictures.cells import Array
-from vaelab.apps.shown import shown, span
+from vaelab.apps.shown import color_limits, to_display
 from vaelab.data import DataSpec
 
 MOST_PANELS = 36
@@ -26,14 +26,14 @@ LATTICE = 560
 """Pixels, the width of a lattice of images, about."""
 
 
-class Look(ABC):
+class Renderer(ABC):
     """How raw examples of a run are shown.
 
     Attributes:
         new: samples in a picture.
         kept: reconstructions.
         varied: examples that are varied, and variations of each.
-        walked: pairs that are interpolated.
+        interpolated: pairs that are interpolated.
         steps: on a traversal.
         legible: whether each column has its own panel, so that values can be read off.
     """
@@ -41,7 +41,7 @@ class Look(ABC):
     new: ClassVar[int]
     kept: ClassVar[int]
     varied: ClassVar[tuple[int, int]]
-    walked: ClassVar[int]
+    interpolated: ClassVar[int]
     steps: ClassVar[int]
     legible: ClassVar[bool]
 
@@ -61,7 +61,7 @@ class Look(ABC):
         """Originals (N, …) and variations (N, n, …) of each; and how to read it."""
 
     @abstractmethod
-    def walks(self, made: Tensor) -> Picture:
+    def interpolations(self, made: Tensor) -> Picture:
         """Walks (N, steps, …)."""
 
     @property
@@ -84,28 +84,32 @@ class Look(ABC):
         """Latent dimensions (L, steps, …); how many are shown, and where their names are."""
 
 
-class Cells(Look):
+class GridRenderer(Renderer):
     """A cell of pixels or a strip of colours for each example."""
 
-    new, kept, varied, walked, steps = 64, 20, (6, 8), 6, 9
+    new, kept, varied, interpolated, steps = 64, 20, (6, 8), 6, 9
     legible = False
 
     def samples(self, made: Tensor, data: Tensor | None) -> tuple[Picture, str]:
-        return pictures.grid(self._shown(made), span=span(self.spec)), ""
+        return pictures.grid(self._shown(made), span=color_limits(self.spec)), ""
 
     def comparison(self, raw: Tensor, made: Tensor) -> tuple[Picture, str]:
-        picture = pictures.comparison(self._shown(raw), self._shown(made), span=span(self.spec))
+        picture = pictures.comparison(
+            self._shown(raw), self._shown(made), span=color_limits(self.spec)
+        )
         return picture, f"{len(raw)} held-out examples above their reconstructions"
 
     def variations(self, raw: Tensor, made: Tensor) -> tuple[Picture, str]:
-        picture = pictures.rows(list(self._shown(made)), self._shown(raw), span=span(self.spec))
+        picture = pictures.rows(
+            list(self._shown(made)), self._shown(raw), span=color_limits(self.spec)
+        )
         return picture, "held-out examples at the left, variations of each"
 
-    def walks(self, made: Tensor) -> Picture:
+    def interpolations(self, made: Tensor) -> Picture:
         values = self._shown(made)
         # Images from left to right, strips from top to bottom.
         lines = values if self.spec.is_image else values.swapaxes(0, 1)
-        return pictures.rows(list(lines), span=span(self.spec))
+        return pictures.rows(list(lines), span=color_limits(self.spec))
 
     @property
     def side(self) -> int:
@@ -124,17 +128,19 @@ class Cells(Look):
         deviations: Sequence[float],
     ) -> tuple[Picture, int, str]:
         values = self._shown(made)
-        picture = pictures.traversal(values, active, names, deviations, span=span(self.spec))
+        picture = pictures.traversal(
+            values, active, names, deviations, span=color_limits(self.spec)
+        )
         return picture, len(made), "at the left"
 
     def _shown(self, raw: Tensor) -> Array:
-        return shown(raw, self.spec)
+        return to_display(raw, self.spec)
 
 
-class Panels(Look):
+class ColumnRenderer(Renderer):
     """A panel for each of the first columns."""
 
-    new, kept, varied, walked, steps = 2000, 400, (6, 24), 3, 41
+    new, kept, varied, interpolated, steps = 2000, 400, (6, 24), 3, 41
     legible, side = True, 41
 
     def samples(self, made: Tensor, data: Tensor | None) -> tuple[Picture, str]:
@@ -151,7 +157,7 @@ class Panels(Look):
         picture = pictures.spread(self._rows(raw), self._rows(made), self._header())
         return picture, f"held-out rows as bars, variations of each as points{self._only()}"
 
-    def walks(self, made: Tensor) -> Picture:
+    def interpolations(self, made: Tensor) -> Picture:
         across = np.linspace(0, 1, made.shape[1])
         return pictures.lines(self._rows(made), across, self._header(), "from end to end")
 
@@ -182,7 +188,7 @@ class Panels(Look):
         return f", the first {MOST_PANELS} of {dims} columns" if dims > MOST_PANELS else ""
 
 
-def look(spec: DataSpec) -> Look:
+def find_renderer(spec: DataSpec) -> Renderer:
     """How examples of this data are shown."""
     long = spec.dims > MOST_PANELS and not spec.header
-    return Cells(spec) if spec.is_image or long else Panels(spec)
+    return GridRenderer(spec) if spec.is_image or long else ColumnRenderer(spec)

@@ -19,7 +19,7 @@ from vaelab.data.header import Heading
 Writer = Callable[[BinaryIO], object]
 
 
-def promised(out: Path, overwrite: bool, *kinds: str) -> None:
+def check_output_path(out: Path, overwrite: bool, *kinds: str) -> None:
     """Checks, before anything is computed, that a file can be written under this name.
 
     Raises:

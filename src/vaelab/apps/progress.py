@@ -25,8 +25,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from vaelab.fitted import Told
-from vaelab.spelling import visible
+from vaelab.progress import ProgressCallback
+from vaelab.spelling import escape_control
 from vaelab.training import Row, Snapshot
 
 LOG_EVERY = 10.0
@@ -35,7 +35,7 @@ LOG_EVERY = 10.0
 
 def say(message: str) -> None:
     """A message to the person at the terminal."""
-    print(visible(message), file=sys.stderr, flush=True)
+    print(escape_control(message), file=sys.stderr, flush=True)
 
 
 def counted(n: int, what: str) -> str:
@@ -154,7 +154,7 @@ def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 @contextmanager
-def following(console: Console | None = None) -> Iterator[Told]:
+def following(console: Console | None = None) -> Iterator[ProgressCallback]:
     """A bar for work in several parts, one after another; yields what is told how far it is."""
     console = console or Console(stderr=True)
     with Progress(

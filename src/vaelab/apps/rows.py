@@ -83,7 +83,11 @@ def _has_classes(run: Run) -> bool:
 
 def _classes(run: Run, n: int) -> Tensor:
     """Of what class the run was told that n examples are, (n, 1); (n, 0) where of none."""
-    return run.told(n)[0].argmax(1, keepdim=True).cpu() if _has_classes(run) else torch.empty(n, 0)
+    return (
+        run._condition_for(n)[0].argmax(1, keepdim=True).cpu()
+        if _has_classes(run)
+        else torch.empty(n, 0)
+    )
 
 
 def _numbers(run: Run, part: Tensor, classes: Tensor) -> Tensor:

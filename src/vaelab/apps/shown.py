@@ -24,14 +24,14 @@ SPAN = (-3.0, 3.0)
 """Ends of the colours for standardised columns: one outlier must not make all the rest alike."""
 
 
-def shown(raw: Tensor, spec: DataSpec) -> Array:
+def to_display(raw: Tensor, spec: DataSpec) -> Array:
     """Raw rows (…, *shape) at the scale of pictures, never binarized."""
     if spec.is_image and spec.domain == "real":
         return ((raw.float() - spec.low) / max(spec.high - spec.low, 1e-12)).numpy()
     return replace(spec, binarize="no").prepare(raw).numpy()
 
 
-def span(spec: DataSpec) -> tuple[float, float] | None:
+def color_limits(spec: DataSpec) -> tuple[float, float] | None:
     """The ends of the colours, which only vectors need."""
     if spec.is_image:
         return None
@@ -52,7 +52,7 @@ def picture(run: Run, raw: Tensor, path: str | Path) -> Path:
     """
     across = raw.shape[1] if raw.ndim == len(run.data.shape) + 2 else None
     flat = raw if across is None else raw.flatten(0, 1)
-    return save(grid(shown(flat, run.data), across, span=span(run.data)), path)
+    return save(grid(to_display(flat, run.data), across, span=color_limits(run.data)), path)
 
 
 def levels(raw: Tensor, spec: DataSpec) -> Tensor:

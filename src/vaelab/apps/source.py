@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from vaelab.apps.progress import counted, following, say
@@ -30,7 +29,8 @@ class Source:
             all others.
         label: the column of a table that holds labels (for --condition labels, and figures by
             class); it is not modelled.
-        vectors: what is known of every row, for --condition vectors: the name of an array of
+        condition_columns: what is known of every row, for --condition vectors: the name of an
+        array of
             the data's .npz, or columns, which are then not modelled: of a table by name, as
             age,income, of an array by number, as 0,3-5 (from 0).
     """
@@ -42,7 +42,7 @@ class Source:
     skip_unreadable: bool = False
     columns: str | None = None
     label: str | None = None
-    vectors: str | None = None
+    condition_columns: str | None = None
 
     def read(self) -> Data:
         """Reads the data and says on stderr what it found."""
@@ -55,8 +55,8 @@ class Source:
                 skip_unreadable=self.skip_unreadable,
                 columns=None if self.columns is None else as_kinds(self.columns),
                 label=self.label,
-                vectors=self.vectors,
-                told=partial(told, "pictures"),
+                vectors=self.condition_columns,
+                told=told,
             )
         for line in [describe(found), *found.notes]:
             say(line)
@@ -83,7 +83,7 @@ def describe(data: Data) -> str:
     )
 
 
-def own(
+def reload_training_data(
     spec: DataSpec, named: str | None = None, data_dir: Path | None = None
 ) -> tuple[Split, Split, Split]:
     """Training, validation and test rows of the data a run was trained on, raw.

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from vaelab.apps.keep import Keeper
-from vaelab.codes import survey
+from vaelab.apps.keep import Checkpointer
+from vaelab.codes import summarize_latents
 from vaelab.data import Batches, Data, DataSpec
 from vaelab.recipe import Recipe
 from vaelab.run import RECIPE, UNFINISHED, Run
@@ -48,12 +48,12 @@ def train(
         raise TypeError(
             f"data is a {type(data).__name__}; it must be a Data, as vaelab.load_data(…) returns"
         )
-    fitting(recipe.data, data.spec)
+    check_data_matches(recipe.data, data.spec)
     if out is None:
         return _fitted(recipe, data, plan, listener)[0]
     folder = Path(out)
-    vacant(folder, overwrite)
-    keeper = Keeper(folder, recipe, data, plan, listener)
+    check_run_dir(folder, overwrite)
+    keeper = Checkpointer(folder, recipe, data, plan, listener)
     try:
         run, optimizer = _fitted(recipe, data, plan, keeper)
         run.save(keeper.unfinished, optimizer)
@@ -66,7 +66,7 @@ def train(
     return run
 
 
-def fitting(made_for: DataSpec, given: DataSpec) -> None:
+def check_data_matches(made_for: DataSpec, given: DataSpec) -> None:
     """Checks that data are of the kind a recipe was made for, and scaled as that is.
 
     Raises:
@@ -96,7 +96,7 @@ def _fitted(
 
 def finished(recipe: Recipe, data: Data, plan: Plan, result: Fit) -> Run:
     """The run of a recipe that has been fitted: its training on record, its codes surveyed."""
-    codes = survey(
+    codes = summarize_latents(
         recipe.model, Batches(data.valid.x, recipe.data, y=data.valid.known(recipe.data))
     )
     training = asdict(plan) | {"ending": result.ending, "best_epoch": result.best_epoch}
@@ -110,7 +110,7 @@ def few_steps(run: Run) -> Length | None:
     return length if length.few and run.training.get("ending") != "early" else None
 
 
-def vacant(folder: Path, overwrite: bool) -> None:
+def check_run_dir(folder: Path, overwrite: bool) -> None:
     """Checks that a run may be kept in a folder; touches nothing.
 
     Raises:

@@ -21,16 +21,16 @@ from rich.table import Table
 from torch import nn
 
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
-from vaelab.apps.album import album
+from vaelab.apps.album import save_gallery
 from vaelab.apps.choice import Choice, Command, summary
 from vaelab.apps.progress import NAMES, Watch, counted, layers, say
 from vaelab.apps.source import Source
-from vaelab.apps.train import few_steps, train, vacant
-from vaelab.data import DataSpec, example, placing
+from vaelab.apps.train import check_run_dir, few_steps, train
+from vaelab.data import DataSpec, cli_example, placing
 from vaelab.design import Design
 from vaelab.recipe import RECIPES, Recipe, find
 from vaelab.run import Run
-from vaelab.spelling import visible
+from vaelab.spelling import escape_control
 from vaelab.training import Plan, Row, find_device
 
 
@@ -140,13 +140,13 @@ def without_seed(settings: Any) -> type:
 def perform(task: Task, build: Callable[[DataSpec], Recipe], plan: Plan) -> None:
     """Reads, trains, draws, and says what came of it."""
     # Cheap refusals come before a long read.
-    vacant(task.out, task.overwrite)
+    check_run_dir(task.out, task.overwrite)
     device = find_device(plan.device)
     data = task.read()
     recipe = build(data.spec)
     for line in placing(data.train.x, device):
         say(line)
-    rows, epochs = len(data.train), plan.passes(len(data.train))
+    rows, epochs = len(data.train), plan.num_epochs(len(data.train))
     parameters = sum(p.numel() for p in recipe.model.parameters())
     say(f"likelihood {recipe.reason}")
     say(f"networks {chosen(recipe)}")
@@ -158,11 +158,11 @@ def perform(task: Task, build: Callable[[DataSpec], Recipe], plan: Plan) -> None
     with Watch(epochs, plan.batch_size) as watch:
         run = train(recipe, data, plan, out=task.out, overwrite=task.overwrite, listener=watch)
     Console().print(table(run))
-    for path, caption in album(run, data, task.out):
-        print(visible(f"{path}  {caption}"))
+    for path, caption in save_gallery(run, data, task.out):
+        print(escape_control(f"{path}  {caption}"))
     if (length := few_steps(run)) is not None:
         say(f"{length}: little may have been learned yet")
-    print(f"{task.out}  the run; try: vaelab sample {task.out} -n 64{example(run.data)}")
+    print(f"{task.out}  the run; try: vaelab sample {task.out} -n 64{cli_example(run.data)}")
 
 
 def chosen(recipe: Recipe) -> str:

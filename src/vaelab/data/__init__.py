@@ -2,7 +2,15 @@
 
 from .batches import Batch, Batches
 from .columns import with_columns
-from .condition import Known, drawn, example, of_each, typical, various, vectors
+from .condition import (
+    Known,
+    broadcast_condition,
+    cli_example,
+    example_condition,
+    probe_conditions,
+    sample_labels,
+    vectors,
+)
 from .fields import Column
 from .inputs import raw_rows, read_inputs
 from .rows import Raw, Rows
@@ -22,15 +30,15 @@ __all__ = [
     "Raw",
     "Rows",
     "Split",
-    "drawn",
-    "example",
+    "broadcast_condition",
+    "cli_example",
+    "example_condition",
     "load",
-    "of_each",
     "placing",
+    "probe_conditions",
     "raw_rows",
     "read_inputs",
-    "typical",
-    "various",
+    "sample_labels",
     "vectors",
     "with_columns",
 ]

@@ -128,7 +128,7 @@ class Batches:
             for drawn in _cut(self._binarized(seed), batch_size):
                 yield drawn.float()
 
-    def told(self, batch_size: int) -> Iterator[tuple[Tensor, ...]]:
+    def conditions(self, batch_size: int) -> Iterator[tuple[Tensor, ...]]:
         """What a model is told of the rows that `fixed` gives, batch by batch.
 
         Beside `fixed` rather than in it: most of what looks at rows has no use for it.

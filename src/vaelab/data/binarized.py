@@ -18,7 +18,7 @@ import torch
 from .arrays import read_arrays
 from .fetch import fetch
 from .rows import Array
-from .splits import Found
+from .splits import SourceData
 
 HOME = "http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/"
 _PIXELS = 784
@@ -31,7 +31,7 @@ _PARTS = {
 }
 
 
-def binarized_mnist(folder: Path, home: str = HOME) -> Found:
+def binarized_mnist(folder: Path, home: str = HOME) -> SourceData:
     """The three parts from `folder`, fetched there first if need be, and shuffled.
 
     Raises:
@@ -55,7 +55,7 @@ def binarized_mnist(folder: Path, home: str = HOME) -> Found:
     x = torch.from_numpy(bits.reshape(-1, 1, 28, 28))
     train, valid, test = (count for count, _ in _PARTS.values())
     notes += ("the rows of each part are shuffled: the file is sorted by class",)
-    return Found(x, None, (train, valid, test), shuffle=True, notes=notes)
+    return SourceData(x, None, (train, valid, test), shuffle=True, notes=notes)
 
 
 def _fetch(path: Path, home: str) -> None:

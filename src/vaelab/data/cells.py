@@ -63,7 +63,7 @@ def unusable(text: str, comma: bool = False) -> str | None:
 
 
 @dataclass(frozen=True, eq=False)
-class Cells:
+class TextColumn:
     """The cells of a column, each of its K different texts once.
 
     Args:
@@ -77,18 +77,18 @@ class Cells:
     comma: bool = False
 
     @classmethod
-    def of(cls, column: Sequence[str], comma: bool = False) -> "Cells":
+    def of(cls, column: Sequence[str], comma: bool = False) -> "TextColumn":
         """From N texts."""
         numbers: dict[str, int] = {}
         index = [numbers.setdefault(text, len(numbers)) for text in column]
         return cls(tuple(numbers), np.array(index, np.int64), comma)
 
-    def of_rows(self, rows: Array) -> "Cells":
+    def of_rows(self, rows: Array) -> "TextColumn":
         """Those of the rows where `rows` (N,) is true."""
         if rows.all():
             return self
         used, index = np.unique(self.index[rows], return_inverse=True)
-        return Cells(tuple(self.texts[i] for i in used), index, self.comma)
+        return TextColumn(tuple(self.texts[i] for i in used), index, self.comma)
 
     @cached_property
     def numbers(self) -> Array:

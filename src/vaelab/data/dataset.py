@@ -11,10 +11,10 @@ from torch.utils.data import Dataset, IterableDataset
 
 from .arrays import as_numpy, from_arrays, label, refuse_size
 from .images import Picture, Size, as_size, gather
-from .splits import Found
+from .splits import SourceData
 
 
-def from_dataset(dataset: "Dataset[Any]", image_size: int | Size | None) -> Found:
+def from_dataset(dataset: "Dataset[Any]", image_size: int | Size | None) -> SourceData:
     """The items of a data set: x or (x, y), with x a PIL image, a tensor or an array.
 
     Args:
@@ -45,7 +45,9 @@ def from_dataset(dataset: "Dataset[Any]", image_size: int | Size | None) -> Foun
             raise ValueError(f"items that cannot be read: {gathered.unreadable[0]}")
         raw = torch.from_numpy(gathered.x)
         labels, classes = (None, ()) if y is None else label(y, len(raw))
-        return Found(raw, labels, (len(raw), 0, 0), classes, gathered.resize, notes=gathered.notes)
+        return SourceData(
+            raw, labels, (len(raw), 0, 0), classes, gathered.resize, notes=gathered.notes
+        )
     refuse_size(image_size, "tensors and arrays")
     arrays = [as_numpy(x, f"item {i}") for i, (x, _) in enumerate(items)]
     shapes = {a.shape for a in arrays}

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .cells import Cells, unusable
+from .cells import TextColumn, unusable
 from .splits import FEWEST
 from .tables import Table
 
@@ -50,7 +50,9 @@ def usable(
         ValueError: where a column tells nothing or lacks values; says all of it, and the flags
             that read the table all the same.
     """
-    read = {n: Cells.of(column, table.comma) for n, column in wanted(table, said, beside).items()}
+    read = {
+        n: TextColumn.of(column, table.comma) for n, column in wanted(table, said, beside).items()
+    }
     judged = [n for n in read if n not in beside and n not in said and REST not in said]
     lacking = {name: _lacking(cells, table.comma) for name, cells in read.items()}
     least = FEWEST if skip else max(FEWEST, math.ceil(_WHOLE * len(table)))
@@ -74,7 +76,7 @@ def usable(
 
 def _left_out(
     table: Table,
-    read: Mapping[str, Cells],
+    read: Mapping[str, TextColumn],
     lacking: Mapping[str, Array],
     judged: Sequence[str],
     beside: Sequence[str],
@@ -109,19 +111,19 @@ def _left_out(
 def first_gap(table: Table, names: Sequence[str]) -> str | None:
     """Where the first of some columns that has one lacks a value, in words."""
     for name in names:
-        cells = Cells.of(table.cells[table.names.index(name)], table.comma)
+        cells = TextColumn.of(table.cells[table.names.index(name)], table.comma)
         if (rows := _lacking(cells, table.comma)).any():
             row = int(rows.argmax())
             return f"{table.at(row, name)}: {unusable(cells.texts[cells.index[row]], table.comma)}"
     return None
 
 
-def _lacking(cells: Cells, comma: bool) -> Array:
+def _lacking(cells: TextColumn, comma: bool) -> Array:
     """(N,), where a column has no value."""
     return np.array([unusable(text, comma) is not None for text in cells.texts])[cells.index]
 
 
-def _wrong(table: Table, name: str, read: Mapping[str, Cells], rows: Array) -> str | None:
+def _wrong(table: Table, name: str, read: Mapping[str, TextColumn], rows: Array) -> str | None:
     """Why a column had better be left out, going by some rows (N,) of it, where it had."""
     if not rows.any():
         return "holds no values"
@@ -137,7 +139,7 @@ def _wrong(table: Table, name: str, read: Mapping[str, Cells], rows: Array) -> s
     return "only names the rows" if once and _KEY.fullmatch(name) else None
 
 
-def _where(table: Table, name: str, read: Mapping[str, Cells], lacking: Array) -> str:
+def _where(table: Table, name: str, read: Mapping[str, TextColumn], lacking: Array) -> str:
     row, count = int(lacking.argmax()), int(lacking.sum())
     reason = unusable(read[name].texts[read[name].index[row]], table.comma)
     first = f"{table.place(row)}: {reason}"
@@ -145,7 +147,7 @@ def _where(table: Table, name: str, read: Mapping[str, Cells], lacking: Array) -
 
 
 def _remedy(
-    read: Mapping[str, Cells],
+    read: Mapping[str, TextColumn],
     said: Mapping[str, str],
     beside: Sequence[str],
     out: set[str],

@@ -19,8 +19,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .images import Picture, Size, Told, as_size, gather, opened, some, unheard
-from .splits import Found
+from vaelab.progress import ProgressCallback, no_progress
+
+from .images import Picture, Size, abbreviate, as_size, gather, opened
+from .splits import SourceData
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
@@ -29,8 +31,11 @@ _LARGEST = 1 << 28
 
 
 def from_folder(
-    path: Path, image_size: int | Size | None, skip_unreadable: bool, told: Told = unheard
-) -> Found:
+    path: Path,
+    image_size: int | Size | None,
+    skip_unreadable: bool,
+    told: ProgressCallback = no_progress,
+) -> SourceData:
     """The pictures of a folder or zip.
 
     Args:
@@ -48,7 +53,7 @@ def from_folder(
         files = _digests([pictures[i] for i in gathered.kept])
     notes = gathered.notes
     if gathered.unreadable:
-        listing = some(gathered.unreadable)
+        listing = abbreviate(gathered.unreadable)
         count = f"{len(gathered.unreadable):,} of {len(pictures):,}"
         if not skip_unreadable:
             raise ValueError(
@@ -64,9 +69,11 @@ def from_folder(
         notes += ("the pictures are pure black and white: read as 0 and 1",)
     y, classes = _labels([PurePosixPath(pictures[i].name).parts for i in gathered.kept])
     if classes:
-        notes += (f"labels: the {len(classes)} folders {some(classes)}",)
+        notes += (f"labels: the {len(classes)} folders {abbreviate(classes)}",)
     own = (len(x), 0, 0)
-    return Found(torch.from_numpy(x), y, own, classes, gathered.resize, notes=notes, files=files)
+    return SourceData(
+        torch.from_numpy(x), y, own, classes, gathered.resize, notes=notes, files=files
+    )
 
 
 def _digests(pictures: Sequence[Picture]) -> Tensor:
@@ -84,7 +91,7 @@ def listed(path: Path) -> Iterator[tuple[list[Picture], int]]:
         ValueError: where there are no pictures, or the zip is damaged.
     """
     if path.is_dir():
-        found = {file.relative_to(path).as_posix(): file for file in _walk(path)}
+        found = {file.relative_to(path).as_posix(): file for file in _files_under(path)}
         names = _visible(found)
         pictures = [_of_file(name, found[name]) for name in names]
         yield _pictures_only(pictures, path)
@@ -114,7 +121,7 @@ def _of_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Picture:
     return Picture(info.filename, partial(_open_member, read), read)
 
 
-def _walk(path: Path) -> Iterator[Path]:
+def _files_under(path: Path) -> Iterator[Path]:
     for folder, _, names in os.walk(path):
         yield from (Path(folder, name) for name in names)
 

@@ -17,13 +17,13 @@ from torch import Tensor
 from .arrays import as_numpy, read_arrays
 from .fields import Vectors
 from .rows import Array, Raw, Rows
-from .splits import Found
+from .splits import SourceData
 
 _COLUMNS = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
 _PARTS = ("train", "valid", "val", "test")
 
 
-def add(found: Found, vectors: object, source: object) -> tuple[Found, str]:
+def add(found: SourceData, vectors: object, source: object) -> tuple[SourceData, str]:
     """The same rows, with vectors known of each; and what is to be said to find these again.
 
     Args:
@@ -94,7 +94,7 @@ def _columns(x: Raw, text: str) -> tuple[Tensor, Array]:
     return x[:, rest].contiguous(), x[:, numbers].numpy()
 
 
-def _checked(array: Array, found: Found) -> Tensor:
+def _checked(array: Array, found: SourceData) -> Tensor:
     count = len(found.x)
     array = array[:, None] if array.ndim == 1 else array
     if array.dtype.kind not in "buif" or array.ndim != 2 or len(array) != count or not array.size:

@@ -78,13 +78,13 @@ def difference(then: Sequence[Heading], now: Sequence[Heading]) -> str | None:
 
 def _values(heading: Heading, verb: str) -> str:
     if heading.values:
-        return f"{verb} the values {some(heading.values)}"
+        return f"{verb} the values {abbreviate_names(heading.values)}"
     return (
         f"{verb} numbers of {heading.decimals if heading.decimals is not None else 'many'} decimals"
     )
 
 
-def some(names: Sequence[str], most: int = 8) -> str:
+def abbreviate_names(names: Sequence[str], most: int = 8) -> str:
     """The first few names, and how many more there are."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
@@ -126,4 +126,4 @@ def as_names(text: str) -> tuple[str, ...]:
 
 def listed(kinds: Mapping[str, Sequence[str]]) -> str:
     """Names by kind, a few of each."""
-    return "; ".join(f"{kind}: {some(names)}" for kind, names in kinds.items() if names)
+    return "; ".join(f"{kind}: {abbreviate_names(names)}" for kind, names in kinds.items() if names)

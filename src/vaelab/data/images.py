@@ -22,10 +22,11 @@ from typing import BinaryIO, TypeVar
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from vaelab.progress import ProgressCallback, no_progress
+
 from .rows import Array
 
 Size = tuple[int, int]
-Told = Callable[[int, int], None]
 T = TypeVar("T")
 
 _MOST = 64
@@ -82,15 +83,11 @@ def opened(file: BinaryIO) -> Iterator[Image.Image]:
         yield picture
 
 
-def unheard(done: int, total: int) -> None:
-    """Where nobody listens to how far the reading is."""
-
-
 def gather(
     pictures: Sequence[Picture],
     asked: Size | None,
     channels: int | None = None,
-    told: Told = unheard,
+    told: ProgressCallback = no_progress,
 ) -> Gathered:
     """Every readable picture at one size and with the same channels.
 
@@ -123,7 +120,7 @@ def gather(
             else:
                 x[len(kept)] = found
                 kept.append(i)
-            told(done + 1, len(seen))
+            told("pictures", done + 1, len(seen))
     was = [seen[i][0] for i in kept]
     changed = set(was) not in (set(), {size})
     notes: tuple[str, ...] = (_size_note(was, size),) if changed else ()
@@ -161,7 +158,7 @@ def as_size(image_size: int | Size | None) -> Size | None:
     return sides
 
 
-def some(items: Sequence[str], most: int = 5) -> str:
+def abbreviate(items: Sequence[str], most: int = 5) -> str:
     """The first few items and how many more there are."""
     more = f"; and {len(items) - most:,} more" if len(items) > most else ""
     return "; ".join(items[:most]) + more

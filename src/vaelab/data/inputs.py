@@ -231,7 +231,7 @@ def _as(raw: Raw, dtype: torch.dtype) -> Raw:
 
 def _pictures(path: Path, spec: DataSpec) -> Inputs:
     from .folder import listed, one_file
-    from .images import gather, some
+    from .images import abbreviate, gather
 
     if not spec.is_image or spec.shape[0] not in (1, 3) or spec.domain == "real":
         raise ValueError(
@@ -245,7 +245,7 @@ def _pictures(path: Path, spec: DataSpec) -> Inputs:
     else:
         gathered = gather([one_file(path)], (height, width), channels)
     if gathered.unreadable:
-        raise ValueError(f"pictures that cannot be read: {some(gathered.unreadable)}")
+        raise ValueError(f"pictures that cannot be read: {abbreviate(gathered.unreadable)}")
     notes = gathered.notes
     x = torch.from_numpy(gathered.x)
     if spec.levels is None:

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from .cells import Cells
+from .cells import TextColumn
 from .faults import OUT, REST, first_gap, usable, wanted
 from .fields import KINDS, NUMBERS, Column
-from .header import Heading, listed, some
+from .header import Heading, abbreviate_names, listed
 from .spec import DataSpec
-from .splits import FEWEST, Found
+from .splits import FEWEST, SourceData
 from .tables import Table
 
 Array = np.ndarray[Any, Any]
@@ -25,7 +25,7 @@ def as_rows(
     label: str | None = None,
     skip: bool = False,
     told: Sequence[str] = (),
-) -> Found:
+) -> SourceData:
     """The rows of a table, its columns found for what they are or as they are said to be.
 
     Args:
@@ -45,7 +45,9 @@ def as_rows(
     if len(table) < FEWEST:  # before columns of so few rows are judged
         raise ValueError(f"{table.name}: rows seen: {len(table)}; a data set needs {FEWEST}")
     table, skipped = usable(table, said, beside, skip)
-    read = {n: Cells.of(column, table.comma) for n, column in wanted(table, said, beside).items()}
+    read = {
+        n: TextColumn.of(column, table.comma) for n, column in wanted(table, said, beside).items()
+    }
     modelled = {name: cells for name, cells in read.items() if name not in beside}
     chosen = {n: said.get(n, said.get(REST)) or cells.kind() for n, cells in modelled.items()}
     x = np.stack([_values(table, name, read[name], kind) for name, kind in chosen.items()], 1)
@@ -55,7 +57,9 @@ def as_rows(
     )
     names, y = read[label].categories if label else ((), None)
     if label and len(names) < 2:
-        raise ValueError(f"{table.name}: column {label} is no label: all rows are {some(names)}")
+        raise ValueError(
+            f"{table.name}: column {label} is no label: all rows are {abbreviate_names(names)}"
+        )
     found = {
         name: cells for name, cells in modelled.items() if name not in said and REST not in said
     }
@@ -65,9 +69,9 @@ def as_rows(
         _told(read, chosen),
         *_skewed(found, chosen),
         *_labelled(label, names),
-        *((f"known of each row, and not modelled: {some(told)}",) if told else ()),
+        *((f"known of each row, and not modelled: {abbreviate_names(told)}",) if told else ()),
     )
-    return Found(
+    return SourceData(
         torch.from_numpy(x.astype(np.float32)),
         None if y is None else torch.from_numpy(y.astype(np.int64)),
         (len(x), 0, 0),
@@ -90,19 +94,20 @@ def like(table: Table, spec: DataSpec) -> tuple[Array, tuple[str, ...]]:
     """
     if missing := [h.name for h in spec.headings if h.name not in table.names]:
         raise ValueError(
-            f"{table.name} has no column {some(missing)}; the run's data have "
-            f"{some([h.name for h in spec.headings], 20)}, and this has {some(table.names, 20)}"
+            f"{table.name} has no column {abbreviate_names(missing)}; the run's data have "
+            f"{abbreviate_names([h.name for h in spec.headings], 20)}, and this has "
+            f"{abbreviate_names(table.names, 20)}"
         )
     known = [heading.name for heading in spec.headings]
     if gap := first_gap(table, known):
         raise ValueError(f"{gap}. Fill it in, or take such rows out of the file")
     rows = []
     for heading in spec.headings:
-        cells = Cells.of(table.cells[table.names.index(heading.name)], table.comma)
+        cells = TextColumn.of(table.cells[table.names.index(heading.name)], table.comma)
         if not heading.values:
             rows.append(_numbers(table, heading.name, cells, "numbers"))
             continue
-        given = Cells.of(heading.values)
+        given = TextColumn.of(heading.values)
         by_number = given.numeric and cells.numeric
         keys = cells.numbers if by_number else cells.texts
         places = {key: i for i, key in enumerate(given.numbers if by_number else heading.values)}
@@ -110,11 +115,15 @@ def like(table: Table, spec: DataSpec) -> tuple[Array, tuple[str, ...]]:
         if row is not None:
             raise ValueError(
                 f"{table.at(row, heading.name)}: {cells.texts[cells.index[row]]!r} is none of the "
-                f"values of the run's data: {some(heading.values, 20)}"
+                f"values of the run's data: {abbreviate_names(heading.values, 20)}"
             )
         rows.append(np.array([places[key] for key in keys])[cells.index])
     others = [name for name in table.names if name not in known]
-    notes = (f"columns that the run does not know are passed by: {some(others)}",) if others else ()
+    notes = (
+        (f"columns that the run does not know are passed by: {abbreviate_names(others)}",)
+        if others
+        else ()
+    )
     return np.stack(rows, 1).astype(np.float32), (*table.notes, *notes)
 
 
@@ -125,7 +134,8 @@ def _check_said(
     named = [*said, *beside]
     if unknown := [name for name in named if name not in (*table.names, REST)]:
         raise ValueError(
-            f"{table.name} has no column {some(unknown)}; it has {some(table.names, 20)}"
+            f"{table.name} has no column {abbreviate_names(unknown)}; it has "
+            f"{abbreviate_names(table.names, 20)}"
         )
     if wrong := {name: kind for name, kind in said.items() if kind not in (*KINDS, OUT)}:
         name, kind = next(iter(wrong.items()))
@@ -137,14 +147,15 @@ def _check_said(
         raise ValueError(f"column {label} is the label, and cannot be {said[label]} as well")
     if twice := [name for name in told if name in said or beside.count(name) > 1]:
         raise ValueError(
-            f"column {twice[0]} is to be told of each row, as --vectors says; it cannot be "
+            f"column {twice[0]} is to be told of each row, as --condition-columns says; it "
+            "cannot be "
             "named there twice, or be the label or of a kind as well"
         )
     if not any(name not in beside for name in wanted(table, said, beside)):
         raise ValueError(f"{table.name}: no column is left to be modelled")
 
 
-def _values(table: Table, name: str, cells: Cells, kind: str) -> Array:
+def _values(table: Table, name: str, cells: TextColumn, kind: str) -> Array:
     """(N,), checked to be of the kind."""
     if kind in (*NUMBERS, "counts"):
         numbers = _numbers(table, name, cells, kind)
@@ -165,12 +176,13 @@ def _values(table: Table, name: str, cells: Cells, kind: str) -> Array:
     if len(names) < 2 or (kind == "binary" and len(names) != 2):
         raise ValueError(
             f"{table.name}: column {name} is said to be {kind} and has {len(names):,} different "
-            f"values: {some(names)}; expected {'2' if kind == 'binary' else '2 or more'}"
+            f"values: {abbreviate_names(names)}; expected "
+            f"{'2' if kind == 'binary' else '2 or more'}"
         )
     return index
 
 
-def _numbers(table: Table, name: str, cells: Cells, expected: str) -> Array:
+def _numbers(table: Table, name: str, cells: TextColumn, expected: str) -> Array:
     row = cells.first(np.isnan(cells.numbers))
     if row is not None:
         raise ValueError(
@@ -180,7 +192,9 @@ def _numbers(table: Table, name: str, cells: Cells, expected: str) -> Array:
     return cells.values
 
 
-def _told_numbers(table: Table, told: Sequence[str], read: Mapping[str, Cells]) -> torch.Tensor:
+def _told_numbers(
+    table: Table, told: Sequence[str], read: Mapping[str, TextColumn]
+) -> torch.Tensor:
     """(N, C), float32, the columns that are told."""
     for name in told:
         row = read[name].first(np.isnan(read[name].numbers))
@@ -194,23 +208,23 @@ def _told_numbers(table: Table, told: Sequence[str], read: Mapping[str, Cells]) 
     return torch.from_numpy(numbers.astype(np.float32))
 
 
-def _heading(name: str, cells: Cells, kind: str) -> Heading:
+def _heading(name: str, cells: TextColumn, kind: str) -> Heading:
     if kind in ("binary", "categories"):
         return Heading(name, cells.categories[0])
     return Heading(name, (), 0 if kind == "counts" else cells.decimals)
 
 
-def _told(read: Mapping[str, Cells], chosen: Mapping[str, str]) -> str:
+def _told(read: Mapping[str, TextColumn], chosen: Mapping[str, str]) -> str:
     """What was found, in a line."""
     by_kind: dict[str, list[str]] = {kind: [] for kind in KINDS}
     for name, kind in chosen.items():
         names = read[name].categories[0] if kind in ("binary", "categories") else ()
-        more = f" ({some(names, _NAMED)})" if names else ""
+        more = f" ({abbreviate_names(names, _NAMED)})" if names else ""
         by_kind[kind].append(name + more)
     return f"columns: {listed(by_kind)} (--columns NAME=KIND says otherwise)"
 
 
-def _skewed(found: Mapping[str, Cells], chosen: Mapping[str, str]) -> tuple[str, ...]:
+def _skewed(found: Mapping[str, TextColumn], chosen: Mapping[str, str]) -> tuple[str, ...]:
     """What follows for columns that were found to be skewed."""
     positive = [name for name in found if chosen[name] == "positive"]
     zeros = {
@@ -221,11 +235,12 @@ def _skewed(found: Mapping[str, Cells], chosen: Mapping[str, str]) -> tuple[str,
     notes = []
     if positive:
         notes.append(
-            f"above 0 and skewed: {some(positive)}, so taken as log-normal; NAME=real takes them "
+            f"above 0 and skewed: {abbreviate_names(positive)}, so taken as log-normal; "
+            "NAME=real takes them "
             "as they are, and samples of these may be below 0"
         )
     if zeros:
-        told = some([f"{name} ({n:,})" for name, n in zeros.items()])
+        told = abbreviate_names([f"{name} ({n:,})" for name, n in zeros.items()])
         notes.append(
             f"skewed, and 0 in some rows: {told}; taken as real, samples of which may be below 0"
         )
@@ -233,7 +248,11 @@ def _skewed(found: Mapping[str, Cells], chosen: Mapping[str, str]) -> tuple[str,
 
 
 def _labelled(label: str | None, names: tuple[str, ...]) -> tuple[str, ...]:
-    return (f"labels: column {label}, {len(names)} classes: {some(names)}",) if label else ()
+    return (
+        (f"labels: column {label}, {len(names)} classes: {abbreviate_names(names)}",)
+        if label
+        else ()
+    )
 
 
 def left_out(spec: DataSpec) -> dict[str, str]:

@@ -13,7 +13,7 @@ import torch
 from .binarized import binarized_mnist
 from .fetch import fetch
 from .idx import read_idx
-from .splits import Found
+from .splits import SourceData
 from .sprites import all_sprites, sprites
 
 _DIGITS = tuple("0123456789")
@@ -106,23 +106,23 @@ def default_data_dir() -> Path:
     return Path(os.path.expanduser(named)) if named else Path.home() / ".cache" / "vaelab" / "data"
 
 
-def digits(folder: Path) -> Found:
+def digits(folder: Path) -> SourceData:
     """scikit-learn's 1,797 digits, 8×8, values 0–16; nothing is read from `folder`."""
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
     x = torch.from_numpy(bunch.images.astype(np.uint8)[:, None])
     y = torch.from_numpy(bunch.target.astype(np.int64))
-    return Found(x, y, (len(x), 0, 0), _DIGITS)
+    return SourceData(x, y, (len(x), 0, 0), _DIGITS)
 
 
-def idx_set(what: IdxSet, folder: Path) -> Found:
+def idx_set(what: IdxSet, folder: Path) -> SourceData:
     """MNIST or one of its kind, from `folder`, fetched there first if need be."""
     notes: list[str] = []
     train_x, train_y, test_x, test_y = (
         _idx_file(file, what.homes, folder, notes) for file in what.files
     )
-    return Found(
+    return SourceData(
         torch.cat([train_x, test_x])[:, None],
         torch.cat([train_y, test_y]).long(),
         (len(train_x), 0, len(test_x)),
@@ -157,7 +157,7 @@ def _same_md5(path: Path, md5: str | None) -> bool:
     return seen.hexdigest() == md5
 
 
-KNOWN: dict[str, Callable[[Path], Found]] = {
+KNOWN: dict[str, Callable[[Path], SourceData]] = {
     "digits": digits,
     "mnist": partial(idx_set, MNIST),
     "fashion-mnist": partial(idx_set, FASHION),

@@ -34,7 +34,7 @@ class Measures(NamedTuple):
     columns: tuple[Column, ...] = ()
 
 
-def measure(train: Raw, *others: Raw, lost: bool = False) -> Measures:
+def measure_fields(train: Raw, *others: Raw, lost: bool = False) -> Measures:
     """Where values can lie is read from every row; statistics from the training rows alone.
 
     Args:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from vaelab.progress import ProgressCallback, no_progress
 from vaelab.spelling import did_you_mean
 
 from .arrays import from_arrays, from_file, refuse_size
@@ -19,9 +20,9 @@ from .given import add, describe
 from .header import as_names
 from .kinds import as_rows
 from .known import KNOWN, default_data_dir
-from .measure import measure, measure_columns
+from .measure import measure_columns, measure_fields
 from .spec import DataSpec
-from .splits import Data, Found, choose
+from .splits import Data, SourceData, choose
 from .sprites import dsprites, is_dsprites
 from .tables import SUFFIXES, Table, from_frame, is_frame, read_table
 
@@ -48,7 +49,7 @@ def load(
     skip_unreadable: bool = False,
     columns: Mapping[str, str] | None = None,
     label: str | None = None,
-    told: Callable[[int, int], None] = lambda done, total: None,
+    told: ProgressCallback = no_progress,
     vectors: Any = None,
 ) -> Data:
     """Load, check, split and describe a data set.
@@ -117,7 +118,7 @@ def load(
     measured = (
         measure_columns(train.x, found.columns)
         if found.columns
-        else measure(train.x, validation.x, held.x, lost=found.lost)
+        else measure_fields(train.x, validation.x, held.x, lost=found.lost)
     )
     levels, low, high = measured.levels, measured.low, measured.high
     spec = DataSpec(
@@ -165,8 +166,8 @@ def _find(
     data_dir: str | os.PathLike[str] | None,
     image_size: int | tuple[int, int] | None,
     skip_unreadable: bool,
-    told: Callable[[int, int], None],
-) -> tuple[str, Found]:
+    told: ProgressCallback,
+) -> tuple[str, SourceData]:
     if isinstance(source, str | os.PathLike):
         name = os.fspath(source)
         if name in KNOWN:

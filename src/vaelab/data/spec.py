@@ -122,7 +122,8 @@ class DataSpec:
             )
         if self.condition == "vectors" and self.vectors is None:
             raise ValueError(
-                "the condition is to be vectors, but this data has none; say which with --vectors, "
+                "the condition is to be vectors, but this data has none; say which with "
+                "--condition-columns, "
                 "in Python load_data(x, vectors=c), or leave the condition at none"
             )
         if self.shares and (len(self.shares) != len(self.classes) or min(self.shares) < 0):

@@ -91,7 +91,7 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Found:
+class SourceData:
     """What a source holds, before it is split.
 
     Args:
@@ -133,7 +133,7 @@ class Found:
 
 
 def choose(
-    found: Found, valid: float | int, test: float | int, seed: int
+    found: SourceData, valid: float | int, test: float | int, seed: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Row numbers of training, validation and test.
 

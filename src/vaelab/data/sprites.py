@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from .rows import Array, Rows
-from .splits import Factors, Found
+from .splits import Factors, SourceData
 
 SHAPES = ("square", "ellipse", "heart")
 NAMES = ("shape", "scale", "orientation", "position x", "position y")
@@ -62,7 +62,7 @@ def render(numbers: Tensor) -> Tensor:
     return torch.from_numpy(_Grid()[numbers.numpy()])
 
 
-def sprites(folder: Path) -> Found:
+def sprites(folder: Path) -> SourceData:
     """50,000 images at random from the grid, always the same, 10,000 of them its test part.
 
     Nothing is read from `folder`.
@@ -71,7 +71,7 @@ def sprites(folder: Path) -> Found:
     return _found(chosen, (SOME - HELD, 0, HELD))
 
 
-def all_sprites(folder: Path) -> Found:
+def all_sprites(folder: Path) -> SourceData:
     """The whole grid, rendered as it is used; nothing is read from `folder`."""
     return _found(torch.arange(COUNT), (COUNT, 0, 0))
 
@@ -85,7 +85,7 @@ def is_dsprites(path: Path) -> bool:
         return False
 
 
-def dsprites(path: Path) -> Found:
+def dsprites(path: Path) -> SourceData:
     """The published file, `dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz`, or rows of it.
 
     Its pickled entry, `metadata`, is left unread. The images take 3 GB of memory.
@@ -103,14 +103,14 @@ def dsprites(path: Path) -> Found:
     values = torch.from_numpy(table[:, 1:].astype(np.int64))  # there is one colour
     x = Rows(images[:, None], images.dtype)
     known = Factors(NAMES, ORDERED, values)
-    return Found(x, values[:, 0], (len(images), 0, 0), SHAPES, factors=known)
+    return SourceData(x, values[:, 0], (len(images), 0, 0), SHAPES, factors=known)
 
 
-def _found(chosen: Tensor, own: tuple[int, int, int]) -> Found:
+def _found(chosen: Tensor, own: tuple[int, int, int]) -> SourceData:
     values = factors(chosen)
     # Of an array, `Rows` asks no more than a grid answers.
     x = Rows(cast(Array, _Grid()), _Grid.dtype, chosen.numpy())
-    return Found(x, values[:, 0], own, SHAPES, factors=Factors(NAMES, ORDERED, values))
+    return SourceData(x, values[:, 0], own, SHAPES, factors=Factors(NAMES, ORDERED, values))
 
 
 @final

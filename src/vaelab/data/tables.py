@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .cells import number
-from .header import some
+from .header import abbreviate_names
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 _SEPARATORS = ",;\t|"
@@ -67,7 +67,7 @@ def read_table(path: Path) -> Table:
     """
     table = _named(_parquet(path) if path.suffix.lower() == ".parquet" else _text(path))
     if not len(table):
-        raise ValueError(f"{path} has no rows, only the names {some(table.names)}")
+        raise ValueError(f"{path} has no rows, only the names {abbreviate_names(table.names)}")
     return table
 
 
@@ -119,7 +119,8 @@ def _text(path: Path) -> Table:
         notes = (f"line {begin} holds numbers only: the columns have no names but their places",)
     if odd := [f"line {line} has {len(row)}" for line, row in rows if len(row) != len(names)]:
         raise ValueError(
-            f"{path}: the header has {len(names)} values, {some(odd)}; quote values that hold the "
+            f"{path}: the header has {len(names)} values, {abbreviate_names(odd)}; quote values "
+            "that hold the "
             f"separator {separator!r}, and fill the others in"
         )
     columns = zip(*(row for _, row in rows), strict=True) if rows else ((),) * len(names)

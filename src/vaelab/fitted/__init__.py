@@ -10,27 +10,25 @@ the decorator `kind`; the command line and the files of a run find it by its nam
 
 from vaelab.fitted.autoregressive import FittedSequence
 from vaelab.fitted.flow import FittedFlow
-from vaelab.fitted.kind import KINDS, Kind, Told, find_kind, kind, unheard
+from vaelab.fitted.kind import PRIOR_ESTIMATORS, PriorEstimator, find_prior_estimator, kind
 from vaelab.fitted.mixture import FittedMixture
 from vaelab.fitted.prior import Fitted, find, fit_codes, keep
-from vaelab.fitted.replaced import Replaced, replaced
+from vaelab.fitted.replaced import WithPrior, replaced
 from vaelab.fitted.second_stage import SecondStage
 
 __all__ = [
-    "KINDS",
+    "PRIOR_ESTIMATORS",
     "Fitted",
     "FittedFlow",
     "FittedMixture",
     "FittedSequence",
-    "Kind",
-    "Replaced",
+    "PriorEstimator",
     "SecondStage",
-    "Told",
+    "WithPrior",
     "find",
-    "find_kind",
+    "find_prior_estimator",
     "fit_codes",
     "keep",
     "kind",
     "replaced",
-    "unheard",
 ]

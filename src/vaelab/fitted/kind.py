@@ -6,35 +6,18 @@ import dataclasses
 import typing
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
 
+from vaelab.progress import ProgressCallback, no_progress
 from vaelab.spelling import did_you_mean
-from vaelab.typed import checked
+from vaelab.typed import validate
 from vaelab.walk import Conditional, Distribution, Site
 
 
-class Told(Protocol):
-    """Somebody who is told how far a fit is."""
-
-    def __call__(self, what: str, done: int, total: int, nats: float | None = None) -> None:
-        """Now and then.
-
-        Args:
-            what: is counted, such as epochs.
-            done: so far.
-            total: at most.
-            nats: what a code costs by now, −log p(z), where it is known.
-        """
-
-
-def unheard(what: str, done: int, total: int, nats: float | None = None) -> None:
-    """Where nobody listens."""
-
-
-class Kind(ABC):
+class PriorEstimator(ABC):
     """A way to fit a prior; final subclasses are frozen dataclasses of settings, kept as JSON.
 
     Attributes:
@@ -55,8 +38,8 @@ class Kind(ABC):
 
     @abstractmethod
     def fit(
-        self, site: Site, codes: Tensor, held_out: Tensor, told: Told = unheard
-    ) -> tuple[Kind, Conditional]:
+        self, site: Site, codes: Tensor, held_out: Tensor, told: ProgressCallback = no_progress
+    ) -> tuple[PriorEstimator, Conditional]:
         """The prior fitted to codes, with draws from torch's own generator.
 
         Before it comes the kind that builds it again: this one, with what it left open chosen.
@@ -72,37 +55,39 @@ class Kind(ABC):
 AT_ONCE = 256
 """Codes whose density is asked for at once."""
 
-KINDS: dict[str, type[Kind]] = {}
+PRIOR_ESTIMATORS: dict[str, type[PriorEstimator]] = {}
 
-K = TypeVar("K", bound=type[Kind])
+K = TypeVar("K", bound=type[PriorEstimator])
 
 
 def kind(cls: K) -> K:
     """Makes a kind known by its name."""
-    KINDS[cls.name] = cls
+    PRIOR_ESTIMATORS[cls.name] = cls
     return cls
 
 
-def find_kind(name: str) -> type[Kind]:
+def find_prior_estimator(name: str) -> type[PriorEstimator]:
     """The kind of a name; dashes and underscores are alike.
 
     Raises:
         ValueError: for an unknown name, with the nearest ones.
     """
     known = name.replace("_", "-")
-    if known not in KINDS:
-        hint = did_you_mean(known, KINDS)
-        raise ValueError(f"no kind of prior is called {name!r}.{hint} There is {', '.join(KINDS)}.")
-    return KINDS[known]
+    if known not in PRIOR_ESTIMATORS:
+        hint = did_you_mean(known, PRIOR_ESTIMATORS)
+        raise ValueError(
+            f"no kind of prior is called {name!r}.{hint} There is {', '.join(PRIOR_ESTIMATORS)}."
+        )
+    return PRIOR_ESTIMATORS[known]
 
 
-def rebuild(name: str, settings: Mapping[str, Any]) -> Kind:
+def rebuild(name: str, settings: Mapping[str, Any]) -> PriorEstimator:
     """A kind from its name and JSON settings, checked against its fields.
 
     Raises:
         ValueError: for an unknown name or setting, or one of a wrong type.
     """
-    cls = find_kind(name)
+    cls = find_prior_estimator(name)
     assert dataclasses.is_dataclass(cls)
     hints = typing.get_type_hints(cls)
     fields = [field.name for field in dataclasses.fields(cls)]
@@ -111,7 +96,7 @@ def rebuild(name: str, settings: Mapping[str, Any]) -> Kind:
         raise ValueError(
             f"the prior {name} has no setting {', '.join(unknown)}; it has {', '.join(fields)}"
         )
-    return cls(**{key: checked(value, hints[key], key) for key, value in settings.items()})
+    return cls(**{key: validate(value, hints[key], key) for key, value in settings.items()})
 
 
 def at_least(least: int, **values: int | None) -> None:

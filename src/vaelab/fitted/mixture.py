@@ -15,7 +15,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from vaelab.fitted.kind import Kind, Told, at_least, kind, nats, standardizer, unheard
+from vaelab.fitted.kind import PriorEstimator, at_least, kind, nats, standardizer
+from vaelab.progress import ProgressCallback, no_progress
 from vaelab.typed import check_fields
 from vaelab.walk import Conditional, Distribution, Mixture, Site
 from vaelab.walk.distributions import LOG_2PI
@@ -84,7 +85,7 @@ class FullMixture(Conditional):
 
 @kind
 @dataclass(frozen=True)
-class FittedMixture(Kind):
+class FittedMixture(PriorEstimator):
     """A mixture of normals with full covariances: quick, and good in a few dozen dimensions.
 
     Attributes:
@@ -106,7 +107,7 @@ class FittedMixture(Kind):
         return FullMixture(self.components, *site.z.shape[1:])
 
     def fit(
-        self, site: Site, codes: Tensor, held_out: Tensor, told: Told = unheard
+        self, site: Site, codes: Tensor, held_out: Tensor, told: ProgressCallback = no_progress
     ) -> tuple[FittedMixture, FullMixture]:
         least = self.components or TRIED[0]
         if len(codes) < 2 * least:
@@ -126,7 +127,7 @@ class FittedMixture(Kind):
         return FittedMixture(components), prior
 
 
-def _in_turn(told: Told, before: int, fits: int, done: int) -> None:
+def _in_turn(told: ProgressCallback, before: int, fits: int, done: int) -> None:
     told("rounds", before * ROUNDS + done, fits * ROUNDS)
 
 

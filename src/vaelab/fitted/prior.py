@@ -17,9 +17,10 @@ from safetensors.torch import save
 from torch import Tensor
 
 from vaelab import files
-from vaelab.fitted.kind import KINDS, Kind, Told, nats, rebuild, unheard
+from vaelab.fitted.kind import PRIOR_ESTIMATORS, PriorEstimator, nats, rebuild
+from vaelab.progress import ProgressCallback, no_progress
 from vaelab.version import __version__
-from vaelab.walk import VAE, Condition, Conditional, OneHot, Site, UniformCodes, seeded
+from vaelab.walk import VAE, Condition, Conditional, OneHotCategorical, Site, UniformCodes, fork_rng
 
 FORMAT = 1
 
@@ -36,19 +37,19 @@ class Fitted:
             prior; the numbers of `codes` and `held_out` codes, and the `seed`.
     """
 
-    kind: Kind
+    kind: PriorEstimator
     prior: Conditional
     model: str
     figures: dict[str, Any]
 
 
 def fit_codes(
-    kind: Kind,
+    kind: PriorEstimator,
     model: VAE,
     codes: Tensor,
     held_out: Tensor,
     seed: int = 0,
-    told: Told = unheard,
+    told: ProgressCallback = no_progress,
     condition: Condition = (),
 ) -> Fitted:
     """Fits a prior to draws of a model's first latent.
@@ -65,7 +66,7 @@ def fit_codes(
     Raises:
         ValueError: where there are too few codes for it.
     """
-    with seeded(seed, codes.device):
+    with fork_rng(seed, codes.device):
         site = first_site(model, condition)
         check_sort(kind, site)
         kind, prior = kind.fit(site, codes, held_out, told)
@@ -80,15 +81,15 @@ def fit_codes(
     return Fitted(kind, prior.cpu(), fingerprint(model), figures)
 
 
-def check_sort(kind: Kind, site: Site) -> None:
+def check_sort(kind: PriorEstimator, site: Site) -> None:
     """Refuses a kind that is for latents of another sort.
 
     Raises:
         ValueError: where codes meet a density, or numbers a table of codes.
     """
-    if kind.of_codes != isinstance(site.prior, UniformCodes | OneHot):
+    if kind.of_codes != isinstance(site.prior, UniformCodes | OneHotCategorical):
         made = "real numbers" if kind.of_codes else "codes or classes"
-        fitting = [name for name, cls in KINDS.items() if cls.of_codes != kind.of_codes]
+        fitting = [name for name, cls in PRIOR_ESTIMATORS.items() if cls.of_codes != kind.of_codes]
         raise ValueError(
             f"the latent is made of {made}, which {kind.name} is not for; there is "
             f"{', '.join(fitting)}"
@@ -166,7 +167,7 @@ def find(folder: Path, name: str, model: VAE, condition: Condition = ()) -> Fitt
         )
     try:
         kind = rebuild(about["kind"], about["settings"])
-        with seeded(0):
+        with fork_rng(0):
             prior = kind.build(first_site(model, condition)).eval().requires_grad_(False)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None

@@ -11,7 +11,7 @@ from vaelab.walk import VAE, Conditional, Distribution, Draw, Generator, Site
 from vaelab.walk.draw import Posterior
 
 
-class _Elsewhere(Draw):
+class PriorOverride(Draw):
     """A draw that meets the first site with another prior."""
 
     def __init__(self, draw: Draw, prior: Distribution) -> None:
@@ -23,7 +23,7 @@ class _Elsewhere(Draw):
         return self.draw.meet(self.prior if index == 0 else prior, posterior, index)
 
 
-class Replaced(Generator):
+class WithPrior(Generator):
     """A program whose first latent has another prior; the latents below keep theirs, given it.
 
     Args:
@@ -41,12 +41,12 @@ class Replaced(Generator):
         return cast(nn.Module, self.generator.likelihood)
 
     def forward(self, draw: Draw) -> Distribution:
-        return self.generator(_Elsewhere(draw, self.prior()))
+        return self.generator(PriorOverride(draw, self.prior()))
 
-    def settle(self, sites: Sequence[Site]) -> None:
-        self.generator.settle(sites)
+    def update_buffers(self, sites: Sequence[Site]) -> None:
+        self.generator.update_buffers(sites)
 
 
 def replaced(model: VAE, prior: Conditional) -> VAE:
     """The model with another prior of its first latent; it shares the model's weights."""
-    return VAE(model.encoder, Replaced(model.generator, prior)).eval()
+    return VAE(model.encoder, WithPrior(model.generator, prior)).eval()

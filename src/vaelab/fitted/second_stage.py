@@ -16,8 +16,9 @@ from torch import Tensor
 
 from vaelab.data import Data, DataSpec, Split
 from vaelab.design import Design
-from vaelab.fitted.kind import Kind, Told, at_least, kind, standardizer, unheard
+from vaelab.fitted.kind import PriorEstimator, at_least, kind, standardizer
 from vaelab.objectives import log_mean_exp
+from vaelab.progress import ProgressCallback, no_progress
 from vaelab.recipe import Recipe
 from vaelab.recipes import vae
 from vaelab.training import Plan, Row, Snapshot, fit
@@ -91,7 +92,7 @@ class Stage(Conditional):
 class _Passing:
     """A listener of a training that passes its steps on."""
 
-    told: Told
+    told: ProgressCallback
 
     def on_step(self, step: int, steps: int, row: Row) -> None:
         self.told("steps", step, steps, row["loss"])
@@ -102,7 +103,7 @@ class _Passing:
 
 @kind
 @dataclass(frozen=True)
-class SecondStage(Kind):
+class SecondStage(PriorEstimator):
     """A small VAE on the codes, with one learned σ: for many dimensions, where the others thin out.
 
     Attributes:
@@ -122,7 +123,7 @@ class SecondStage(Kind):
         return Stage(self._recipe(site).model, *site.z.shape[1:])
 
     def fit(
-        self, site: Site, codes: Tensor, held_out: Tensor, told: Told = unheard
+        self, site: Site, codes: Tensor, held_out: Tensor, told: ProgressCallback = no_progress
     ) -> tuple[SecondStage, Stage]:
         recipe = self._recipe(site)
         stage = Stage(recipe.model, *site.z.shape[1:])

@@ -13,6 +13,7 @@ from vaelab.metrics.continuity import (
     code_scale,
     different_class_pairs,
     hole_fraction,
+    interpolation_path,
     off_support_share,
     overlap,
     own_ellipse,
@@ -20,7 +21,6 @@ from vaelab.metrics.continuity import (
     round_trip_error,
     round_trip_gaps,
     unreached_fraction,
-    walk,
 )
 from vaelab.metrics.discrepancy import (
     frechet_distances,
@@ -78,6 +78,7 @@ __all__ = [
     "disentanglement",
     "frechet_distances",
     "hole_fraction",
+    "interpolation_path",
     "k_nearest",
     "kernel_distance",
     "knn_accuracy",
@@ -98,6 +99,5 @@ __all__ = [
     "round_trip_gaps",
     "sandwich",
     "unreached_fraction",
-    "walk",
     "weigh",
 ]

@@ -56,7 +56,7 @@ def layers(
     for x, condition in paired(batches, conditions):
         for number, site in enumerate(model(x, condition=condition).sites):
             rates.setdefault(number, []).append(site.rate()[0])
-            if site.posterior.has_units:
+            if site.posterior.has_coordinates:
                 means.setdefault(number, []).append(site.posterior.mean.flatten(1))
             by_dimension = kl_by_dimension(site.posterior, site.prior)
             if by_dimension is not None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from vaelab.nets.shapes import Shape
 
 
-class Told(nn.Module):
+class ConcatCondition(nn.Module):
     """(x, c) ↦ net([view(x), spread(c)]), joined along the first axis of an example.
 
     Args:
@@ -27,11 +27,11 @@ class Told(nn.Module):
         self.spread = spread or nn.Identity()
 
     def forward(self, x: Tensor, *condition: Tensor) -> Tensor:
-        c = self.spread(the(condition))
+        c = self.spread(require_condition(condition))
         return self.net(torch.cat([self.view(x), c.to(x.dtype)], 1))
 
 
-class Begun(nn.Module):
+class ConditionalRoot(nn.Module):
     """(n, c) ↦ root(n) + Wc: the state above a hierarchy that knows its condition.
 
     Args:
@@ -46,7 +46,7 @@ class Begun(nn.Module):
         self.embed = nn.Linear(known, math.prod(shape))
 
     def forward(self, n: int, *condition: Tensor) -> Tensor:
-        return self.root(n) + self.embed(the(condition)).unflatten(1, self.shape)
+        return self.root(n) + self.embed(require_condition(condition)).unflatten(1, self.shape)
 
 
 class Chain(nn.Sequential):
@@ -82,7 +82,7 @@ def beside(shape: Shape, known: int) -> tuple[Shape, nn.Module]:
     return (shape[0] + 1, *shape[1:]), spread
 
 
-def the(condition: tuple[Tensor, ...]) -> Tensor:
+def require_condition(condition: tuple[Tensor, ...]) -> Tensor:
     """The condition that must be there.
 
     Raises:

@@ -60,7 +60,7 @@ class Logs(nn.Module):
         return (x.clamp(min=torch.finfo(x.dtype).tiny).log() - self.centre) / self.spread
 
 
-class OneHot(nn.Module):
+class OneHotEncoding(nn.Module):
     """(B, D) categories 0, …, n−1 → (B, D · n).
 
     Args:

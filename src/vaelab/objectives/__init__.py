@@ -14,15 +14,14 @@ from vaelab.objectives.covariance import Diagonal, OffDiagonal
 from vaelab.objectives.discrepancy import MMD
 from vaelab.objectives.perceptual import FeatureDistortion, StructuralDistortion
 from vaelab.objectives.rates import Capacity, FreeBits
-from vaelab.objectives.regularise import ChargedPoint, CodeNorm, DecoderPenalty
-from vaelab.objectives.steered import Steered
+from vaelab.objectives.regularise import CodeNorm, DecoderPenalty, NormPenalisedPoint
+from vaelab.objectives.steered import ReweightedPosterior
 from vaelab.objectives.terms import Distortion, Loss, Objective, Rate, Scaled, Sum
 from vaelab.walk.schedule import Constant, Cycles, Rise, Schedule
 
 __all__ = [
     "MMD",
     "Capacity",
-    "ChargedPoint",
     "CodeNorm",
     "CombinedBound",
     "Constant",
@@ -37,15 +36,16 @@ __all__ = [
     "ImportanceWeighted",
     "Loss",
     "MultiplyImportanceWeighted",
+    "NormPenalisedPoint",
     "Objective",
     "OffDiagonal",
     "PartiallyImportanceWeighted",
     "Rate",
+    "ReweightedPosterior",
     "Rise",
     "Scaled",
     "Schedule",
     "SplitRate",
-    "Steered",
     "StructuralDistortion",
     "Sum",
     "log_mean_exp",

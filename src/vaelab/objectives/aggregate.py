@@ -37,7 +37,7 @@ class SplitRate(Objective):
         dimension_wise: of how far each dimension of the codes is from the prior.
     """
 
-    pooled = True
+    batch_coupled = True
 
     def __init__(
         self,

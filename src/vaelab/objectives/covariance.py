@@ -26,7 +26,7 @@ class OffDiagonal(Objective):
             (DIP-VAE-I).
     """
 
-    pooled = True
+    batch_coupled = True
 
     def __init__(self, within: bool) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class Diagonal(Objective):
         within: as in `OffDiagonal`.
     """
 
-    pooled = True
+    batch_coupled = True
 
     def __init__(self, within: bool) -> None:
         super().__init__()

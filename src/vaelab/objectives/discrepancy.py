@@ -57,7 +57,7 @@ class MMD(Objective):
     """
 
     symbol = "MMD²"
-    pooled = True
+    batch_coupled = True
 
     def __init__(self, kernel: Kernel = multiscale) -> None:
         super().__init__()

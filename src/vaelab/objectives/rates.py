@@ -38,7 +38,7 @@ class FreeBits(Objective):
         if groups is not None and groups < 1:
             raise ValueError(f"groups is {groups}; latents make at least 1 group")
         self.free, self.groups, self.by_example = free, groups, by_example
-        self.pooled = not by_example
+        self.batch_coupled = not by_example
 
     def forward(self, trace: Trace, x: Tensor) -> Loss:
         """The loss of x.

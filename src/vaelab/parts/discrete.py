@@ -21,7 +21,7 @@ from vaelab.walk import (
     Conditional,
     Distribution,
     Evidence,
-    OneHot,
+    OneHotCategorical,
     Schedule,
     full_precision,
 )
@@ -41,8 +41,8 @@ class UniformClasses(Conditional):
         super().__init__()
         self.register_buffer("logits", _level(variables, classes), persistent=False)
 
-    def forward(self, *given: Tensor) -> OneHot:
-        return OneHot(self.logits, torch.ones_like(self.logits[..., :1, :1]))
+    def forward(self, *given: Tensor) -> OneHotCategorical:
+        return OneHotCategorical(self.logits, torch.ones_like(self.logits[..., :1, :1]))
 
 
 class Classes(Posterior):
@@ -60,9 +60,9 @@ class Classes(Posterior):
         super().__init__()
         self.shape, self.tau = _level(variables, classes).shape[1:], tau
 
-    def forward(self, *given: Tensor) -> OneHot:
+    def forward(self, *given: Tensor) -> OneHotCategorical:
         logits = full_precision(given[0]).unflatten(1, self.shape)
-        return OneHot(logits, self.tau().to(logits.dtype).view(1, 1, 1))
+        return OneHotCategorical(logits, self.tau().to(logits.dtype).view(1, 1, 1))
 
 
 class UniformConcrete(Conditional):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from vaelab.data import DataSpec, various
+from vaelab.data import DataSpec, probe_conditions
 from vaelab.design import Design
 from vaelab.objectives import Distortion, Objective, Rate, Rise
 from vaelab.parts.flows import Flow, FlowName
@@ -95,7 +95,7 @@ def vamp(
     posterior = DiagonalNormal()
     built = shallow(data, latent, posterior, _warmed(beta), design)
     unit = built.data.bounded
-    told = various(built.data, pseudo_inputs)
+    told = probe_conditions(built.data, pseudo_inputs)
     prior = Vamp(built.model.encoder, posterior, pseudo_inputs, data.shape, unit, *told)
     cast(Shallow, built.model.generator).prior = prior
     return built

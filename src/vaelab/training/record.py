@@ -53,14 +53,14 @@ class Record:
     Attributes:
         listener: told of every epoch.
         patience: epochs without a better validation loss before it should stop; none if not set.
-        comparable: whether the losses of different epochs may be compared; else the last is best.
+        monitorable: whether the losses of different epochs may be compared; else the last is best.
         fit: what it has come to.
         best: the best weights so far.
     """
 
     listener: Listener | None = None
     patience: int | None = None
-    comparable: bool = True
+    monitorable: bool = True
     fit: Fit = field(default_factory=Fit)
     best: Snapshot | None = None
     best_loss: float = math.inf
@@ -68,7 +68,7 @@ class Record:
     def ends_epoch(self, row: Row, take: Callable[[], Snapshot]) -> bool:
         """Notes a row, and takes the weights where they are the best; returns whether to stop."""
         self.fit.history.append(row)
-        better = not self.comparable or row["valid_loss"] < self.best_loss
+        better = not self.monitorable or row["valid_loss"] < self.best_loss
         if better:
             self.best, self.best_loss = take(), row["valid_loss"]
             self.fit.best_epoch = int(row["epoch"])

@@ -1,8 +1,8 @@
 """The heart: distributions, the draw, and the program that is walked with it."""
 
-from vaelab.walk.columns import Nominal, SideBySide
+from vaelab.walk.columns import CategoricalIndex, Joint
 from vaelab.walk.counts import NegativeBinomial, Poisson, ZeroInflated
-from vaelab.walk.discrete import Concrete, OneHot, Quantized, UniformCodes
+from vaelab.walk.discrete import Concrete, OneHotCategorical, Quantized, UniformCodes
 from vaelab.walk.distributions import (
     Bernoulli,
     Categorical,
@@ -34,9 +34,9 @@ from vaelab.walk.model import (
     full_precision,
     join,
 )
-from vaelab.walk.pushed import Pushed
+from vaelab.walk.pushed import TransformedNormal
 from vaelab.walk.schedule import Schedule
-from vaelab.walk.seeds import in_parts, seeded, shuffled
+from vaelab.walk.seeds import fork_rng, map_chunks, permutation
 from vaelab.walk.sphere import SphereUniform, VonMisesFisher
 from vaelab.walk.student import StudentT
 
@@ -45,6 +45,7 @@ __all__ = [
     "Bernoulli",
     "Block",
     "Categorical",
+    "CategoricalIndex",
     "Concrete",
     "Condition",
     "Conditional",
@@ -59,37 +60,36 @@ __all__ = [
     "FullNormal",
     "Generator",
     "Given",
+    "Joint",
     "Ladder",
     "Laplace",
     "LogNormal",
     "LogisticMixture",
     "Mixture",
     "NegativeBinomial",
-    "Nominal",
     "Normal",
-    "OneHot",
+    "OneHotCategorical",
     "Poisson",
-    "Pushed",
     "Quantized",
     "Schedule",
     "Shallow",
-    "SideBySide",
     "Site",
     "SphereUniform",
     "StudentT",
     "Trace",
+    "TransformedNormal",
     "UniformCodes",
     "VonMisesFisher",
     "ZeroInflated",
     "cut",
+    "fork_rng",
     "full_precision",
-    "in_parts",
     "join",
     "kl",
     "kl_by_dimension",
+    "map_chunks",
+    "permutation",
     "register_kl",
-    "seeded",
-    "shuffled",
     "sum_dims",
     "take",
     "tile",

@@ -15,7 +15,7 @@ from vaelab.walk.distributions import Distribution, gumbel_like, sum_dims
 
 
 @dataclass(frozen=True, eq=False)
-class Nominal(Distribution):
+class CategoricalIndex(Distribution):
     """A category 0, 1, …, n−1 for every column, without an order: `logits` is (B, …, n)."""
 
     logits: Tensor
@@ -35,7 +35,7 @@ class Nominal(Distribution):
 
 
 @dataclass(frozen=True, eq=False)
-class SideBySide(Distribution):
+class Joint(Distribution):
     """Independent groups of columns, each with a distribution of its own.
 
     Attributes:

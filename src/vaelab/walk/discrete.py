@@ -36,7 +36,7 @@ def one_hot(index: Tensor, like: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class OneHot(Distribution):
+class OneHotCategorical(Distribution):
     """N variables of K classes, one-hot: `logits` is (B, N, K), `tau` broadcasts against it.
 
     A draw is an exact one (the largest of the logits with Gumbel noise), and has the gradient of
@@ -145,7 +145,7 @@ class Quantized(Distribution):
         index: which of the codes that is, (B, P).
     """
 
-    has_units: ClassVar[bool] = False
+    has_coordinates: ClassVar[bool] = False
 
     encoded: Tensor
     code: Tensor
@@ -178,8 +178,8 @@ def _shared(nats: Tensor, like: Tensor) -> Tensor:
     return (nats[..., None] / like.shape[-1]).expand_as(like)
 
 
-@register_kl(OneHot, OneHot)
-def _one_hot(q: OneHot, p: OneHot) -> Tensor:
+@register_kl(OneHotCategorical, OneHotCategorical)
+def _one_hot(q: OneHotCategorical, p: OneHotCategorical) -> Tensor:
     log_q, log_p = torch.log_softmax(q.logits, -1), torch.log_softmax(p.logits, -1)
     return _shared((log_q.exp() * (log_q - log_p)).sum(-1), log_q)
 

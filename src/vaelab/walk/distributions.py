@@ -35,12 +35,12 @@ class Distribution(ABC):
 
     Attributes:
         has_density: False where all mass is on a point, so that no rate or log-weight exists.
-        has_units: whether the numbers of a draw are units, each of which may move or be idle;
+        has_coordinates: whether the numbers of a draw are units, each of which may move or be idle;
             those of a code from a table are not, and mean nothing one by one.
     """
 
     has_density: ClassVar[bool] = True
-    has_units: ClassVar[bool] = True
+    has_coordinates: ClassVar[bool] = True
 
     @abstractmethod
     def log_prob(self, x: Tensor) -> Tensor:
@@ -54,7 +54,7 @@ class Distribution(ABC):
             temperature: scales the noise; 1 is an exact draw, 0 the deterministic centre.
         """
 
-    def drawn(self, temperature: float = 1.0) -> tuple[Tensor, Distribution]:
+    def sample_with_density(self, temperature: float = 1.0) -> tuple[Tensor, Distribution]:
         """A draw as `sample` gives it, and the distribution as it is to be asked about that draw.
 
         That is the distribution itself, but where the log-density of its own draw is known on the

@@ -89,7 +89,7 @@ class FromPosterior(Draw):
         self.evidence, self.temperature = evidence, temperature
 
     def meet(self, prior: Distribution, posterior: Posterior, index: int) -> Site:
-        z, q = posterior(self.evidence).drawn(self.temperature)
+        z, q = posterior(self.evidence).sample_with_density(self.temperature)
         return Site(z, prior, q)
 
 

@@ -30,7 +30,7 @@ class Conditional(nn.Module, ABC):
     def forward(self, *given: Tensor) -> Distribution:
         """The distribution given tensors of shape (B, …)."""
 
-    def settle(self, site: Site) -> None:
+    def update_buffers(self, site: Site) -> None:
         """Changes state that is no gradient's, after a step that met this site; without gradients.
 
         A codebook that follows its codes' averages does; nothing of the kind happens in `forward`.
@@ -86,7 +86,7 @@ class Trace:
     @property
     def units(self) -> Tensor:
         """Posterior means of every site whose numbers are units, side by side, (K·B, L)."""
-        means = [s.posterior.mean.flatten(1) for s in self.sites if s.posterior.has_units]
+        means = [s.posterior.mean.flatten(1) for s in self.sites if s.posterior.has_coordinates]
         z = self.latents[0]
         return torch.cat(means, 1) if means else z.new_empty(len(z), 0)
 
@@ -115,8 +115,9 @@ class Generator(nn.Module, ABC):
         """p(x | z…), batch `draw.batch`."""
 
     @abstractmethod
-    def settle(self, sites: Sequence[Site]) -> None:
-        """Hands every site of a walk to the part that inferred it, for `Conditional.settle`."""
+    def update_buffers(self, sites: Sequence[Site]) -> None:
+        """Hands every site of a walk to the part that inferred it, for
+        `Conditional.update_buffers`."""
 
 
 class Shallow(Generator):
@@ -137,8 +138,8 @@ class Shallow(Generator):
         z = draw(self.prior(), lambda evidence: self.posterior(cast(Tensor, evidence), *draw.given))
         return self.likelihood(self.decoder(z, *draw.given))
 
-    def settle(self, sites: Sequence[Site]) -> None:
-        self.posterior.settle(sites[0])
+    def update_buffers(self, sites: Sequence[Site]) -> None:
+        self.posterior.update_buffers(sites[0])
 
 
 class Block(nn.Module, ABC):
@@ -156,8 +157,8 @@ class Block(nn.Module, ABC):
     def merge(self, h: Tensor, z: Tensor) -> Tensor:
         """The state below this level, (B, …)."""
 
-    def settle(self, site: Site) -> None:
-        """As `Conditional.settle`, for the posterior of this level."""
+    def update_buffers(self, site: Site) -> None:
+        """As `Conditional.update_buffers`, for the posterior of this level."""
 
 
 class Ladder(Generator):
@@ -189,9 +190,9 @@ class Ladder(Generator):
             h = block.merge(h, z)
         return self.likelihood(self.decoder(h))
 
-    def settle(self, sites: Sequence[Site]) -> None:
+    def update_buffers(self, sites: Sequence[Site]) -> None:
         for block, site in zip(cast("Iterable[Block]", self.blocks), sites, strict=True):
-            block.settle(site)
+            block.update_buffers(site)
 
 
 class VAE(nn.Module):
@@ -245,9 +246,9 @@ class VAE(nn.Module):
         """Decodes the first sites' latents (B, …); the sites below are drawn from their prior."""
         return self._walk(Given(latents, temperature, condition))
 
-    def settle(self, trace: Trace) -> None:
+    def update_buffers(self, trace: Trace) -> None:
         """Lets every part change what is not a gradient's to change, after a step on this walk."""
-        self.generator.settle(trace.sites)
+        self.generator.update_buffers(trace.sites)
 
     def _walk(self, draw: Draw, samples: int = 1) -> Trace:
         likelihood = self.generator(draw)

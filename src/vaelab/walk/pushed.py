@@ -3,7 +3,8 @@ r"""A normal distribution pushed through an invertible map: what a flow makes of
 z = f(u),  u ~ N(μ, σ²)          log q(z) = log N(u; μ, σ²) − log |det ∂f/∂u|     (1505.05770)
 
 Going there is cheap, and the density of the draw is known on the way; coming back may not be.
-So a draw comes with the distribution that remembers it (`Distribution.drawn`); the density of any
+So a draw comes with the distribution that remembers it (`Distribution.sample_with_density`); the
+density of any
 other z is found by inverting f, and is the same function.
 """
 
@@ -18,7 +19,7 @@ from vaelab.walk.distributions import Distribution, Normal
 
 
 @dataclass(frozen=True, eq=False)
-class Pushed(Distribution):
+class TransformedNormal(Distribution):
     """z = f(u) for u ~ N(mu, sigma²); `mu` and `log_sigma` are (B, D).
 
     Attributes:
@@ -58,7 +59,7 @@ class Pushed(Distribution):
     def sample(self, temperature: float = 1.0) -> Tensor:
         return self.push(self.base.sample(temperature))[0]
 
-    def drawn(self, temperature: float = 1.0) -> tuple[Tensor, Distribution]:
+    def sample_with_density(self, temperature: float = 1.0) -> tuple[Tensor, Distribution]:
         u = self.base.sample(temperature)
         z, log_det = self.push(u)
         return z, replace(self, own=z, log_own=self.base.log_prob(u) - log_det)

@@ -57,18 +57,21 @@ class Rise(Schedule):
 
     Args:
         start: at t = 0.
-        end: from t = `over` on.
-        over: share of training it takes, in (0, 1].
+        end: from t = `warmup_fraction` on.
+        warmup_fraction: share of training it takes, in (0, 1].
     """
 
     start: Tensor
     end: Tensor
 
-    def __init__(self, start: float, end: float, over: float = 0.5) -> None:
+    def __init__(self, start: float, end: float, warmup_fraction: float = 0.5) -> None:
         super().__init__()
-        if not 0 < over <= 1:
-            raise ValueError(f"over is {over}; it is a share of training, above 0 and at most 1")
-        self.over = over
+        if not 0 < warmup_fraction <= 1:
+            raise ValueError(
+                f"warmup_fraction is {warmup_fraction}; it is a share of training, above 0 and "
+                "at most 1"
+            )
+        self.warmup_fraction = warmup_fraction
         self.register_buffer("start", _number(start), persistent=False)
         self.register_buffer("end", _number(end), persistent=False)
 
@@ -76,7 +79,9 @@ class Rise(Schedule):
         return f"({float(self.start):g} → {float(self.end):g})"
 
     def forward(self) -> Tensor:
-        return torch.lerp(self.start, self.end, (self.progress / self.over).clamp(max=1.0))
+        return torch.lerp(
+            self.start, self.end, (self.progress / self.warmup_fraction).clamp(max=1.0)
+        )
 
 
 class Cycles(Schedule):
@@ -85,19 +90,20 @@ class Cycles(Schedule):
     Args:
         end: reached in every cycle, and held at the end of training.
         cycles: how many, at least 1.
-        over: share of a cycle that the rise takes, in (0, 1].
+        warmup_fraction: share of a cycle that the rise takes, in (0, 1].
     """
 
     end: Tensor
 
-    def __init__(self, end: float, cycles: int = 4, over: float = 0.5) -> None:
+    def __init__(self, end: float, cycles: int = 4, warmup_fraction: float = 0.5) -> None:
         super().__init__()
-        if cycles < 1 or not 0 < over <= 1:
+        if cycles < 1 or not 0 < warmup_fraction <= 1:
             raise ValueError(
-                f"cycles is {cycles} and over {over}; expected at least 1 cycle, and a share of it "
+                f"cycles is {cycles} and warmup_fraction {warmup_fraction}; expected at least 1 "
+                "cycle, and a share of it "
                 "above 0 and at most 1"
             )
-        self.cycles, self.over = cycles, over
+        self.cycles, self.warmup_fraction = cycles, warmup_fraction
         self.register_buffer("end", _number(end), persistent=False)
 
     def __str__(self) -> str:
@@ -107,7 +113,7 @@ class Cycles(Schedule):
         # The last cycle ends held, not at the 0 of a cycle that will never come.
         inside = torch.remainder(self.progress * self.cycles, 1.0)
         share = torch.where(self.progress >= 1, torch.ones_like(inside), inside)
-        return self.end * (share / self.over).clamp(max=1.0)
+        return self.end * (share / self.warmup_fraction).clamp(max=1.0)
 
 
 def as_schedule(weight: float | Schedule) -> Schedule:

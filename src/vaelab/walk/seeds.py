@@ -12,7 +12,7 @@ CPU = torch.device("cpu")
 
 
 @contextmanager
-def seeded(seed: int, device: torch.device = CPU) -> Iterator[None]:
+def fork_rng(seed: int, device: torch.device = CPU) -> Iterator[None]:
     """Draws inside come from a seed; the caller's random states are left alone.
 
     Args:
@@ -24,7 +24,7 @@ def seeded(seed: int, device: torch.device = CPU) -> Iterator[None]:
         yield
 
 
-def in_parts(
+def map_chunks(
     make: Callable[[int], Tensor], starts: Iterable[int], seed: int, device: torch.device = CPU
 ) -> Iterator[Tensor]:
     """Parts drawn one after another from one seed; in between, the caller's draws are its own.
@@ -37,7 +37,7 @@ def in_parts(
     """
     cards, states = _cards(device), None
     for start in starts:
-        with torch.no_grad(), seeded(seed, device):
+        with torch.no_grad(), fork_rng(seed, device):
             if states is not None:
                 torch.set_rng_state(states[0])
                 for card, state in zip(cards, states[1:], strict=True):
@@ -47,7 +47,7 @@ def in_parts(
         yield part
 
 
-def shuffled(n: int, seed: int) -> Tensor:
+def permutation(n: int, seed: int) -> Tensor:
     """The numbers 0 to n − 1 in an order that a seed decides, (n,)."""
     return torch.randperm(n, generator=torch.Generator().manual_seed(seed))
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from vaelab.apps.doctor.data_seen import DataSeen
+from vaelab.apps.doctor.data_seen import DataMeasurements
 from vaelab.apps.doctor.findings import Evidence, Finding, Findings
 
 REPEATED, LEAKED, NEARLY = 0.01, 0.005, 0.02
@@ -20,13 +20,13 @@ FEW, OFTEN, SMALL = 12, 10, 10_000
 """Whole numbers that are so few, so often each, and so small count or name something."""
 
 
-def named(seen: DataSeen, numbers: Sequence[int], most: int = 8) -> str:
+def named(seen: DataMeasurements, numbers: Sequence[int], most: int = 8) -> str:
     """The first few of these columns, by name or else by number, and how many more there are."""
     more = f" and {len(numbers) - most} more" if len(numbers) > most else ""
     return ", ".join(seen.data.spec.headings[j].name for j in numbers[:most]) + more
 
 
-def varies(seen: DataSeen) -> Findings:
+def varies(seen: DataMeasurements) -> Findings:
     """Is there anything to be learned, in every column?"""
     constant = (seen.train == seen.train[0]).all(0)
     if bool(constant.all()) and bool((seen.train == seen.train[0, 0]).all()):
@@ -56,7 +56,7 @@ def varies(seen: DataSeen) -> Findings:
         )
 
 
-def columns_differ(seen: DataSeen) -> Findings:
+def columns_differ(seen: DataMeasurements) -> Findings:
     """Are there columns of a table that repeat others, or only count rows?"""
     if seen.data.spec.is_image or not 2 <= seen.train.shape[1] <= WIDE:
         return
@@ -92,7 +92,7 @@ def columns_differ(seen: DataSeen) -> Findings:
             )
 
 
-def rows_differ(seen: DataSeen) -> Findings:
+def rows_differ(seen: DataMeasurements) -> Findings:
     """Are rows repeated, and is the test split free of training rows?"""
     found, own = seen.repeats, "the file's own splits" if _own_splits(seen) else "the split"
     natural = found.natural > 0.5 * found.repeated / found.rows
@@ -125,11 +125,11 @@ def rows_differ(seen: DataSeen) -> Findings:
         )
 
 
-def _own_splits(seen: DataSeen) -> bool:
+def _own_splits(seen: DataMeasurements) -> bool:
     return not any("drawn by seed" in note for note in seen.data.notes)
 
 
-def in_range(seen: DataSeen) -> Findings:
+def in_range(seen: DataMeasurements) -> Findings:
     """Are values where they are expected to be, without far outliers?"""
     spec = seen.data.spec
     if spec.is_image and spec.domain == "real":
@@ -178,7 +178,7 @@ def in_range(seen: DataSeen) -> Findings:
             )
 
 
-def kinds_said(seen: DataSeen) -> Findings:
+def kinds_said(seen: DataMeasurements) -> Findings:
     """Are columns that hold two values, or a few whole ones, known for what they are?"""
     spec = seen.data.spec
     if spec.is_image or spec.header or spec.domain not in ("real", "counts"):
@@ -206,7 +206,7 @@ def kinds_said(seen: DataSeen) -> Findings:
         )
 
 
-def splits_agree(seen: DataSeen) -> Findings:
+def splits_agree(seen: DataMeasurements) -> Findings:
     """Are training and test rows of one distribution?"""
     x, y = seen.train, seen.held
     if seen.data.spec.is_image:
@@ -231,7 +231,7 @@ def splits_agree(seen: DataSeen) -> Findings:
         )
 
 
-def balanced(seen: DataSeen) -> Findings:
+def balanced(seen: DataMeasurements) -> Findings:
     """Are classes about equally frequent?"""
     labels = seen.data.train.y
     if labels is None or len(seen.data.spec.classes) < 2:
@@ -251,7 +251,7 @@ def balanced(seen: DataSeen) -> Findings:
         )
 
 
-CHECKS: dict[str, Callable[[DataSeen], Findings]] = {
+CHECKS: dict[str, Callable[[DataMeasurements], Findings]] = {
     "constant values and columns": varies,
     "columns that repeat": columns_differ,
     "rows that repeat or leak": rows_differ,

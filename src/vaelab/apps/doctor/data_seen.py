@@ -13,7 +13,7 @@ from vaelab import metrics as m
 from vaelab.apps.doctor.view import view_of
 from vaelab.data import Data, Raw
 from vaelab.data.rows import pieces
-from vaelab.walk import shuffled
+from vaelab.walk import permutation
 
 ROWS, NEAR_HELD = 20_000, 1000
 NUMBERS = 2**24
@@ -44,7 +44,7 @@ class Repeats:
 
 
 @dataclass(frozen=True)
-class DataSeen:
+class DataMeasurements:
     """What was seen of a data set; the checks judge it.
 
     Attributes:
@@ -63,7 +63,7 @@ class DataSeen:
     near: m.Estimate | None
 
 
-def look(data: Data, seed: int) -> DataSeen:
+def measure_data(data: Data, seed: int) -> DataMeasurements:
     """Looks at a data set.
 
     Args:
@@ -71,15 +71,19 @@ def look(data: Data, seed: int) -> DataSeen:
         seed: of the choice of rows, where they are too many.
     """
     rows = min(ROWS, max(2, NUMBERS // data.spec.dims))
-    train = some(data.train.x, rows, seed)
-    held = torch.cat([some(split.x, rows // 2, seed) for split in (data.valid, data.test)])
+    train = subsample_rows(data.train.x, rows, seed)
+    held = torch.cat(
+        [subsample_rows(split.x, rows // 2, seed) for split in (data.valid, data.test)]
+    )
     train, held = train.flatten(1).double(), held.flatten(1).double()
-    return DataSeen(data, train, held, _repeats(data, train, seed), _near(data, train, held, seed))
+    return DataMeasurements(
+        data, train, held, _repeats(data, train, seed), _near(data, train, held, seed)
+    )
 
 
-def some(x: Raw, limit: int, seed: int) -> Tensor:
+def subsample_rows(x: Raw, limit: int, seed: int) -> Tensor:
     """At most `limit` rows, read."""
-    order = shuffled(len(x), seed)[:limit]
+    order = permutation(len(x), seed)[:limit]
     return x[order]
 
 
@@ -109,7 +113,7 @@ def _near(data: Data, train: Tensor, held: Tensor, seed: int) -> m.Estimate | No
         return None
     reference, queries = (
         data.spec.prepare(x.unflatten(1, data.spec.shape))
-        for x in (train, some(held, NEAR_HELD, seed))
+        for x in (train, subsample_rows(held, NEAR_HELD, seed))
     )
     view = view_of(data.spec, reference)
     distance = m.nearest(view(queries), view(reference))[0]

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from vaelab.apps.doctor.loss_forms import RECONSTRUCTIONS, SCALES, TERMS, fitted
-from vaelab.apps.doctor.loss_subject import Planted, Refused, Subject, chosen, slopes
+from vaelab.apps.doctor.loss_subject import ProbeInputs, Refused, Subject, chosen, slopes
 
 SHAPES = ((784,), (1, 28, 28), (3, 32, 32), (1, 64, 64), (3, 64, 64), (1, 32, 32))
 BATCH, LATENT = 6, 5
@@ -143,7 +143,7 @@ def probe(subject: Subject, shape: tuple[int, ...] | None = None) -> Probe:
 DATA, CODE = ("x", "reconstruction"), ("mu", "scale")
 
 
-def planted(size: Size, dtype: torch.dtype, seed: int = 0, spread: float = 1.0) -> Planted:
+def planted(size: Size, dtype: torch.dtype, seed: int = 0, spread: float = 1.0) -> ProbeInputs:
     """Inputs of a size: x and r in (0.02, 0.98), so that every form is defined; s in (0.2, 1.5).
 
     Args:
@@ -157,7 +157,7 @@ def planted(size: Size, dtype: torch.dtype, seed: int = 0, spread: float = 1.0) 
     other = 0.02 + 0.96 * torch.rand(x.shape, generator=g, dtype=torch.float64)
     mu = spread * 1.5 * torch.randn(size.batch, size.latent, generator=g, dtype=torch.float64)
     s = 0.2 + spread * 1.3 * torch.rand(mu.shape, generator=g, dtype=torch.float64)
-    return Planted(x, torch.lerp(x, other, spread), mu, s).mapped(lambda t: t.to(dtype))
+    return ProbeInputs(x, torch.lerp(x, other, spread), mu, s).mapped(lambda t: t.to(dtype))
 
 
 def _accepted(subject: Subject, shapes: tuple[tuple[int, ...], ...]) -> tuple[Size, bool]:
@@ -175,7 +175,7 @@ def _accepted(subject: Subject, shapes: tuple[tuple[int, ...], ...]) -> tuple[Si
     )
 
 
-def _measured(subject: Subject, plants: Sequence[Planted]) -> Tensor:
+def _measured(subject: Subject, plants: Sequence[ProbeInputs]) -> Tensor:
     """Its values (P,) for inputs that every loss can take.
 
     Raises:
@@ -298,7 +298,7 @@ def _offset(subject: Subject, size: Size, dtype: torch.dtype, kl: Term) -> float
     return (values[1] - values[0]) / (size.latent * size.batch * kl.weight)
 
 
-def _gradients(subject: Subject, inputs: Planted) -> dict[str, float | None]:
+def _gradients(subject: Subject, inputs: ProbeInputs) -> dict[str, float | None]:
     """The norm of the gradient of each argument but the data; None where none arrives."""
     roles = [role for role in ("reconstruction", "mu", "scale") if subject.has(role)]
     leaves = {role: getattr(inputs, role).clone().requires_grad_() for role in roles}
@@ -313,7 +313,7 @@ def _broken(subject: Subject, size: Size, d: Term | None, k: Term | None) -> lis
     """What a network can come to, in float32, and the loss cannot bear."""
     base = planted(size, torch.float32)
     black = (base.x > 0.5).float()
-    trials: dict[str, Planted] = {}
+    trials: dict[str, ProbeInputs] = {}
     if d is not None and d.form in ("bce", "bce-logits"):
         name = subject.called["reconstruction"]
         if RECONSTRUCTIONS[d.form].logits:
@@ -328,7 +328,7 @@ def _broken(subject: Subject, size: Size, d: Term | None, k: Term | None) -> lis
     return [name for name, inputs in trials.items() if not _finite(subject, inputs)]
 
 
-def _finite(subject: Subject, inputs: Planted) -> bool:
+def _finite(subject: Subject, inputs: ProbeInputs) -> bool:
     leaves = inputs.mapped(lambda t: t.clone().requires_grad_())
     try:
         value = subject(replace(leaves, x=inputs.x))

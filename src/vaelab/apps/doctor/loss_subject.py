@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from vaelab.spelling import did_you_mean
-from vaelab.walk import seeded
+from vaelab.walk import fork_rng
 
 PATIENCE = 60.0
 """Seconds that a loss may take for a batch of six."""
@@ -48,7 +48,7 @@ KINDS: dict[str, tuple[tuple[str, ...], str]] = {
 
 
 @dataclass(frozen=True)
-class Planted:
+class ProbeInputs:
     """Inputs for a loss: x and its reconstruction (B, …), mu and scale (B, L)."""
 
     x: Tensor
@@ -56,9 +56,9 @@ class Planted:
     mu: Tensor
     scale: Tensor
 
-    def mapped(self, change: Callable[[Tensor], Tensor]) -> Planted:
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> ProbeInputs:
         """The same change made to all four."""
-        return Planted(*(change(getattr(self, f.name)) for f in fields(self)))
+        return ProbeInputs(*(change(getattr(self, f.name)) for f in fields(self)))
 
 
 class Refused(ValueError):
@@ -87,7 +87,7 @@ class Subject:
         """Whether all of these are among its arguments."""
         return all(role in self.called for role in roles)
 
-    def raw(self, planted: Planted, seed: int = 0) -> Any:
+    def raw(self, planted: ProbeInputs, seed: int = 0) -> Any:
         """What it returns for planted inputs, of which it has copies; its noise is always the same.
 
         Raises:
@@ -96,12 +96,12 @@ class Subject:
         own = planted.mapped(torch.clone)
         given = [getattr(own, a) if isinstance(a, str) else a for a in self.positional]
         try:
-            with seeded(seed), timed(PATIENCE):
+            with fork_rng(seed), timed(PATIENCE):
                 return self.function(*given, **self.named)
         except (Exception, SystemExit) as error:
             raise Refused(f"{type(error).__name__}: {error}") from None
 
-    def __call__(self, planted: Planted, seed: int = 0) -> Tensor:
+    def __call__(self, planted: ProbeInputs, seed: int = 0) -> Tensor:
         """Its value as a scalar: what is per example is averaged, what is per element summed first.
 
         Raises:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vaelab.apps.doctor import file_checks
 from vaelab.apps.doctor.data_checks import CHECKS
-from vaelab.apps.doctor.data_seen import look
+from vaelab.apps.doctor.data_seen import measure_data
 from vaelab.apps.doctor.findings import Finding, Report
 from vaelab.apps.source import describe
 from vaelab.data import Data, load
@@ -54,7 +54,7 @@ def examine_data(
     if path is not None and (path.is_dir() or path.suffix.lower() == ".zip"):
         checked.append(WHOLE)
         findings += file_checks.pictures(path, sum(data.spec.sizes))
-    seen = look(data, seed)
+    seen = measure_data(data, seed)
     findings += [finding for check in CHECKS.values() for finding in check(seen)]
     about = [describe(data), *data.notes, likelihood(data)]
     spec = dataclasses.asdict(data.spec)

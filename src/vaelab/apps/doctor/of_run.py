@@ -8,12 +8,12 @@ from typing import Any
 from vaelab.apps.doctor.causes import ordered
 from vaelab.apps.doctor.findings import Report
 from vaelab.apps.doctor.run_checks import CHECKS
-from vaelab.apps.doctor.run_seen import Seen, look
-from vaelab.apps.source import own
+from vaelab.apps.doctor.run_seen import RunMeasurements, measure_run
+from vaelab.apps.source import reload_training_data
 from vaelab.data import Split
 from vaelab.run import METRICS, RECIPE, UNFINISHED, load
 from vaelab.training import find_device
-from vaelab.walk import seeded, shuffled
+from vaelab.walk import fork_rng, permutation
 
 
 def examine_run(
@@ -48,25 +48,31 @@ def examine_run(
             "is judged; restore it"
         )
     run = run if prior is None else run.with_prior(prior)
-    train, _, test = own(run.data, data, data_dir)
+    train, _, test = reload_training_data(run.data, data, data_dir)
     place = find_device(device)
     model = run.model.to(place)
     try:
-        with seeded(seed, place):
-            seen = look(run, some(train, limit, seed), some(test, limit, seed), seed, place)
+        with fork_rng(seed, place):
+            seen = measure_run(
+                run,
+                subsample_split(train, limit, seed),
+                subsample_split(test, limit, seed),
+                seed,
+                place,
+            )
     finally:
         model.to("cpu")
     findings = ordered([finding for check in CHECKS.values() for finding in check(seen)])
     return Report(str(path), "run", _about(seen, prior), list(CHECKS), findings, _figures(seen))
 
 
-def some(split: Split, limit: int, seed: int) -> Split:
+def subsample_split(split: Split, limit: int, seed: int) -> Split:
     """At most `limit` rows, in no order: neighbours in a file may be of one class."""
-    order = shuffled(len(split), seed)[:limit]
+    order = permutation(len(split), seed)[:limit]
     return split.take(order)
 
 
-def _about(seen: Seen, prior: str | None) -> list[str]:
+def _about(seen: RunMeasurements, prior: str | None) -> list[str]:
     run = seen.run
     train, _, test = run.data.sizes
     lines = [
@@ -94,7 +100,7 @@ def _about(seen: Seen, prior: str | None) -> list[str]:
     return [*lines, " · ".join(told)]
 
 
-def _figures(seen: Seen) -> dict[str, Any]:
+def _figures(seen: RunMeasurements) -> dict[str, Any]:
     named = {
         f"train_{seen.bound}": seen.train[seen.bound],
         f"test_{seen.bound}": seen.test[seen.bound],

@@ -16,7 +16,7 @@ from torch import Tensor
 from vaelab import metrics as m
 from vaelab.apps.doctor.view import View
 from vaelab.data import DataSpec
-from vaelab.fitted import Replaced
+from vaelab.fitted import WithPrior
 from vaelab.metrics.features import PixelFeatures
 from vaelab.walk import VAE, Condition, Distribution, Trace, join
 
@@ -60,7 +60,7 @@ class Lost(NamedTuple):
     coverage: m.Estimate | None
 
 
-class Rows(NamedTuple):
+class ReferenceRows(NamedTuple):
     """The rows that samples are set beside.
 
     Attributes:
@@ -96,7 +96,7 @@ class Rows(NamedTuple):
         return torch.stack([self.view(likelihood.sample()) for _ in range(AVERAGED)]).mean(0)
 
 
-def against_prior(model: VAE, codes: Tensor, others: Tensor, rows: Rows) -> AgainstPrior:
+def against_prior(model: VAE, codes: Tensor, others: Tensor, rows: ReferenceRows) -> AgainstPrior:
     """Codes (N, L) of training rows and of others against draws of the prior, and samples made of
     these against the data."""
     walks = rows.sampled(model, 2 * DRAWS)
@@ -115,7 +115,7 @@ def against_prior(model: VAE, codes: Tensor, others: Tensor, rows: Rows) -> Agai
 
 
 def lost(
-    model: VAE, batches: Sequence[Tensor], told: Sequence[Condition], rows: Rows, seed: int
+    model: VAE, batches: Sequence[Tensor], told: Sequence[Condition], rows: ReferenceRows, seed: int
 ) -> Lost | None:
     """What the model's prior loses against its own; None where it is its own.
 
@@ -126,7 +126,7 @@ def lost(
         rows: that samples are set beside.
         seed: of the axes of comparison.
     """
-    if not isinstance(model.generator, Replaced):
+    if not isinstance(model.generator, WithPrior):
         return None
     own = VAE(model.encoder, model.generator.generator).eval()
     more = []

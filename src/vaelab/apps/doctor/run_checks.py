@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from vaelab.apps.doctor.findings import Evidence, Finding, Findings
 from vaelab.apps.doctor.prior_seen import Lost
-from vaelab.apps.doctor.run_seen import NOTHING, Seen
+from vaelab.apps.doctor.run_seen import NOTHING, RunMeasurements
 from vaelab.apps.doctor.training_checks import complete, converged, stable
 from vaelab.metrics import Estimate, rate_per_dimension
 from vaelab.parts.likelihoods import Likelihood
@@ -34,7 +34,7 @@ def beyond(found: Estimate, limit: float) -> bool:
     return found.value - 2 * found.se > limit
 
 
-def listens(seen: Seen) -> Findings:
+def listens(seen: RunMeasurements) -> Findings:
     """Does the decoder make anything of z?"""
     if not seen.collapsed:
         yield from _levels(seen)
@@ -65,7 +65,7 @@ def listens(seen: Seen) -> Findings:
     )
 
 
-def _levels(seen: Seen) -> Findings:
+def _levels(seen: RunMeasurements) -> Findings:
     rates = seen.codes.rates or []
     dead = [i for i, nats in enumerate(rates) if nats < NOTHING]
     if len(rates) > 1 and dead:
@@ -79,7 +79,7 @@ def _levels(seen: Seen) -> Findings:
         )
 
 
-def weighed(seen: Seen) -> Findings:
+def weighed(seen: RunMeasurements) -> Findings:
     """Is the rate weighed too much, or too little?"""
     beta = seen.beta
     if beta is None or seen.collapsed:
@@ -104,7 +104,7 @@ def weighed(seen: Seen) -> Findings:
         )
 
 
-def matches_prior(seen: Seen) -> Findings:
+def matches_prior(seen: RunMeasurements) -> Findings:
     """Are codes where the prior is, and the prior where codes are?"""
     remedy = _nearer(seen)
     if seen.prior.holes is not None and beyond(seen.prior.holes, HOLES):
@@ -125,7 +125,7 @@ def matches_prior(seen: Seen) -> Findings:
         )
 
 
-def _nearer(seen: Seen) -> str:
+def _nearer(seen: RunMeasurements) -> str:
     """What brings codes and prior together, and does not contradict what else is found."""
     ways = []
     if seen.beta is None or not beyond(seen.beta, OVER):
@@ -135,7 +135,7 @@ def _nearer(seen: Seen) -> str:
     return ", or ".join([*ways, "fit another prior: vaelab fit-prior mixture RUN"])
 
 
-def prior_gains(seen: Seen) -> Findings:
+def prior_gains(seen: RunMeasurements) -> Findings:
     """Is a prior that was fitted afterwards no worse than the model's own?"""
     if seen.lost is None:
         return
@@ -174,7 +174,7 @@ def _losses(lost: Lost) -> Iterator[_Loss]:
         yield _Loss("coverage lost", coverage, LOST, "", said)
 
 
-def generalises(seen: Seen) -> Findings:
+def generalises(seen: RunMeasurements) -> Findings:
     """Does it do as well on rows it never saw, and are its samples its own?"""
     train, test = seen.train[seen.bound], seen.test[seen.bound]
     gap = Estimate(test.value - train.value, math.hypot(test.se, train.se), test.n)
@@ -198,7 +198,7 @@ def generalises(seen: Seen) -> Findings:
         )
 
 
-def likelihood_fits(seen: Seen) -> Findings:
+def likelihood_fits(seen: RunMeasurements) -> Findings:
     """Is the noise in the data the noise that the likelihood claims?"""
     likelihood = seen.run.model.generator.likelihood
     name = seen.run.recipe.reason.partition(":")[0]
@@ -231,7 +231,7 @@ def likelihood_fits(seen: Seen) -> Findings:
         )
 
 
-def enough_latents(seen: Seen) -> Findings:
+def enough_latents(seen: RunMeasurements) -> Findings:
     """Are there too many latents, or too few?"""
     rates, sigma = seen.codes.rates, seen.codes.sigma
     if seen.collapsed or sigma is None or rates is None or len(rates) > 1:
@@ -259,7 +259,7 @@ def enough_latents(seen: Seen) -> Findings:
             )
 
 
-CHECKS: dict[str, Callable[[Seen], Findings]] = {
+CHECKS: dict[str, Callable[[RunMeasurements], Findings]] = {
     "collapse": listens,
     "weight of the rate": weighed,
     "match with the prior": matches_prior,

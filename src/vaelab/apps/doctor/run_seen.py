@@ -18,13 +18,13 @@ from vaelab.apps.doctor.prior_seen import (
     BATCH,
     AgainstPrior,
     Lost,
-    Rows,
+    ReferenceRows,
     against_prior,
     lost,
 )
 from vaelab.apps.doctor.view import view_of
 from vaelab.data import Batches, Split
-from vaelab.fitted import Replaced
+from vaelab.fitted import WithPrior
 from vaelab.metrics.aggregate import rate_split
 from vaelab.metrics.likelihood import elbo
 from vaelab.metrics.probes import attention, effective_beta, misfit
@@ -64,7 +64,7 @@ class Explained(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Seen:
+class RunMeasurements:
     """What was measured of a run; the checks judge it.
 
     Attributes:
@@ -114,7 +114,9 @@ class Seen:
 
 
 @torch.no_grad()
-def look(run: Run, train: Split, test: Split, seed: int, device: torch.device) -> Seen:
+def measure_run(
+    run: Run, train: Split, test: Split, seed: int, device: torch.device
+) -> RunMeasurements:
     """Measures a run whose model is on `device`; a conditional one is given what is known."""
     model = run.model
     rows, held = (batched(run, split, seed, device) for split in (train, test))
@@ -122,12 +124,15 @@ def look(run: Run, train: Split, test: Split, seed: int, device: torch.device) -
     grey = dataclasses.replace(run.data, binarize="no")
     x, y = (grey.prepare(split.x[:]) for split in (train, test))
     told = tuple(torch.cat(parts) for parts in zip(*rows.told, strict=True))
-    beside = Rows(run.data, x, y, told, view_of(run.data, x))
-    objective, fitted = run.recipe.objective, isinstance(model.generator, Replaced)
+    beside = ReferenceRows(run.data, x, y, told, view_of(run.data, x))
+    objective, fitted = run.recipe.objective, isinstance(model.generator, WithPrior)
     bound_to_prior = (
-        fitted or codes.rates is not None or objective.pooled or bool(list(objective.parameters()))
+        fitted
+        or codes.rates is not None
+        or objective.batch_coupled
+        or bool(list(objective.parameters()))
     )
-    return Seen(
+    return RunMeasurements(
         run,
         elbo(model, rows.x, 4, rows.told),
         elbo(model, held.x, 4, held.told),
@@ -164,7 +169,7 @@ def batched(run: Run, split: Split, seed: int, device: torch.device) -> Given:
     """The rows of a split as the run's model is given them."""
     rows = Batches(split.x, run.data, device, split.known(run.data))
     size = min(BATCH, len(rows))
-    return Given(list(rows.fixed(size, seed)), list(rows.told(size)))
+    return Given(list(rows.fixed(size, seed)), list(rows.conditions(size)))
 
 
 def encode(model: VAE, batches: Given) -> Codes:
@@ -205,7 +210,7 @@ def scaled(found: m.Estimate, factor: float) -> m.Estimate:
     return m.Estimate(found.value * factor, found.se * factor, found.n)
 
 
-def _explained(model: VAE, rows: Rows, told: list[Condition], latent: int) -> Explained:
+def _explained(model: VAE, rows: ReferenceRows, told: list[Condition], latent: int) -> Explained:
     device = next(model.parameters()).device
     batches = zip(rows.test.split(BATCH), told, strict=True)
     walks = [model(b.to(device), 1, 0.0, c).likelihood for b, c in batches]

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from vaelab.apps.doctor.findings import SEVERITIES, Finding, Report
-from vaelab.spelling import visible
+from vaelab.spelling import escape_control
 
 STYLE = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 SIGN = {"error": "✗", "warning": "!", "info": "·"}
@@ -24,9 +24,9 @@ def show(report: Report, console: Console | None = None) -> None:
         console: where to; stdout by default.
     """
     out = console or Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
-    out.print(Text(visible(report.subject), "bold"))
+    out.print(Text(escape_control(report.subject), "bold"))
     for line in report.about:
-        _print(out, Text(visible(line), "dim"), 2)
+        _print(out, Text(escape_control(line), "dim"), 2)
     for finding in report.findings:
         out.print()
         _show(finding, out)
@@ -37,13 +37,13 @@ def show(report: Report, console: Console | None = None) -> None:
 
 def _show(finding: Finding, out: Console) -> None:
     head = Text(f"{SIGN[finding.severity]} {finding.severity} ", STYLE[finding.severity])
-    head.append(finding.code, "bold").append(f"  {visible(finding.what)}")
+    head.append(finding.code, "bold").append(f"  {escape_control(finding.what)}")
     _print(out, head, 2)
     if finding.follows:
         _print(out, Text(f"may follow from {finding.follows}: mend that first", "dim"), 4)
     else:
-        _print(out, Text(f"→ {visible(finding.remedy)}", "green"), 4)
-    _print(out, Text(f"{visible(str(finding.evidence))}  ").append(finding.docs, "dim"), 4)
+        _print(out, Text(f"→ {escape_control(finding.remedy)}", "green"), 4)
+    _print(out, Text(f"{escape_control(str(finding.evidence))}  ").append(finding.docs, "dim"), 4)
 
 
 def _print(out: Console, text: Text, indent: int) -> None:

@@ -20,7 +20,9 @@ def complete(run: Run) -> Findings:
     if ending not in ("interrupted", "unfinished"):
         return
     batch = run.training.get("batch_size", Plan.batch_size)
-    planned = Plan(epochs=run.training.get("epochs"), batch_size=batch).passes(run.data.sizes[0])
+    planned = Plan(epochs=run.training.get("epochs"), batch_size=batch).num_epochs(
+        run.data.sizes[0]
+    )
     done = len(run.history)
     how = "was interrupted" if ending == "interrupted" else "never ended, or is still going on"
     lr = run.history[-1].get("lr", math.nan) / run.training.get("lr", math.nan)
@@ -37,7 +39,7 @@ def stable(run: Run) -> Findings:
     """Did the validation loss fall steadily?"""
     losses = _losses(run)
     gained = losses[0] - min(losses)
-    if len(losses) < 3 or not run.recipe.objective.comparable:
+    if len(losses) < 3 or not run.recipe.objective.monitorable:
         return
     jump, epoch = max((b - a, i) for i, (a, b) in enumerate(pairwise(losses), start=2))
     share = jump / gained if gained > 0 else math.inf
@@ -63,7 +65,7 @@ def converged(run: Run) -> Findings:
     if run.training.get("ending") != "finished":
         return
     length = few_steps(run)
-    if run.recipe.objective.comparable and (found := _falling(losses, length)):
+    if run.recipe.objective.monitorable and (found := _falling(losses, length)):
         yield found
     elif length is not None:
         yield Finding(

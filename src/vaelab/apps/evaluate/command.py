@@ -11,11 +11,11 @@ from tyro.conf import Positional, arg
 
 from vaelab import files
 from vaelab.apps.evaluate import page, record, table
-from vaelab.apps.evaluate.judge import judge
+from vaelab.apps.evaluate.judge import evaluate_run
 from vaelab.apps.evaluate.settings import PARTS, Part, Settings
 from vaelab.apps.flags import Device
 from vaelab.apps.progress import say
-from vaelab.apps.source import own
+from vaelab.apps.source import reload_training_data
 from vaelab.metrics.annealing import Annealing
 from vaelab.run import load
 
@@ -84,12 +84,12 @@ def evaluate(
         factors=factors,
     )
     trained = load(run) if prior is None else load(run).with_prior(prior)
-    by_name = dict(zip(SPLITS, own(trained.data, data, data_dir), strict=True))
+    by_name = dict(zip(SPLITS, reload_training_data(trained.data, data, data_dir), strict=True))
     train, held = by_name["train"], by_name[split]
     if split == "train":
         say("The training split is what the model was fitted to: its figures flatter.")
     held = held if limit is None else held.take(torch.arange(min(limit, len(held))))
-    judged = judge(trained, held, train, settings, device)
+    judged = evaluate_run(trained, held, train, settings, device)
     about = record.describe(trained, judged, settings, split, prior)
     if json:
         _print_json(about)

@@ -8,7 +8,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from vaelab.apps.evaluate.found import Found
+from vaelab.apps.evaluate.found import Result
 from vaelab.apps.evaluate.settings import Settings
 from vaelab.apps.progress import counting
 from vaelab.data import Batches
@@ -40,13 +40,15 @@ def likelihood_of(run: Run) -> Likelihood:
     return found
 
 
-def measure(run: Run, batches: Batches, settings: Settings) -> Found:
+def measure_evidence(run: Run, batches: Batches, settings: Settings) -> Result:
     """The bounds that exist, of every example and on average."""
     size = BATCH // DRAWS
-    of_each = elbo_of_each(run.model, batches.fixed(size, settings.seed), DRAWS, batches.told(size))
+    of_each = elbo_of_each(
+        run.model, batches.fixed(size, settings.seed), DRAWS, batches.conditions(size)
+    )
     if "neg_elbo" not in of_each:
         figures = {name: Estimate.mean(nats) for name, nats in of_each.items()}
-        return Found(figures, _home(of_each), {"why_no_elbo": NO_ELBO}, (f"No ELBO: {NO_ELBO}.",))
+        return Result(figures, _home(of_each), {"why_no_elbo": NO_ELBO}, (f"No ELBO: {NO_ELBO}.",))
     weighed = _weigh(run, batches, settings)
     # Of the same draws, so that NLL is never above −ELBO; the rate is known better, mostly exactly.
     of_each |= {
@@ -63,7 +65,7 @@ def measure(run: Run, batches: Batches, settings: Settings) -> Found:
     closed = _rate_is_closed(run, batches, settings.seed)
     notes = tightness(weighed) + (() if closed else (ESTIMATED,))
     facts = {"loose": weighed.is_loose, "rate_is_closed": closed}
-    found = Found(figures, _home(of_each), facts, notes)
+    found = Result(figures, _home(of_each), facts, notes)
     if settings.annealing is None:
         return found
     return found | _annealed(run, batches, settings, weighed)
@@ -82,7 +84,7 @@ def tightness(weighed: Weighed) -> tuple[str, ...]:
 
 @torch.no_grad()
 def _rate_is_closed(run: Run, batches: Batches, seed: int) -> bool:
-    x, condition = next(batches.fixed(1, seed)), next(batches.told(1))
+    x, condition = next(batches.fixed(1, seed)), next(batches.conditions(1))
     return run.model(x, condition=condition).rate()[1]
 
 
@@ -93,16 +95,16 @@ def _weigh(run: Run, batches: Batches, settings: Settings) -> Weighed:
         parts = batches.fixed(size, settings.seed)
         long = len(batches) * settings.samples * run.data.dims >= WORTH_COMPILING
         compile = long and can_compile()
-        told = batches.told(size)
+        told = batches.conditions(size)
         return weigh(run.model, parts, settings.samples, done, compile=compile, conditions=told)
 
 
-def _annealed(run: Run, batches: Batches, settings: Settings, weighed: Weighed) -> Found:
+def _annealed(run: Run, batches: Batches, settings: Settings, weighed: Weighed) -> Result:
     how, wanted = settings.annealing, min(settings.annealed, len(batches))
     assert how is not None
     parts = batches.fixed(min(BATCH, wanted), settings.seed)
     x = torch.cat(list(islice(parts, -(-wanted // min(BATCH, wanted)))))[:wanted]
-    told = next(batches.told(wanted))
+    told = next(batches.conditions(wanted))
     try:
         with counting(f"annealing, {how.chains} chains each", 3 * wanted) as done:
             forward = anneal(run.model, x, how, on_rows=done, condition=told)
@@ -110,7 +112,7 @@ def _annealed(run: Run, batches: Batches, settings: Settings, weighed: Weighed) 
                 run.model, wanted, how, on_rows=lambda n: done(wanted + n), condition=told
             )
     except TypeError as error:
-        return Found(notes=(f"No AIS: {error}.",))
+        return Result(notes=(f"No AIS: {error}.",))
     excess = weighed.nll[:wanted].to(forward.log_p) + forward.log_p
     figures = {
         "nll_ais": forward.nll,
@@ -123,7 +125,7 @@ def _annealed(run: Run, batches: Batches, settings: Settings, weighed: Weighed) 
         "bdmc_nll_above": both.lower.nll.value,
         "bdmc_nll_below": both.upper.nll.value,
     }
-    return Found(figures, facts=facts)
+    return Result(figures, facts=facts)
 
 
 def _home(of_each: dict[str, Tensor]) -> dict[str, Tensor]:

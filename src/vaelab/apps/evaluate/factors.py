@@ -10,7 +10,7 @@ import hashlib
 
 import torch
 
-from vaelab.apps.evaluate.found import Found
+from vaelab.apps.evaluate.found import Result
 from vaelab.apps.progress import counting
 from vaelab.data import Batches, Factors
 from vaelab.metrics.continuous import check_continuous
@@ -21,7 +21,7 @@ from vaelab.walk import join
 BATCH, FEW = 1000, 100
 
 
-def measure(run: Run, held: Batches, known: Factors | None, seed: int) -> Found:
+def measure_disentanglement(run: Run, held: Batches, known: Factors | None, seed: int) -> Result:
     """Figures of disentanglement.
 
     Args:
@@ -32,12 +32,12 @@ def measure(run: Run, held: Batches, known: Factors | None, seed: int) -> Found:
     """
     if known is None:
         why = "The data has neither factors of variation nor labels to set codes against."
-        return Found(notes=(why,))
+        return Result(notes=(why,))
     if len(held) < FEW:
         why = f"{len(held)} rows are too few to set codes against factors; {FEW} are needed."
-        return Found(notes=(why,))
+        return Result(notes=(why,))
     with torch.no_grad(), counting("factors", 1) as done:
-        batches = zip(held.fixed(BATCH, seed), held.told(BATCH), strict=True)
+        batches = zip(held.fixed(BATCH, seed), held.conditions(BATCH), strict=True)
         traces = [run.model(x, temperature=0.0, condition=c) for x, c in batches]
         found = disentanglement(
             torch.cat([join(trace.latents) for trace in traces]).float(),
@@ -56,12 +56,12 @@ def measure(run: Run, held: Batches, known: Factors | None, seed: int) -> Found:
         "importances": found.importances.tolist(),
         "live": found.live.tolist(),
     }
-    return Found(found.figures, facts={"disentanglement": found.facts | shown}, notes=found.notes)
+    return Result(found.figures, facts={"disentanglement": found.facts | shown}, notes=found.notes)
 
 
 def _continuous(run: Run, held: Batches) -> bool:
     try:
-        check_continuous(run.model, next(held.told(1)))
+        check_continuous(run.model, next(held.conditions(1)))
     except TypeError:
         return False
     return True

@@ -11,7 +11,7 @@ from vaelab.metrics.estimate import Estimate
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class Result:
     """Figures and what belongs to them; two are joined by `|`.
 
     Attributes:
@@ -26,8 +26,8 @@ class Found:
     facts: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
-    def __or__(self, other: Found) -> Found:
-        return Found(
+    def __or__(self, other: Result) -> Result:
+        return Result(
             self.figures | other.figures,
             self.of_each | other.of_each,
             self.facts | other.facts,

@@ -18,21 +18,21 @@ import torch
 from torch import Tensor
 
 from vaelab.apps.evaluate import evidence, factors, latents, quality
-from vaelab.apps.evaluate.found import Found
+from vaelab.apps.evaluate.found import Result
 from vaelab.apps.evaluate.settings import Settings
 from vaelab.apps.evaluate.spaces import space_of
 from vaelab.data import Batches, Split
 from vaelab.metrics.layer import Layer
 from vaelab.run import Run
 from vaelab.training import find_device
-from vaelab.walk import seeded, shuffled
+from vaelab.walk import fork_rng, permutation
 
 REFERENCE = 60_000
 """Training rows that codes and samples are compared with: all, or this many at random."""
 
 
 @dataclass(frozen=True, eq=False)
-class Judgement:
+class Evaluation:
     """What a run came to.
 
     Attributes:
@@ -44,7 +44,7 @@ class Judgement:
         pictures: samples (n, …) and the nearest training examples, raw; None without them.
     """
 
-    found: Found
+    found: Result
     layers: list[Layer] | None
     n: int
     digest: str
@@ -52,9 +52,9 @@ class Judgement:
     pictures: tuple[Tensor, Tensor] | None = field(default=None)
 
 
-def judge(
+def evaluate_run(
     run: Run, held: Split, train: Split, settings: Settings, device: str = "cpu"
-) -> Judgement:
+) -> Evaluation:
     """Measures a run.
 
     Args:
@@ -65,7 +65,7 @@ def judge(
         device: auto, cpu, cuda, …
     """
     place = find_device(device)
-    seed, found = settings.seed, Found()
+    seed, found = settings.seed, Result()
     batches = Batches(held.x, run.data, place, held.known(run.data))
     digest = digest_of(batches, seed)
     layers, pictures = None, None
@@ -73,34 +73,34 @@ def judge(
         if {"latent", "samples"} & set(settings.parts):
             some = reference(train, seed)
             rows = Batches(some.x, run.data, place, some.known(run.data))
-            found |= Found(facts={"train": len(rows)})
+            found |= Result(facts={"train": len(rows)})
         if "samples" in settings.parts:
             space, classifier = space_of(settings.features, run, rows, some.y, seed)
             space(next(rows.fixed(2, seed)))  # what cannot work is better met now than at the end
         if "likelihood" in settings.parts:
-            with seeded(seed, place):
-                found |= evidence.measure(run, batches, settings)
+            with fork_rng(seed, place):
+                found |= evidence.measure_evidence(run, batches, settings)
         if "latent" in settings.parts:
-            with seeded(seed, place):
-                more, layers = latents.measure(run, rows, batches, seed)
+            with fork_rng(seed, place):
+                more, layers = latents.measure_latents(run, rows, batches, seed)
             found |= more
         if "samples" in settings.parts:
-            with seeded(seed, place):
-                more, pictures = quality.measure(
+            with fork_rng(seed, place):
+                more, pictures = quality.measure_samples(
                     run, rows, batches, space, classifier, settings.draw or run.data.drawn, seed
                 )
             found |= more
         if settings.factors:
-            with seeded(seed, place):
-                found |= factors.measure(run, batches, held.variation, seed)
-    return Judgement(found, layers, len(held.x), digest, str(place), pictures)
+            with fork_rng(seed, place):
+                found |= factors.measure_disentanglement(run, batches, held.variation, seed)
+    return Evaluation(found, layers, len(held.x), digest, str(place), pictures)
 
 
 def reference(train: Split, seed: int) -> Split:
     """At most 60,000 training rows, chosen at random but kept in order."""
     if len(train) <= REFERENCE:
         return train
-    return train.take(shuffled(len(train), seed)[:REFERENCE].sort().values)
+    return train.take(permutation(len(train), seed)[:REFERENCE].sort().values)
 
 
 def digest_of(batches: Batches, seed: int) -> str:

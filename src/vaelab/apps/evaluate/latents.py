@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from vaelab.apps.evaluate.found import Found
+from vaelab.apps.evaluate.found import Result
 from vaelab.apps.progress import counting
 from vaelab.data import Batches
 from vaelab.metrics.aggregate import rate_split
@@ -22,14 +22,16 @@ from vaelab.metrics.estimate import Estimate
 from vaelab.metrics.layer import Layer, layers
 from vaelab.metrics.two_sample import classifier_auc
 from vaelab.run import Run
-from vaelab.walk import VAE, Condition, Trace, join, shuffled
+from vaelab.walk import VAE, Condition, Trace, join, permutation
 
 BATCH = 1000
 DRAWS, MMD_DRAWS, AUC_DRAWS, HOLE_DRAWS = 2000, 5000, 10_000, 10_000
 K, FEW = 5, 20
 
 
-def measure(run: Run, train: Batches, held: Batches, seed: int) -> tuple[Found, list[Layer] | None]:
+def measure_latents(
+    run: Run, train: Batches, held: Batches, seed: int
+) -> tuple[Result, list[Layer] | None]:
     """Figures of the codes, and the layers where they have a rate.
 
     Args:
@@ -38,28 +40,28 @@ def measure(run: Run, train: Batches, held: Batches, seed: int) -> tuple[Found, 
         held: rows it is judged on.
         seed: of the draws and the binarization.
     """
-    found, carried = Found(), None
+    found, carried = Result(), None
     first = next(_traces(run.model, held, seed))
     if first.has_rate:
-        carried = layers(run.model, held.fixed(BATCH, seed), held.told(BATCH))
+        carried = layers(run.model, held.fixed(BATCH, seed), held.conditions(BATCH))
         found |= _units(carried)
         found |= _split(run, train, seed, len(first.sites))
     return found | _match(run, train, held, seed), carried
 
 
-def _units(carried: list[Layer]) -> Found:
+def _units(carried: list[Layer]) -> Result:
     units = [layer.active for layer in carried if layer.active is not None]
     if not units:
-        return Found()
+        return Result()
     active = torch.cat(units)
     count = Estimate(float(active.sum()), 0.0, len(active))
-    return Found({"active_units": count}, facts={"dimensions": len(active)})
+    return Result({"active_units": count}, facts={"dimensions": len(active)})
 
 
-def _split(run: Run, train: Batches, seed: int, sites: int) -> Found:
+def _split(run: Run, train: Batches, seed: int, sites: int) -> Result:
     if sites > 1:
         why = "The split of the rate is defined for one layer of latents; this model has {}."
-        return Found(notes=(why.format(sites),))
+        return Result(notes=(why.format(sites),))
     with torch.no_grad(), counting("split of the rate", 1) as done:
         posteriors = [trace.sites[0].posterior for trace in _traces(run.model, train, seed)]
         prior = run.model.sample(1, condition=_told(train, 1)).sites[0].prior
@@ -86,16 +88,16 @@ def _split(run: Run, train: Batches, seed: int, sites: int) -> Found:
             "independent dimensions.",
         )
     figures = {name: part for name, part in parts.items() if part is not None}
-    return Found(figures, facts={"ceiling": split.ceiling}, notes=notes)
+    return Result(figures, facts={"ceiling": split.ceiling}, notes=notes)
 
 
-def _match(run: Run, train: Batches, held: Batches, seed: int) -> Found:
+def _match(run: Run, train: Batches, held: Batches, seed: int) -> Result:
     if why := confined(run.model, _told(train, 1)):
         why = f"{why[0].upper()}{why[1:]}: distances of codes to prior draws say nothing."
-        return Found(notes=(why,))
+        return Result(notes=(why,))
     codes, fresh = _codes(run.model, train, seed), _codes(run.model, held, seed)
     # Rows may be sorted, by class say; draws from them shall not be.
-    order = shuffled(len(codes), seed)
+    order = permutation(len(codes), seed)
     mixed = codes[order.to(codes.device)]
     prior = _prior(run, train, max(HOLE_DRAWS, AUC_DRAWS))
     few = min(MMD_DRAWS, len(codes))
@@ -106,15 +108,15 @@ def _match(run: Run, train: Batches, held: Batches, seed: int) -> Found:
     }
     if len(fresh) < FEW or len(codes) < FEW:
         why = f"Too few rows for holes: {len(fresh)} held-out ones cannot place a threshold."
-        return Found(figures, notes=(why,))
+        return Result(figures, notes=(why,))
     support = Support.calibrate(codes, fresh, K)
     figures["holes"] = hole_fraction(prior[:HOLE_DRAWS], support)
-    return Found(figures)
+    return Result(figures)
 
 
 @torch.no_grad()
 def _traces(model: VAE, batches: Batches, seed: int) -> Iterator[Trace]:
-    for x, condition in zip(batches.fixed(BATCH, seed), batches.told(BATCH), strict=True):
+    for x, condition in zip(batches.fixed(BATCH, seed), batches.conditions(BATCH), strict=True):
         yield model(x, condition=condition)
 
 
@@ -137,6 +139,6 @@ def _prior(run: Run, train: Batches, n: int) -> Tensor:
 
 def _told(rows: Batches, n: int) -> Condition:
     """What a model is told of n of the rows, over and over where they are fewer; in no order."""
-    order = shuffled(len(rows), 0)
+    order = permutation(len(rows), 0)
     which = order[torch.arange(n) % len(rows)]
-    return tuple(c[which.to(c.device)] for c in next(rows.told(len(rows))))
+    return tuple(c[which.to(c.device)] for c in next(rows.conditions(len(rows))))

@@ -15,12 +15,12 @@ from torch import Tensor
 
 from vaelab.apps.evaluate import charts
 from vaelab.apps.evaluate.figures import DEFINITIONS, GROUPS
-from vaelab.apps.evaluate.judge import Judgement
+from vaelab.apps.evaluate.judge import Evaluation
 from vaelab.apps.evaluate.record import Record
 from vaelab.apps.evaluate.table import UNITS, meaning_of, remarks, subtitle, written
-from vaelab.apps.look import MOST_PANELS, look
+from vaelab.apps.look import MOST_PANELS, find_renderer
 from vaelab.apps.pictures import png, rows
-from vaelab.apps.shown import shown, span
+from vaelab.apps.shown import color_limits, to_display
 from vaelab.data import DataSpec
 from vaelab.run import Run
 
@@ -45,7 +45,7 @@ FACTS = {
 }
 
 
-def document(name: str, record: Record, judged: Judgement, run: Run) -> str:
+def document(name: str, record: Record, judged: Evaluation, run: Run) -> str:
     """The page of an evaluation, as HTML."""
     css = SHARED.read_text(encoding="utf-8") + (HERE / "page.css").read_text(encoding="utf-8")
     title = f"{escape(name)}, judged"
@@ -125,7 +125,7 @@ def _group(group: str, record: Record) -> str:
     )
 
 
-def _layers(judged: Judgement) -> str:
+def _layers(judged: Evaluation) -> str:
     if judged.layers is None:
         return ""
     parts = []
@@ -146,7 +146,7 @@ def _layers(judged: Judgement) -> str:
     return f'<section id="dimensions"><h2>Rate by dimension</h2>{"".join(parts)}</section>'
 
 
-def _spread(judged: Judgement) -> str:
+def _spread(judged: Evaluation) -> str:
     of_each = judged.found.of_each
     if "ess" not in of_each:
         return ""
@@ -160,11 +160,11 @@ def _spread(judged: Judgement) -> str:
     )
 
 
-def _pictures(judged: Judgement, run: Run) -> str:
+def _pictures(judged: Evaluation, run: Run) -> str:
     if judged.pictures is None:
         return ""
     made, closest = (torch.as_tensor(x) for x in judged.pictures)
-    picture = (_beside if look(run.data).legible else _above)(made, closest, run.data)
+    picture = (_beside if find_renderer(run.data).legible else _above)(made, closest, run.data)
     return (
         '<section id="nearest"><h2>Samples and what they are nearest to</h2><figure>'
         f"{picture}<figcaption><p>Samples above; below each the training example nearest to it in "
@@ -174,9 +174,9 @@ def _pictures(judged: Judgement, run: Run) -> str:
 
 def _above(made: Tensor, closest: Tensor, spec: DataSpec) -> str:
     """A picture with samples (N, …) above what they are nearest to."""
-    pair = [shown(x, spec) for x in (made, closest)]
+    pair = [to_display(x, spec) for x in (made, closest)]
     pair = [np.clip(x, 0, 1) if spec.is_image else x.reshape(len(x), -1) for x in pair]
-    data = base64.b64encode(png(rows(pair, span=span(spec)))).decode()
+    data = base64.b64encode(png(rows(pair, span=color_limits(spec)))).decode()
     return (
         '<img class="pixels" alt="Samples above the nearest training examples" '
         f'src="data:image/png;base64,{data}">'

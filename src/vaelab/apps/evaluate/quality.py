@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vaelab.apps.evaluate.found import Found
+from vaelab.apps.evaluate.found import Result
 from vaelab.apps.progress import counting
 from vaelab.data import Batches
 from vaelab.metrics.classifier import Classifier, class_balance
@@ -18,13 +18,13 @@ from vaelab.metrics.features import FeatureSpace
 from vaelab.metrics.neighbours import nearest
 from vaelab.metrics.samples import nearest_training_distance, precision_recall_density_coverage
 from vaelab.run import Run
-from vaelab.walk import shuffled
+from vaelab.walk import permutation
 
 MOST, KERNEL, K, SHOWN, BATCH = 10_000, 5_000, 5, 12, 1000
 FEW = 40
 
 
-def measure(
+def measure_samples(
     run: Run,
     train: Batches,
     held: Batches,
@@ -32,7 +32,7 @@ def measure(
     classifier: Classifier | None,
     draw: bool,
     seed: int,
-) -> tuple[Found, tuple[Tensor, Tensor] | None]:
+) -> tuple[Result, tuple[Tensor, Tensor] | None]:
     """Figures of as many samples as there are held-out rows (at most 10,000), and some pictures.
 
     Args:
@@ -47,7 +47,7 @@ def measure(
     n = min(len(held), MOST)
     if n < FEW:
         why = f"{n} held-out rows are too few to judge samples by; at least {FEW} are needed."
-        return Found(notes=(why,)), None
+        return Result(notes=(why,)), None
     with torch.no_grad(), counting("samples", 4) as done:
         real, seen = as_given(held, n, draw, seed), as_given(train, len(train), draw, seed)
         fake = generated(run, n, draw, held, seed)
@@ -82,7 +82,7 @@ def measure(
         "output": "draws from the likelihood" if draw else "means of the likelihood",
     }
     pictures = tuple(run.data.unscale(x.cpu()) for x in (fake[:SHOWN], seen[closest]))
-    return Found(figures, facts=facts), (pictures[0], pictures[1])
+    return Result(figures, facts=facts), (pictures[0], pictures[1])
 
 
 def as_given(batches: Batches, n: int, binarized: bool, seed: int) -> Tensor:
@@ -96,7 +96,7 @@ def as_given(batches: Batches, n: int, binarized: bool, seed: int) -> Tensor:
 
 def chosen(batches: Batches, n: int, seed: int) -> Tensor:
     """n rows in random order, by number."""
-    return shuffled(len(batches), seed)[:n]
+    return permutation(len(batches), seed)[:n]
 
 
 @torch.no_grad()
@@ -106,7 +106,7 @@ def generated(run: Run, n: int, draw: bool, held: Batches, seed: int) -> Tensor:
     A conditional model is told what is known of the held-out rows they are compared with.
     """
     parts = []
-    told = next(held.told(len(held)))
+    told = next(held.conditions(len(held)))
     for which in chosen(held, n, seed).to(held.device).split(BATCH):
         known = tuple(c[which] for c in told)
         likelihood = run.model.sample(len(which), condition=known).likelihood

@@ -22,7 +22,7 @@ from torch import Tensor
 from vaelab import files
 from vaelab.apps.evaluate.evidence import likelihood_of
 from vaelab.apps.evaluate.figures import DEFINITIONS
-from vaelab.apps.evaluate.judge import Judgement
+from vaelab.apps.evaluate.judge import Evaluation
 from vaelab.apps.evaluate.settings import Settings
 from vaelab.metrics.estimate import Estimate
 from vaelab.run import WEIGHTS, Run
@@ -33,7 +33,7 @@ HEADLINES = ("neg_elbo", "rate", "distortion", "nll")
 
 
 def describe(
-    run: Run, judged: Judgement, settings: Settings, split: str, prior: str | None
+    run: Run, judged: Evaluation, settings: Settings, split: str, prior: str | None
 ) -> Record:
     """The content of evaluation.json."""
     found = judged.found
@@ -97,7 +97,7 @@ def file_name(prior: str | None) -> str:
     return "evaluation" if prior is None else f"evaluation-{prior}"
 
 
-def keep(path: Path, run: Run, judged: Judgement, record: Record) -> None:
+def keep(path: Path, run: Run, judged: Evaluation, record: Record) -> None:
     """Writes the figures of every example, and which weights they are of."""
     assert run.path is not None
     about = {name: str(record[name]) for name in ("digest", "seed", "samples", "split", "n")}

@@ -16,7 +16,7 @@ from vaelab.recipe import Recipe
 from vaelab.run import Run
 from vaelab.training import Plan
 from vaelab.training.stack import difference, facts, unstackable
-from vaelab.typed import checked
+from vaelab.typed import validate
 
 Values = dict[str, float]
 
@@ -75,7 +75,7 @@ def grid(
         parts: dict[str, Values] = {"recipe": {}, "design": {}, "plan": {}}
         for name, value in zip(vary, chosen, strict=True):
             home, hint = owners[name]
-            parts[home][name] = checked(value, hint, name)
+            parts[home][name] = validate(value, hint, name)
         for i in range(seeds):
             made = dataclasses.replace(design, **parts["design"], seed=design.seed + i)  # type: ignore[arg-type]
             own = dataclasses.replace(plan, **parts["plan"], seed=plan.seed + i)  # type: ignore[arg-type]

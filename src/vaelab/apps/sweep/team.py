@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from vaelab.apps.keep import Keeper
+from vaelab.apps.keep import Checkpointer
 from vaelab.apps.progress import LOG_EVERY, counted, counting, say
 from vaelab.apps.sweep.grid import Member
 from vaelab.apps.train import finished, train
@@ -18,7 +18,7 @@ from vaelab.training import Fit, NotFinite, Row, Snapshot, find_device
 from vaelab.training.population import fit_population
 
 
-class Crowd:
+class GroupProgress:
     """A listener of every member of a team: one bar, and in a log a line now and then."""
 
     def __init__(self, epochs: int, done: Callable[[int], None]) -> None:
@@ -41,14 +41,14 @@ class Crowd:
         self.losses.append(row["valid_loss"])
 
 
-def train_team(team: Sequence[Member], data: Data, folder: Path, overwrite: bool) -> None:
+def train_group(team: Sequence[Member], data: Data, folder: Path, overwrite: bool) -> None:
     """Trains members of one shape and keeps their runs; those that break down say why.
 
     Raises:
         KeyboardInterrupt: where one alone was interrupted before its first epoch was complete.
     """
     first, last = team[0], team[-1]
-    epochs = first.plan.passes(len(data.train))
+    epochs = first.plan.num_epochs(len(data.train))
     steps = epochs * math.ceil(len(data.train) / first.plan.batch_size)
     parameters = sum(p.numel() for p in first.recipe.model.parameters())
     names = f"{len(team)} runs as one, {first.name} to {last.name}" if last != first else first.name
@@ -57,7 +57,7 @@ def train_team(team: Sequence[Member], data: Data, folder: Path, overwrite: bool
         f"at most {counted(epochs, 'epoch')}; Ctrl-C keeps what was reached"
     )
     with counting("steps", steps) as done:
-        crowd = Crowd(epochs, done)
+        crowd = GroupProgress(epochs, done)
         if last is first:
             _alone(first, data, folder / first.name, overwrite, crowd)
         else:
@@ -67,7 +67,7 @@ def train_team(team: Sequence[Member], data: Data, folder: Path, overwrite: bool
             say(f"{member.name} broke down: {member.failure}")
 
 
-def _alone(member: Member, data: Data, out: Path, overwrite: bool, crowd: Crowd) -> None:
+def _alone(member: Member, data: Data, out: Path, overwrite: bool, crowd: GroupProgress) -> None:
     try:
         member.run = train(
             member.recipe, data, member.plan, out=out, overwrite=overwrite, listener=crowd
@@ -76,12 +76,12 @@ def _alone(member: Member, data: Data, out: Path, overwrite: bool, crowd: Crowd)
         member.failure = str(error)
 
 
-def _as_one(team: Sequence[Member], data: Data, folder: Path, crowd: Crowd) -> None:
-    keepers: list[Keeper] = []
+def _as_one(team: Sequence[Member], data: Data, folder: Path, crowd: GroupProgress) -> None:
+    keepers: list[Checkpointer] = []
     try:
         for m in team:
             place = folder / m.name
-            keepers.append(Keeper(place, m.recipe, data, m.plan, crowd, among=len(team)))
+            keepers.append(Checkpointer(place, m.recipe, data, m.plan, crowd, among=len(team)))
         results = fit_population(
             [m.recipe.model for m in team],
             [m.recipe.objective for m in team],
@@ -107,7 +107,9 @@ def _as_one(team: Sequence[Member], data: Data, folder: Path, crowd: Crowd) -> N
         raise
 
 
-def _kept(member: Member, result: Fit, data: Data, keeper: Keeper, order: dict[str, int]) -> Run:
+def _kept(
+    member: Member, result: Fit, data: Data, keeper: Checkpointer, order: dict[str, int]
+) -> Run:
     run = finished(member.recipe, data, member.plan, result)
     run.training |= order
     run.save(keeper.unfinished, result.optimizer)

@@ -17,15 +17,15 @@ from vaelab.apps.pictures import save
 from vaelab.apps.progress import USED, say
 from vaelab.apps.sweep.grid import grid, together
 from vaelab.apps.sweep.report import PICTURE, SWEEP, Sweep, curve, describe
-from vaelab.apps.sweep.team import train_team
-from vaelab.apps.train import vacant
+from vaelab.apps.sweep.team import train_group
+from vaelab.apps.train import check_run_dir
 from vaelab.data import Batches, Data
 from vaelab.design import Design
 from vaelab.metrics.likelihood import elbo
 from vaelab.recipe import Recipe
 from vaelab.run import Run
 from vaelab.training import NotFinite, Plan, find_device
-from vaelab.walk import seeded
+from vaelab.walk import fork_rng
 
 BATCH = 256
 
@@ -70,13 +70,13 @@ def sweep(
         raise ValueError(f"{folder} holds a sweep already; name another, or pass --overwrite")
     members = list(grid(build, data.spec, vary, seeds, given or {}, design, plan))
     for member in members:
-        vacant(folder / member.name, overwrite)
+        check_run_dir(folder / member.name, overwrite)
     teams, reasons = together(members)
     for reason in reasons:
         say(reason)
     for team in teams:
         try:
-            train_team(team, data, folder, overwrite)
+            train_group(team, data, folder, overwrite)
         except KeyboardInterrupt:  # before its first epoch was complete
             break
         if any(m.run is not None and m.run.training["ending"] == "interrupted" for m in team):
@@ -88,7 +88,7 @@ def sweep(
         raise NotFinite(f"every run broke down, the first so: {failures[0]}")
     for member in members:
         if member.run is not None:
-            member.figures = judge(member.run, data, plan.device)
+            member.figures = evaluate_test_split(member.run, data, plan.device)
     found = Sweep(members, data.spec, reasons, folder)
     files.write_json(folder / SWEEP, describe(found))
     if found.has_rate:
@@ -98,16 +98,16 @@ def sweep(
 
 
 @torch.no_grad()
-def judge(run: Run, data: Data, place: str = "cpu") -> dict[str, float]:
+def evaluate_test_split(run: Run, data: Data, place: str = "cpu") -> dict[str, float]:
     """Rate, distortion and −ELBO of the test split, each with its standard error, in nats.
 
     Every run is judged on the same binarization, drawn by the seed of the data's split.
     """
     device, seed = find_device(place), data.spec.seed
     model = run.model.to(device)
-    with seeded(seed, device):
+    with fork_rng(seed, device):
         test = Batches(data.test.x, run.data, device, data.test.known(run.data))
-        found = elbo(model, test.fixed(BATCH, seed), conditions=test.told(BATCH))
+        found = elbo(model, test.fixed(BATCH, seed), conditions=test.conditions(BATCH))
     model.to("cpu")
     figures = {name: estimate.value for name, estimate in found.items()}
     figures |= {f"{name}_se": estimate.se for name, estimate in found.items()}

@@ -16,7 +16,7 @@ from vaelab import files
 from vaelab.apps.understand.document import document
 from vaelab.apps.understand.figures import draw
 from vaelab.apps.understand.ground import ground
-from vaelab.apps.understand.measure import measure, reach
+from vaelab.apps.understand.measure import measure_model, reach
 from vaelab.apps.understand.page import write_page
 from vaelab.apps.understand.study import MODELS, Study, Watcher, key, study
 from vaelab.data import Data
@@ -79,7 +79,7 @@ def understand(
         for number, (name, run) in enumerate(found.runs.items()):
             if watcher is not None:
                 watcher.on_progress("measure", name, number, len(found.runs))
-            measured[name] = measure(run, common, reached[run.latent])
+            measured[name] = measure_model(run, common, reached[run.latent])
     with _timed(seconds, "draw"), _replacing(folder / FIGURES) as figures:
         album = draw(found, common, figures, watcher)
     result = document(found, common, measured, album.facts, seconds)

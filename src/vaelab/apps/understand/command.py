@@ -37,9 +37,10 @@ def command(
         overwrite: replace runs that are there already.
     """
     find_device(device)  # before a long read
-    if source.vectors is not None:
+    if source.condition_columns is not None:
         raise ValueError(
-            "--vectors are for models that are told them, and the models of this page are told "
+            "--condition-columns are for models that are told them, and the models of this page "
+            "are told "
             "nothing; leave it out, or leave columns out of a table with --columns NAME=out"
         )
     data = source.read()

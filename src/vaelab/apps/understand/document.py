@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from vaelab.apps.look import look
-from vaelab.apps.understand.ground import LEVEL, PAIRS, STEPS, Ground, K
+from vaelab.apps.look import find_renderer
+from vaelab.apps.understand.ground import LEVEL, PAIRS, STEPS, Benchmark, K
 from vaelab.apps.understand.measure import (
     KL_DRAWS,
     MMD_DRAWS,
@@ -22,8 +22,8 @@ from vaelab.apps.understand.measure import (
     Measured,
     Missing,
 )
-from vaelab.apps.understand.study import BATCH, Study, passes
-from vaelab.apps.understand.verdicts import ROWS, Figures, Judged, best, claims, judge
+from vaelab.apps.understand.study import BATCH, Study, num_epochs
+from vaelab.apps.understand.verdicts import ROWS, ClaimResult, Figures, best, check_claim, claims
 from vaelab.training import find_device
 from vaelab.version import __version__
 
@@ -32,7 +32,7 @@ FORMAT = 1
 
 def document(
     study: Study,
-    ground: Ground,
+    ground: Benchmark,
     measured: Mapping[str, Measured],
     facts: Mapping[str, Any],
     seconds: Mapping[str, float],
@@ -48,7 +48,9 @@ def document(
     """
     figures: Figures = {name: found.figures for name, found in measured.items()}
     judged = [
-        judge(claim, figures, latent) for claim in claims(ground.chance) for latent in study.sizes
+        check_claim(claim, figures, latent)
+        for claim in claims(ground.chance)
+        for latent in study.sizes
     ]
     return {
         "format": FORMAT,
@@ -80,13 +82,13 @@ def figure(found: Figure) -> dict[str, Any]:
     return {"value": found.value + 0.0, "se": _finite(found.se), "n": found.n}  # no −0
 
 
-def _data(study: Study, ground: Ground) -> dict[str, Any]:
+def _data(study: Study, ground: Benchmark) -> dict[str, Any]:
     spec = study.data.spec
     return {
         "source": spec.source,
         "shape": list(spec.shape),
         "is_image": spec.is_image,
-        "by_column": look(spec).legible,
+        "by_column": find_renderer(spec).legible,
         "domain": spec.domain,
         "levels": spec.levels,
         "classes": list(spec.classes),
@@ -108,8 +110,8 @@ def _study(study: Study, seconds: Mapping[str, float]) -> dict[str, Any]:
         "epochs": study.epochs,
         "batch_size": BATCH,
         "steps": study.epochs * math.ceil(rows / BATCH),
-        "usual_epochs": passes(rows),
-        "usual_steps": passes(rows) * math.ceil(rows / BATCH),
+        "usual_epochs": num_epochs(rows),
+        "usual_steps": num_epochs(rows) * math.ceil(rows / BATCH),
         "rows": rows,
         "net": design.net,
         "width": design.width,
@@ -121,7 +123,7 @@ def _study(study: Study, seconds: Mapping[str, float]) -> dict[str, Any]:
     }
 
 
-def _measurement(ground: Ground) -> dict[str, Any]:
+def _measurement(ground: Benchmark) -> dict[str, Any]:
     accuracy = ground.accuracy
     few = min(MMD_DRAWS, len(ground.train))
     return {
@@ -168,7 +170,7 @@ def _model(name: str, study: Study, found: Measured) -> dict[str, Any]:
     }
 
 
-def _claim(judged: Judged) -> dict[str, Any]:
+def _claim(judged: ClaimResult) -> dict[str, Any]:
     claim = judged.claim
     verdict = judged.verdict
 

@@ -15,8 +15,8 @@ from torch import Tensor
 from vaelab.apps import pictures
 from vaelab.apps.pictures import Picture
 from vaelab.apps.understand import galleries, maps, places
-from vaelab.apps.understand.galleries import DRAWS, TEMPERATURES, WALKS
-from vaelab.apps.understand.ground import Cloud, Ground, encode
+from vaelab.apps.understand.galleries import DRAWS, PATHS, TEMPERATURES
+from vaelab.apps.understand.ground import Benchmark, Cloud, encode
 from vaelab.apps.understand.study import FLAT, MODELS, Study, Watcher, key
 from vaelab.metrics import code_scale
 
@@ -38,7 +38,7 @@ class Album:
     facts: dict[str, Any]
 
 
-def draw(study: Study, ground: Ground, folder: Path, watcher: Watcher | None = None) -> Album:
+def draw(study: Study, ground: Benchmark, folder: Path, watcher: Watcher | None = None) -> Album:
     """Draws every figure into a folder.
 
     Args:
@@ -85,7 +85,7 @@ class Sections:
         ground: what they were measured on.
     """
 
-    def __init__(self, study: Study, ground: Ground) -> None:
+    def __init__(self, study: Study, ground: Benchmark) -> None:
         self.study, self.ground = study, ground
         self.facts: dict[str, Any] = {
             "temperatures": list(TEMPERATURES),
@@ -180,9 +180,9 @@ class Sections:
         for latent, size in self.sizes.items():
             for model in PAIR:
                 run = self.study.run(model, latent)
-                yield f"4-walks-{model}-{size}", galleries.walks(run, self.ground)
+                yield f"4-walks-{model}-{size}", galleries.interpolations(run, self.ground)
         yield from maps.densities({model: self.clouds[model] for model in PAIR}).items()
-        y, pairs = self.ground.held.y, self.ground.pairs[:WALKS]
+        y, pairs = self.ground.held.y, self.ground.pairs[:PATHS]
         self.facts["walk_pairs"] = None if y is None else y[pairs].tolist()
 
     def generation(self) -> Iterator[tuple[str, Picture]]:

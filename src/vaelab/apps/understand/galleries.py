@@ -10,14 +10,14 @@ import math
 import torch
 from torch import Tensor
 
-from vaelab.apps.look import look
+from vaelab.apps.look import find_renderer
 from vaelab.apps.pictures import Picture
-from vaelab.apps.understand.ground import Cloud, Ground, encode
+from vaelab.apps.understand.ground import Benchmark, Cloud, encode
 from vaelab.apps.understand.places import Segment
-from vaelab.metrics import active_units, walk
+from vaelab.metrics import active_units, interpolation_path
 from vaelab.run import Run
 
-DRAWS, WALKS, VARIATIONS = 9, 6, 8
+DRAWS, PATHS, VARIATIONS = 9, 6, 8
 TEMPERATURES = (0.25, 0.5, 1.0, 2.0)
 REACH = 0.98
 """The central share of the prior's quantiles that a manifold spans."""
@@ -25,27 +25,27 @@ REACH = 0.98
 
 def strip(run: Run, segment: Segment) -> Picture:
     """What is decoded along a segment of a two-dimensional latent space."""
-    how = look(run.data)
-    return how.walks(run.decode(segment.points(how.steps))[None])
+    how = find_renderer(run.data)
+    return how.interpolations(run.decode(segment.points(how.steps))[None])
 
 
-def redraws(run: Run, ground: Ground, rows: Tensor, draws: Tensor) -> Picture:
+def redraws(run: Run, ground: Benchmark, rows: Tensor, draws: Tensor) -> Picture:
     """Inputs, and what is decoded from draws (I, S, L) of each one's z."""
     made = run.decode(draws.flatten(0, 1)).unflatten(0, draws.shape[:2])
-    return look(run.data).variations(ground.held.raw[rows], made)[0]
+    return find_renderer(run.data).variations(ground.held.raw[rows], made)[0]
 
 
-def walks(run: Run, ground: Ground, count: int = WALKS) -> Picture:
+def interpolations(run: Run, ground: Benchmark, count: int = PATHS) -> Picture:
     """Straight paths between the codes of held-out pairs, which stand at their ends."""
-    how, pairs = look(run.data), ground.pairs[:count]
+    how, pairs = find_renderer(run.data), ground.pairs[:count]
     ends = [encode(run, ground.held.x[pairs[:, side]]).mu for side in (0, 1)]
-    paths = walk(ends[0], ends[1], how.steps - 1)
-    return how.walks(run.decode(paths.flatten(0, 1)).unflatten(0, paths.shape[:2]))
+    paths = interpolation_path(ends[0], ends[1], how.steps - 1)
+    return how.interpolations(run.decode(paths.flatten(0, 1)).unflatten(0, paths.shape[:2]))
 
 
-def samples(run: Run, ground: Ground) -> Picture:
+def samples(run: Run, ground: Benchmark) -> Picture:
     """Decoded draws of the prior, uncurated: the first ones of the seed."""
-    how = look(run.data)
+    how = find_renderer(run.data)
     z = torch.randn(how.new, run.latent, generator=ground.generator(20))
     made = run.decode(z, draw=run.data.drawn, seed=ground.seed)
     return how.samples(made, ground.train.raw)[0]
@@ -53,14 +53,14 @@ def samples(run: Run, ground: Ground) -> Picture:
 
 def manifold(run: Run) -> Picture:
     """The decoded lattice of the prior's quantiles in two dimensions, the largest z₂ on top."""
-    how = look(run.data)
+    how = find_renderer(run.data)
     u = 0.5 + REACH * (torch.arange(how.side) / (how.side - 1) - 0.5)
     q = math.sqrt(2) * torch.erfinv(2 * u - 1)
     z = torch.stack([q.repeat(how.side), q.flip(0).repeat_interleave(how.side)], 1)
     return how.lattice(run.decode(z))
 
 
-def variations(run: Run, ground: Ground, row: int, noise: Tensor) -> Picture:
+def variations(run: Run, ground: Benchmark, row: int, noise: Tensor) -> Picture:
     """One input at the left of each row, then variations; a row for each temperature.
 
     Args:
@@ -73,7 +73,7 @@ def variations(run: Run, ground: Ground, row: int, noise: Tensor) -> Picture:
     epsilon = torch.randn(VARIATIONS, run.latent, generator=ground.generator(21))
     made = torch.stack([run.decode(mu + t * noise * epsilon) for t in TEMPERATURES])
     raw = ground.held.raw[row : row + 1].expand(len(made), *run.data.shape)
-    return look(run.data).variations(raw, made)[0]
+    return find_renderer(run.data).variations(raw, made)[0]
 
 
 def noise_like(posterior: Cloud, codes: Cloud) -> tuple[Tensor, float]:

@@ -25,7 +25,7 @@ from vaelab.metrics import (
     different_class_pairs,
 )
 from vaelab.run import Run
-from vaelab.walk import shuffled
+from vaelab.walk import permutation
 
 MOST, MOST_REFERENCE = 10_000, 60_000
 ENOUGH = 2_000
@@ -38,7 +38,7 @@ ROWS = 4096
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class BenchmarkRows:
     """Rows of the data: raw, and x at model scale as the encoder is given it.
 
     Attributes:
@@ -58,7 +58,7 @@ class Rows:
 
 
 @dataclass(frozen=True, eq=False)
-class Ground:
+class Benchmark:
     """What all models of a study are measured on.
 
     Attributes:
@@ -75,8 +75,8 @@ class Ground:
     """
 
     spec: DataSpec
-    train: Rows
-    held: Rows
+    train: BenchmarkRows
+    held: BenchmarkRows
     classifier: Classifier | None
     space: FeatureSpace
     features: Tensor
@@ -113,7 +113,7 @@ class Ground:
         return torch.Generator().manual_seed(1_000 * self.seed + purpose)
 
 
-def ground(data: Data, spec: DataSpec, seed: int = 0) -> Ground:
+def ground(data: Data, spec: DataSpec, seed: int = 0) -> Benchmark:
     """Prepares the common ground.
 
     Args:
@@ -137,21 +137,23 @@ def ground(data: Data, spec: DataSpec, seed: int = 0) -> Ground:
     space = pixels if classifier is None else classifier
     support = Support.calibrate(train.x, held.x, k=1, level=LEVEL, space=pixels)
     features = space(held.x)
-    return Ground(spec, train, held, classifier, space, features, pixels, support, pairs, seed)
+    return Benchmark(spec, train, held, classifier, space, features, pixels, support, pairs, seed)
 
 
-def _rows(name: str, splits: Sequence[Split], spec: DataSpec, most: int, seed: int) -> Rows:
+def _rows(
+    name: str, splits: Sequence[Split], spec: DataSpec, most: int, seed: int
+) -> BenchmarkRows:
     raws, labels = [], []
     share = most / max(most, sum(len(split.x) for split in splits))
     for split in splits:
-        order = shuffled(len(split.x), seed)
+        order = permutation(len(split.x), seed)
         chosen = order[: round(share * len(order))]
         raws.append(split.x[chosen])
         if split.y is not None:
             labels.append(split.y[chosen])
     raw = torch.cat(raws)
     y = torch.cat(labels) if len(labels) == len(splits) else None
-    return Rows(name, raw, spec.prepare(raw), y)
+    return BenchmarkRows(name, raw, spec.prepare(raw), y)
 
 
 @dataclass(frozen=True, eq=False)

@@ -62,7 +62,7 @@ class Names:
         self.labels = labels
         self.classes = tuple(classes) if labels is not None else ()
 
-    def some(self, chosen: Tensor) -> Names:
+    def select(self, chosen: Tensor) -> Names:
         """Those of some codes."""
         return Names(None if self.labels is None else self.labels[chosen], self.classes)
 
@@ -128,7 +128,7 @@ def four_maps(clouds: Mapping[str, Cloud], names: Names) -> dict[str, Picture]:
         drawn[f"3-map-{model}"] = _small(cloud, names, wide)
         inside = (cloud.mu.abs() < NEAR[1]).all(1)
         if bool(inside.any()):  # names stand where codes can be seen
-            near, few = Cloud(cloud.mu[inside], cloud.sigma[inside]), names.some(inside)
+            near, few = Cloud(cloud.mu[inside], cloud.sigma[inside]), names.select(inside)
             drawn[f"3-map-{model}-near"] = _small(near, few, NEAR)
         else:
             drawn[f"3-map-{model}-near"] = _small(cloud, names, NEAR)

@@ -13,11 +13,20 @@ import torch
 from torch import Tensor
 
 from vaelab import metrics as m
-from vaelab.apps.understand.ground import LEVEL, STEPS, Cloud, Ground, K, decode, encode, returned
+from vaelab.apps.understand.ground import (
+    LEVEL,
+    STEPS,
+    Benchmark,
+    Cloud,
+    K,
+    decode,
+    encode,
+    returned,
+)
 from vaelab.data import Batches
 from vaelab.metrics.likelihood import elbo
 from vaelab.run import Run
-from vaelab.walk import seeded
+from vaelab.walk import fork_rng
 
 SAMPLES, PRIOR_DRAWS = 10_000, 60_000
 KL_DRAWS, MMD_DRAWS = 2_000, 5_000
@@ -53,14 +62,14 @@ class Measured:
     classes: tuple[float, ...] | None
 
 
-def reach(ground: Ground, latent: int) -> m.Support:
+def reach(ground: Benchmark, latent: int) -> m.Support:
     """Where the prior of a latent size comes to, by 60,000 draws; the same for all four models."""
     draws = torch.randn(PRIOR_DRAWS, latent, generator=ground.generator(6))
     fresh = torch.randn(SAMPLES, latent, generator=ground.generator(4))
     return m.Support.calibrate(draws, fresh, K, LEVEL)
 
 
-def measure(run: Run, ground: Ground, reached: m.Support) -> Measured:
+def measure_model(run: Run, ground: Benchmark, reached: m.Support) -> Measured:
     """Measures one model.
 
     Args:
@@ -73,27 +82,27 @@ def measure(run: Run, ground: Ground, reached: m.Support) -> Measured:
     figures = _evidence(run, ground)
     figures |= _regions(ground, train, held)
     figures |= _continuity(run, ground, train, held, reached)
-    figures |= _walks(run, ground, held)
+    figures |= _paths(run, ground, held)
     figures |= _samples(ground, generated)
     figures |= {"spread": spread(run, ground, held)}
     found, classes = _classes(ground, generated)
     return Measured(figures | found, classes)
 
 
-def _prior(run: Run, ground: Ground, n: int, purpose: int) -> Tensor:
+def _prior(run: Run, ground: Benchmark, n: int, purpose: int) -> Tensor:
     return torch.randn(n, run.latent, generator=ground.generator(purpose))
 
 
-def _evidence(run: Run, ground: Ground) -> dict[str, Figure]:
+def _evidence(run: Run, ground: Benchmark) -> dict[str, Figure]:
     """Distortion, rate and −ELBO of held-out data under a fixed binarization."""
     batches = Batches(ground.held.raw, ground.spec).fixed(1000, ground.seed)
-    with seeded(ground.seed):
+    with fork_rng(ground.seed):
         found = elbo(run.model, batches)
     names = ("distortion", "rate", "neg_elbo")
     return {name: found.get(name, Missing("point")) for name in names}
 
 
-def _regions(ground: Ground, train: Cloud, held: Cloud) -> dict[str, Figure]:
+def _regions(ground: Benchmark, train: Cloud, held: Cloud) -> dict[str, Figure]:
     """What the regions q(z|x) are like, and what they tell of the class."""
     accuracy: Figure = Missing("unlabelled")
     if ground.train.y is not None and ground.held.y is not None:
@@ -107,7 +116,7 @@ def _regions(ground: Ground, train: Cloud, held: Cloud) -> dict[str, Figure]:
 
 
 def _continuity(
-    run: Run, ground: Ground, train: Cloud, held: Cloud, reached: m.Support
+    run: Run, ground: Benchmark, train: Cloud, held: Cloud, reached: m.Support
 ) -> dict[str, Figure]:
     """Holes, reach, round trips, and the match of q(z) with the prior."""
     codes, fresh = train.draw(ground.generator(2)), held.draw(ground.generator(3))
@@ -134,9 +143,9 @@ def _continuity(
     return figures
 
 
-def _walks(run: Run, ground: Ground, held: Cloud) -> dict[str, Figure]:
+def _paths(run: Run, ground: Benchmark, held: Cloud) -> dict[str, Figure]:
     """Straight paths between the mean codes of two held-out rows, decoded."""
-    paths = m.walk(held.mu[ground.pairs[:, 0]], held.mu[ground.pairs[:, 1]], STEPS)
+    paths = m.interpolation_path(held.mu[ground.pairs[:, 0]], held.mu[ground.pairs[:, 1]], STEPS)
     images = decode(run, paths.flatten(0, 1)).unflatten(0, paths.shape[:2])
     seen = ground.pixels.view(images.flatten(0, 1)).unflatten(0, paths.shape[:2])
     return {
@@ -145,7 +154,7 @@ def _walks(run: Run, ground: Ground, held: Cloud) -> dict[str, Figure]:
     }
 
 
-def _samples(ground: Ground, generated: Tensor) -> dict[str, Figure]:
+def _samples(ground: Benchmark, generated: Tensor) -> dict[str, Figure]:
     """Decoded prior draws against held-out data: means against grey values."""
     found = m.precision_recall_density_coverage(ground.features, ground.space(generated), K)
     precision, coverage = found.precision, found.coverage
@@ -164,7 +173,7 @@ def _samples(ground: Ground, generated: Tensor) -> dict[str, Figure]:
 
 
 def _classes(
-    ground: Ground, generated: Tensor
+    ground: Benchmark, generated: Tensor
 ) -> tuple[dict[str, Figure], tuple[float, ...] | None]:
     """What the classifier makes of the generated examples."""
     if ground.classifier is None:
@@ -173,7 +182,7 @@ def _classes(
     return {"confidence": found.confidence, "balance": found.balance}, found.histogram
 
 
-def spread(run: Run, ground: Ground, held: Cloud) -> Figure:
+def spread(run: Run, ground: Benchmark, held: Cloud) -> Figure:
     """E ‖x̂ − x̂'‖ for two draws z, z' of one input, over the same for draws of two inputs.
 
     0 where an input always decodes alike, 1 where it differs from itself as from any other.

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from vaelab.apps.train import train, vacant
+from vaelab.apps.train import check_run_dir, train
 from vaelab.data import Data
 from vaelab.design import Design
 from vaelab.recipe import Recipe
@@ -95,7 +95,7 @@ def key(model: str, latent: int) -> str:
     return f"{model}-{latent}"
 
 
-def passes(rows: int) -> int:
+def num_epochs(rows: int) -> int:
     """The epochs a study gives to each model by default.
 
     >>> passes(1437), passes(55_000)
@@ -135,13 +135,13 @@ def study(
         raise ValueError(f"wide is {wide}; it must be above {FLAT}, the latent size of the maps")
     if data.spec.dims < FLAT:
         raise ValueError(f"the data has {data.spec.dims} number an example; nothing to compress")
-    epochs = epochs or passes(len(data.train.x))
+    epochs = epochs or num_epochs(len(data.train.x))
     plan = Plan(epochs=epochs, batch_size=BATCH, device=device, seed=seed)
     keys = [(model, latent) for latent in (FLAT, wide) for model in MODELS]
     folders = {pair: None if out is None else Path(out) / key(*pair) for pair in keys}
     for folder in folders.values():  # all eight places are looked at before any is written to
         if folder is not None:
-            vacant(folder, overwrite)
+            check_run_dir(folder, overwrite)
     runs = {}
     for model, latent in keys:
         name = key(model, latent)
@@ -151,7 +151,7 @@ def study(
         runs[name] = train(recipe, data, plan, out=folder, overwrite=overwrite, listener=told)
         if runs[name].training["ending"] == "interrupted":
             raise KeyboardInterrupt
-    return Study(data, runs, wide, seed, plan.passes(len(data.train.x)), device)
+    return Study(data, runs, wide, seed, plan.num_epochs(len(data.train.x)), device)
 
 
 @dataclass

@@ -113,7 +113,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Judged:
+class ClaimResult:
     """A claim and what was measured.
 
     Attributes:
@@ -166,8 +166,8 @@ def claims(chance: float | None) -> tuple[Claim, ...]:
         ),
         Claim("reconstruction_overlap", 3, "overlap", "reconstruction-only", "vae"),
         Claim("reconstructs", 3, "distortion", "ae", "vae"),
-        Claim("walk_smoother", 4, "roughness", "vae", "ae"),
-        Claim("walk_support", 4, "off_support", "vae", "ae"),
+        Claim("path_smoother", 4, "roughness", "vae", "ae"),
+        Claim("path_support", 4, "off_support", "vae", "ae"),
         Claim("round_trip", 4, "round_trip_gaps", "vae", "ae"),
         Claim("prior_match", 4, "mmd", "vae", "ae"),
         Claim("prior_kl", 4, "aggregate_kl", "vae", "reconstruction-only"),
@@ -177,16 +177,16 @@ def claims(chance: float | None) -> tuple[Claim, ...]:
     )
 
 
-def judge(claim: Claim, figures: Figures, latent: int) -> Judged:
+def check_claim(claim: Claim, figures: Figures, latent: int) -> ClaimResult:
     """Sets a claim beside what was measured at one latent size."""
     left = figures[key(claim.left, latent)][claim.figure]
     right = None if claim.right is None else figures[key(claim.right, latent)][claim.figure]
     if isinstance(left, Missing) or isinstance(right, Missing):
-        return Judged(claim, latent, left, right, None)
+        return ClaimResult(claim, latent, left, right, None)
     limit = Estimate(1.0, 0.0, 1) if right is None else right
     scaled = Estimate(claim.factor * limit.value, claim.factor * limit.se, limit.n)
     z = _z(left, scaled) if claim.above else _z(scaled, left)
-    return Judged(claim, latent, left, right, z)
+    return ClaimResult(claim, latent, left, right, z)
 
 
 def _z(a: Estimate, b: Estimate) -> float:

@@ -51,7 +51,7 @@ class Facts:
         if estimate is None:
             return None
         text = numbers.written(estimate, self.units[figure], words.language)
-        return asked(text, f"about-{figure}", self._told(model, estimate, words))
+        return link(text, f"about-{figure}", self._told(model, estimate, words))
 
     def name(self, model: str, words: Words, room: str = "short") -> str:
         """A model's name from its key: "vae-16" is the VAE."""
@@ -168,6 +168,6 @@ class Facts:
         }
 
 
-def asked(text: str, about: str, told: str) -> str:
+def link(text: str, about: str, told: str) -> str:
     """Text linked to a definition; a script shows it in place, with what is particular to it."""
     return f'<a class="num" href="#{about}" data-facts="{escape(told)}">{text}</a>'

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from vaelab.apps.understand.page import numbers
-from vaelab.apps.understand.page.facts import Facts, asked
+from vaelab.apps.understand.page.facts import Facts, link
 from vaelab.apps.understand.page.pictures import MODELS
 from vaelab.apps.understand.page.words import Words
 
@@ -93,7 +93,7 @@ def _row_name(facts: Facts, words: Words, row: Mapping[str, Any], latent: int) -
     told.append(words.line("ui.seed", {"seed": str(facts.document["study"]["seed"])}))
     unit = words.line("ui.unit_nats") if row["unit"] == "nats" else ""
     unit = "%" if row["unit"] == "share" else unit
-    name = asked(measure_name(words, figure), f"about-{figure}", " · ".join(told))
+    name = link(measure_name(words, figure), f"about-{figure}", " · ".join(told))
     return f'{name} <span class="unit">{unit}</span>' if unit else name
 
 
