@@ -21,14 +21,15 @@ from typing import Any
 
 import torch
 
-from vaelab import __version__, files
-from vaelab.apps.understand.document import figure
-from vaelab.apps.understand.ground import ground
-from vaelab.apps.understand.measure import Figure, measure_model, reach
-from vaelab.apps.understand.study import study
-from vaelab.apps.understand.verdicts import Claim, check_claim
+from vaelab import __version__
 from vaelab.data import load
 from vaelab.metrics import Estimate
+from vaelab.understand.benchmark import ground
+from vaelab.understand.claims import Claim, check_claim
+from vaelab.understand.document import figure
+from vaelab.understand.measure import Figure, measure_model, reach
+from vaelab.understand.study import study
+from vaelab.utils import atomic_files
 
 CHANCE = 0.15
 """A k-NN accuracy near chance: of ten classes, the commonest has 0.11 of the rows."""
@@ -144,7 +145,7 @@ def main() -> int:
     }
     json.dumps(report, allow_nan=False)
     args.out.mkdir(parents=True, exist_ok=True)
-    files.write_json(args.out / "understand.json", report)
+    atomic_files.write_json(args.out / "understand.json", report)
     return 0 if all(all(each.holds) for each in lines) else 1
 
 

@@ -13,28 +13,28 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from vaelab import cli
-from vaelab.apps.album import save_gallery
-from vaelab.apps.doctor import examine_run
-from vaelab.apps.doctor.of_run import subsample_split
-from vaelab.apps.doctor.run_seen import measure_run
-from vaelab.apps.evaluate.judge import evaluate_run
-from vaelab.apps.evaluate.settings import Settings
-from vaelab.apps.fit_prior import OWN, draws, fit_prior
-from vaelab.apps.train import train
-from vaelab.codes import summarize_latents
+from vaelab.commands import main as cli
 from vaelab.data import Batch, Batches, Data, DataSpec, Split, load, vectors
-from vaelab.data import stream as streaming
-from vaelab.data.rows import Rows
-from vaelab.design import Design
+from vaelab.data.loading import streaming as streaming
+from vaelab.data.loading.mapped_rows import Rows
+from vaelab.doctor import examine_run
+from vaelab.doctor.examine_run import subsample_split
+from vaelab.doctor.run_measurements import measure_run
+from vaelab.evaluation.evaluate import evaluate_run
+from vaelab.evaluation.settings import Settings
 from vaelab.fitted import FittedMixture, fit_codes
 from vaelab.metrics import disentanglement
 from vaelab.metrics.layer import layers
 from vaelab.metrics.likelihood import elbo, weigh
-from vaelab.nets.told import ConcatCondition, ConditionalRoot
-from vaelab.recipe import RECIPES, Recipe, find
-from vaelab.run import Run
-from vaelab.run import load as load_run
+from vaelab.nets.conditional import ConcatCondition, ConditionalRoot
+from vaelab.plots.gallery import save_gallery
+from vaelab.recipes.design import Design
+from vaelab.recipes.registry import RECIPES, Recipe, find
+from vaelab.runs.fit_prior import OWN, draws, fit_prior
+from vaelab.runs.latent_summary import summarize_latents
+from vaelab.runs.run import Run
+from vaelab.runs.run import load as load_run
+from vaelab.runs.train import train
 from vaelab.training import Plan, fit_population
 from vaelab.training.step import Step
 

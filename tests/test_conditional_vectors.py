@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
-from vaelab import cli
-from vaelab.apps.train import train
+from vaelab.commands import main as cli
 from vaelab.data import Batch, Batches, Data, DataSpec, load, with_columns
-from vaelab.data.inputs import reload
-from vaelab.design import Design
-from vaelab.recipe import RECIPES, find
-from vaelab.run import Run
-from vaelab.run import load as load_run
+from vaelab.data.command_inputs import reload
+from vaelab.recipes.design import Design
+from vaelab.recipes.registry import RECIPES, find
+from vaelab.runs.run import Run
+from vaelab.runs.run import load as load_run
+from vaelab.runs.train import train
 from vaelab.training import Plan
 
 N, C = 400, 2

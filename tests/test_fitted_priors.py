@@ -15,11 +15,10 @@ from safetensors.torch import load_file, save_file
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
-from vaelab import cli, files
-from vaelab.apps.fit_prior import draws, fit_prior
-from vaelab.codes import summarize_latents
+from vaelab.commands import main as cli
+from vaelab.core import VAE, Shallow, Site
 from vaelab.data import Batches, Data, Split
-from vaelab.design import Design
+from vaelab.distributions import Mixture, Normal
 from vaelab.fitted import (
     PRIOR_ESTIMATORS,
     Fitted,
@@ -36,10 +35,13 @@ from vaelab.fitted.mixture import RIDGE, FullMixture, Whitened
 from vaelab.metrics.samples import precision_recall_density_coverage
 from vaelab.parts.posteriors import DiagonalNormal
 from vaelab.parts.priors import LearnedNormal, Standard
-from vaelab.recipe import find as find_recipe
-from vaelab.run import Run, load
+from vaelab.recipes.design import Design
+from vaelab.recipes.registry import find as find_recipe
+from vaelab.runs.fit_prior import draws, fit_prior
+from vaelab.runs.latent_summary import summarize_latents
+from vaelab.runs.run import Run, load
 from vaelab.training import Plan, fit
-from vaelab.walk import VAE, Mixture, Normal, Shallow, Site
+from vaelab.utils import atomic_files
 
 # Of codes that are numbers; those of finitely many are tested with their own prior.
 SMALL: dict[str, PriorEstimator] = {
@@ -343,7 +345,7 @@ def test_a_failure_half_way_leaves_the_prior_that_was_there(
     def fail(path: Path, value: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files, "write_json", fail)
+    monkeypatch.setattr(atomic_files, "write_json", fail)
     with torch.no_grad():
         fitted.prior.get_buffer("mu").add_(1)
     with pytest.raises(OSError, match="No space left"):
@@ -470,7 +472,7 @@ def test_a_prior_that_is_worse_is_not_recommended(
     for lost, recommended in ((-0.5, True), (0.25, False)):
         figures = {"nats": 10.0 + lost, "own_nats": 10.0}
         worse = SimpleNamespace(figures=figures, kind=FittedMixture(components=7))
-        monkeypatch.setattr("vaelab.apps.fit_prior.fit_prior", lambda *_, made=worse, **__: made)
+        monkeypatch.setattr("vaelab.runs.fit_prior.fit_prior", lambda *_, made=worse, **__: made)
         assert cli.main(["fit-prior", "mixture", str(ae.path), "--name", "untried"]) == 0
         said = capsys.readouterr()
         assert ("--prior untried" in said.out) == recommended

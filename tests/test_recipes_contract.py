@@ -20,19 +20,19 @@ import torch
 from torch import Tensor
 
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
-from vaelab import cli
-from vaelab.apps import train_recipe
-from vaelab.apps.sweep import command as sweep_command
-from vaelab.codes import summarize_latents
+from vaelab.commands import main as cli
+from vaelab.commands import sweep as sweep_command
+from vaelab.commands import train
+from vaelab.core import Trace
 from vaelab.data import Batches, Data, load
-from vaelab.design import Design, LikelihoodName, fit_likelihood
 from vaelab.fitted import FittedMixture
 from vaelab.objectives import Loss
-from vaelab.recipe import RECIPES, Recipe, as_json, find, rebuild
-from vaelab.run import Run
-from vaelab.run import load as load_run
+from vaelab.recipes.design import Design, LikelihoodName, fit_likelihood
+from vaelab.recipes.registry import RECIPES, Recipe, as_json, find, rebuild
+from vaelab.runs.latent_summary import summarize_latents
+from vaelab.runs.run import Run
+from vaelab.runs.run import load as load_run
 from vaelab.training import Plan, fit
-from vaelab.walk import Trace
 
 WIDTH = 16
 
@@ -484,7 +484,7 @@ def test_numbers_of_numpy_are_numbers() -> None:
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_can_be_trained_and_swept_from_the_command_line(name: str) -> None:
     """Its flags, and those of training, are told apart by their bare names."""
-    for command in (train_recipe.command, sweep_command.command):
+    for command in (train.command, sweep_command.command):
         said = io.StringIO()
         with redirect_stdout(said), pytest.raises(SystemExit) as ended:
             cli._call(command(name), ["--help"], "vaelab", "")
@@ -498,7 +498,7 @@ def test_a_recipe_that_takes_a_name_of_training_is_refused() -> None:
         raise NotImplementedError
 
     with pytest.raises(TypeError, match=r"crowded has arguments of names .* taken: epochs, width"):
-        train_recipe.groups(train_recipe.Task, crowded)
+        train.groups(train.Task, crowded)
 
 
 def test_a_whole_number_will_do_for_a_float() -> None:

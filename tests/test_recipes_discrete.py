@@ -12,17 +12,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from vaelab.codes import summarize_latents
 from vaelab.data import Batches, load
-from vaelab.design import Design
 from vaelab.fitted import Fitted, find, fit_codes, keep, replaced
 from vaelab.fitted.autoregressive import FittedSequence
 from vaelab.objectives import Rate
 from vaelab.parts.quantize import Codebook, nearest
-from vaelab.recipe import Recipe
+from vaelab.recipes.design import Design
 from vaelab.recipes.discrete import concrete, fsq, gumbel, joint, rvq, vq, vq2
-from vaelab.run import Run
-from vaelab.run import load as load_run
+from vaelab.recipes.registry import Recipe
+from vaelab.runs.latent_summary import summarize_latents
+from vaelab.runs.run import Run
+from vaelab.runs.run import load as load_run
 from vaelab.training import Plan, fit
 from vaelab.training.clock import Clock
 

@@ -18,12 +18,12 @@ from torch import Tensor
 import vaelab
 from published_jobs.rows import Row
 from vaelab.data import Batches, Data, DataSpec
-from vaelab.files import read_json, together, write_json
 from vaelab.metrics.estimate import Estimate
 from vaelab.metrics.likelihood import elbo, weigh
 from vaelab.training.fit import evaluate_epoch
 from vaelab.training.plan import Plan, can_compile, find_device, should_compile
 from vaelab.training.step import Step
+from vaelab.utils.atomic_files import read_json, together, write_json
 
 SAVED, UNCLIPPED = 60.0, 1e12
 """Seconds between savings; a norm that no gradient reaches, as none is clipped in the papers."""

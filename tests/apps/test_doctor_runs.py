@@ -10,17 +10,17 @@ import torch
 from diseased import data, runs
 from rich.console import Console
 
-from vaelab.apps.doctor import examine_run
-from vaelab.apps.doctor.causes import ordered
-from vaelab.apps.doctor.findings import Evidence, Finding, Report
-from vaelab.apps.doctor.prior_seen import AgainstPrior, Lost, ReferenceRows
-from vaelab.apps.doctor.run_checks import enough_latents, matches_prior, prior_gains
-from vaelab.apps.doctor.run_seen import Codes
-from vaelab.apps.doctor.show import show
-from vaelab.apps.doctor.view import view_of
 from vaelab.data import load, with_columns
+from vaelab.distributions import CategoricalIndex, Joint, Normal
+from vaelab.doctor import examine_run
+from vaelab.doctor.comparison_space import view_of
+from vaelab.doctor.findings import Evidence, Finding, Report
+from vaelab.doctor.prior_measurements import AgainstPrior, Lost, ReferenceRows
+from vaelab.doctor.root_cause import ordered
+from vaelab.doctor.run_checks import enough_latents, matches_prior, prior_gains
+from vaelab.doctor.run_measurements import Codes
 from vaelab.metrics import Estimate
-from vaelab.walk import CategoricalIndex, Joint, Normal
+from vaelab.reports.findings_console import show
 
 SLOW = {
     runs.importance_weighted,

@@ -11,17 +11,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from vaelab import cli, recipes
-from vaelab.apps.evaluate import latents
-from vaelab.apps.evaluate.figures import DEFINITIONS
-from vaelab.apps.evaluate.inception import Inception
-from vaelab.apps.evaluate.table import written
-from vaelab.apps.train import train
+from vaelab import recipes
+from vaelab.commands import main as cli
 from vaelab.data import Batches
 from vaelab.data import load as load_data
-from vaelab.design import Design
+from vaelab.evaluation import latents
+from vaelab.evaluation.definitions import DEFINITIONS
+from vaelab.evaluation.inception import Inception
 from vaelab.metrics import Classifier
-from vaelab.run import load
+from vaelab.recipes.design import Design
+from vaelab.reports.evaluation_table import written
+from vaelab.runs.run import load
+from vaelab.runs.train import train
 from vaelab.training import Plan
 
 

@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from vaelab import cli, recipes
-from vaelab.apps.evaluate.figures import DEFINITIONS
-from vaelab.apps.evaluate.judge import evaluate_run
-from vaelab.apps.evaluate.settings import Settings
-from vaelab.apps.train import train
-from vaelab.data import load, sprites
+from vaelab import recipes
+from vaelab.commands import main as cli
+from vaelab.data import load
+from vaelab.data.known import sprites
 from vaelab.data.splits import Split
-from vaelab.design import Design
+from vaelab.evaluation.definitions import DEFINITIONS
+from vaelab.evaluation.evaluate import evaluate_run
+from vaelab.evaluation.settings import Settings
 from vaelab.metrics.disentanglement_figures import disentanglement
+from vaelab.recipes.design import Design
+from vaelab.runs.train import train
 from vaelab.training import Plan
 
 FACTORS = {name for name, about in DEFINITIONS.items() if about.group == "factors"}

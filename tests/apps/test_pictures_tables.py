@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vaelab.apps.look import ColumnRenderer, GridRenderer, find_renderer
-from vaelab.apps.pictures import agreement, lines, marginals, plane, png, spread
 from vaelab.data import DataSpec
-from vaelab.data.header import Heading
+from vaelab.data.tabular.header import Heading
+from vaelab.plots import agreement, lines, marginals, plane, png, spread
+from vaelab.plots.renderers import ColumnRenderer, GridRenderer, find_renderer
 
 HEADER = (
     Heading("age", (), 0),

@@ -13,11 +13,11 @@ import torch
 from matplotlib.figure import Figure
 
 import vaelab
-from vaelab.apps.understand.galleries import manifold, strip
-from vaelab.apps.understand.places import Segment
-from vaelab.cli import main
+from vaelab.commands.main import main
 from vaelab.data import read_inputs, sample_labels
-from vaelab.run import Run
+from vaelab.runs.run import Run
+from vaelab.understand.galleries import manifold, strip
+from vaelab.understand.landmarks import Segment
 
 CITIES = ("Leeds", "London", "York")
 NAMES = ["age", "children", "smoker", "city"]

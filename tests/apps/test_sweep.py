@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vaelab import cli, recipes
-from vaelab.apps.pictures.frontier import frontier, rate_distortion
-from vaelab.apps.sweep import Sweep, sweep
-from vaelab.apps.sweep.team import GroupProgress
-from vaelab.apps.sweep.whole import evaluate_test_split
+from vaelab import recipes
+from vaelab.commands import main as cli
 from vaelab.data import Data
-from vaelab.design import Design
-from vaelab.run import load
+from vaelab.plots.frontier import frontier, rate_distortion
+from vaelab.recipes.design import Design
+from vaelab.runs.run import load
+from vaelab.sweep import Sweep, sweep
+from vaelab.sweep.sweep import evaluate_test_split
+from vaelab.sweep.train_group import GroupProgress
 from vaelab.training import NotFinite, Plan
 
 SMALL, SHORT = Design(width=16), Plan(epochs=2, batch_size=256, lr=1e-2)

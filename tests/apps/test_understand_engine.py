@@ -7,20 +7,20 @@ import math
 import pytest
 import torch
 
-from vaelab.apps.understand.document import document
-from vaelab.apps.understand.figures import draw
-from vaelab.apps.understand.galleries import noise_like
-from vaelab.apps.understand.ground import Cloud, encode, ground
-from vaelab.apps.understand.measure import Missing, measure_model, reach
-from vaelab.apps.understand.places import core, gap, lattice
-from vaelab.apps.understand.study import MODELS, key, num_epochs, study
-from vaelab.apps.understand.verdicts import ROWS, Claim, Row, best, check_claim, claims
 from vaelab.data import load
 from vaelab.metrics import Estimate
-from vaelab.run import load as load_run
+from vaelab.runs.run import load as load_run
+from vaelab.understand.benchmark import Cloud, encode, ground
+from vaelab.understand.claims import ROWS, Claim, Row, best, check_claim, claims
+from vaelab.understand.document import document
+from vaelab.understand.figures import draw
+from vaelab.understand.galleries import noise_like
+from vaelab.understand.landmarks import core, gap, lattice
+from vaelab.understand.measure import Missing, measure_model, reach
+from vaelab.understand.study import MODELS, key, num_epochs, study
 
 # The package shows the function under the name of its module.
-measures = importlib.import_module("vaelab.apps.understand.measure")
+measures = importlib.import_module("vaelab.understand.measure")
 
 BELOW = Claim("holes", 1, "holes", "vae", "ae")
 UNIT = {"share", "nats", "none"}

@@ -2,7 +2,8 @@
 
 from PIL import Image
 
-from vaelab.apps.understand.page import pictures, write_page
+from vaelab.reports.understand import figures as pictures
+from vaelab.reports.understand import write_page
 
 MODELS = pictures.MODELS
 UNITS = {

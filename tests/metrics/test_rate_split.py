@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal as TorchNormal
 
+from vaelab.distributions import Dirac, Laplace, Normal, TransformedNormal
 from vaelab.metrics import aggregate as room
 from vaelab.metrics.aggregate import rate_split
-from vaelab.walk import Dirac, Laplace, Normal, TransformedNormal
 
 STANDARD = Normal(torch.zeros(1, 3), torch.zeros(1, 3))
 

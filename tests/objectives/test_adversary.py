@@ -13,9 +13,10 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 import vaelab.recipes.adversarial  # noqa: F401  (its functions register themselves)
+from vaelab.core import VAE, Conditional, Ladder, Shallow, Site, Trace
 from vaelab.data import Batches, Data
 from vaelab.data import load as load_data
-from vaelab.design import Design
+from vaelab.distributions import Dirac
 from vaelab.nets import perceptron
 from vaelab.objectives import Distortion, Objective, Rate
 from vaelab.objectives.adversary import (
@@ -30,9 +31,9 @@ from vaelab.parts.ladder import DenseBlock, Root
 from vaelab.parts.likelihoods import FixedGaussian
 from vaelab.parts.posteriors import DiagonalNormal, Point
 from vaelab.parts.priors import Standard
-from vaelab.recipe import Recipe, find
+from vaelab.recipes.design import Design
+from vaelab.recipes.registry import Recipe, find
 from vaelab.training import Plan, fit
-from vaelab.walk import VAE, Conditional, Dirac, Ladder, Shallow, Site, Trace
 
 NAMES = ("factor_vae", "wae_gan", "vae_gan")
 D, L = 5, 3

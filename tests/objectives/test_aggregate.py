@@ -12,20 +12,15 @@ from scipy.stats import norm
 from sklearn.metrics.pairwise import rbf_kernel
 from torch import Tensor, nn
 
-from vaelab.objectives import (
-    MMD,
-    Diagonal,
-    Objective,
-    OffDiagonal,
-    SplitRate,
-)
+from vaelab.core import VAE, Conditional, Shallow, Trace
+from vaelab.distributions import Normal
+from vaelab.objectives import MMD, Diagonal, Objective, OffDiagonal, SplitRate
 from vaelab.objectives.aggregate import stratified
 from vaelab.objectives.covariance import aggregate_covariance
 from vaelab.objectives.discrepancy import gaussian, mmd, multiscale
 from vaelab.parts.likelihoods import FixedGaussian
 from vaelab.parts.posteriors import DiagonalNormal, Point
 from vaelab.parts.priors import Standard
-from vaelab.walk import VAE, Conditional, Normal, Shallow, Trace
 
 D, L, N = 5, 3, 40
 

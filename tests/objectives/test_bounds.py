@@ -14,6 +14,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from vaelab.core import VAE, Conditional, Shallow, Site, Trace
+from vaelab.distributions import Dirac, Distribution, Normal
 from vaelab.objectives import (
     CombinedBound,
     Distortion,
@@ -29,7 +31,6 @@ from vaelab.objectives.steered import ReweightedDistribution, detached
 from vaelab.parts.likelihoods import FixedGaussian
 from vaelab.parts.posteriors import DiagonalNormal, FullCovariance
 from vaelab.parts.priors import Standard
-from vaelab.walk import VAE, Conditional, Dirac, Distribution, Normal, Shallow, Site, Trace
 
 D, L = 3, 2
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from vaelab.data import DataSpec
-from vaelab.design import Design
+from vaelab.distributions import Normal
 from vaelab.objectives import Distortion, Loss, Rate, Schedule
 from vaelab.objectives.aggregate import SplitRate
-from vaelab.recipe import Recipe, as_json, rebuild
+from vaelab.recipes.design import Design
 from vaelab.recipes.objectives import (
     annealed,
     beta_tc,
@@ -30,7 +30,7 @@ from vaelab.recipes.objectives import (
     rae,
     wae_mmd,
 )
-from vaelab.walk import Normal
+from vaelab.recipes.registry import Recipe, as_json, rebuild
 
 IMAGES = DataSpec(
     "array", (1, 8, 8), "uint8", 17, 0, 16, (0.0,), (16.0,), contrast=0.7, sizes=(50, 10, 10)

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from vaelab.core import VAE, Conditional, Shallow
 from vaelab.objectives import CodeNorm, DecoderPenalty, Distortion, NormPenalisedPoint
 from vaelab.objectives.regularise import Penalty, gradient_norm, weight_norm
 from vaelab.parts.likelihoods import BernoulliLikelihood
 from vaelab.parts.posteriors import DiagonalNormal, Point
 from vaelab.parts.priors import Standard
-from vaelab.walk import VAE, Conditional, Shallow
 
 D, L = 5, 3
 

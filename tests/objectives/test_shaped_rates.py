@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from vaelab.core import VAE, Shallow, Site, Trace
+from vaelab.distributions import Normal
 from vaelab.objectives import Capacity, Constraint, Distortion, FreeBits, Objective, Rate, Rise
 from vaelab.parts.likelihoods import FixedGaussian
 from vaelab.parts.posteriors import DiagonalNormal, FullCovariance
 from vaelab.parts.priors import Standard
-from vaelab.walk import VAE, Normal, Shallow, Site, Trace
 
 D, L = 5, 4
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
+from vaelab.core import VAE, Shallow
 from vaelab.objectives import (
     MMD,
     Capacity,
@@ -37,7 +38,6 @@ from vaelab.objectives.regularise import Penalty, gradient_norm, weight_norm
 from vaelab.parts.likelihoods import BernoulliLikelihood
 from vaelab.parts.posteriors import DiagonalNormal
 from vaelab.parts.priors import Standard
-from vaelab.walk import VAE, Shallow
 
 SHAPE, L, N = (1, 12, 12), 3, 40
 

@@ -10,6 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from vaelab.core import VAE, Ladder, Shallow
+from vaelab.distributions import Concrete, OneHotCategorical
 from vaelab.objectives import Constant, Distortion, ImportanceWeighted, Objective, Rate, Rise
 from vaelab.parts.discrete import (
     Blank,
@@ -22,7 +24,6 @@ from vaelab.parts.discrete import (
 from vaelab.parts.likelihoods import FixedGaussian
 from vaelab.parts.posteriors import DiagonalNormal
 from vaelab.parts.priors import Standard
-from vaelab.walk import VAE, Concrete, Ladder, OneHotCategorical, Shallow
 
 N, K, D = 2, 3, 4
 

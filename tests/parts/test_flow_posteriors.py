@@ -11,6 +11,8 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
+from vaelab.core import VAE, Conditional, Shallow
+from vaelab.distributions import Normal, TransformedNormal, kl
 from vaelab.parts.flow_posteriors import (
     AutoregressiveFlow,
     InverseAutoregressive,
@@ -19,7 +21,6 @@ from vaelab.parts.flow_posteriors import (
 )
 from vaelab.parts.posteriors import Posterior
 from vaelab.parts.priors import Standard
-from vaelab.walk import VAE, Conditional, Normal, Shallow, TransformedNormal, kl
 
 B = 4
 KINDS = ("planar", "iaf")

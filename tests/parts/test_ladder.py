@@ -15,16 +15,16 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from vaelab.codes import summarize_latents
 from vaelab.data import Batches, Data, load
-from vaelab.design import Design
+from vaelab.distributions import Normal
 from vaelab.parts.ladder import ConvBlock, Root
-from vaelab.recipe import Recipe, as_json, rebuild
+from vaelab.recipes.design import Design
 from vaelab.recipes.hierarchies import deep_ladder
-from vaelab.run import Run
-from vaelab.run import load as load_run
+from vaelab.recipes.registry import Recipe, as_json, rebuild
+from vaelab.runs.latent_summary import summarize_latents
+from vaelab.runs.run import Run
+from vaelab.runs.run import load as load_run
 from vaelab.training import Plan, fit
-from vaelab.walk import Normal
 
 SMALL = Design(width=8)
 

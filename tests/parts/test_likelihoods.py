@@ -14,6 +14,16 @@ import torch.distributions as td
 from scipy import special, stats
 from torch import Tensor
 
+from vaelab.distributions import (
+    CategoricalIndex,
+    DiscretizedLogistic,
+    Distribution,
+    LogisticMixture,
+    NegativeBinomial,
+    Poisson,
+    StudentT,
+    ZeroInflated,
+)
 from vaelab.parts.likelihoods import (
     LearnedGaussian,
     Likelihood,
@@ -25,16 +35,6 @@ from vaelab.parts.tables import (
     NegativeBinomialCounts,
     PoissonCounts,
     ZeroInflatedCounts,
-)
-from vaelab.walk import (
-    CategoricalIndex,
-    DiscretizedLogistic,
-    Distribution,
-    LogisticMixture,
-    NegativeBinomial,
-    Poisson,
-    StudentT,
-    ZeroInflated,
 )
 
 B, D = 6, 4

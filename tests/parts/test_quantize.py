@@ -10,6 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from vaelab.distributions import kl
+from vaelab.distributions.discrete import entropy
 from vaelab.parts.quantize import (
     DEAD,
     DECAY,
@@ -19,8 +21,6 @@ from vaelab.parts.quantize import (
     LearnedCodebook,
     nearest,
 )
-from vaelab.walk import kl
-from vaelab.walk.discrete import entropy
 
 B, P, D, K = 5, 3, 2, 7
 BOOKS: dict[str, type[LearnedCodebook] | type[AveragedCodebook]] = {

@@ -9,6 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from vaelab.core import VAE, Ladder, Shallow, Trace
+from vaelab.distributions import Normal, Quantized, UniformCodes
 from vaelab.objectives import Distortion, Loss, Objective, Rate
 from vaelab.objectives.codebook import CodebookLoss, Commitment
 from vaelab.parts.discrete import Blank
@@ -22,7 +24,6 @@ from vaelab.parts.quantize import (
     LearnedCodebook,
     ResidualCodes,
 )
-from vaelab.walk import VAE, Ladder, Normal, Quantized, Shallow, Trace, UniformCodes
 
 B, P, D, K = 5, 3, 2, 7
 

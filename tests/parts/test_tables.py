@@ -14,24 +14,12 @@ from scipy import stats
 from torch import nn
 
 from vaelab.data import Batches, Column, Data, DataSpec, load, read_inputs, with_columns
-from vaelab.design import Design, compared, fit_likelihood, networks
-from vaelab.nets.views import LogCounts, OneHotEncoding, Views
-from vaelab.parts.likelihoods import (
-    BernoulliLikelihood,
-    LearnedGaussian,
-)
+from vaelab.distributions import Bernoulli, Joint, Normal
+from vaelab.nets.column_encodings import LogCounts, OneHotEncoding, Views
+from vaelab.parts.likelihoods import BernoulliLikelihood, LearnedGaussian
 from vaelab.parts.posteriors import bounded
-from vaelab.parts.tables import (
-    Categories,
-    Mixed,
-    NegativeBinomialCounts,
-    PoissonCounts,
-)
-from vaelab.walk import (
-    Bernoulli,
-    Joint,
-    Normal,
-)
+from vaelab.parts.tables import Categories, Mixed, NegativeBinomialCounts, PoissonCounts
+from vaelab.recipes.design import Design, compared, fit_likelihood, networks
 
 B = 6
 

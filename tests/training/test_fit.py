@@ -12,8 +12,9 @@ from fits import SHORT, Watcher, make, same, timeless, train, weights
 from torch import Tensor, nn
 
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
+from vaelab.core import VAE, Conditional, Ladder
 from vaelab.data import Batches, Data, Split
-from vaelab.design import Design
+from vaelab.distributions import Distribution
 from vaelab.metrics.layer import layers
 from vaelab.objectives import Distortion, Rate
 from vaelab.parts.discrete import Blank, Independent
@@ -21,13 +22,13 @@ from vaelab.parts.likelihoods import FixedGaussian
 from vaelab.parts.posteriors import DiagonalNormal
 from vaelab.parts.priors import Standard
 from vaelab.parts.quantize import LearnedCodebook
-from vaelab.recipe import find
+from vaelab.recipes.design import Design
+from vaelab.recipes.registry import find
 from vaelab.training import Plan, Row, Snapshot, fit
 from vaelab.training.adamw import AdamW
 from vaelab.training.average import Average
 from vaelab.training.fit import evaluate_epoch, learning_rate
 from vaelab.training.record import Moments, Sums
-from vaelab.walk import VAE, Conditional, Distribution, Ladder
 
 
 @pytest.mark.parametrize("name", ["vae", "iwae", "ladder", "ae"])

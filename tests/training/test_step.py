@@ -12,16 +12,16 @@ from fits import make, same, weights
 from torch import Tensor, nn
 
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
+from vaelab.core import Trace
 from vaelab.data import Batch, Data
-from vaelab.design import Design
 from vaelab.objectives import Cycles, Distortion, Loss, Objective, Rate, Rise, Schedule
-from vaelab.recipe import Recipe, find
+from vaelab.recipes.design import Design
+from vaelab.recipes.registry import Recipe, find
 from vaelab.training import NotFinite, Plan, fit, fit_population
 from vaelab.training.adamw import BETA1
 from vaelab.training.learner import Learner, norm_of
 from vaelab.training.record import Sums
 from vaelab.training.step import Step
-from vaelab.walk import Trace
 
 SHORT = Plan(epochs=2, batch_size=100, precision="fp32", compile="off")
 

@@ -10,7 +10,7 @@ import torch
 import torch.distributions as td
 from torch import Tensor
 
-from vaelab.walk import (
+from vaelab.distributions import (
     Categorical,
     CategoricalIndex,
     Concrete,
@@ -18,7 +18,7 @@ from vaelab.walk import (
     kl,
     kl_by_dimension,
 )
-from vaelab.walk.discrete import straight_through
+from vaelab.distributions.discrete import straight_through
 
 B, N, K = 4, 3, 5
 

@@ -1,7 +1,11 @@
 """Data: from files, arrays and known names to batches on a device."""
 
-from .batches import Batch, Batches
-from .columns import with_columns
+from vaelab.data.loading.batches import Batch, Batches
+from vaelab.data.loading.mapped_rows import Raw, Rows
+from vaelab.data.loading.streaming import placing
+from vaelab.data.tabular.typed_columns import with_columns
+
+from .command_inputs import raw_rows, read_inputs
 from .condition import (
     Known,
     broadcast_condition,
@@ -11,13 +15,10 @@ from .condition import (
     sample_labels,
     vectors,
 )
-from .fields import Column
-from .inputs import raw_rows, read_inputs
-from .rows import Raw, Rows
-from .sources import load
+from .load import load
+from .schema_fields import Column
 from .spec import DataSpec
 from .splits import Data, Factors, Split
-from .stream import placing
 
 __all__ = [
     "Batch",

@@ -23,8 +23,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vaelab.data.loading.mapped_rows import Array, Raw, Rows, forward
+
 from .factors import factors, taken
-from .rows import Array, Raw, Rows, forward
 from .splits import SourceData
 
 MAPPED = 2**30

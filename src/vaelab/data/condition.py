@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .arrays import as_numpy, pick, read_arrays
-from .fields import in_words
+from .schema_fields import in_words
 from .spec import DataSpec
 
 Known = int | str | Sequence[Any] | np.ndarray[Any, Any] | Tensor

@@ -15,9 +15,10 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from .fields import KINDS, NUMBERS, TYPES, Column, Vectors
-from .header import Heading
-from .header import read as read_header
+from vaelab.data.tabular.header import Heading
+from vaelab.data.tabular.header import read as read_header
+
+from .schema_fields import KINDS, NUMBERS, TYPES, Column, Vectors
 
 BINARIZE = ("no", "dynamic", "threshold")
 CONDITIONS = ("none", "labels", "vectors")

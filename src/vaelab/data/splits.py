@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from .fields import Column
-from .header import Heading
-from .rows import Raw, Rows
+from vaelab.data.loading.mapped_rows import Raw, Rows
+from vaelab.data.tabular.header import Heading
+
+from .schema_fields import Column
 from .spec import DataSpec
 
 FEWEST = 10

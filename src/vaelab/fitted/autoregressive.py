@@ -8,11 +8,11 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from vaelab.fitted.kind import PriorEstimator, at_least, kind
+from vaelab.core import Site
+from vaelab.fitted.base import PriorEstimator, at_least, kind
 from vaelab.parts.autoregressive import Autoregressive, alphabet, fit_autoregressive
-from vaelab.progress import ProgressCallback, no_progress
-from vaelab.typed import check_fields
-from vaelab.walk import Site
+from vaelab.utils.progress import ProgressCallback, no_progress
+from vaelab.utils.validation import check_fields
 
 
 @kind

@@ -13,11 +13,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from vaelab.fitted.kind import PriorEstimator, at_least, kind, standardizer
+from vaelab.core import Site
+from vaelab.fitted.base import PriorEstimator, at_least, kind, standardizer
 from vaelab.parts.flows import Flow, FlowName
-from vaelab.progress import ProgressCallback, no_progress
-from vaelab.typed import check_fields
-from vaelab.walk import Site
+from vaelab.utils.progress import ProgressCallback, no_progress
+from vaelab.utils.validation import check_fields
 
 EPOCHS, PATIENCE = 500, 20
 BATCH, RATE, DECAY = 256, 1e-3, 1e-4

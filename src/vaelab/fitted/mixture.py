@@ -15,11 +15,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from vaelab.fitted.kind import PriorEstimator, at_least, kind, nats, standardizer
-from vaelab.progress import ProgressCallback, no_progress
-from vaelab.typed import check_fields
-from vaelab.walk import Conditional, Distribution, Mixture, Site
-from vaelab.walk.distributions import LOG_2PI
+from vaelab.core import Conditional, Site
+from vaelab.distributions import Distribution, Mixture
+from vaelab.distributions.base import LOG_2PI
+from vaelab.fitted.base import PriorEstimator, at_least, kind, nats, standardizer
+from vaelab.utils.progress import ProgressCallback, no_progress
+from vaelab.utils.validation import check_fields
 
 RIDGE = 1e-4
 """Added to every variance, for codes of variance 1: no component shrinks to a point."""

@@ -14,16 +14,17 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from vaelab.core import VAE, Conditional, Site
 from vaelab.data import Data, DataSpec, Split
-from vaelab.design import Design
-from vaelab.fitted.kind import PriorEstimator, at_least, kind, standardizer
+from vaelab.distributions import Distribution
+from vaelab.fitted.base import PriorEstimator, at_least, kind, standardizer
 from vaelab.objectives import log_mean_exp
-from vaelab.progress import ProgressCallback, no_progress
-from vaelab.recipe import Recipe
 from vaelab.recipes import vae
+from vaelab.recipes.design import Design
+from vaelab.recipes.registry import Recipe
 from vaelab.training import Plan, Row, Snapshot, fit
-from vaelab.typed import check_fields
-from vaelab.walk import VAE, Conditional, Distribution, Site
+from vaelab.utils.progress import ProgressCallback, no_progress
+from vaelab.utils.validation import check_fields
 
 SAMPLES = 64
 """Draws of u behind an estimate of a density."""

@@ -22,11 +22,7 @@ from vaelab.metrics.continuity import (
     round_trip_gaps,
     unreached_fraction,
 )
-from vaelab.metrics.discrepancy import (
-    frechet_distances,
-    kernel_distance,
-    mmd,
-)
+from vaelab.metrics.discrepancy import frechet_distances, kernel_distance, mmd
 from vaelab.metrics.disentanglement_figures import Disentanglement, disentanglement
 from vaelab.metrics.estimate import Estimate, Threshold
 from vaelab.metrics.features import FeatureSpace, NetworkFeatures, PixelFeatures

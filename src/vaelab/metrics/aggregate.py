@@ -21,9 +21,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vaelab.core import fork_rng
+from vaelab.distributions import Distribution, Normal, TransformedNormal
 from vaelab.metrics.estimate import Estimate
 from vaelab.metrics.neighbours import CHUNK_ELEMENTS
-from vaelab.walk import Distribution, Normal, TransformedNormal, fork_rng
 
 INVERTED = 2_000_000
 """Most densities for which a flow is run backwards: about a minute or two on a processor."""

@@ -19,9 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vaelab.core import fork_rng
 from vaelab.metrics.estimate import Estimate
 from vaelab.metrics.inputs import as_it_is, rows
-from vaelab.walk import fork_rng
 
 FEATURES = 64
 

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from vaelab.core import VAE, Condition, Given, fork_rng
 from vaelab.metrics.hamiltonian import gradient
-from vaelab.walk import VAE, Condition, Given, fork_rng
 
 TRIALS, NUMBERS = 1024, 256
 """Draws of the prior by which latents are seen to be free real numbers, and how many of these are

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vaelab.core import VAE, Condition
+from vaelab.distributions import kl_by_dimension
 from vaelab.metrics.estimate import Estimate
 from vaelab.metrics.inputs import paired
 from vaelab.metrics.latent import active_units
-from vaelab.walk import VAE, Condition, kl_by_dimension
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,9 +17,10 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from vaelab.core import VAE, Condition, Trace, fork_rng
+from vaelab.distributions import Normal
 from vaelab.metrics.estimate import Estimate
 from vaelab.metrics.inputs import paired
-from vaelab.walk import VAE, Condition, Normal, Trace, fork_rng
 
 NUDGE = 0.05
 """Half the difference in t: D is smooth in it, and the noise is the same on both sides."""

@@ -1,5 +1,6 @@
 """What a model is trained for: terms that add and scale, and bounds on the evidence."""
 
+from vaelab.core.schedule import Constant, Cycles, Rise, Schedule
 from vaelab.objectives.aggregate import SplitRate
 from vaelab.objectives.bounds import (
     CombinedBound,
@@ -17,7 +18,6 @@ from vaelab.objectives.rates import Capacity, FreeBits
 from vaelab.objectives.regularise import CodeNorm, DecoderPenalty, NormPenalisedPoint
 from vaelab.objectives.steered import ReweightedPosterior
 from vaelab.objectives.terms import Distortion, Loss, Objective, Rate, Scaled, Sum
-from vaelab.walk.schedule import Constant, Cycles, Rise, Schedule
 
 __all__ = [
     "MMD",

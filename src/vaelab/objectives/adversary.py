@@ -21,8 +21,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vaelab.core import Draw, FromPrior, Given, Trace, join, tile
+from vaelab.distributions import Distribution, Normal
 from vaelab.objectives.terms import Loss, Objective
-from vaelab.walk import Distribution, Draw, FromPrior, Given, Normal, Trace, join, tile
 
 PACE, LEAST = 0.1, 1e-3
 """By which share of the way a feature's deviation is followed at a step, and the least of it."""

@@ -22,9 +22,10 @@ import math
 import torch
 from torch import Tensor
 
+from vaelab.core import Site, Trace
+from vaelab.core.schedule import Schedule, as_schedule
+from vaelab.distributions import Normal
 from vaelab.objectives.terms import Loss, Objective
-from vaelab.walk import Normal, Site, Trace
-from vaelab.walk.schedule import Schedule, as_schedule
 
 
 class SplitRate(Objective):

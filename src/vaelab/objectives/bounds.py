@@ -22,9 +22,9 @@ import math
 import torch
 from torch import Tensor
 
+from vaelab.core import Trace
 from vaelab.objectives.steered import detached, steer
 from vaelab.objectives.terms import Loss, Objective
-from vaelab.walk import Trace
 
 
 class ImportanceWeighted(Objective):

@@ -12,8 +12,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vaelab.core import Trace
 from vaelab.objectives.terms import Loss, Objective
-from vaelab.walk import Trace
 
 FURTHEST = 10.0
 

@@ -13,9 +13,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vaelab.core import Trace
+from vaelab.distributions import Normal
 from vaelab.objectives.aggregate import only_site
 from vaelab.objectives.terms import Loss, Objective
-from vaelab.walk import Normal, Trace
 
 
 class OffDiagonal(Objective):

@@ -13,9 +13,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vaelab.core import Site, Trace
+from vaelab.core.schedule import Schedule, as_schedule
+from vaelab.distributions import kl_by_dimension
 from vaelab.objectives.terms import Loss, Objective, Rate
-from vaelab.walk import Site, Trace, kl_by_dimension
-from vaelab.walk.schedule import Schedule, as_schedule
 
 
 class FreeBits(Objective):

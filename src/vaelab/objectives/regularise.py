@@ -15,8 +15,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from vaelab.core import Condition, Conditional, Trace, full_precision
+from vaelab.distributions import Dirac, Distribution, sum_dims
 from vaelab.objectives.terms import Loss, Objective
-from vaelab.walk import Condition, Conditional, Dirac, Distribution, Trace, full_precision, sum_dims
 
 Penalty = Callable[[nn.Module, Conditional, Tensor, Condition], Tensor]
 """Decoder, likelihood, z (B, …) and what is known beside it ↦ what they are charged, (B,)."""

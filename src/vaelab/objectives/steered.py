@@ -20,7 +20,8 @@ from typing import Any, Self, TypeVar, cast
 import torch
 from torch import Tensor, library
 
-from vaelab.walk import Conditional, Distribution, Trace
+from vaelab.core import Conditional, Trace
+from vaelab.distributions import Distribution
 
 # In float32 a share of the weights underflows to 0, and no factor brings a gradient back from 0.
 LEAST = 1e-20

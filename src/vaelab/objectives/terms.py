@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
-from vaelab.walk import Trace
-from vaelab.walk.schedule import Schedule, as_schedule
+from vaelab.core import Trace
+from vaelab.core.schedule import Schedule, as_schedule
 
 
 @dataclass(frozen=True, eq=False)

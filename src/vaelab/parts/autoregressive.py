@@ -15,10 +15,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vaelab.core import Conditional
+from vaelab.distributions import Distribution, OneHotCategorical, UniformCodes
+from vaelab.distributions.base import gumbel_like
 from vaelab.nets.causal import CausalTransformer
 from vaelab.parts.quantize import nearest
-from vaelab.walk import Conditional, Distribution, OneHotCategorical, UniformCodes
-from vaelab.walk.distributions import gumbel_like
 
 
 @dataclass(frozen=True, eq=False)

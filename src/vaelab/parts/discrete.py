@@ -14,17 +14,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from vaelab.core import Block, Conditional, Evidence, Schedule, full_precision
+from vaelab.distributions import Concrete, Distribution, OneHotCategorical
 from vaelab.parts.posteriors import Posterior
-from vaelab.walk import (
-    Block,
-    Concrete,
-    Conditional,
-    Distribution,
-    Evidence,
-    OneHotCategorical,
-    Schedule,
-    full_precision,
-)
 
 
 class UniformClasses(Conditional):

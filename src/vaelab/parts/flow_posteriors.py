@@ -19,8 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from vaelab.core import full_precision
+from vaelab.distributions import TransformedNormal
 from vaelab.parts.posteriors import Posterior, bounded, split
-from vaelab.walk import TransformedNormal, full_precision
 
 BISECTIONS = 50
 SOFTPLUS_ONE = 0.5413248546129181

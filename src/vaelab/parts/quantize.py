@@ -19,10 +19,11 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from vaelab.core import Block, Evidence, Site, full_precision
+from vaelab.distributions import Quantized, UniformCodes
+from vaelab.distributions.discrete import one_hot
 from vaelab.nets import perceptron
 from vaelab.nets.pyramid import bottleneck
-from vaelab.walk import Block, Evidence, Quantized, Site, UniformCodes, full_precision
-from vaelab.walk.discrete import one_hot
 
 DECAY = 0.99
 """Of every running average a codebook keeps: it sees about the last hundred batches."""

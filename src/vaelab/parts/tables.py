@@ -14,17 +14,17 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from vaelab.parts.likelihoods import COUNTS, MIXED, Likelihood
-from vaelab.parts.posteriors import bounded, split
-from vaelab.walk import (
+from vaelab.core import full_precision
+from vaelab.distributions import (
     CategoricalIndex,
     Joint,
     LogNormal,
     NegativeBinomial,
     Poisson,
     ZeroInflated,
-    full_precision,
 )
+from vaelab.parts.likelihoods import COUNTS, MIXED, Likelihood
+from vaelab.parts.posteriors import bounded, split
 
 RAREST = 1e-4
 """The least mean of a column that a decoder starts from; a column may hold nothing but 0."""

@@ -12,12 +12,12 @@ from typing import NamedTuple, cast
 
 from torch import nn
 
+from vaelab.core import VAE, Block, Ladder, Shallow
 from vaelab.data import DataSpec
-from vaelab.design import Design, begun, fit_likelihood, networks, shown
 from vaelab.nets import MLPDecoder, MLPPyramid, plain, residual
-from vaelab.nets.grid import GridDecoder, GridEncoder, grids, halvings_for
+from vaelab.nets.conditional import Chain
+from vaelab.nets.feature_grid import GridDecoder, GridEncoder, grids, halvings_for
 from vaelab.nets.pyramid import ConvPyramid, ResidualBottleneck, resolutions
-from vaelab.nets.told import Chain
 from vaelab.objectives import Capacity, Constant, Distortion, Objective, Rate, Rise
 from vaelab.objectives.codebook import CodebookLoss, Commitment
 from vaelab.parts.discrete import (
@@ -40,9 +40,9 @@ from vaelab.parts.quantize import (
     MapCodes,
     ResidualCodes,
 )
-from vaelab.recipe import Built, recipe
-from vaelab.recipes.compose import check_latent, check_weights, shallow
-from vaelab.walk import VAE, Block, Ladder, Shallow
+from vaelab.recipes.building import check_latent, check_weights, shallow
+from vaelab.recipes.design import Design, begun, fit_likelihood, networks, shown
+from vaelab.recipes.registry import Built, recipe
 
 WARM = 1.0
 """Temperature a relaxation starts at, on its way to the one asked for."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Literal, cast
 
+from vaelab.core import Shallow
 from vaelab.data import DataSpec
-from vaelab.design import Design
 from vaelab.objectives import (
     MMD,
     Capacity,
@@ -35,9 +35,9 @@ from vaelab.objectives import (
 )
 from vaelab.objectives.regularise import Penalty, gradient_norm, weight_norm
 from vaelab.parts.posteriors import DiagonalNormal, Point
-from vaelab.recipe import Built, recipe
-from vaelab.recipes.compose import check_weights, shallow, weighed
-from vaelab.walk import Shallow
+from vaelab.recipes.building import check_weights, shallow, weighed
+from vaelab.recipes.design import Design
+from vaelab.recipes.registry import Built, recipe
 
 
 @recipe

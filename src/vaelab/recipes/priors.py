@@ -11,15 +11,15 @@ from __future__ import annotations
 
 from typing import cast
 
+from vaelab.core import Shallow
 from vaelab.data import DataSpec, probe_conditions
-from vaelab.design import Design
 from vaelab.objectives import Distortion, Objective, Rate, Rise
 from vaelab.parts.flows import Flow, FlowName
 from vaelab.parts.posteriors import DiagonalNormal
 from vaelab.parts.priors import LearnedNormal, NormalMixture, Vamp
-from vaelab.recipe import Built, recipe
-from vaelab.recipes.compose import check_latent, check_weights, shallow
-from vaelab.walk import Shallow
+from vaelab.recipes.building import check_latent, check_weights, shallow
+from vaelab.recipes.design import Design
+from vaelab.recipes.registry import Built, recipe
 
 
 @recipe

@@ -15,6 +15,7 @@ from itertools import chain
 import torch
 from torch import Tensor
 
+from vaelab.core import VAE, Trace, fork_rng
 from vaelab.data import Batches, Data, DataSpec
 from vaelab.objectives import Objective
 from vaelab.training.average import Average
@@ -23,7 +24,6 @@ from vaelab.training.clock import Clock
 from vaelab.training.plan import Plan, find_device, should_compile, uses_bf16
 from vaelab.training.record import Fit, Listener, Moments, Record, Row, Sums
 from vaelab.training.step import NotFinite, Step, figures, first_not_finite
-from vaelab.walk import VAE, Trace, fork_rng
 
 ACTIVE = 0.01
 """A unit is active where Var_x(E[z|x]) exceeds this (Burda 1509.00519)."""

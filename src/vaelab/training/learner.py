@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from vaelab.programs import recording
+from vaelab.compile import recording
 from vaelab.training.adamw import AdamW, Gradients
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 
-from vaelab.typed import check_fields
+from vaelab.utils.validation import check_fields
 
 Precision = Literal["auto", "fp32", "bf16"]
 Compile = Literal["auto", "on", "off"]

@@ -17,6 +17,7 @@ from functools import partial
 
 import torch
 
+from vaelab.core import VAE, fork_rng
 from vaelab.data import Batch, Batches, Data, DataSpec
 from vaelab.objectives import Objective
 from vaelab.training.average import Average
@@ -26,7 +27,6 @@ from vaelab.training.plan import Plan, find_device, should_compile, uses_bf16
 from vaelab.training.record import Fit, Listener, Moments, Record, Row, Sums
 from vaelab.training.stack import Stack, Tensors, difference, facts, unstackable
 from vaelab.training.step import NotFinite
-from vaelab.walk import VAE, fork_rng
 
 WALKED = 8192
 """Rows judged at once by all members and samples together: memory stays level."""

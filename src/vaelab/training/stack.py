@@ -18,15 +18,15 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, stack_module_state, vmap
 
+from vaelab.compile import Program
+from vaelab.core import VAE, Block, Conditional, Ladder, Shallow, Trace, fork_rng
 from vaelab.data import Batch
 from vaelab.objectives import Loss, Objective, Scaled, Sum
-from vaelab.programs import Program
 from vaelab.training.adamw import AdamW
 from vaelab.training.checkpoint import Snapshot, copied
 from vaelab.training.clock import Clock
 from vaelab.training.plan import Plan
 from vaelab.training.step import figures, first_not_finite, identity
-from vaelab.walk import VAE, Block, Conditional, Ladder, Shallow, Trace, fork_rng
 
 Tensors = dict[str, Tensor]
 

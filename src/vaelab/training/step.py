@@ -13,14 +13,14 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from vaelab.compile import Program
+from vaelab.core import VAE, Trace
 from vaelab.data import Batch
 from vaelab.objectives import Distortion, Loss, Objective
-from vaelab.programs import Program
 from vaelab.training.adamw import Gradients
 from vaelab.training.learner import Learner, norm_of
 from vaelab.training.plan import Plan
 from vaelab.training.record import Sums
-from vaelab.walk import VAE, Trace
 
 Take = Callable[[Learner, Gradients, Tensor, Tensor], None]
 
