@@ -20,10 +20,11 @@ MODULES = sorted(ROOT.rglob("*.py"))
 ARROWS: dict[str, set[str]] = {
     "nets": set(),
     "walk": set(),
-    "data": {"spelling"},
+    "data": {"spelling", "progress"},
     "files": set(),
     "typed": set(),
     "spelling": set(),
+    "progress": set(),
     "version": set(),
     "programs": set(),
     "parts": {"walk", "nets"},
@@ -35,13 +36,13 @@ ARROWS: dict[str, set[str]] = {
     "recipes": {"data", "design", "objectives", "walk", "recipe", "parts", "nets"},
     "fitted": {
         *("recipes", "recipe", "design", "training", "objectives", "parts", "data", "walk"),
-        *("files", "spelling", "typed", "version"),
+        *("files", "progress", "spelling", "typed", "version"),
     },
     "codes": {"data", "walk"},
     "run": {"codes", "recipes", "recipe", "files", "data", "walk", "fitted", "version"},
     "apps": {
         *("run", "codes", "training", "metrics", "data", "recipe", "recipes", "design", "files"),
-        *("objectives", "parts", "spelling", "typed", "walk", "fitted", "version"),
+        *("objectives", "parts", "progress", "spelling", "typed", "walk", "fitted", "version"),
     },
 }
 ARROWS["cli"] = set(ARROWS)
