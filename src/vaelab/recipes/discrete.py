@@ -170,7 +170,7 @@ def _held(
     name: str,
     capacity: float | None,
     gamma: float,
-    warmup_fraction: float,
+    warmup: float,
     most: float = math.inf,
 ) -> Objective:
     """γ |R_l − C(t)| for a capacity that rises to so many nats; R_l itself where there is none."""
@@ -181,7 +181,7 @@ def _held(
             f"{name} is {capacity:g}; a rate is 0 or more"
             + (f", and that of these classes at most {most:.2f} nats" if most < math.inf else "")
         )
-    return gamma * Capacity(Rise(0.0, capacity, warmup_fraction), Rate(layer))
+    return gamma * Capacity(Rise(0.0, capacity, warmup), Rate(layer))
 
 
 @recipe
