@@ -67,7 +67,7 @@ class Room:
 ROOMS = {
     room.name: room
     for room in (
-        Room("core", ("tests/core", "tests/test_oracles.py", "tests/training/test_step.py")),
+        Room("core", ("tests/core", "tests/training/test_step.py")),
         Room("distributions", ("tests/distributions", "tests/parts/test_likelihoods.py")),
         Room("parts", ("tests/parts",)),
         Room("objectives", ("tests/objectives",)),
