@@ -332,7 +332,7 @@ def test_critic_features_spread_moves_a_tenth_of_the_way_in_one_step() -> None:
     torch.testing.assert_close(objective.spread, torch.ones_like(objective.spread))
     deviation = objective.critic.features(x).std(0, correction=0).detach()
     assert float((deviation - 1).abs().max()) > 0.1
-    objective.settle(vae(x), x)
+    objective.update_buffers(vae(x), x)
     torch.testing.assert_close(objective.spread, 0.9 + 0.1 * deviation)
 
 
