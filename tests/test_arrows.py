@@ -64,7 +64,7 @@ def imports(path: Path, source: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             kept = package[: len(package) - node.level + 1] if node.level else ()
             base = ".".join([*kept, *filter(None, [node.module])])
-            # `from vaelab import recipes` imports a room, `from vaelab import __version__` does not.
+            # `from vaelab import recipes` imports a room, `import __version__` does not.
             names = [f"{base}.{a.name}" for a in node.names] if base == "vaelab" else [base]
         for name in names:
             first, _, rest = name.partition(".")
