@@ -27,7 +27,7 @@ class Mixture(Distribution):
         log_weights: log π, (B, K), of weights that sum to 1.
         components: a distribution whose batch is K.
 
-    >>> from vaelab.core import Normal
+    >>> from vaelab.distributions import Normal
     >>> halves = Normal(torch.tensor([[-1.0], [3.0]]), torch.zeros(2, 1))
     >>> Mixture(torch.log(torch.tensor([[0.5, 0.5]])), halves).mean
     tensor([[1.]])

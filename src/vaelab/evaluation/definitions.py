@@ -24,7 +24,7 @@ class Definition(NamedTuple):
 
     Attributes:
         title: its name for people.
-        unit: of value and standard error.
+        unit: unit of value and standard error.
         group: under which heading it stands.
         meaning: one line.
         definition: exactly, with its source.

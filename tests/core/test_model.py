@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vaelab.core import VAE, Evidence, Given, Ladder, Shallow, full_precision
-from vaelab.distributions import Dirac, Distribution, Normal
+from vaelab.core import VAE, Evidence, Given, Ladder, Shallow, Site, Trace, full_precision
+from vaelab.distributions import Dirac, Distribution, Mixture, Normal
 from vaelab.parts.likelihoods import FixedGaussian
 from vaelab.parts.posteriors import DiagonalNormal, Point
 from vaelab.parts.priors import Standard
@@ -109,6 +109,38 @@ def test_given_latents_are_used_and_the_rest_drawn_below_them() -> None:
     assert torch.equal(both.latents[1], -given)
     assert not trace.has_rate
     assert isinstance(trace.sites[0].posterior, Dirac)
+
+
+def test_trace_rate_is_estimated_if_any_site_has_no_closed_form() -> None:
+    q, p = Normal(torch.randn(B, L), torch.randn(B, L)), Normal(torch.zeros(B, L), torch.ones(B, L))
+    weights = torch.log_softmax(torch.randn(1, 3), 1).expand(B, 3)
+    mixture = Mixture(weights, Normal(torch.randn(3, L), torch.randn(3, L)))
+    closed, estimated = Site(q.sample(), p, q), Site(q.sample(), mixture, q)
+    assert Trace((closed, closed), p).rate()[1] is True
+    for sites in ((closed, estimated), (estimated, closed)):
+        nats, exact = Trace(sites, p).rate()
+        assert exact is False
+        torch.testing.assert_close(nats, closed.rate()[0] + estimated.rate()[0])
+
+
+class Columns(nn.Module):
+    """Evidence that differs between examples and between levels."""
+
+    def forward(self, x: Tensor) -> Evidence:
+        return x[:, :2], x[:, 1:]
+
+
+def test_ladder_unfolds_evidence_in_tuples_to_the_example_it_belongs_to() -> None:
+    x = torch.randn(B, D)
+    program = Ladder(Zeros(), [Level(0), Level(1)], nn.Linear(L, D), FixedGaussian())
+    model = VAE(Columns(), program)
+    once, thrice = model(x, 1, 0.0), model(x, 3, 0.0)
+    for one, three in zip(once.sites, thrice.sites, strict=True):
+        for name in ("prior", "posterior"):
+            mean = thrice.unfold(getattr(three, name).mean)
+            torch.testing.assert_close(mean, getattr(one, name).mean.expand_as(mean))
+    log_w = thrice.log_weights(x)
+    torch.testing.assert_close(log_w, once.log_weights(x).expand_as(log_w))
 
 
 def test_nothing_given_is_refused() -> None:

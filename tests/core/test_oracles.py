@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import cast
 
 import numpy as np
 import pytest
@@ -109,14 +108,14 @@ def shallow(posterior: Conditional, encoder: nn.Module) -> VAE:
 
 
 class Top(nn.Module):
-    """z₁ ~ N(0, I); below it the state is A z₁. The evidence is x itself."""
+    """z₁ ~ N(0, I); below it the state is A z₁. The evidence is (x, 3x): a tensor a level."""
 
     def prior(self, h: Tensor) -> Distribution:
         return Normal(torch.zeros(len(h), L1).double(), torch.zeros(len(h), L1).double())
 
     def posterior(self, h: Tensor, evidence: Evidence) -> Distribution:
         noise = S**2 * W @ W.T + eye(D, SIGMA**2)
-        x = cast(Tensor, evidence)
+        x = evidence[0]
         return regressed(torch.zeros(len(x), L1).double(), eye(L1), W @ A, noise, x)
 
     def merge(self, h: Tensor, z: Tensor) -> Tensor:
@@ -130,7 +129,7 @@ class Bottom(nn.Module):
         return Normal(h, torch.full_like(h, math.log(S)))
 
     def posterior(self, h: Tensor, evidence: Evidence) -> Distribution:
-        return regressed(h, eye(L2, S**2), W, eye(D, SIGMA**2), cast(Tensor, evidence))
+        return regressed(h, eye(L2, S**2), W, eye(D, SIGMA**2), evidence[1] / 3)
 
     def merge(self, h: Tensor, z: Tensor) -> Tensor:
         return z
@@ -148,6 +147,13 @@ class Blurred(nn.Module):
         return FullNormal(q.mu + 0.2, 1.4 * q.root)
 
 
+class Each(nn.Module):
+    """Evidence of a hierarchy: one tensor for each level, and no two alike."""
+
+    def forward(self, x: Tensor) -> Evidence:
+        return x, 3 * x
+
+
 class Nothing(nn.Module):
     def forward(self, n: int) -> Tensor:
         return torch.zeros(n, 1, dtype=torch.float64)
@@ -155,7 +161,7 @@ class Nothing(nn.Module):
 
 def two_level(*blocks: nn.Module) -> VAE:
     program = Ladder(Nothing(), blocks, linear(W), Gaussian(SIGMA))
-    return VAE(nn.Identity(), program).requires_grad_(False)
+    return VAE(Each(), program).requires_grad_(False)
 
 
 def log_evidence(covariance: Tensor, mean: Tensor) -> Tensor:
