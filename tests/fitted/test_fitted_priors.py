@@ -472,7 +472,7 @@ def test_a_prior_that_is_worse_is_not_recommended(
     for lost, recommended in ((-0.5, True), (0.25, False)):
         figures = {"nats": 10.0 + lost, "own_nats": 10.0}
         worse = SimpleNamespace(figures=figures, kind=FittedMixture(components=7))
-        monkeypatch.setattr("vaelab.runs.fit_prior.fit_prior", lambda *_, made=worse, **__: made)
+        monkeypatch.setattr("vaelab.commands.fit_prior.fit_prior", lambda *_, won=worse, **__: won)
         assert cli.main(["fit-prior", "mixture", str(ae.path), "--name", "untried"]) == 0
         said = capsys.readouterr()
         assert ("--prior untried" in said.out) == recommended
