@@ -102,7 +102,7 @@ def fit_autoregressive(
     steps: int = 2000,
     batch: int = 128,
     lr: float = 1e-3,
-    told: Callable[[int, int, float], None] = lambda done, total, nats: None,
+    progress: Callable[[int, int, float], None] = lambda done, total, nats: None,
 ) -> list[float]:
     """Fits a prior by maximum likelihood; it ends with the weights that held-out codes liked best.
 
@@ -115,7 +115,7 @@ def fit_autoregressive(
         steps: of gradient descent.
         batch: codes a step.
         lr: the largest learning rate; it falls to 0 along a cosine.
-        told: of the steps done, of how many, and what a held-out code cost last.
+        progress: called with the steps done, their total and the latest held-out −log p(code).
 
     Returns:
         Nats a held-out code costs, at the start and after each tenth of the steps.
@@ -141,7 +141,7 @@ def fit_autoregressive(
         if step % max(1, steps // 10) == 0:
             costs.append(_cost(prior, held_out))
             best = copy.deepcopy(prior.state_dict()) if costs[-1] == min(costs) else best
-        told(step, steps, costs[-1])
+        progress(step, steps, costs[-1])
     prior.load_state_dict(best)
     return costs
 

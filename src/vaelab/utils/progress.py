@@ -58,9 +58,9 @@ def counted(n: int, what: str) -> str:
 @contextmanager
 def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """A bar for `total` examples; yields what is told how many are done."""
-    with following() as told:
-        told(what, 0, total)
-        yield lambda done: told(what, done, total)
+    with following() as progress:
+        progress(what, 0, total)
+        yield lambda done: progress(what, done, total)
 
 
 @contextmanager
@@ -78,7 +78,7 @@ def following(console: Console | None = None) -> Iterator[ProgressCallback]:
         transient=True,
     ) as progress:
 
-        def told(what: str, done: int, total: int, nats: float | None = None) -> None:
+        def report(what: str, done: int, total: int, nats: float | None = None) -> None:
             for task in progress.tasks:
                 if task.description != what:
                     progress.remove_task(task.id)
@@ -87,4 +87,4 @@ def following(console: Console | None = None) -> Iterator[ProgressCallback]:
             figures = "" if nats is None else f"{nats:.2f} nats"
             progress.update(progress.task_ids[0], completed=done, total=total, figures=figures)
 
-        yield told
+        yield report
