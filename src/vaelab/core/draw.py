@@ -89,9 +89,7 @@ class Draw(ABC):
 
 
 class FromPosterior(Draw):
-    """z ~ q(z|x) from the evidence of an encoder; temperature 0 takes the centre of the
-    posterior.
-    """
+    """z ~ q(z|x) from the evidence of an encoder; its centre at temperature 0."""
 
     def __init__(self, evidence: Evidence, temperature: float = 1.0, given: Condition = ()) -> None:
         first = evidence[0] if isinstance(evidence, tuple) else evidence
