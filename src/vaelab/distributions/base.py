@@ -293,7 +293,8 @@ class Laplace(Distribution):
 class DiscretizedLogistic(Distribution):
     """Discretized logistic distribution over the grid {0, 1/(n−1), …, 1}.
 
-    A logistic density is summed over each bin. The lowest and highest bins take the tails, so that the probabilities sum to one exactly.
+    A logistic density is summed over each bin. The lowest and highest bins take the tails, so
+    that the probabilities sum to one exactly.
 
     Reference: Improved Variational Inference with Inverse Autoregressive Flow, Kingma et al., 2016,
     arXiv:1606.04934.
