@@ -49,7 +49,7 @@ def load(
     skip_unreadable: bool = False,
     columns: Mapping[str, str] | None = None,
     label: str | None = None,
-    told: ProgressCallback = no_progress,
+    progress: ProgressCallback = no_progress,
     vectors: Any = None,
 ) -> Data:
     """Load, check, split and describe a data set.
@@ -74,7 +74,7 @@ def load(
             `"real"`, `"positive"`, `"binary"`, `"counts"`, `"categories"` or `"out"`, by name;
             under `"*"` for all that are not named.
         label: of a table with names, the column that holds labels, and is not modelled.
-        told: now and then, how many pictures of how many were read.
+        progress: called with the number of pictures read and their total.
         vectors: what is known of each row, for a model to be told (`Design(condition="vectors")`):
             an array (N, C); the name of one in the .npz that the rows are in; or columns, which
             are then not modelled: of a table by name, `"age,income"`, of an array by number,
@@ -101,7 +101,7 @@ def load(
                 ".parquet, a data frame), and the columns here have no names. Labels of an array "
                 "are y beside x in an .npz; with_columns says what its columns are"
             )
-        name, found = _find(source, data_dir, image_size, skip_unreadable, told)
+        name, found = _find(source, data_dir, image_size, skip_unreadable, progress)
     else:
         refuse_size(image_size, "tables")
         name, table = named
@@ -166,7 +166,7 @@ def _find(
     data_dir: str | os.PathLike[str] | None,
     image_size: int | tuple[int, int] | None,
     skip_unreadable: bool,
-    told: ProgressCallback,
+    progress: ProgressCallback,
 ) -> tuple[str, SourceData]:
     if isinstance(source, str | os.PathLike):
         name = os.fspath(source)
@@ -181,7 +181,7 @@ def _find(
         if path.is_dir() or path.suffix.lower() == ".zip":
             from vaelab.data.images.folder import from_folder
 
-            return name, from_folder(path, image_size, skip_unreadable, told)
+            return name, from_folder(path, image_size, skip_unreadable, progress)
         raise ValueError(
             f"{name} is not a kind of file that can be loaded; expected a table (.csv, .tsv, "
             ".parquet), arrays (.npy, .npz), or a folder or .zip of pictures"

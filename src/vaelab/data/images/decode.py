@@ -86,7 +86,7 @@ def gather(
     pictures: Sequence[Picture],
     asked: Size | None,
     channels: int | None = None,
-    told: ProgressCallback = no_progress,
+    progress: ProgressCallback = no_progress,
 ) -> Gathered:
     """Every readable picture at one size and with the same channels.
 
@@ -94,7 +94,7 @@ def gather(
         pictures: to read; each is opened twice, and a few at once, so that few are in memory.
         asked: (H, W), or None for the module's rule.
         channels: 1 or 3, or None: 1 if all are grey by their mode, else 3.
-        told: how many of how many were read.
+        progress: called with the number of pictures read and their total.
     """
     unreadable: dict[int, str] = {}
     seen: dict[int, tuple[Size, bool]] = {}
@@ -119,7 +119,7 @@ def gather(
             else:
                 x[len(kept)] = found
                 kept.append(i)
-            told("pictures", done + 1, len(seen))
+            progress("pictures", done + 1, len(seen))
     was = [seen[i][0] for i in kept]
     changed = set(was) not in (set(), {size})
     notes: tuple[str, ...] = (_size_note(was, size),) if changed else ()

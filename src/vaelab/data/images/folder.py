@@ -34,7 +34,7 @@ def from_folder(
     path: Path,
     image_size: int | Size | None,
     skip_unreadable: bool,
-    told: ProgressCallback = no_progress,
+    progress: ProgressCallback = no_progress,
 ) -> SourceData:
     """The pictures of a folder or zip.
 
@@ -42,14 +42,14 @@ def from_folder(
         path: of the folder or zip.
         image_size: side of a square or (H, W); None: kept or at most 64, see `images`.
         skip_unreadable: leave out what cannot be read, with a note, rather than refuse.
-        told: how many pictures of how many were read.
+        progress: called with the number of pictures read and their total.
 
     Raises:
         ValueError: where there are no pictures, or some cannot be read.
     """
     size = as_size(image_size)
     with listed(path) as (pictures, others):
-        gathered = gather(pictures, size, told=told)
+        gathered = gather(pictures, size, progress=progress)
         files = _digests([pictures[i] for i in gathered.kept])
     notes = gathered.notes
     if gathered.unreadable:
