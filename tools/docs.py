@@ -25,7 +25,17 @@ PAPERS = {
 }
 """Pages of the root, and their names on the site."""
 REFERENCE = (
-    *("data", "recipes", "training", "runs", "fitted", "evaluation", "doctor", "understand", "sweep"),
+    *(
+        "data",
+        "recipes",
+        "training",
+        "runs",
+        "fitted",
+        "evaluation",
+        "doctor",
+        "understand",
+        "sweep",
+    ),
     *("plots", "core", "parts", "nets", "objectives", "metrics", "distributions"),
 )
 """Packages of the API reference, in the order of the menu."""

@@ -10,7 +10,7 @@ from vaelab.data import read_inputs
 from vaelab.runs.run import load
 
 FLAGS = ["--overwrite", "--device", "cpu"]
-QUICK = ["--epochs", "2", "--width", "16", "--data", "digits"]
+QUICK = ["--epochs", "2", "--width", "16", "--data", "digits8x8"]
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ class Source:
     """What data to read.
 
     Attributes:
-        data: a known name (digits, mnist, fashion-mnist, kmnist, binarized_mnist, sprites), a file
+        data: a known name (digits, digits8x8, mnist, fashion-mnist, kmnist, binarized_mnist, sprites), a file
             of arrays (.npy, or .npz with x and, for labels, y), a table (.csv, .tsv, .parquet), or
             a folder or zip of pictures (folders in it are classes).
         seed: of the split, the initial weights and the training.
