@@ -56,10 +56,10 @@ def load(
 
     Args:
         source: a known name (`digits`, `digits8x8`, `mnist`, `fashion-mnist`, `kmnist`,
-            `binarized_mnist`, `sprites`, `sprites-all`); the path of a `.npy` or `.npz` file (that of dSprites among
-            them), of a table (`.csv`, `.tsv`, `.parquet`), or of a folder or zip of pictures; or,
-            in memory, an array or tensor, a pair (x, y) of them, a pandas data frame, or a
-            map-style torch data set.
+            `binarized_mnist`, `sprites`, `sprites-all`); the path of a `.npy` or `.npz` file (that
+            of dSprites among them), of a table (`.csv`, `.tsv`, `.parquet`), or of a folder or zip
+            of pictures; or, in memory, an array or tensor, a pair (x, y) of them, a pandas data
+            frame, or a map-style torch data set.
         data_dir: where known sets live, each in a folder of its name; None: `VAELAB_DATA`, else
             `~/.cache/vaelab/data`. What is missing is fetched there once.
         seed: of the split.

@@ -1,8 +1,8 @@
 """Handwritten digits that come with the package: `digits`, 28 × 28, and `digits8x8`.
 
-`digits` holds 2,000 images of MNIST, balanced by class, in the order of its files: of each class the
-first 160 training images for training, the next 20 for validation, and the first 20 test images,
-by other writers, for testing.
+`digits` holds 2,000 images of MNIST, balanced by class, in the order of its files: the first 160
+training images of each class for training, the next 20 for validation, and the first 20 test
+images, by other writers, for testing.
 
 Source: Y. LeCun, C. Cortes and C. J. C. Burges, "The MNIST database of handwritten digits", 1998,
 derived from NIST Special Databases 1 and 3; licence CC BY-SA 3.0.
