@@ -1,9 +1,9 @@
 """`sample`, `reconstruct`, `vary`, `interpolate`, `traverse`, `encode`: commands that use a run.
 
-Each parameter is a flag, each docstring its help. Output is a picture with a caption (.png), or rows
-on the scale of the data (.npy, .npz): unrounded means, or with --draw draws from the likelihood, in
-the data's own integer levels. Rows of a table are also written as .csv, with the names of columns
-and categories, counts and categories whole.
+Each parameter is a flag, each docstring its help. Output is a picture with a caption (.png), or
+rows on the scale of the data (.npy, .npz): unrounded means, or with --draw draws from the
+likelihood, in the data's own integer levels. Rows of a table are also written as .csv, with the
+names of columns and categories, counts and categories whole.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Renderers: pictures of examples, cell by cell or column by column.
 
-Images and long rows are drawn as cells, rows of a table as one panel a column; `find_renderer` is the
-one place that decides it from the data.
+Images and long rows are drawn as cells, rows of a table as one panel a column; `find_renderer` is
+the one place that decides it from the data.
 """
 
 from __future__ import annotations
