@@ -92,7 +92,7 @@ def a_study(labels=True, image=True):
         "torch": "2.8",
         "device": "cpu",
         "data": {
-            "source": "digits" if image else "some/table <a>.npy",
+            "source": "digits8x8" if image else "some/table <a>.npy",
             "shape": [1, 8, 8] if image else [12],
             "is_image": image,
             "by_column": False,

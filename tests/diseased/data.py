@@ -38,7 +38,7 @@ def pictures(folder, count=40, sizes=((12, 12),), colour=()):
 
 
 def digits(folder):
-    return "digits"
+    return "digits8x8"
 
 
 def table(folder):

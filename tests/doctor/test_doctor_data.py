@@ -72,7 +72,7 @@ def test_rows_of_a_mapped_file_are_looked_at_likewise(tmp_path, monkeypatch):
 
 
 def test_the_likelihood_that_fits_is_said_with_its_reason():
-    assert "nearly two-toned" in examine_data("digits").about[-1]
+    assert "nearly two-toned" in examine_data("digits8x8").about[-1]
 
 
 def test_columns_and_a_label_may_be_said_of_a_table(tmp_path, capsys):

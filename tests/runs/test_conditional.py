@@ -47,7 +47,7 @@ SHORT = Plan(epochs=2, batch_size=128)
 
 @cache
 def digits() -> Data:
-    return load("digits")
+    return load("digits8x8")
 
 
 @cache
@@ -304,7 +304,7 @@ def test_a_compiled_step_is_the_eager_one(name: str) -> None:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("conditional") / "run"
-    how = ["--data", "digits", "--condition", "labels", "--epochs", "2", "--width", "16"]
+    how = ["--data", "digits8x8", "--condition", "labels", "--epochs", "2", "--width", "16"]
     assert cli.main(["train", "vae", *how, "--out", str(folder)]) == 0
     return folder
 
@@ -409,7 +409,7 @@ def test_commands_refuse(folder: Path, tmp_path: Path, capsys: pytest.CaptureFix
     rows = str(tmp_path / "rows.npy")
     assert "--class" in refused("encode", run, rows, "--out", str(tmp_path / "x.npy"))
     assert "has no fitted prior 'flow'" in refused("doctor", run, "--prior", "flow")
-    assert "is no run; leave --prior out" in refused("doctor", "digits", "--prior", "mixture")
+    assert "is no run; leave --prior out" in refused("doctor", "digits8x8", "--prior", "mixture")
     np.save(tmp_path / "plain.npy", np.random.default_rng(0).random((60, 4), dtype=np.float32))
     how = ["--data", str(tmp_path / "plain.npy"), "--condition", "labels", "--out"]
     assert "this data has none" in refused("train", "vae", *how, str(tmp_path / "run"))

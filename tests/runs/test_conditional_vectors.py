@@ -126,7 +126,7 @@ def test_a_vector_is_worth_nats_and_samples_follow_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", sorted(RECIPES))
 def test_any_family_takes_a_vector(name: str) -> None:
     """Of images, by any network: what differs is only how many numbers it is told."""
-    digits = load("digits")
+    digits = load("digits8x8")
     ink = load(digits.train.x.numpy(), vectors=digits.train.x.float().mean((1, 2, 3)).numpy())
     recipe = find(name)(ink.spec, design=Design(width=8, condition="vectors"))
     x, (c,) = recipe.data.prepare(ink.valid.x[:6]), recipe.data.tell(ink.valid.vectors[:6])  # type: ignore[index]
@@ -157,7 +157,7 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
         (lambda: load(x, vectors="age"), "an array of that name is looked for in an .npz"),
         (lambda: load(x, vectors="0,7"), "rows with 3 columns, 0 to 2"),
         (lambda: load(x, vectors="0-2"), "leave at least one to be modelled"),
-        (lambda: load("digits", vectors="0"), "no table"),
+        (lambda: load("digits8x8", vectors="0"), "no table"),
         (
             lambda: find("vae")(load(x).spec, design=Design(condition="vectors")),
             "--condition-columns",

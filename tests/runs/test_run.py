@@ -320,7 +320,7 @@ def test_what_a_run_keeps(kept: Path, vae: Run) -> None:
     about = json.loads((kept / RECIPE).read_text())
     assert about["recipe"] == "vae"
     assert about["arguments"]["design"]["likelihood"] == "gaussian"
-    assert about["data"]["source"] == "digits"
+    assert about["data"]["source"] == "digits8x8"
     assert about["torch"] == str(torch.__version__)
     lines = (kept / METRICS).read_text().splitlines()
     assert [json.loads(line) for line in lines] == vae.history

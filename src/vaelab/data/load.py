@@ -55,11 +55,11 @@ def load(
     """Load, check, split and describe a data set.
 
     Args:
-        source: a known name (`digits`, `mnist`, `fashion-mnist`, `kmnist`, `binarized_mnist`,
-            `sprites`, `sprites-all`); the path of a `.npy` or `.npz` file (that of dSprites among
-            them), of a table (`.csv`, `.tsv`, `.parquet`), or of a folder or zip of pictures; or,
-            in memory, an array or tensor, a pair (x, y) of them, a pandas data frame, or a
-            map-style torch data set.
+        source: a known name (`digits`, `digits8x8`, `mnist`, `fashion-mnist`, `kmnist`,
+            `binarized_mnist`, `sprites`, `sprites-all`); the path of a `.npy` or `.npz` file (that
+            of dSprites among them), of a table (`.csv`, `.tsv`, `.parquet`), or of a folder or zip
+            of pictures; or, in memory, an array or tensor, a pair (x, y) of them, a pandas data
+            frame, or a map-style torch data set.
         data_dir: where known sets live, each in a folder of its name; None: `VAELAB_DATA`, else
             `~/.cache/vaelab/data`. What is missing is fetched there once.
         seed: of the split.
@@ -91,7 +91,7 @@ def load(
 
     >>> data = load("digits")
     >>> data.spec.shape, data.spec.levels, data.spec.sizes
-    ((1, 8, 8), 17, (1437, 180, 180))
+    ((1, 28, 28), 256, (1600, 200, 200))
     """
     named = _table(source)
     if named is None:

@@ -308,7 +308,7 @@ def test_values_are_held_to_what_is_said(table: str, tmp_path: Path) -> None:
     ):
         load(table, columns={"city": "count"})
     with pytest.raises(ValueError, match="--columns names columns of a table"):
-        load("digits", columns={"a": "real"})
+        load("digits8x8", columns={"a": "real"})
     latin = tmp_path / "latin.csv"
     latin.write_bytes("a,b\n1,2\n3,é\n".encode("latin-1"))
     with pytest.raises(ValueError, match=r"line 3 or after is not UTF-8 \(byte 0xe9\)"):
