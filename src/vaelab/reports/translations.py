@@ -79,6 +79,10 @@ class Texts:
         """A text as one run of HTML; empty if nothing is left of it."""
         return self._space.join(self.paragraphs(key, blanks))
 
+    def join(self, *sentences: str) -> Markup:
+        """Sentences one after another, without those that are empty."""
+        return self._space.join(filter(None, sentences))
+
     def first(self, *keys: str, blanks: Mapping[str, str | None] | None = None) -> Markup:
         """The text of the first key that exists; empty if none does."""
         return next((self.line(key, blanks) for key in keys if key in self), Markup())

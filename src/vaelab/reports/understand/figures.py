@@ -13,9 +13,6 @@ from vaelab.reports import svg_charts
 from vaelab.reports.page import data_uri
 from vaelab.reports.understand.values import MODELS, Values
 
-COLUMN = 680
-"""Pixels of a line of text; narrower figures begin where it begins, wider ones fill the wide box."""
-
 
 @dataclass(frozen=True)
 class Panel:
@@ -40,11 +37,13 @@ class Figure:
         panels: in reading order.
         columns: side by side on a wide screen.
         narrow: side by side on a phone.
+        even: columns of one width, rather than in proportion to the pictures.
     """
 
     panels: tuple[Panel, ...]
     columns: int
     narrow: int = 1
+    even: bool = False
 
 
 def _pairs(stem: str, sizes: Sequence[str] = ("2", "wide")) -> tuple[Panel, ...]:
@@ -59,7 +58,10 @@ def _each(stem: str, models: Sequence[str], end: str = "") -> tuple[Panel, ...]:
 
 FIGURES = {
     "first": Figure(
-        (*_each("3-map", ("ae", "vae")), *_pairs("5-samples", ("wide",))), columns=4, narrow=2
+        (*_each("3-map", ("ae", "vae")), *_pairs("5-samples", ("wide",))),
+        columns=4,
+        narrow=2,
+        even=True,
     ),
     "gap_map": Figure(
         tuple(
