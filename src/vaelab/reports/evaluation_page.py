@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -80,6 +81,9 @@ def _texts(language: str, name: str, record: Record) -> Texts:
         record["split"]: True,
     }
     blanks = blanks_of(record) | {"name": name}
+    for known in tree.get("features", []):
+        if match := re.fullmatch(known["pattern"], blanks["features"]):
+            blanks["features"] = match.expand(known["text"])
     return Texts(language, tree, (name for name, holds in met.items() if holds), blanks.get)
 
 
