@@ -178,7 +178,7 @@ def different_class_pairs(labels: Tensor, n: int, generator: torch.Generator) ->
     return torch.stack([order[first], order[second]], dim=1).to(labels.device)
 
 
-def walk(z_a: Tensor, z_b: Tensor, steps: int = 32) -> Tensor:
+def interpolation_path(z_a: Tensor, z_b: Tensor, steps: int = 32) -> Tensor:
     """The straight paths from `z_a` (P, D) to `z_b` (P, D), both ends included: (P, steps + 1, D).
 
     Example:

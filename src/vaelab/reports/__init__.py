@@ -1,1 +1,1 @@
-"""Pages and tables of results: the page of `understand`, the page and the table of `evaluate`."""
+"""Pages, tables and charts of results."""

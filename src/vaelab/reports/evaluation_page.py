@@ -11,26 +11,26 @@ import torch
 from markupsafe import Markup, escape
 from torch import Tensor
 
-from vaelab.apps.evaluate.figures import DEFINITIONS, GROUPS
-from vaelab.apps.evaluate.found import Message
-from vaelab.apps.evaluate.judge import Judgement
-from vaelab.apps.evaluate.record import Record
-from vaelab.apps.look import MOST_PANELS, look
-from vaelab.apps.pictures import png, rows
-from vaelab.apps.shown import shown, span
+from vaelab.evaluation.definitions import DEFINITIONS, GROUPS
+from vaelab.evaluation.result import Message
+from vaelab.evaluation.evaluate import Evaluation
+from vaelab.evaluation.record import Record
+from vaelab.plots.renderers import MOST_PANELS, find_renderer
+from vaelab.plots import png, rows
+from vaelab.plots.scaling import color_limits, to_display
 from vaelab.data import DataSpec
 from vaelab.reports import svg_charts
 from vaelab.reports.evaluation_table import blanks_of, meaning_of, remarks, written
 from vaelab.reports.page import data_uri, render, tables
 from vaelab.reports.translations import LANGUAGES, Texts
-from vaelab.run import Run
+from vaelab.runs.run import Run
 
 InBoth = Callable[..., dict[str, Markup]]
 """A text in all languages from its key, the language that the page opens in first."""
 
 
 def document(
-    name: str, record: Record, evaluation: Judgement, run: Run, lang: str = "en"
+    name: str, record: Record, evaluation: Evaluation, run: Run, lang: str = "en"
 ) -> str:
     """The page of an evaluation, as HTML.
 
@@ -122,7 +122,7 @@ def _layer(number: int, layer: Any, in_both: InBoth) -> dict[str, Any]:
     return found | {"chart": chart, "inactive": layer.active is not None}
 
 
-def _spread(evaluation: Judgement, in_both: InBoth) -> dict[str, Markup]:
+def _spread(evaluation: Evaluation, in_both: InBoth) -> dict[str, Markup]:
     """Histograms of NLL and of effective draws over the examples."""
     of_each = evaluation.found.of_each
     if "ess" not in of_each:
@@ -140,16 +140,16 @@ def _spread(evaluation: Judgement, in_both: InBoth) -> dict[str, Markup]:
     return charts
 
 
-def _nearest(evaluation: Judgement, spec: DataSpec) -> dict[str, Any] | None:
+def _nearest(evaluation: Evaluation, spec: DataSpec) -> dict[str, Any] | None:
     """Samples beside the training examples nearest to them: a picture, or a table's rows."""
     if evaluation.pictures is None:
         return None
     made, closest = (torch.as_tensor(x) for x in evaluation.pictures)
-    if look(spec).legible:
+    if find_renderer(spec).legible:
         return _pairs_of_rows(made, closest, spec)
-    pair = [shown(x, spec) for x in (made, closest)]
+    pair = [to_display(x, spec) for x in (made, closest)]
     pair = [np.clip(x, 0, 1) if spec.is_image else x.reshape(len(x), -1) for x in pair]
-    return {"picture": data_uri(png(rows(pair, span=span(spec))))}
+    return {"picture": data_uri(png(rows(pair, span=color_limits(spec))))}
 
 
 def _pairs_of_rows(made: Tensor, closest: Tensor, spec: DataSpec) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from vaelab.apps.evaluate.figures import DEFINITIONS, GROUPS, Definition
-from vaelab.apps.evaluate.found import Message
-from vaelab.apps.evaluate.record import Record
-from vaelab.apps.progress import say
+from vaelab.evaluation.definitions import DEFINITIONS, GROUPS, Definition
+from vaelab.evaluation.result import Message
+from vaelab.evaluation.record import Record
+from vaelab.utils.progress import say
 from vaelab.metrics.estimate import Estimate
 
 UNITS = {"nats": " nats", "bits/dim": " bits/dim", "share": "", "number": "", "distance": ""}

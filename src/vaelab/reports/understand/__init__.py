@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vaelab import files
+from vaelab.utils import atomic_files
 from vaelab.reports.page import render
 from vaelab.reports.understand.figures import FIGURES, Gallery
 from vaelab.reports.understand.values import MODELS, Values, state_of
@@ -43,5 +43,5 @@ def write_page(document: Mapping[str, Any], figures: Path, out: Path, lang: str 
         state_of=state_of,
     )
     path = out / "index.html"
-    files.write(path, page)
+    atomic_files.write(path, page)
     return path
