@@ -32,7 +32,7 @@ def _environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
     )
     environment.globals |= {"asset": asset, "tags": TAGS, "link": link}
-    environment.filters |= {"plain": lambda html: Markup(html).striptags(), "zip": zip}
+    environment.filters |= {"plain": lambda html: escape(html).striptags(), "zip": zip}
     return environment
 
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import torch
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from torch import Tensor
 
 from vaelab.metrics.estimate import Estimate
@@ -100,7 +100,7 @@ class Chart:
         Args:
             alt: description for readers who do not see it.
         """
-        plain = {language: Markup(text).striptags() for language, text in alt.items()}
+        plain = {language: escape(text).striptags() for language, text in alt.items()}
         others = [Markup('data-alt-{}="{}"').format(*pair) for pair in sorted(plain.items())]
         return Markup(
             '<svg viewBox="0 0 {0} {1}" width="{0}" height="{1}" role="img" '
