@@ -1,7 +1,7 @@
 """Check the language rule: docstrings open with a noun or an imperative verb.
 
-    python scripts/language.py            exit 1 and one line for each violation
-    python scripts/language.py --count    openings and constructions per 1,000 words of docstrings
+python scripts/language.py            exit 1 and one line for each violation
+python scripts/language.py --count    openings and constructions per 1,000 words of docstrings
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ ROOT = Path(__file__).parent.parent
 FORBIDDEN = re.compile(r"(What|Where|Whether|How|Of|Somebody|Which|Why)\b")
 ARGUMENT = re.compile(r"^ +\w+(?: \([^)]*\))?: (of)\b", re.M)
 CONSTRUCTIONS = {
-    "clause as a noun (what it is)": re.compile(r"\bwhat (?:it|is|was|came|they|a|the|there)\b", re.I),
+    "clause as a noun (what it is)": re.compile(
+        r"\bwhat (?:it|is|was|came|they|a|the|there)\b", re.I
+    ),
     "where for if": re.compile(r"\bwhere (?:it|there|none|they|nothing|one|a|the)\b", re.I),
     "argument: of …": ARGUMENT,
     "told, tells": re.compile(r"\b(?:told|tells)\b", re.I),
@@ -49,7 +51,7 @@ def violations() -> Iterator[str]:
         for line, text in docstrings(path):
             place = f"{path.relative_to(ROOT)}:{line}"
             if opening := FORBIDDEN.match(text.lstrip()):
-                yield f"{place}: a docstring begins with {opening[0]!r}; begin with a noun or a verb"
+                yield f"{place}: begins with {opening[0]!r}; begin with a noun or an imperative verb"
             if argument := ARGUMENT.search(text):
                 yield f"{place}: the description {argument[0].strip()!r} lacks its noun"
 

@@ -64,7 +64,7 @@ def imports(path: Path, source: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             kept = package[: len(package) - node.level + 1] if node.level else ()
             base = ".".join([*kept, *filter(None, [node.module])])
-            # `from vaelab import recipes` imports a room, `from vaelab import __version__` does not.
+            # `from vaelab import recipes` imports a room, `import __version__` does not.
             names = [f"{base}.{a.name}" for a in node.names] if base == "vaelab" else [base]
         for name in names:
             first, _, rest = name.partition(".")
@@ -218,7 +218,7 @@ def test_branches_of_every_form_are_seen() -> None:
 
 def test_modules_are_short() -> None:
     sizes = {identity(path): len(path.read_text().splitlines()) for path in MODULES}
-    assert {name: n for name, n in sizes.items() if n > 420} == {}
+    assert {name: n for name, n in sizes.items() if n > 400} == {}
 
 
 def test_import_changes_no_global_of_torch() -> None:

@@ -147,7 +147,7 @@ def test_passes_grow_as_data_shrinks():
     assert num_epochs(100) > num_epochs(10_000) >= num_epochs(1_000_000) >= 1
 
 
-class Told:
+class ProgressRecorder:
     def __init__(self):
         self.seen = []
 
@@ -162,7 +162,7 @@ def small(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {"SAMPLES": 400, "PRIOR_DRAWS": 1000, "KL_DRAWS": 100}.items():
             patch.setattr(measures, name, value)
-        folder, told = tmp_path_factory.mktemp("understand"), Told()
+        folder, told = tmp_path_factory.mktemp("understand"), ProgressRecorder()
         found = study(load("digits"), wide=3, epochs=2, out=folder / "runs", watcher=told)
         common = ground(found.data, found.run("vae", 3).data)
         reached = {latent: reach(common, latent) for latent in found.sizes}

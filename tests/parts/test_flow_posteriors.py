@@ -172,7 +172,7 @@ def test_planar_maps_stay_invertible_where_the_network_says_otherwise() -> None:
     assert torch.equal(q.push(zero)[0], zero)
 
 
-class Told(Conditional):
+class UnitNormal(Conditional):
     """p(x | z) = N(z, 1)."""
 
     def forward(self, *given: Tensor) -> Normal:
@@ -184,7 +184,7 @@ def test_many_samples_of_each_example(kind: str) -> None:
     K, latent = 3, 2
     part = posterior(kind, latent)
     encoder = nn.Linear(latent, part.outputs(latent)).double()
-    generator = Shallow(Standard(latent).double(), part, nn.Identity(), Told())
+    generator = Shallow(Standard(latent).double(), part, nn.Identity(), UnitNormal())
     model = VAE(encoder, generator)
     x = torch.randn(B, latent, dtype=torch.float64)
     trace = model(x, K)

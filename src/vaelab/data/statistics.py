@@ -43,7 +43,7 @@ def measure_fields(train: Raw, *others: Raw, lost: bool = False) -> Measures:
         others: the rows of the other splits.
         lost: whether values are whole only because float32 has lost their fractions.
 
-    >>> measure(torch.tensor([[0, 1]]).byte(), torch.tensor([[0, 0]]).byte()).levels
+    >>> measure_fields(torch.tensor([[0, 1]]).byte(), torch.tensor([[0, 0]]).byte()).levels
     2
     """
     if train.dtype == torch.uint8:

@@ -182,7 +182,7 @@ def interpolation_path(z_a: Tensor, z_b: Tensor, steps: int = 32) -> Tensor:
     """The straight paths from `z_a` (P, D) to `z_b` (P, D), both ends included: (P, steps + 1, D).
 
     Example:
-        >>> walk(torch.zeros(1, 1), torch.ones(1, 1), steps=4).flatten().tolist()
+        >>> interpolation_path(torch.zeros(1, 1), torch.ones(1, 1), steps=4).flatten().tolist()
         [0.0, 0.25, 0.5, 0.75, 1.0]
     """
     if steps < 1 or z_a.shape != z_b.shape:

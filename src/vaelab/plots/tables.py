@@ -118,42 +118,42 @@ def spread(originals: Array, made: Array, header: Header) -> Figure:
 
 @styled()
 def lines(
-    walks: Array,
+    paths: Array,
     across: Sequence[float] | Array,
     header: Header,
     way: str = "",
     names: Sequence[str] = (),
     active: Sequence[bool] | None = None,
 ) -> Figure:
-    """Each column along several walks, one line a walk; names without an order as words on it.
+    """Each column along several paths, one line a path; names without an order as words on it.
 
     Args:
-        walks: (W, S, D), raw.
+        paths: (W, S, D), raw.
         across: (S,), where on the way each step is.
         header: D names.
         way: what `across` is.
-        names: (W,), of the walks; none are written by default.
-        active: (W,), which walks carry information; others are faded.
+        names: (W,), of the paths; none are written by default.
+        active: (W,), which paths carry information; others are faded.
 
     Raises:
-        ValueError: there are no walks, or names or steps of another number.
+        ValueError: there are no paths, or names or steps of another number.
     """
-    many = _rows(walks, header).reshape(*walks.shape)
+    many = _rows(paths, header).reshape(*paths.shape)
     used = [True] * len(many) if active is None else list(active)
     if {len(used), len(names) or len(many)} != {len(many)} or len(across) != many.shape[1]:
-        raise ValueError(f"names, marks or steps do not fit walks of shape {many.shape}")
+        raise ValueError(f"names, marks or steps do not fit paths of shape {many.shape}")
     looks = class_styles(len(many))
     at = np.asarray(across, dtype=np.float64)
 
     def draw(axes: Axes, j: int) -> None:
         words = _unordered(header[j])
-        for i, (walk, look, on) in enumerate(zip(many, looks, used, strict=True)):
+        for i, (path, look, on) in enumerate(zip(many, looks, used, strict=True)):
             color, lw = (look.color, 1.5) if on else (GREY, 0.8)
-            up = np.full(len(at), -i) if words else walk[:, j]
+            up = np.full(len(at), -i) if words else path[:, j]
             axes.plot(at, up, color=color, lw=lw)
             if words:
-                _words(axes, at, walk[:, j], -i, header[j], color)
-        if words:  # no axis: lines lie one under another, in the order of the walks
+                _words(axes, at, path[:, j], -i, header[j], color)
+        if words:  # no axis: lines lie one under another, in the order of the paths
             axes.set_yticks([])
             axes.spines["left"].set_visible(False)
             axes.set_ylim(-len(many) + 0.6, 0.9)

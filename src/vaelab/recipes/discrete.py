@@ -166,12 +166,7 @@ def joint(
 
 
 def _held(
-    layer: int,
-    name: str,
-    capacity: float | None,
-    gamma: float,
-    warmup_fraction: float,
-    most: float = math.inf,
+    layer: int, name: str, capacity: float | None, gamma: float, rise: float, most: float = math.inf
 ) -> Objective:
     """γ |R_l − C(t)| for a capacity that rises to so many nats; R_l itself where there is none."""
     if capacity is None:
@@ -181,7 +176,7 @@ def _held(
             f"{name} is {capacity:g}; a rate is 0 or more"
             + (f", and that of these classes at most {most:.2f} nats" if most < math.inf else "")
         )
-    return gamma * Capacity(Rise(0.0, capacity, warmup_fraction), Rate(layer))
+    return gamma * Capacity(Rise(0.0, capacity, rise), Rate(layer))
 
 
 @recipe

@@ -98,7 +98,7 @@ def key(model: str, latent: int) -> str:
 def num_epochs(rows: int) -> int:
     """The epochs a study gives to each model by default.
 
-    >>> passes(1437), passes(55_000)
+    >>> num_epochs(1437), num_epochs(55_000)
     (109, 8)
     """
     return max(FEWEST, math.ceil(STEPS / math.ceil(rows / BATCH)))

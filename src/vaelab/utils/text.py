@@ -13,7 +13,7 @@ _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud8
 def escape_control(text: str) -> str:
     """A text whose control characters are seen, not obeyed: names come from files.
 
-    >>> print(visible("café \\x1b[2J"))
+    >>> print(escape_control("café \\x1b[2J"))
     café \\x1b[2J
     """
     return _UNSEEN.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)
