@@ -57,7 +57,7 @@ def document(
         layers=[_layer(i, layer, in_both) for i, layer in enumerate(evaluation.layers or [], 1)],
         spread=_spread(evaluation, in_both),
         nearest=_nearest(evaluation, run.data),
-        translated=_translated,
+        translated=translated,
         setup={name: record[name] for name in setup if name in record},
     )
 
@@ -87,7 +87,7 @@ def _texts(language: str, name: str, record: Record) -> Texts:
     return Texts(language, tree, (name for name, holds in met.items() if holds), blanks.get)
 
 
-def _translated(message: str, t: Texts) -> str:
+def translated(message: str, t: Texts) -> str:
     """A note in the language of a translation, or in English if that does not have it."""
     if not isinstance(message, Message):
         return message
