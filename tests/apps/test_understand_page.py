@@ -9,7 +9,7 @@ from vaelab.commands.main import overview
 from vaelab.reports.page import tables
 from vaelab.reports.svg_charts import CURVES_HEIGHT as HEIGHT
 from vaelab.reports.svg_charts import LINE, curves
-from vaelab.reports.translations import LANGUAGES
+from vaelab.reports.translations import BLANK, LANGUAGES
 from vaelab.reports.understand import write_page
 from vaelab.reports.understand.figures import FIGURES
 from vaelab.reports.understand.values import COMMANDS, state_of
@@ -81,7 +81,7 @@ def keys(tree, room=""):
 
 
 def blanks(text):
-    return set(re.findall(r"\{([\w.-]+)\}", text))
+    return {name for name, _ in BLANK.findall(text)}
 
 
 def test_both_languages_have_the_same_texts_with_no_word_missing():
@@ -243,7 +243,9 @@ def test_curves_stay_in_their_panel_whatever_the_values():
         "vae": [-3.0, None],
         "reconstruction-only": [1e6],
     }
-    drawn = curves(lines, {name: {"en": name, "zh": name} for name in lines}, {"en": "a", "zh": "b"})
+    drawn = curves(
+        lines, {name: {"en": name, "zh": name} for name in lines}, {"en": "a", "zh": "b"}
+    )
     heights = [
         float(y) for y in re.findall(r'y[12]?="([-\d.]+)"|,([-\d.]+)', drawn) for y in y if y
     ]
@@ -255,9 +257,7 @@ def test_curves_stay_in_their_panel_whatever_the_values():
 
 
 def test_the_commands_it_offers_exist():
-    offered = {
-        name for text in COMMANDS.values() for name in re.findall(r"vaelab (\S+)", text)
-    }
+    offered = {name for text in COMMANDS.values() for name in re.findall(r"vaelab (\S+)", text)}
     known = set(re.findall(r"^  (\w+) ", overview(), re.MULTILINE))
     assert offered - {"understand"} <= known
 

@@ -85,7 +85,9 @@ def a_study(labels=True, image=True):
         f"vae-{n}": {"mean": [(-1) ** j * 0.3 * (j % 5) for j in range(n)], "std": [0.3] * n}
         for n in (2, 16)
     }
-    names = list(dict.fromkeys(panel.file for fig in pictures.FIGURES.values() for panel in fig.panels))
+    names = list(
+        dict.fromkeys(panel.file for fig in pictures.FIGURES.values() for panel in fig.panels)
+    )
     drawn = ("map", "gap", "density", "ellipses", "training")
     return {
         "format": 1,

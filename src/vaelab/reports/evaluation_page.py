@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,18 +21,16 @@ from vaelab.plots import png, rows
 from vaelab.plots.scaling import color_limits, to_display
 from vaelab.data import DataSpec
 from vaelab.reports import svg_charts
-from vaelab.reports.evaluation_table import blanks_of, meaning_of, remarks, written
+from vaelab.reports.evaluation_table import meaning_of, remarks, written
 from vaelab.reports.page import data_uri, render, tables
-from vaelab.reports.translations import LANGUAGES, Texts
+from vaelab.reports.translations import LANGUAGES, Texts, find
 from vaelab.runs.run import Run
 
 InBoth = Callable[..., dict[str, Markup]]
 """A text in all languages from its key, the language that the page opens in first."""
 
 
-def document(
-    name: str, record: Record, evaluation: Evaluation, run: Run, lang: str = "en"
-) -> str:
+def document(name: str, record: Record, evaluation: Evaluation, run: Run, lang: str = "en") -> str:
     """The page of an evaluation, as HTML.
 
     Args:
@@ -80,11 +79,15 @@ def _texts(language: str, name: str, record: Record) -> Texts:
         "drawn": record.get("output", "").startswith("draws"),
         record["split"]: True,
     }
-    blanks = blanks_of(record) | {"name": name}
+    features = str(record.get("features"))
     for known in tree.get("features", []):
-        if match := re.fullmatch(known["pattern"], blanks["features"]):
-            blanks["features"] = match.expand(known["text"])
-    return Texts(language, tree, (name for name, holds in met.items() if holds), blanks.get)
+        if match := re.fullmatch(known["pattern"], features):
+            features = match.expand(known["text"])
+    factors = ", ".join(record.get("disentanglement", {}).get("factors", ()))
+    values = record | {"name": name, "features": features, "factors": factors}
+    return Texts(
+        language, tree, (key for key, holds in met.items() if holds), partial(find, values)
+    )
 
 
 def translated(message: str, t: Texts) -> str:

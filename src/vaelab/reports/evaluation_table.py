@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from rich.console import Console
@@ -11,6 +10,7 @@ from rich.table import Table
 from vaelab.evaluation.definitions import DEFINITIONS, GROUPS, Definition
 from vaelab.evaluation.result import Message
 from vaelab.evaluation.record import Record
+from vaelab.reports.translations import BLANK, find
 from vaelab.utils.progress import say
 from vaelab.metrics.estimate import Estimate
 
@@ -67,26 +67,9 @@ def subtitle(group: str, record: Record) -> str:
     return ""
 
 
-def blanks_of(record: Record) -> dict[str, str]:
-    """Numbers and names of an evaluation, as they are written in texts."""
-    about = record.get("disentanglement", {})
-    counts = {name: record.get(name, 0) for name in ("n", "samples", "annealed", "dimensions")}
-    counts |= {name: about.get(name, 0) for name in ("points", "seeds")}
-    counts["sample_count"] = record.get("sample_count", 0)
-    return {
-        **{name: f"{count:,}" for name, count in counts.items()},
-        **{name: str(record.get(name)) for name in ("recipe", "prior", "likelihood", "data")},
-        **{name: str(record.get(name)) for name in ("split", "seed", "features", "neighbours")},
-        "output": record.get("output", ""),
-        "ceiling": f"{record.get('ceiling', 0.0):.1f}",
-        "guess": f"{about.get('guess', 0.0):.2f}",
-        "factors": ", ".join(about.get("factors", ())),
-    }
-
-
 def meaning_of(about: Definition, record: Record) -> str:
     """A figure's meaning, with the numbers of this evaluation in it."""
-    return re.sub(r"\{(\w+)[^}]*\}", lambda blank: blanks_of(record)[blank[1]], about.meaning)
+    return str(BLANK.sub(lambda b: format(find(record, b[1]) or 0, b[2] or ""), about.meaning))
 
 
 def written(name: str, record: Record) -> str:

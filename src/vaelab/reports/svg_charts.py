@@ -74,6 +74,18 @@ class Chart:
         inner = Markup(" ").join(Markup('{}="{}"').format(*pair) for pair in pairs)
         self._marks.append(Markup("<{0} {1}>{2}</{0}>").format(tag, inner, text))
 
+    def line(self, kind: str, x1: float, y1: float, x2: float, y2: float) -> None:
+        """Adds a line from one point to another, of a class of the style sheet."""
+        self.add("line", class_=kind, x1=x1, x2=x2, y1=y1, y2=y2)
+
+    def rect(self, kind: str, x: float, y: float, width: float, title: str = "") -> None:
+        """Adds a rectangle from y to the bottom of the plot area."""
+        inner = Markup("<title>{}</title>").format(title) if title else ""
+        height = round(self.bottom - y, 1)
+        self.add(
+            "rect", inner, class_=kind, x=round(x, 1), y=y, width=round(width, 1), height=height
+        )
+
     def label(self, x: float, y: float, text: str | Words, anchor: str = "middle") -> None:
         """Adds a text, or one for each language."""
         if isinstance(text, str):
@@ -86,7 +98,7 @@ class Chart:
         """Adds horizontal rules, each with its label at the left."""
         for value, text in ticks.items():
             y = self.y(value)
-            self.add("line", class_="rule", x1=self.left, x2=self.right, y1=y, y2=y)
+            self.line("rule", self.left, y, self.right, y)
             self.label(self.left - 6, y + 4, text, "end")
 
     def axes(self, across: Words, up: Words) -> None:
@@ -133,18 +145,10 @@ def bars(
     chart.grid({tick: f"{tick:g}" for tick in ticks(0.0, top)})
     for place, j in enumerate(order):
         rate, middle = rates[j], chart.x(place + 0.4)
-        y = chart.y(max(rate.value, 0.0))
-        chart.add(
-            "rect",
-            Markup("<title>{}</title>").format(f"z{j}: {rate} nats"),
-            class_="fill" if active[j] else "dim",
-            x=chart.x(place),
-            y=y,
-            width=round(0.8 * step, 1),
-            height=round(FLOOR - y, 1),
-        )
-        low, high = (chart.y(max(rate.value + k * rate.se, 0.0)) for k in (-2, 2))
-        chart.add("line", class_="whisker", x1=middle, x2=middle, y1=low, y2=high)
+        low, y, high = (chart.y(max(rate.value + k * rate.se, 0.0)) for k in (-2, 0, 2))
+        kind = "fill" if active[j] else "dim"
+        chart.rect(kind, chart.x(place), y, 0.8 * step, f"z{j}: {rate} nats")
+        chart.line("whisker", middle, low, middle, high)
         if len(order) <= NAMED:
             chart.label(middle, FLOOR + 16, f"z{j}")
     chart.axes(across, up)
@@ -171,19 +175,11 @@ def histogram(values: Tensor, across: Words, up: Words, alt: Words, log: bool = 
     chart.grid({n: f"{n:,.0f}" for n in ticks(0.0, most) if n == round(n)})
     step = (WIDTH - LEFT) / BINS
     for place, count in enumerate(counts.tolist()):
-        y = chart.y(count)
-        chart.add(
-            "rect",
-            class_="fill",
-            x=round(LEFT + place * step, 1),
-            y=y,
-            width=round(0.92 * step, 1),
-            height=round(FLOOR - y, 1),
-        )
+        chart.rect("fill", LEFT + place * step, chart.y(count), 0.92 * step)
     found = powers(low, high) if log else {t: f"{t:,g}" for t in ticks(low, high)}
     for value, text in found.items():
         x = chart.x(value)
-        chart.add("line", class_="rule", x1=x, x2=x, y1=FLOOR, y2=FLOOR + 4)
+        chart.line("rule", x, FLOOR, x, FLOOR + 4)
         chart.label(min(x, WIDTH - 12), FLOOR + 16, text.replace("-", "−"))
     chart.axes(across, up)
     return chart.svg(alt)
@@ -229,7 +225,7 @@ def curves(
             ends[model] = points[-1][1]
     for model, y in _apart(ends, chart.top, chart.bottom).items():
         x = chart.right + 6
-        chart.add("line", class_=f"curve {model}", x1=x, x2=x + 16, y1=y, y2=y)
+        chart.line(f"curve {model}", x, y, x + 16, y)
         for language, name in names[model].items():
             chart.add("text", name, class_="name", lang=TAGS[language], x=x + 20, y=y + 4)
     return chart.svg(alt)
@@ -247,13 +243,13 @@ def code(mean: Sequence[float], std: Sequence[float], alt: Words) -> Markup:
     bottom = ROW * len(mean)
     chart = Chart((CODE_WIDTH, bottom + 20), (26, 0, 0, 20), (-reach, reach), (len(mean), 0))
     left, right = chart.x(-1), chart.x(1)
-    chart.add("rect", class_="band", x=left, y=0, width=round(right - left, 1), height=bottom)
-    chart.add("line", class_="zero", x1=chart.x(0), x2=chart.x(0), y1=0, y2=bottom)
+    chart.rect("band", left, 0, right - left)
+    chart.line("zero", chart.x(0), 0, chart.x(0), bottom)
     for j, (m, s) in enumerate(zip(mean, std, strict=True)):
         y = chart.y(j + 0.5)
         if j % 5 == 0 or len(mean) < 5:
             chart.label(chart.left - 5, y + 4, f"z{j}", "end")
-        chart.add("line", class_="bar", x1=chart.x(m - s), x2=chart.x(m + s), y1=y, y2=y)
+        chart.line("bar", chart.x(m - s), y, chart.x(m + s), y)
         chart.add("circle", class_="dot", cx=chart.x(m), cy=y, r=2.1)
     for value, text in ((-2, "−2"), (0, "0"), (2, "2")):
         chart.label(chart.x(value), chart.height - 4, text)

@@ -48,7 +48,9 @@ class Figure:
 
 def _pairs(stem: str, sizes: Sequence[str] = ("2", "wide")) -> tuple[Panel, ...]:
     return tuple(
-        Panel(f"{stem}-{model}-{size}.png", model, size) for size in sizes for model in ("ae", "vae")
+        Panel(f"{stem}-{model}-{size}.png", model, size)
+        for size in sizes
+        for model in ("ae", "vae")
     )
 
 

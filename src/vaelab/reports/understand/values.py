@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
 from vaelab.reports.page import link, tables
-from vaelab.reports.translations import LANGUAGES, Texts
+from vaelab.reports.translations import LANGUAGES, Texts, find
 from vaelab.reports.understand import formatting
 from vaelab.training import Length
 
@@ -70,7 +70,6 @@ class Values:
         # Figures that no model has on this data, such as those that need classes, are left out.
         self.rows = [row for row in document["rows"] if self._exists(row["figure"])]
         self.units = {row["figure"]: row["unit"] for row in document["rows"]}
-        self._plain = self._blanks()
         self.texts = {language: self._texts(language) for language in LANGUAGES}
         self.ordered = sorted(self.texts.values(), key=lambda t: t.language != lang)
 
@@ -118,9 +117,7 @@ class Values:
         n = " / ".join(map(formatting.count, counts)) or None
         seed = {"seed": str(self.document["study"]["seed"])}
         facts = [self.dims(latent, t), t.line("ui.n", {"n": n}), t.line("ui.seed", seed)]
-        return link(
-            self.figure_name(figure, t), f"about-{figure}", " · ".join(filter(None, facts))
-        )
+        return link(self.figure_name(figure, t), f"about-{figure}", " · ".join(filter(None, facts)))
 
     def unit(self, row: Mapping[str, Any], t: Texts) -> str:
         """The unit of a row of the table; may be empty."""
@@ -217,24 +214,42 @@ class Values:
         }
         tree = tables(f"understand/{language}.toml", f"understand/{language}-figures.toml")
 
-        def fill(name: str) -> str | None:
-            return self._fill(name, self.texts[language])
+        return Texts(
+            language,
+            tree,
+            (name for name, holds in met.items() if holds),
+            lambda name: self._blank(name, self.texts[language]),
+        )
 
-        return Texts(language, tree, (name for name, holds in met.items() if holds), fill)
+    def _blank(self, name: str, t: Texts) -> Any:
+        """The value of a blank: a figure of a model, a formula, or a value of understand.json."""
+        data, measurement = self.document["data"], self.document["measurement"]
+        room, _, key = name.partition(".")
+        model = room.replace("wide", str(self.wide))
+        if model in self.document["models"]:
+            return self.number(model, key, t)
+        own: dict[str, Callable[[], Any]] = {
+            "math": lambda: Markup(tables("understand/formulas.toml")[key]),
+            "thing": lambda: self._noun(name, t),
+            "things": lambda: self._noun(name, t),
+            "a_thing": lambda: self._noun(name, t),
+            "features": lambda: self._space(name, t),
+            "pixels": lambda: self._space(name, t),
+            "heldout": lambda: t.line(f"definitions.split_{measurement['heldout']['split']}"),
+            "calibrated": lambda: f"{1 - measurement['level']:.0%}",
+            "source": lambda: PurePath(data["source"]).name or data["source"],
+            "shape": lambda: " × ".join(map(str, data["shape"])),
+            "likelihood": lambda: data["likelihood"].partition(":")[0],
+            "temperatures": lambda: ", ".join(map(formatting.short, self.document[name])),
+            "inputs": lambda: len(self.document["inputs"]),
+            "wide": lambda: self.wide,
+            "folder": lambda: self.folder,
+        }
+        path = name.replace(".wide", f".{self.wide}")
+        return own[room]() if room in own else find(self.document, path)
 
-    def _fill(self, name: str, t: Texts) -> str | None:
-        if name in ("thing", "things", "a_thing"):
-            return t.line(f"noun.{name}{'' if self.document['data']['is_image'] else '_plain'}")
-        if name in ("features", "pixels"):
-            return self._space(name, t)
-        if name == "heldout":
-            return t.line(f"definitions.split_{self.document['measurement']['heldout']['split']}")
-        room, dot, key = name.partition(".")
-        if room == "math":
-            return Markup(tables("understand/formulas.toml")[key])
-        if dot:
-            return self.number(room.replace("wide", str(self.wide)), key, t)
-        return self._plain.get(name)
+    def _noun(self, name: str, t: Texts) -> Markup:
+        return t.line(f"noun.{name}{'' if self.document['data']['is_image'] else '_plain'}")
 
     def _space(self, name: str, t: Texts) -> str:
         """The feature space of a comparison, in words."""
@@ -246,64 +261,6 @@ class Values:
         if found.get("explained") is not None:
             blanks["explained"] = f"{100 * found['explained']:.0f}%"
         return t.line(f"definitions.space_{found.get('kind', 'pixels')}", blanks)
-
-    def _blanks(self) -> dict[str, str]:
-        """Blanks with one value in both languages; those that do not exist are left out."""
-        return dict(self._shares_and_lengths()) | self._counts() | self._names()
-
-    def _shares_and_lengths(self) -> Iterator[tuple[str, str]]:
-        m = self.document["measurement"]
-        shares = {
-            "chance": m.get("chance"),
-            "classifier_accuracy": (m.get("classifier_accuracy") or {}).get("value"),
-            "level": m["level"],
-            "calibrated": 1 - m["level"],
-        }
-        noise = self.document["noise_relative"]
-        lengths = {
-            "gap_distance": self.document["strips"].get("gap", {}).get("distance"),
-            "noise_2": noise.get("2"),
-            "noise_wide": noise.get(str(self.wide)),
-        }
-        yield from ((name, f"{100 * value:.0f}%") for name, value in shares.items() if value)
-        for name, value in lengths.items():
-            if value is not None:
-                yield name, formatting.short(value)
-
-    def _counts(self) -> dict[str, str]:
-        d, s, m = (self.document[room] for room in ("data", "study", "measurement"))
-        measured = ("samples", "prior_draws", "generated", "pairs", "k", "walk_steps")
-        trained = ("epochs", "batch_size", "steps", "usual_epochs", "usual_steps")
-        counts = {name: m[name] for name in measured} | {name: s[name] for name in trained}
-        counts |= dict(zip(("n_train", "n_valid", "n_test"), d["sizes"], strict=True))
-        counts |= {
-            "parameters_2": s["parameters"]["2"],
-            "parameters_wide": s["parameters"][str(self.wide)],
-            "seconds": s["seconds"]["train"],
-            "seconds_measure": s["seconds"]["measure"],
-            "n_heldout": m["heldout"]["n"],
-            "inputs": len(self.document["inputs"]),
-        }
-        return {name: formatting.count(count) for name, count in counts.items()}
-
-    def _names(self) -> dict[str, str]:
-        d, s, m = (self.document[room] for room in ("data", "study", "measurement"))
-        return {
-            "seed": str(s["seed"]),
-            "seed_binarization": str(m["seeds"]["binarization"]),
-            "seed_draws": str(m["seeds"]["draws"]),
-            "net": s["net"],
-            "source": PurePath(d["source"]).name or d["source"],
-            "shape": " × ".join(map(str, d["shape"])),
-            "likelihood": d["likelihood"].partition(":")[0],
-            "likelihood_why": d["likelihood"],
-            "wide": str(self.wide),
-            "temperatures": ", ".join(map(formatting.short, self.document["temperatures"])),
-            "folder": self.folder,
-            "vaelab": self.document["vaelab"],
-            "torch": self.document["torch"],
-            "device": self.document.get("device") or s["device"],
-        }
 
 
 def state_of(claim: Mapping[str, Any]) -> str:
