@@ -69,8 +69,15 @@ class Step:
         self.critic = Learner(objective.parameters(), *settings) if opposed else None
         self.learners = [self.learner] + ([self.critic] if self.critic else [])
         self.program = (
-            Program("a training step", partial(self.step, Learner.take_traced)) if full else None
+            Program("a training step", partial(self.step, Learner.take_traced), exclusive=True)
+            if full
+            else None
         )
+
+    def revisit(self) -> None:
+        """Trace the next step again, as other code may have run since the last one."""
+        if self.program is not None:
+            self.program.revisit()
 
     def scale(self, share: float) -> None:
         """Sets all learning rates to a share of their peak."""
@@ -84,7 +91,7 @@ class Step:
             NotFinite: with the weights untouched; on an accelerator, where looking would make
                 every step wait, `fit` finds it when it reads the sums.
         """
-        if self.program is not None and not self.program.why and len(batch.x) == self.full:
+        if self.program is not None and not self.program.reason and len(batch.x) == self.full:
             for learner in self.learners:
                 learner.optimizer.prepare()
             norm = self.program(batch.x, *batch.condition)
