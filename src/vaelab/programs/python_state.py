@@ -78,6 +78,9 @@ CLASS_NOISE = frozenset(
 )
 """Entries of a class that no call reads."""
 
+CONSTRUCTION = frozenset({"__init__", "__new__", "__post_init__", "__repr__", "extra_repr"})
+"""Methods that no call of an instance runs; of a class that code names, they count."""
+
 HOOKS = frozenset(vars(nn.Module())) - {"training"}
 """Attributes of every module: dictionaries, compared by what is in them."""
 
@@ -113,7 +116,7 @@ class PythonState:
         self.names: dict[str, str] = {}
         self.unsupported_reason: str | None = None
         self._seen: dict[int, Any] = {}
-        self._classes: set[type] = set()
+        self._classes: set[tuple[type, frozenset[str]]] = set()
         self._modules: set[tuple[int, int]] = set()
         self._sized: list[Any] = []
         self._keyed: list[tuple[Callable[[Any], Any], Any]] = []
@@ -236,10 +239,14 @@ class PythonState:
     def _class(self, found: type, path: str, name: str, foreign: bool) -> None:
         if foreign and _within(found.__module__, IMPURE):
             self._refuse(f"it uses {found.__module__}.{found.__qualname__}")
+        self._members(found, path, CLASS_NOISE)
+
+    def _members(self, found: type, path: str, unread: frozenset[str]) -> None:
+        """Compare the attributes of foreign classes among a class and its bases."""
         for kind in found.__mro__:
-            if is_foreign(kind) and kind not in self._classes:
-                self._classes.add(kind)
-                inner = {k: v for k, v in vars(kind).items() if k not in CLASS_NOISE}
+            if is_foreign(kind) and (kind, unread) not in self._classes:
+                self._classes.add((kind, unread))
+                inner = {k: v for k, v in vars(kind).items() if k not in unread}
                 self._sized.append(vars(kind))
                 self._keep(vars(kind), inner)
                 self._push(
@@ -334,7 +341,7 @@ class PythonState:
             self._mapping(found, f"{path}{{}}", name, foreign)
         elif isinstance(found, CONTAINERS):
             self._sequence(found, f"{path}[]", name, foreign)
-        self._class(kind, f"{path}:class", name, foreign)
+        self._members(kind, f"{path}:class", CLASS_NOISE | CONSTRUCTION)
 
 
 CONTAINERS = (dict, types.MappingProxyType, list, tuple, set, frozenset, deque)
