@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 
-from vaelab.typed import check_fields
+from vaelab.utils.validation import check_fields
 
 Precision = Literal["auto", "fp32", "bf16"]
 Compile = Literal["auto", "on", "off"]
@@ -79,7 +79,7 @@ class Plan:
         if self.ema is not None and not 0 < self.ema < 1:
             raise ValueError(f"ema is {self.ema}; a decay lies between 0 and 1, such as 0.999")
 
-    def passes(self, rows: int) -> int:
+    def num_epochs(self, rows: int) -> int:
         """The epochs for this many training rows."""
         return self.epochs or max(10, math.ceil(ENOUGH_STEPS / math.ceil(rows / self.batch_size)))
 
@@ -102,7 +102,7 @@ class Length:
     def of(cls, epochs: int, rows: int, batch_size: int) -> Length:
         """The length of so many epochs over so many rows."""
         steps = math.ceil(rows / batch_size)
-        usual = Plan(batch_size=batch_size).passes(rows)
+        usual = Plan(batch_size=batch_size).num_epochs(rows)
         return cls(epochs * steps, usual * steps, usual)
 
     @property
@@ -157,17 +157,26 @@ def can_compile() -> bool:
     return any(shutil.which(name) for name in ("g++", "clang++", "c++", "cl"))
 
 
-def compiles(choice: Compile, steps: int, parameters: int) -> bool:
-    """Whether a training of this many steps, of this many parameters, compiles them.
+def should_compile(
+    choice: Compile, steps: int, parameters: int, foreign: str | None = None
+) -> bool:
+    """Decide if a training compiles its steps.
 
-    Decided by counting, not by timing or by what is kept from another training, so that the same
-    seed always takes the same way.
+    Decided by counting, not by timing or by programs kept from another training, so that one seed
+    always takes the same way.
+
+    Args:
+        choice: the plan's.
+        steps: of the training.
+        parameters: of the model.
+        foreign: a part of model or objective that is not vaelab's own, if there is one; `auto` then
+            compiles nothing, as its Python may hide state that no guard can see.
 
     Raises:
-        ValueError: where it was asked for and there is no C++ compiler to do it with.
+        ValueError: if compiling was asked for and there is no C++ compiler.
     """
     able = can_compile()
     if choice == "on" and not able:
         raise ValueError("compile is on, but no C++ compiler was found; install one or use auto")
-    worth = steps * (parameters + OVERHEAD) >= WORTH_COMPILING
+    worth = steps * (parameters + OVERHEAD) >= WORTH_COMPILING and foreign is None
     return choice == "on" or (choice == "auto" and able and worth)
