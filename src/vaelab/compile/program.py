@@ -199,7 +199,7 @@ class Program(Generic[T]):
         assert self.state is not None
         last, self.recording = self.recording, now
         self.traces += 1
-        reason = now.unsupported_reason or self.state.unsupported_reason
+        reason = self.state.unsupported_reason or now.unsupported_reason
         difference = None if last is None or reason is not None else now.difference(last)
         if reason is None and now.overlaps():
             self.recording, difference = None, "an input shares memory with a tensor it writes"

@@ -270,18 +270,20 @@ class PythonState:
 
     def _code(self, f: types.FunctionType, path: str) -> None:
         """Read foreign code for the globals that it refers to."""
-        names, imported = set[str](), set[str]()
+        names, imported, variables = set[str](), set[str](), set[str]()
         codes = [f.__code__]
         while codes:
             code = codes.pop()
             names |= set(code.co_names)
-            imported |= {i.argval for i in dis.get_instructions(code) if i.opname == "IMPORT_NAME"}
+            for i in dis.get_instructions(code):
+                imported |= {i.argval} if i.opname == "IMPORT_NAME" else set()
+                variables |= {i.argval} if i.opname in ("LOAD_GLOBAL", "LOAD_NAME") else set()
             codes += [c for c in code.co_consts if isinstance(c, types.CodeType)]
         for module in sorted(m for m in imported if _within(m, IMPURE)):
             self._refuse(f"{f.__qualname__} uses the module {module}")
         for name in sorted(names & IMPURE_NAMES):
             self._refuse(f"{f.__qualname__} uses {name}")
-        for name in sorted(names):
+        for name in sorted(variables):
             if name in f.__globals__:
                 self._global(f.__globals__, name, names, f, f"{path}.{name}")
             elif name in IMPURE_BUILTINS:
@@ -390,7 +392,7 @@ def _slots(kind: type) -> list[str]:
         name
         for base in kind.__mro__
         for name, value in vars(base).items()
-        if isinstance(value, types.MemberDescriptorType)
+        if "__slots__" in vars(base) and isinstance(value, types.MemberDescriptorType)
     ]
 
 

@@ -73,6 +73,7 @@ class Recording(TorchDispatchMode):
         self.ir = ""
         self.reads = Reads()
         self.generators = GeneratorState(inputs)
+        self._first: list[Tensor] = []
         self._storages: defaultdict[int, list[int]] = defaultdict(list)
         for x in inputs:
             self._place(x)
@@ -129,8 +130,8 @@ class Recording(TorchDispatchMode):
 
     def close(self, outputs: Sequence[Any]) -> None:
         """Adds the outputs of the call and checks what only the whole call shows."""
-        if self.reads.unsupported_reason is not None:
-            self._rule_out(self.reads.unsupported_reason)
+        # A function that hands out values says more than the operators that then read them.
+        self.unsupported_reason = self.reads.unsupported_reason or self.unsupported_reason
         with self._bookkeeping():
             self._close(outputs)
 
@@ -147,6 +148,11 @@ class Recording(TorchDispatchMode):
             self._rule_out("it returns a tensor that requires a gradient")
         self.graph.output([self.nodes[y] for y in outputs])
         self.ir = self.to_text()
+        if not all(
+            i in self.before or same_values(a, b)
+            for i, (a, b) in enumerate(zip(self.tensors, self._first, strict=True))
+        ):
+            self._rule_out("one of its operators writes to a tensor without declaring so")
         if self.overlaps(captured_only=True):
             self._rule_out("it writes to one of two tensors that share memory")
 
@@ -166,7 +172,7 @@ class Recording(TorchDispatchMode):
 
     def release(self) -> None:
         """Frees the values that were kept for comparison."""
-        self.inputs, self.before = [], {}
+        self.inputs, self.before, self._first = [], {}, []
 
     def difference(self, other: Recording) -> str | None:
         """Why another call was not the same computation, or None."""
@@ -229,10 +235,9 @@ class Recording(TorchDispatchMode):
         return given
 
     def _keep(self, t: Tensor) -> None:
-        """Copies the inputs and captured tensors whose memory an operator is about to write."""
+        """Notes the inputs and captured tensors whose memory an operator is about to write."""
         for i in self._storages.get(storage(t), ()) if t.numel() else ():
-            if i not in self.before:
-                self.before[i] = copy_of(self.tensors[i])
+            self.before[i] = self._first[i]
 
     def _add(self, op: Any, given: Any, found: Any) -> None:
         if given is None:
@@ -270,6 +275,7 @@ class Recording(TorchDispatchMode):
         self.nodes[t] = self.last
         if t.layout is torch.strided and t.numel():
             self._storages[storage(t)].append(len(self.layouts))
+        self._first.append(copy_of(t) if t.layout is torch.strided else t)
         self.layouts.append(layout(t))
 
 
@@ -319,6 +325,11 @@ def copy_of(t: Tensor) -> Tensor:
     return torch.empty_strided(t.shape, t.stride(), dtype=t.dtype, device=t.device).copy_(
         t.detach()
     )
+
+
+def same_values(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors are equal, NaN included."""
+    return torch.equal(a, b) or bool(((a == b) | ((a != a) & (b != b))).all())
 
 
 def _by_number(op: Any, args: Any) -> bool:
