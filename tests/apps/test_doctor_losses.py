@@ -96,7 +96,7 @@ def test_the_terms_of_an_odd_kl_are_told():
 
 
 def test_a_shape_can_be_given_and_images_are_tried():
-    assert examined(losses.beta_four_for_images).figures["shape"] == [1, 28, 28]
+    assert examined(losses.beta_four_for_images).figures["shape"] == [3, 20, 28]
     found = examined(losses.mean_reconstruction, shape=(3, 8, 8)).figures["effective_beta"]
     assert found == pytest.approx(192 / 2)
 

@@ -53,6 +53,29 @@ class Evidence:
         return {"name": self.name, "unit": self.unit} | finite
 
 
+Target = Literal["train", "read", "array", "file", "kl", "reconstruction", "loss", "weight"]
+
+
+@dataclass(frozen=True)
+class Fix:
+    """A remedy as a change that can be made without reading it.
+
+    Attributes:
+        target: of the change: "train", flags of `vaelab train`; "read", flags that say how data are
+            read; "array", Python that changes the array named in it; "file", Python that changes
+            the files of a folder; for a loss the line of its "kl", its "reconstruction" or the
+            whole "loss", or the name of a "weight" that is to enter once.
+        change: the flags, or the code.
+    """
+
+    target: Target
+    change: str
+
+    def to_json(self) -> dict[str, str]:
+        """Its fields as JSON values."""
+        return {"target": self.target, "change": self.change}
+
+
 @dataclass(frozen=True)
 class Finding:
     """One thing that is wrong, or worth knowing.
@@ -64,6 +87,7 @@ class Finding:
         what: is the matter, in one sentence.
         evidence: the number that shows it.
         remedy: what to do, in one line.
+        fix: the same as a change; None if it takes a person's judgement.
         follows: the code of the finding it may be a mere consequence of; empty for none.
     """
 
@@ -72,6 +96,7 @@ class Finding:
     what: str
     evidence: Evidence
     remedy: str
+    fix: Fix | None = None
     follows: str = ""
 
     @property
@@ -87,6 +112,7 @@ class Finding:
             "what": self.what,
             "evidence": self.evidence.to_json(),
             "remedy": self.remedy,
+            "fix": None if self.fix is None else self.fix.to_json(),
             "follows": self.follows or None,
             "docs": self.docs,
         }
