@@ -53,7 +53,7 @@ class Evidence:
         return {"name": self.name, "unit": self.unit} | finite
 
 
-Target = Literal["train", "read", "array", "file", "kl", "reconstruction", "loss", "weight"]
+Target = Literal["train", "read", "array", "file", "kl", "reconstruction", "loss"]
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Fix:
         target: of the change: "train", flags of `vaelab train`; "read", flags that say how data are
             read; "array", Python that changes the array named in it; "file", Python that changes
             the files of a folder; for a loss the line of its "kl", its "reconstruction" or the
-            whole "loss", or the name of a "weight" that is to enter once.
+            whole "loss".
         change: the flags, or the code.
     """
 

@@ -91,10 +91,11 @@ def reconstruction_fix(probe: Probe, form: str | None = None) -> Fix:
     return Fix("reconstruction", f"reconstruction = {right_line(probe, form)}")
 
 
-def total_fix(probe: Probe) -> Fix:
-    """Both lines, added up."""
+def total_fix(probe: Probe, weight: str = "") -> Fix:
+    """Both lines, added up, the KL weighed once."""
     lines = [f"reconstruction = {right_line(probe)}", closed_form(probe)]
-    return Fix("loss", "\n".join([*lines, "loss = reconstruction + kl"]))
+    total = f"loss = reconstruction + {weight}{' * ' if weight else ''}kl"
+    return Fix("loss", "\n".join([*lines, total]))
 
 
 def meant(probe: Probe) -> Scale:
@@ -469,7 +470,7 @@ def weights(probe: Probe) -> Findings:
                 f"{c.name} enters twice: the KL is weighed by its square",
                 Evidence(f"power of {c.name} in the effective β", c.kl - c.reconstruction, 1.0),
                 f"multiply by {c.name} once: loss = reconstruction + {c.name} * kl",
-                Fix("weight", c.name),
+                total_fix(probe, c.name),
             )
         elif c.kl == c.reconstruction != 0 and re.search(WEIGHTS, name):
             yield Finding(
@@ -478,7 +479,7 @@ def weights(probe: Probe) -> Findings:
                 f"{c.name} multiplies both terms: it scales the loss, and weighs nothing",
                 Evidence(f"power of {c.name} in the effective β", 0.0, 1.0),
                 f"multiply the KL by {c.name} alone: loss = reconstruction + {c.name} * kl",
-                Fix("weight", c.name),
+                total_fix(probe, c.name),
             )
 
 
