@@ -1,15 +1,24 @@
 """Data: from files, arrays and known names to batches on a device."""
 
-from .batches import Batch, Batches
-from .columns import with_columns
-from .condition import Known, drawn, example, of_each, typical, various, vectors
-from .fields import Column
-from .inputs import raw_rows, read_inputs
-from .rows import Raw, Rows
-from .sources import load
+from vaelab.data.loading.batches import Batch, Batches
+from vaelab.data.loading.mapped_rows import Raw, Rows
+from vaelab.data.loading.streaming import placing
+from vaelab.data.tabular.typed_columns import with_columns
+
+from .command_inputs import raw_rows, read_inputs
+from .condition import (
+    Known,
+    broadcast_condition,
+    cli_example,
+    example_condition,
+    probe_conditions,
+    sample_labels,
+    vectors,
+)
+from .load import load
+from .schema_fields import Column
 from .spec import DataSpec
 from .splits import Data, Factors, Split
-from .stream import placing
 
 __all__ = [
     "Batch",
@@ -22,15 +31,15 @@ __all__ = [
     "Raw",
     "Rows",
     "Split",
-    "drawn",
-    "example",
+    "broadcast_condition",
+    "cli_example",
+    "example_condition",
     "load",
-    "of_each",
     "placing",
+    "probe_conditions",
     "raw_rows",
     "read_inputs",
-    "typical",
-    "various",
+    "sample_labels",
     "vectors",
     "with_columns",
 ]

@@ -23,9 +23,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vaelab.data.loading.mapped_rows import Array, Raw, Rows, forward
+
 from .factors import factors, taken
-from .rows import Array, Raw, Rows, forward
-from .splits import Found
+from .splits import SourceData
 
 MAPPED = 2**30
 """Bytes above which an array file is mapped instead of read."""
@@ -45,7 +46,7 @@ _X = ("x", "data", "images", "image")
 _Y = ("y", "labels", "label", "targets", "target")
 
 
-def from_arrays(x: object, y: object = None, notes: tuple[str, ...] = ()) -> Found:
+def from_arrays(x: object, y: object = None, notes: tuple[str, ...] = ()) -> SourceData:
     """Rows, and labels if there are any, that are already in memory.
 
     Args:
@@ -60,10 +61,10 @@ def from_arrays(x: object, y: object = None, notes: tuple[str, ...] = ()) -> Fou
     """
     raw, made, lost = rows(as_numpy(x, "the data"))
     labels, classes = (None, ()) if y is None else label(y, len(raw))
-    return Found(raw, labels, (len(raw), 0, 0), classes, notes=notes + made, lost=lost)
+    return SourceData(raw, labels, (len(raw), 0, 0), classes, notes=notes + made, lost=lost)
 
 
-def from_file(path: Path) -> Found:
+def from_file(path: Path) -> SourceData:
     """A `.npy` or `.npz` file; `pick` and `data.factors` know the names an `.npz` may use."""
     arrays = read_arrays(path)
     try:
@@ -79,7 +80,7 @@ def from_file(path: Path) -> Found:
         raise ValueError(f"{path}: {error}") from None
 
 
-def _in_parts(arrays: dict[str, Array], kept: list[str], parts: list[str | None]) -> Found:
+def _in_parts(arrays: dict[str, Array], kept: list[str], parts: list[str | None]) -> SourceData:
     rest = {arrays[name].shape[1:] for name in kept}
     if len(rest) > 1:
         raise ValueError(f"{', '.join(kept)} hold examples of different shapes: {rest}")

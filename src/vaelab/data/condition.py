@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .arrays import as_numpy, pick, read_arrays
-from .fields import in_words
+from .schema_fields import in_words
 from .spec import DataSpec
 
 Known = int | str | Sequence[Any] | np.ndarray[Any, Any] | Tensor
@@ -56,7 +56,7 @@ def read(spec: DataSpec, text: str) -> Known:
         ) from None
 
 
-def of_each(spec: DataSpec, condition: Tensor | None, n: int) -> tuple[Tensor, ...]:
+def broadcast_condition(spec: DataSpec, condition: Tensor | None, n: int) -> tuple[Tensor, ...]:
     """What a model is told of n examples, (n, C); nothing where it is not conditional.
 
     Args:
@@ -73,21 +73,21 @@ def of_each(spec: DataSpec, condition: Tensor | None, n: int) -> tuple[Tensor, .
     if condition is None:
         what = f"of which class the examples are, with --class; there is {', '.join(spec.classes)}"
         if not labels:
-            what = f"what is known of the examples, {in_words(spec.known)}, with --given"
-        raise ValueError(f"this model is conditional: say {what} (in Python run.given(…))")
+            what = f"what is known of the examples, {in_words(spec.known)}, with --condition-values"
+        raise ValueError(f"this model is conditional: say {what} (in Python run.conditioned_on(…))")
     if len(condition) not in (1, n):
         what = "classes were named" if labels else "vectors were given"
         raise ValueError(f"{len(condition)} {what} for {n} examples; give 1 or {n}")
     return (condition.expand(n, -1),)
 
 
-def drawn(spec: DataSpec, n: int) -> Tensor:
+def sample_labels(spec: DataSpec, n: int) -> Tensor:
     """Labels (n,) of a conditional model's samples, each class as often as among training rows;
     equally often where that is not known, as of runs that were kept before it was noted."""
     return torch.multinomial(torch.tensor(spec.shares or [1.0] * len(spec.classes)), n, True)
 
 
-def typical(spec: DataSpec) -> tuple[tuple[Tensor, ...], str]:
+def example_condition(spec: DataSpec) -> tuple[tuple[Tensor, ...], str]:
     """One thing that a conditional model may be told, (1, C), and in words: its first class, or
     the mean vector. Nothing where it is not conditional."""
     if not spec.known:
@@ -97,15 +97,15 @@ def typical(spec: DataSpec) -> tuple[tuple[Tensor, ...], str]:
     return (torch.zeros(1, spec.known),), "told the mean vector"
 
 
-def example(spec: DataSpec) -> str:
+def cli_example(spec: DataSpec) -> str:
     """What a model must be told on the command line, with numbers that are typical; nothing where
     it need not be told."""
     if spec.condition != "vectors" or spec.vectors is None:
         return ""
-    return " --given " + ",".join(f"{number:.3g}" for number in spec.vectors.offset)
+    return " --condition-values " + ",".join(f"{number:.3g}" for number in spec.vectors.offset)
 
 
-def various(spec: DataSpec, n: int) -> tuple[Tensor, ...]:
+def probe_conditions(spec: DataSpec, n: int) -> tuple[Tensor, ...]:
     """n things that a conditional model may be told, (n, C): every class in turn, or vectors as
     far from their mean as those of the training rows. Nothing where it is not conditional."""
     if spec.condition == "labels":

@@ -15,9 +15,10 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from .fields import KINDS, NUMBERS, TYPES, Column, Vectors
-from .header import Heading
-from .header import read as read_header
+from vaelab.data.tabular.header import Heading
+from vaelab.data.tabular.header import read as read_header
+
+from .schema_fields import KINDS, NUMBERS, TYPES, Column, Vectors
 
 BINARIZE = ("no", "dynamic", "threshold")
 CONDITIONS = ("none", "labels", "vectors")
@@ -122,7 +123,8 @@ class DataSpec:
             )
         if self.condition == "vectors" and self.vectors is None:
             raise ValueError(
-                "the condition is to be vectors, but this data has none; say which with --vectors, "
+                "the condition is to be vectors, but this data has none; say which with "
+                "--condition-columns, "
                 "in Python load_data(x, vectors=c), or leave the condition at none"
             )
         if self.shares and (len(self.shares) != len(self.classes) or min(self.shares) < 0):
