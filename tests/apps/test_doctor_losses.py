@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+from functools import cache
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from vaelab.doctor.loss_loader import kinds, role
 FILE = losses.__file__
 
 
+@cache
 def examined(function, **kwargs):
     return examine_loss(f"{FILE}:{function.__name__}", **kwargs)
 
@@ -62,9 +64,12 @@ import torch
 import torch.nn.functional as F
 from diseased import losses
 
+BETA = losses.BETA
+
 def loss{signature}:
     x0, r0 = torch.full_like({x}, 0.3), torch.full_like({r}, 0.6)
-    mu0, s0 = torch.zeros_like({mu}), torch.full_like({s}, 0.7)
+    mu0, s0 = torch.zeros_like({mu}), torch.full_like({s}, {neutral})
+    mu1 = torch.linspace(-1, 1, len({mu})).view(-1, *[1] * ({mu}.ndim - 1)).expand_as({mu})  # of some variance
     own = lambda x, r, mu, s: losses.{name}({arguments})
     {rest}
     {fix}
@@ -87,7 +92,7 @@ def test_the_fix_can_be_applied_and_the_finding_goes(loss, code, tmp_path):
     parameters = inspect.signature(loss).parameters
     arguments = ", ".join(next((r for r, n in roles.items() if n == p), p) for p in parameters)
     rest = {
-        "kl": "rest = own({x}, {r}, mu0, s0) - own(x0, r0, mu0, s0)",
+        "kl": "rest = own({x}, {r}, mu1, s0) - own(x0, r0, mu1, s0)",
         "reconstruction": "rest = own(x0, r0, {mu}, {s}) - own(x0, r0, mu0, s0)",
         "loss": "loss = own({x}, {r}, {mu}, {s})",
     }[finding.fix.target]
@@ -96,6 +101,7 @@ def test_the_fix_can_be_applied_and_the_finding_goes(loss, code, tmp_path):
         REPAIRED.format(
             signature=inspect.signature(loss),
             name=loss.__name__,
+            neutral=0.0 if "log" in called.get("scale", "log") else 1.0,
             arguments=arguments,
             rest=rest.format(**roles),
             fix=finding.fix.change.replace("\n", "\n    "),

@@ -10,8 +10,8 @@ from typing import Any
 from vaelab.doctor.findings import Report, short
 from vaelab.doctor.loss_checks import CHECKS
 from vaelab.doctor.loss_forms import RECONSTRUCTIONS, SCALES
-from vaelab.doctor.loss_probe import KL, OTHER, Probe, probe
 from vaelab.doctor.loss_loader import load_loss
+from vaelab.doctor.loss_probe import KL, OTHER, Probe, probe
 
 
 def examine_loss(
@@ -53,9 +53,7 @@ def _about(found: Probe) -> list[str]:
     if found.random:
         told.append("it samples inside: figures are expectations over its normal noise")
     if any(term is not None and term.powers.batch == 0 for term in (d, k)):
-        told.append(
-            "summed over the batch: logged values and gradients grow with it; the effective β does not"
-        )
+        told.append("summed over the batch: logged values grow with it, the effective β does not")
     if found.elsewhere:
         told.append(
             f"for rows of numbers; of images it would average the reconstruction over "

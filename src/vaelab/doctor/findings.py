@@ -53,7 +53,7 @@ class Evidence:
         return {"name": self.name, "unit": self.unit} | finite
 
 
-Target = Literal["train", "read", "array", "file", "kl", "reconstruction", "loss"]
+Target = Literal["train", "read", "array", "table", "data", "file", "kl", "reconstruction", "loss"]
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,10 @@ class Fix:
     """A remedy as a change that can be made without reading it.
 
     Attributes:
-        target: of the change: "train", flags of `vaelab train`; "read", flags that say how data are
-            read; "array", Python that changes the array named in it; "file", Python that changes
-            the files of a folder; for a loss the line of its "kl", its "reconstruction" or the
+        target: object of the change: "train", flags of `vaelab train`; "read", flags by which data
+            are read; "array", Python that changes the arrays named in it; "table", Python that
+            changes a data frame `frame`; "data", Python that changes a loaded `data`; "file", a
+            shell command on the files of a folder; for a loss the line of its "kl", its "reconstruction" or the
             whole "loss".
         change: the flags, or the code.
     """

@@ -1,4 +1,4 @@
-"""Checks of a loss: each names a known mistake, the number that shows it, and the line that fixes it.
+"""Checks of a loss: a known mistake each, with the number that shows it and the line that fixes it.
 
 Fixes are lines of code in the user's own names; `kl`, `reconstruction` and `loss` stand for the
 loss's own terms.
@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 
 from vaelab.doctor.findings import Evidence, Finding, Findings, Fix, short
 from vaelab.doctor.loss_forms import RAW, RECONSTRUCTIONS, SCALES, Scale
-from vaelab.doctor.loss_probe import AXES, OTHER, SIGNED, Constant, Probe, Term, averaged
 from vaelab.doctor.loss_loader import WEIGHTS, kinds
+from vaelab.doctor.loss_probe import AXES, OTHER, SIGNED, Constant, Probe, Term, averaged
 
 BCE = "F.binary_cross_entropy({r}, {x}, reduction='sum') / {x}.shape[0]"
 LOGITS = "F.binary_cross_entropy_with_logits({r}, {x}, reduction='sum') / {x}.shape[0]"
@@ -400,7 +400,8 @@ def dimensions(probe: Probe) -> Findings:
             f"the KL is weighed {short(beta)} times against summed nats: "
             f"{'codes collapse' if abs(beta) > 1 else 'nearly an autoencoder'}",
             evidence,
-            f"weigh both terms in nats, summed over dimensions: {right_line(probe)} + {closed_form(probe)[5:]}",
+            f"weigh both terms in nats, summed over dimensions: {right_line(probe)} beside "
+            f"{closed_form(probe)}",
             total_fix(probe),
         )
 
@@ -436,7 +437,7 @@ def _doubled(probe: Probe) -> bool:
 def _averaged(
     probe: Probe, term: Term, other: Term, sizes: tuple[int, ...], axes: str
 ) -> tuple[int, ...]:
-    """The axes that one term is averaged over; by its weight alone if a loss takes one size only."""
+    """The axes that one term is averaged over; by its weight if a loss takes one size only."""
     own, its = getattr(term.powers, axes), getattr(other.powers, axes)
     if all(power is not None for power in own):
         return averaged(own, its)

@@ -24,8 +24,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from vaelab.utils.text import did_you_mean
 from vaelab.core import fork_rng
+from vaelab.utils.text import did_you_mean
 
 PATIENCE = 60.0
 """Seconds that a loss may take for a batch of six."""
@@ -225,7 +225,7 @@ def _code_of(function: Callable[..., Any]) -> tuple[CodeType | None, dict[str, A
     """The code of a callable and the global variables it sees."""
     found: Any = getattr(function, "__func__", function)
     if not isinstance(found, FunctionType):
-        found = getattr(type(found), "forward", getattr(type(found), "__call__", None))
+        found = getattr(type(found), "forward", vars(type(found)).get("__call__"))
     if not isinstance(found, FunctionType):
         return None, {}
     return found.__code__, found.__globals__

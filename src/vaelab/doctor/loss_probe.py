@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -23,7 +23,6 @@ from torch import Tensor
 from vaelab.doctor.loss_forms import RECONSTRUCTIONS, SCALES, TERMS, Scale, fitted
 from vaelab.doctor.loss_loader import (
     NODES,
-    Knob,
     ProbeInputs,
     Refused,
     Subject,
@@ -96,7 +95,7 @@ class Term:
     form: str
     weight: float
     left: float
-    powers: Powers = Powers()
+    powers: Powers = field(default_factory=Powers)
     coupled: str = ""
 
 
@@ -195,7 +194,7 @@ class Probe:
 
     @property
     def beta(self) -> float | None:
-        """Weight of the KL against the reconstruction (of σ = 1), in summed nats; None if unknown."""
+        """Weight of the KL against the reconstruction of σ = 1, in nats; None if unknown."""
         d, k = self.reconstruction, self.kl
         if d is None or k is None or not d.form or not k.form or d.weight == 0:
             return None
@@ -560,7 +559,7 @@ OTHER = "other"
 
 
 def _transformed(bench: Bench, grid: Codes) -> KL | None:
-    """½ μ² w beside any convex-like function of s that is 0 at its least: σ²(s), in some transform."""
+    """½ μ² beside a function of s with one least value: σ² in some transform of s."""
     zero = grid.kept(grid.mu == 0)
     weights = []
     for mu in MU:
@@ -736,7 +735,7 @@ def _noise(bench: Bench, d: Term) -> Noise:
     if not bool((precision > 0).all()) or float(precision.std()) < 1e-9 * float(precision.mean()):
         return Noise("", 0.0, 0.0)
     best = Noise("", 0.0, 0.0)
-    for name in (*by_name, *(n for n in SCALES if n not in by_name)):
+    for name in by_name or SCALES:
         log_variance = SCALES[name].log_variance(s)
         if not bool(log_variance.isfinite().all()):
             continue
