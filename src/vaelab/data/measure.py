@@ -60,7 +60,8 @@ def measure_columns(train: Raw, columns: Sequence[Column]) -> Measures:
     found, logs = Columns(), Columns()
     for piece in pieces(train):
         found.add(piece)
-        logs.add(torch.where(positive, piece, 1.0).double().log())
+        if positive.any():
+            logs.add(torch.where(positive, piece, 1.0).double().log())
     return Measures(
         None,
         float(found.low.min()),

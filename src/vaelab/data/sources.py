@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vaelab.spelling import did_you_mean
+from vaelab.utils.options import argument
 
 from .arrays import from_arrays, from_file, refuse_size
 from .fingerprint import fingerprint
@@ -96,8 +97,8 @@ def load(
     if named is None:
         if columns or label:
             raise ValueError(
-                f"{'--columns' if columns else '--label'} names columns of a table (.csv, .tsv, "
-                ".parquet, a data frame), and the columns here have no names. Labels of an array "
+                f"{argument('columns' if columns else 'label')} names columns of a table (.csv, "
+                ".tsv, .parquet, a data frame), and the columns here have no names. Labels of an array "
                 "are y beside x in an .npz; with_columns says what its columns are"
             )
         name, found = _find(source, data_dir, image_size, skip_unreadable, told)
