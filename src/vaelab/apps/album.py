@@ -198,7 +198,7 @@ def chosen(run: Run, data: Data, n: int) -> tuple[Run, Tensor]:
 def told(run: Run, data: Data, which: Tensor) -> Run:
     """The run told what is known of some held-out rows, where it is conditional."""
     known = data.test.known(run.data)
-    return run if known is None else run.given(known[which])
+    return run if known is None else replace(run, condition=run.data.tell(known[which])[0])
 
 
 def first(run: Run) -> tuple[Run, str]:

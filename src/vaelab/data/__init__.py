@@ -1,10 +1,11 @@
 """Data: from files, arrays and known names to batches on a device."""
 
+from .admission import admit
 from .batches import Batch, Batches
 from .columns import with_columns
 from .condition import Known, drawn, example, of_each, typical, various, vectors
 from .fields import Column
-from .inputs import raw_rows, read_inputs
+from .inputs import read_inputs, read_split
 from .rows import Raw, Rows
 from .sources import load
 from .spec import DataSpec
@@ -22,13 +23,14 @@ __all__ = [
     "Raw",
     "Rows",
     "Split",
+    "admit",
     "drawn",
     "example",
     "load",
     "of_each",
     "placing",
-    "raw_rows",
     "read_inputs",
+    "read_split",
     "typical",
     "various",
     "vectors",
