@@ -138,7 +138,7 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
     x, c = arrays()
     run = trained("vectors")
     for call, message in (
-        (lambda: run.sample(3), "say what is known of the examples, a vector of 2 numbers"),
+        (lambda: run.sample(3), "give the condition of the examples, a vector of 2 numbers"),
         (lambda: run.given([1.0]), r"vectors of \(1, 1\); expected \(N, 2\)"),
         (lambda: run.given("cat"), "told vectors of 2 numbers, not 'cat'"),
         (lambda: run.given([1.0, float("nan")]), "not finite"),
@@ -149,7 +149,10 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
         (lambda: load(x, vectors="0,7"), "rows with 3 columns, 0 to 2"),
         (lambda: load(x, vectors="0-2"), "leave at least one to be modelled"),
         (lambda: load("digits", vectors="0"), "no table"),
-        (lambda: find("vae")(load(x).spec, design=Design(condition="vectors")), "--vectors"),
+        (
+            lambda: find("vae")(load(x).spec, design=Design(condition="vectors")),
+            "name them with vectors",
+        ),
         (lambda: Batches(x=data().test.x, spec=run.data), "and these come without"),
     ):
         with pytest.raises(ValueError, match=message):

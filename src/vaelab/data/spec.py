@@ -207,9 +207,12 @@ class DataSpec:
         tensor([1, 0, 0])
         """
         places = {name: i for i, name in enumerate(self.classes)}
+        labels = list(labels)
         names = list(map(label_name, labels))
-        if unknown := [name for name in names if name not in places]:
-            raise ValueError(f"there is no class {unknown[0]}; there is {', '.join(self.classes)}")
+        for label, name in zip(labels, names, strict=True):
+            if name not in places:
+                one = label.item() if hasattr(label, "item") else label
+                raise ValueError(f"there is no class {one!r}; there is {', '.join(self.classes)}")
         return torch.tensor([places[name] for name in names], dtype=torch.int64)
 
     def class_names(self, numbers: Iterable[int]) -> list[str]:
