@@ -25,7 +25,7 @@ from published_jobs.training import Course, Setting, measured
 from speed import machine
 from speed.places import BENCH, ROOT
 
-from vaelab.files import read_json, write, write_json
+from vaelab.utils.atomic_files import read_json, write, write_json
 
 KEPT, PAGE = BENCH / "published", ROOT / "docs" / "published.md"
 

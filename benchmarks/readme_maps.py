@@ -12,12 +12,12 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from vaelab.apps import pictures
-from vaelab.apps.understand.ground import encode
-from vaelab.apps.understand.maps import SHOWN, frame
-from vaelab.apps.understand.study import FLAT, key
-from vaelab.data.inputs import reload
-from vaelab.run import load
+from vaelab import plots
+from vaelab.data.command_inputs import reload
+from vaelab.runs.run import load
+from vaelab.understand.benchmark import encode
+from vaelab.understand.maps import SHOWN, frame
+from vaelab.understand.study import FLAT, key
 
 
 def main() -> None:
@@ -35,8 +35,8 @@ def main() -> None:
     labels = None if train.y is None else train.y[:SHOWN].numpy()
     for model, cloud in clouds.items():
         sigma = None if cloud.is_points else cloud.sigma.numpy()
-        drawn = pictures.latent_map(cloud.mu.numpy(), sigma, labels, spec.classes, extent=extent)
-        print(pictures.save(drawn, given.out / f"map-{model}.png"))
+        drawn = plots.latent_map(cloud.mu.numpy(), sigma, labels, spec.classes, extent=extent)
+        print(plots.save(drawn, given.out / f"map-{model}.png"))
 
 
 if __name__ == "__main__":

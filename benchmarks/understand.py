@@ -21,14 +21,15 @@ from typing import Any
 
 import torch
 
-from vaelab import __version__, files
-from vaelab.apps.understand.document import figure
-from vaelab.apps.understand.ground import ground
-from vaelab.apps.understand.measure import Figure, measure, reach
-from vaelab.apps.understand.study import study
-from vaelab.apps.understand.verdicts import Claim, judge
+from vaelab import __version__
 from vaelab.data import load
 from vaelab.metrics import Estimate
+from vaelab.understand.benchmark import ground
+from vaelab.understand.claims import Claim, check_claim
+from vaelab.understand.document import figure
+from vaelab.understand.measure import Figure, measure_model, reach
+from vaelab.understand.study import study
+from vaelab.utils import atomic_files
 
 CHANCE = 0.15
 """A k-NN accuracy near chance: of ten classes, the commonest has 0.11 of the rows."""
@@ -79,7 +80,8 @@ def one(source: str, seed: int, epochs: int | None) -> tuple[dict[str, dict[str,
     common = ground(data, found.run("vae", found.wide).data, seed)
     reached = {latent: reach(common, latent) for latent in found.sizes}
     figures = {
-        name: measure(run, common, reached[run.latent]).figures for name, run in found.runs.items()
+        name: measure_model(run, common, reached[run.latent]).figures
+        for name, run in found.runs.items()
     }
     return figures, time.perf_counter() - started
 
@@ -88,7 +90,7 @@ def line(latent: int, claim: Claim, seeds: Sequence[dict[str, dict[str, Figure]]
     """A claim over the seeds."""
     found, holds = [], []
     for figures in seeds:
-        judged = judge(claim, figures, latent)
+        judged = check_claim(claim, figures, latent)
         assert isinstance(judged.left, Estimate)
         value = judged.left.value if claim.right is None else judged.ratio
         found.append(float("inf") if value is None else value)
@@ -143,7 +145,7 @@ def main() -> int:
     }
     json.dumps(report, allow_nan=False)
     args.out.mkdir(parents=True, exist_ok=True)
-    files.write_json(args.out / "understand.json", report)
+    atomic_files.write_json(args.out / "understand.json", report)
     return 0 if all(all(each.holds) for each in lines) else 1
 
 

@@ -28,7 +28,7 @@ from zoo_jobs.judge import Judge
 from zoo_jobs.page import page
 
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
-from vaelab.recipe import RECIPES
+from vaelab.recipes.registry import RECIPES
 
 FOUND, PAGE = BENCH / "zoo.json", ROOT / "docs" / "zoo.md"
 COUNT, LIMIT = 2_500, 3_600

@@ -1,6 +1,7 @@
-"""Who may import whom: `docs/architecture.md` says it, this holds it.
+"""Import rules between rooms, and other rules about the source tree.
 
-Three ground rooms know nothing of each other: tensors (nets), probability (walk), data.
+`ROOMS` is the one table of who may import whom; `python tests/test_arrows.py` writes it into
+`docs/architecture.md`.
 """
 
 from __future__ import annotations
@@ -15,49 +16,47 @@ import vaelab
 
 ROOT = Path(vaelab.__file__).parent
 MODULES = sorted(ROOT.rglob("*.py"))
+PAGE = Path(__file__).parent.parent / "docs" / "architecture.md"
 
-# Each room, and the rooms below it that it may use.
-ARROWS: dict[str, set[str]] = {
-    "nets": set(),
-    "walk": set(),
-    "data": {"spelling"},
-    "files": set(),
-    "typed": set(),
-    "spelling": set(),
-    "version": set(),
-    "programs": set(),
-    "parts": {"walk", "nets"},
-    "objectives": {"walk"},
-    "metrics": {"programs", "walk"},
-    "training": {"walk", "objectives", "data", "programs", "typed"},
-    "design": {"data", "nets", "parts", "typed"},
-    "recipe": {"data", "design", "objectives", "spelling", "typed", "walk"},
-    "recipes": {"data", "design", "objectives", "walk", "recipe", "parts", "nets"},
-    "fitted": {
-        *("recipes", "recipe", "design", "training", "objectives", "parts", "data", "walk"),
-        *("files", "spelling", "typed", "version"),
-    },
-    "codes": {"data", "walk"},
-    "run": {"codes", "recipes", "recipe", "files", "data", "walk", "fitted", "version"},
-    "apps": {
-        *("run", "codes", "training", "metrics", "data", "recipe", "recipes", "design", "files"),
-        *("objectives", "parts", "spelling", "typed", "walk", "fitted", "version"),
-    },
+# Each room from the ground up, and the rooms below it that it may import.
+ROOMS: dict[str, str] = {
+    "version": "",
+    "utils": "",
+    "nets": "",
+    "distributions": "",
+    "compile": "",
+    "core": "distributions",
+    "data": "utils",
+    "parts": "core distributions nets",
+    "objectives": "core distributions",
+    "metrics": "compile core distributions",
+    "recipes": "core data nets objectives parts utils",
+    "training": "compile core data objectives utils",
+    "fitted": "core data distributions objectives parts recipes training utils version",
+    "runs": "core data distributions fitted recipes training utils version",
+    "plots": "core data distributions runs training utils",
+    "doctor": "core data distributions fitted metrics parts recipes runs training utils",
+    "evaluation": "core data metrics parts recipes runs training utils version",
+    "reports": "data doctor evaluation metrics plots runs training utils",
+    "sweep": "core data metrics plots recipes runs training utils version",
+    "understand": "core data metrics plots recipes reports runs training utils version",
+    "commands": "core data doctor evaluation fitted metrics plots recipes reports runs sweep "
+    "training understand utils version",
 }
-ARROWS["cli"] = set(ARROWS)
-# The public names: everything is below them but the commands, and `apps` is met only when asked.
-ARROWS["__init__"] = set(ARROWS) - {"cli"}
+ARROWS: dict[str, set[str]] = {room: set(below.split()) for room, below in ROOMS.items()}
+# The package itself binds the public names of rooms below the commands.
+ARROWS["__init__"] = set(ROOMS) - {"commands"}
+ARROWS["__main__"] = {"commands"}
 
 
 def room(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return parts[0]
+    return path.relative_to(ROOT).with_suffix("").parts[0]
 
 
 def imports(path: Path, source: str) -> set[str]:
-    """The rooms a module imports, wherever in it; "" is the package itself."""
+    """Return the rooms that a module imports, at any depth of its code."""
     package = ("vaelab", *path.relative_to(ROOT).parent.parts)
-    found = set()
+    imported = set()
     for node in ast.walk(ast.parse(source)):
         names: list[str] = []
         if isinstance(node, ast.Import):
@@ -65,67 +64,92 @@ def imports(path: Path, source: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             kept = package[: len(package) - node.level + 1] if node.level else ()
             base = ".".join([*kept, *filter(None, [node.module])])
-            # `from vaelab import files` imports a room, `from vaelab import __version__` does not.
+            # `from vaelab import recipes` imports a room, `import __version__` does not.
             names = [f"{base}.{a.name}" for a in node.names] if base == "vaelab" else [base]
         for name in names:
             first, _, rest = name.partition(".")
             if first == "vaelab":
-                found.add(rest.split(".")[0])
-    return {name for name in found if name in ARROWS}
+                imported.add(rest.split(".")[0])
+    return imported & set(ROOMS)
+
+
+def table() -> str:
+    """Return the table of rooms in Markdown, from the ground up."""
+    rows = (
+        f"| `{name}` | {', '.join(f'`{b}`' for b in below.split()) or 'nothing of ours'} |"
+        for name, below in ROOMS.items()
+    )
+    return "\n".join(["| room | may import |", "|---|---|", *rows])
+
+
+def with_table(page: str) -> str:
+    """Replace the table between its markers on a page."""
+    marked = re.compile(r"(<!-- rooms -->\n).*?(\n<!-- /rooms -->)", re.S)
+    return marked.sub(lambda m: m[1] + table() + m[2], page)
 
 
 def identity(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-def test_the_rooms_are_the_ones_that_are_known() -> None:
-    """A new room needs its place among the arrows."""
-    assert {room(path) for path in MODULES} <= set(ARROWS) | {"__main__"}
+def test_rooms_in_the_tree_are_those_of_the_table() -> None:
+    assert {room(path) for path in MODULES} == set(ARROWS)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=identity)
-def test_a_room_uses_only_rooms_below_it(path: Path) -> None:
-    above = imports(path, path.read_text()) - ARROWS.get(room(path), {"cli"}) - {room(path)}
+def test_module_imports_only_rooms_below_it(path: Path) -> None:
+    above = imports(path, path.read_text()) - ARROWS[room(path)] - {room(path)}
     assert not above, f"{identity(path)} imports {sorted(above)}"
 
 
-def test_the_arrows_have_no_circle() -> None:
-    settled: set[str] = set()
-    while len(settled) < len(ARROWS):
-        free = {name for name in ARROWS if name not in settled and ARROWS[name] <= settled}
-        assert free, f"a circle among {sorted(set(ARROWS) - settled)}"
-        settled |= free
+def test_rooms_allow_no_import_that_is_not_used() -> None:
+    used: dict[str, set[str]] = {name: set() for name in ROOMS}
+    for path in MODULES:
+        if room(path) in used:
+            used[room(path)] |= imports(path, path.read_text()) - {room(path)}
+    assert {name: ARROWS[name] - used[name] for name in ROOMS} == {name: set() for name in ROOMS}
+
+
+def test_rooms_are_listed_from_the_ground_up() -> None:
+    order = list(ROOMS)
+    for name, below in ROOMS.items():
+        assert all(order.index(b) < order.index(name) for b in below.split()), name
+
+
+def test_architecture_page_shows_the_table() -> None:
+    page = PAGE.read_text()
+    assert "<!-- rooms -->" in page
+    assert page == with_table(page), "run `python tests/test_arrows.py`"
 
 
 @pytest.mark.parametrize(
-    ("where", "line", "found"),
+    ("module", "line", "imported"),
     [
-        ("walk/draw.py", "from vaelab.nets import Shape", {"nets"}),
-        ("walk/draw.py", "import vaelab.data.spec", {"data"}),
-        ("walk/draw.py", "from vaelab import files, __version__", {"files"}),
+        ("core/draw.py", "from vaelab.nets import Shape", {"nets"}),
+        ("core/draw.py", "import vaelab.data.spec", {"data"}),
+        ("core/draw.py", "from vaelab import recipes, __version__", {"recipes"}),
         ("data/spec.py", "from .splits import Split", {"data"}),
-        ("data/spec.py", "from ..walk import VAE", {"walk"}),
-        ("apps/pictures/maps.py", "from ...cli import main", {"cli"}),
-        ("run.py", "def f():\n    from .apps import train", {"apps"}),
-        ("run.py", "from . import files", {"files"}),
-        ("run.py", "import torch, json", set()),
+        ("data/spec.py", "from ..core import VAE", {"core"}),
+        ("reports/understand/figures.py", "from ...commands.main import main", {"commands"}),
+        ("runs/run.py", "def f():\n    from ..plots import maps", {"plots"}),
+        ("runs/run.py", "from . import train", {"runs"}),
+        ("runs/run.py", "import torch, json", set()),
     ],
 )
-def test_the_eye_sees_imports_of_every_kind(where: str, line: str, found: set[str]) -> None:
-    assert imports(ROOT / where, line) == found
+def test_imports_of_every_form_are_seen(module: str, line: str, imported: set[str]) -> None:
+    assert imports(ROOT / module, line) == imported
 
 
-def test_the_package_is_light_until_it_is_used() -> None:
-    """`import vaelab` alone reaches no app: nothing at its top level imports one."""
+def test_package_imports_no_room_but_version_until_used() -> None:
     tree = ast.parse((ROOT / "__init__.py").read_text())
     source = "\n".join(
         ast.unparse(n) for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)
     )
-    assert "apps" not in imports(ROOT / "__init__.py", source)
+    assert imports(ROOT / "__init__.py", source) == {"version"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=identity)
-def test_nothing_is_pickled(path: Path) -> None:
+def test_module_pickles_nothing(path: Path) -> None:
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
@@ -150,7 +174,7 @@ def recipes() -> set[str]:
 
 
 def branches_on(tree: ast.AST, names: set[str]) -> list[int]:
-    """Lines that compare something with the name of a recipe, or look one up in a dict."""
+    """Return the lines that compare a value with the name of a recipe."""
     lines = []
     for node in ast.walk(tree):
         compared: list[ast.expr] = []
@@ -169,19 +193,19 @@ def branches_on(tree: ast.AST, names: set[str]) -> list[int]:
     return lines
 
 
-# The page that compares four named models is about them: its words and its table may tell them
-# apart. Nothing that trains, judges, keeps or draws a model may.
-ABOUT_MODELS = ROOT / "apps" / "understand"
+# The study compares four named models: its words and its table may tell them apart. Nothing that
+# trains, judges, keeps or draws a model may.
+ABOUT_MODELS = (ROOT / "understand", ROOT / "reports" / "understand")
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in MODULES if ABOUT_MODELS not in path.parents], ids=identity
+    "path", [p for p in MODULES if not set(ABOUT_MODELS) & set(p.parents)], ids=identity
 )
-def test_nothing_branches_on_the_name_of_a_recipe(path: Path) -> None:
+def test_module_does_not_branch_on_the_name_of_a_recipe(path: Path) -> None:
     assert branches_on(ast.parse(path.read_text()), recipes()) == []
 
 
-def test_the_eye_sees_branches_of_every_kind() -> None:
+def test_branches_of_every_form_are_seen() -> None:
     assert {"vae", "ae", "ladder"} <= recipes()
     for line in (
         "if recipe.name == 'ae': pass",
@@ -192,13 +216,16 @@ def test_the_eye_sees_branches_of_every_kind() -> None:
     assert not branches_on(ast.parse("if name == 'other': pass"), {"ae"})
 
 
-def test_rooms_are_small() -> None:
+def test_modules_are_short() -> None:
     sizes = {identity(path): len(path.read_text().splitlines()) for path in MODULES}
     assert {name: n for name, n in sizes.items() if n > 400} == {}
-    assert sorted(sizes.values())[len(sizes) // 2] <= 150
 
 
-def test_no_global_of_torch_is_changed_at_import() -> None:
+def test_import_changes_no_global_of_torch() -> None:
     pattern = re.compile(r"torch\.(set_default_dtype|set_num_threads|use_deterministic_algorithms)")
     changed = [identity(path) for path in MODULES if pattern.search(path.read_text())]
     assert changed == []
+
+
+if __name__ == "__main__":
+    PAGE.write_text(with_table(PAGE.read_text()))

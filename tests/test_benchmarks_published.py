@@ -21,7 +21,7 @@ from published_jobs.page import page  # noqa: E402
 from published_jobs.rows import ROWS, composed, milestones  # noqa: E402
 from published_jobs.training import Course, Setting, measured  # noqa: E402
 
-from vaelab.walk import VAE  # noqa: E402
+from vaelab.core import VAE  # noqa: E402
 
 
 def small(mean: Tensor) -> VAE:

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from vaelab import cli
+from vaelab.commands import main as cli
 
 QUICK = ["--epochs", "1", "--latent", "2", "--width", "16"]
 
@@ -27,7 +27,7 @@ def python(code, **environment):
 def test_help_imports_nothing_heavy(args):
     heavy = ("torch", "matplotlib", "sklearn", "numpy", "rich", "tyro", "PIL")
     done = python(
-        f"import sys; from vaelab.cli import main; code = main({args!r});"
+        f"import sys; from vaelab.commands.main import main; code = main({args!r});"
         f"print([m for m in {heavy!r} if m in sys.modules]); sys.exit(code)"
     )
     assert done.returncode == 0
@@ -45,7 +45,7 @@ def test_every_command_explains_itself(capsys):
 
 
 def test_recipes_are_listed_with_a_line_each(capsys):
-    from vaelab.recipe import RECIPES
+    from vaelab.recipes.registry import RECIPES
 
     assert cli.main(["train", "--help"]) == 0
     said = capsys.readouterr().out
@@ -76,7 +76,7 @@ def test_recipes_stand_in_groups_and_every_choice_has_an_example_of_its_own(caps
 def test_flags_of_a_recipe_follow_its_signature(capsys):
     import dataclasses
 
-    from vaelab.design import Design
+    from vaelab.recipes.design import Design
     from vaelab.training import Plan
 
     assert cli.main(["train", "beta-vae", "--help"]) == 0
@@ -133,7 +133,7 @@ def test_a_table_and_a_point_code_leave_their_pictures(tmp_path, capsys):
 
 def test_broken_pipe_is_quiet():
     done = subprocess.run(
-        f"{sys.executable} -m vaelab.cli | true",
+        f"{sys.executable} -m vaelab.commands.main | true",
         shell=True,
         capture_output=True,
         text=True,
@@ -193,12 +193,12 @@ def test_of_large_images_it_names_convolutions(side, said, tmp_path, monkeypatch
 
 
 def told_of_networks(recipe, data, more, tmp_path, monkeypatch, capsys):
-    from vaelab.apps import train_recipe
+    from vaelab.commands import train
 
     def unreached(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(train_recipe, "train", unreached)
+    monkeypatch.setattr(train, "train", unreached)
     args = ["train", recipe, "--data", data, "--out", str(tmp_path / "run"), *more]
     assert cli.main([*args, "--epochs", "1"]) == 130
     return capsys.readouterr().err

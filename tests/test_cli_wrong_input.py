@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from vaelab import cli
+from vaelab.commands import main as cli
 
 QUICK = ["--epochs", "1", "--latent", "2", "--width", "16"]
 
@@ -245,10 +245,10 @@ def test_help_speaks_of_numbers_and_not_of_types(capsys):
 
 
 def test_without_its_hook_tyro_speaks_itself(monkeypatch, capsys):
-    from vaelab.apps import flags
+    from vaelab.commands import arguments
 
-    for changed in (None, SimpleNamespace(on_parse_error=flags.told.on_parse_error)):
-        monkeypatch.setattr(flags, "told", changed)
+    for changed in (None, SimpleNamespace(on_parse_error=arguments.told.on_parse_error)):
+        monkeypatch.setattr(arguments, "told", changed)
         assert cli.main(["sample", "run", "-n", "x"]) == 2
         said = capsys.readouterr().err
         assert "Traceback" not in said
@@ -316,7 +316,7 @@ def test_full_or_read_only_disk_keeps_the_old_run(refused, run, monkeypatch, rea
 
 
 def test_disk_that_fills_up_at_the_end_keeps_the_old_run(run, monkeypatch, capsys):
-    from vaelab.run import Run
+    from vaelab.runs.run import Run
 
     before, save, calls = content(run), Run.save, []
 

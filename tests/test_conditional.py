@@ -13,28 +13,28 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from vaelab import cli
-from vaelab.apps.album import album
-from vaelab.apps.doctor import examine_run
-from vaelab.apps.doctor.of_run import some
-from vaelab.apps.doctor.run_seen import look
-from vaelab.apps.evaluate.judge import judge
-from vaelab.apps.evaluate.settings import Settings
-from vaelab.apps.fit_prior import OWN, draws, fit_prior
-from vaelab.apps.train import train
-from vaelab.codes import survey
+from vaelab.commands import main as cli
 from vaelab.data import Batch, Batches, Data, DataSpec, Split, load, vectors
-from vaelab.data import stream as streaming
-from vaelab.data.rows import Rows
-from vaelab.design import Design
+from vaelab.data.loading import streaming as streaming
+from vaelab.data.loading.mapped_rows import Rows
+from vaelab.doctor import examine_run
+from vaelab.doctor.examine_run import subsample_split
+from vaelab.doctor.run_measurements import measure_run
+from vaelab.evaluation.evaluate import evaluate_run
+from vaelab.evaluation.settings import Settings
 from vaelab.fitted import FittedMixture, fit_codes
 from vaelab.metrics import disentanglement
 from vaelab.metrics.layer import layers
 from vaelab.metrics.likelihood import elbo, weigh
-from vaelab.nets.told import Begun, Told
-from vaelab.recipe import RECIPES, Recipe, find
-from vaelab.run import Run
-from vaelab.run import load as load_run
+from vaelab.nets.conditional import ConcatCondition, ConditionalRoot
+from vaelab.plots.gallery import save_gallery
+from vaelab.recipes.design import Design
+from vaelab.recipes.registry import RECIPES, Recipe, find
+from vaelab.runs.fit_prior import OWN, draws, fit_prior
+from vaelab.runs.latent_summary import summarize_latents
+from vaelab.runs.run import Run
+from vaelab.runs.run import load as load_run
+from vaelab.runs.train import train
 from vaelab.training import Plan, fit_population
 from vaelab.training.step import Step
 
@@ -67,7 +67,9 @@ def make(name: str, condition: str = "labels", net: str = "mlp", width: int = 16
 def test_an_unconditional_model_has_nothing_more(name: str) -> None:
     """None of what tells, and fewer weights."""
     model = make(name, "none").model
-    assert not any(isinstance(module, Told | Begun) for module in model.modules())
+    assert not any(
+        isinstance(module, ConcatCondition | ConditionalRoot) for module in model.modules()
+    )
     told = make(name).model.state_dict()
     assert sum(t.numel() for t in told.values()) > sum(
         t.numel() for t in model.state_dict().values()
@@ -101,7 +103,7 @@ def test_every_parameter_receives_a_gradient(name: str) -> None:
         for p in recipe.model.parameters():
             p.add_(0.02 * torch.randn_like(p))
     rows = Batches(few().train.x, recipe.data, y=few().train.y)
-    x, condition = next(rows.fixed(16, 0)), next(rows.told(16))
+    x, condition = next(rows.fixed(16, 0)), next(rows.conditions(16))
     trace = recipe.model(x, recipe.objective.samples, condition=condition)
     recipe.objective(trace, x).mean.backward()
     left_out = {
@@ -123,19 +125,19 @@ def test_every_family_trains_and_comes_back_from_disk(name: str, tmp_path: Path)
     assert again.data.condition == "labels"
     assert again.data == run.data
     assert torch.equal(again.sample(5, seed=1), run.sample(5, seed=1))
-    given, raw = again.given("3"), few().test.x[:6]
-    assert torch.equal(given.sample(5), run.given(3).sample(5))
-    assert not torch.equal(given.sample(5), run.given("4").sample(5))
+    given, raw = again.conditioned_on("3"), few().test.x[:6]
+    assert torch.equal(given.sample(5), run.conditioned_on(3).sample(5))
+    assert not torch.equal(given.sample(5), run.conditioned_on("4").sample(5))
     labels = few().test.y
     assert labels is not None
-    told = again.given(labels[:6])
+    told = again.conditioned_on(labels[:6])
     codes = told.encode(raw)
     torch.testing.assert_close(told.decode(codes), told.reconstruct(raw))
     # One label each: the rows do not depend on what the others are.
-    torch.testing.assert_close(again.given(labels[2:3]).encode(raw[2:3]), codes[2:3])
+    torch.testing.assert_close(again.conditioned_on(labels[2:3]).encode(raw[2:3]), codes[2:3])
     assert told.vary(raw, 2).shape == (6, 2, 1, 8, 8)
     if name in ("vae", "deep_ladder"):
-        assert album(again, few(), tmp_path)
+        assert save_gallery(again, few(), tmp_path)
 
 
 @cache
@@ -152,11 +154,11 @@ def test_a_label_is_worth_nats_and_its_samples_are_of_its_class() -> None:
     told, untold = trained("labels"), trained("none")
     test = Batches(digits().test.x, told.data, y=digits().test.y)
     torch.manual_seed(0)
-    known = elbo(told.model, test.fixed(64, 0), 8, conditions=test.told(64))["neg_elbo"]
+    known = elbo(told.model, test.fixed(64, 0), 8, conditions=test.conditions(64))["neg_elbo"]
     blind = elbo(untold.model, test.fixed(64, 0), 8)["neg_elbo"]
     assert known.value < blind.value - 0.3
     judge = LogisticRegression(max_iter=2000).fit(digits().train.x.flatten(1), digits().train.y)
-    right = [judge.predict(told.given(k).sample(50).flatten(1)) == k for k in range(10)]
+    right = [judge.predict(told.conditioned_on(k).sample(50).flatten(1)) == k for k in range(10)]
     assert np.mean(right) > 0.7
     mixed = judge.predict(told.sample(500).flatten(1))  # no class is named: all come
     assert np.bincount(mixed, minlength=10).min() > 15
@@ -168,17 +170,17 @@ def test_bounds_with_the_label() -> None:
     y = digits().test.y
     assert y is not None
     test = Batches(digits().test.x[:20], run.data, y=y[:20])
-    (x,), (condition,) = test.fixed(20, 0), test.told(20)
+    (x,), (condition,) = test.fixed(20, 0), test.conditions(20)
     torch.manual_seed(0)
     with torch.no_grad():
         log_w = run.model(x, 3000, condition=condition).log_weights(x)
     by_hand = np.log(3000) - torch.logsumexp(log_w, 0)
-    found = weigh(run.model, test.fixed(7, 0), 3000, conditions=test.told(7))
+    found = weigh(run.model, test.fixed(7, 0), 3000, conditions=test.conditions(7))
     torch.testing.assert_close(found.nll, by_hand, atol=0.15, rtol=0)
     shifted = (vectors(run.data, (y[:20] + 1) % 10),)
     wrong = weigh(run.model, [x], 300, conditions=[shifted])
     assert wrong.nll.mean() > found.nll.mean() + 1
-    (layer,) = layers(run.model, test.fixed(20, 0), test.told(20))
+    (layer,) = layers(run.model, test.fixed(20, 0), test.conditions(20))
     with torch.no_grad():
         rate = run.model(x, condition=condition).rate()[0].mean()
     assert layer.rate.value == pytest.approx(float(rate), rel=1e-5)
@@ -192,13 +194,13 @@ def test_the_way_between_two_classes() -> None:
     assert y is not None
     a, b = int(torch.nonzero(y == 1)[0]), int(torch.nonzero(y == 0)[0])
     x = digits().test.x
-    walk = run.given(["1", "0"]).interpolate(x[a], x[b], 5)
-    torch.testing.assert_close(walk[0], run.given("1").reconstruct(x[a : a + 1])[0])
-    torch.testing.assert_close(walk[-1], run.given("0").reconstruct(x[b : b + 1])[0])
+    walk = run.conditioned_on(["1", "0"]).interpolate(x[a], x[b], 5)
+    torch.testing.assert_close(walk[0], run.conditioned_on("1").reconstruct(x[a : a + 1])[0])
+    torch.testing.assert_close(walk[-1], run.conditioned_on("0").reconstruct(x[b : b + 1])[0])
     half = torch.zeros(1, 10)
     half[0, :2] = 0.5
-    codes = [run.given(k).encode(x[i : i + 1]) for k, i in (("1", a), ("0", b))]
-    torch.testing.assert_close(walk[2], run.given(half).decode(sum(codes) / 2)[0])
+    codes = [run.conditioned_on(k).encode(x[i : i + 1]) for k, i in (("1", a), ("0", b))]
+    torch.testing.assert_close(walk[2], run.conditioned_on(half).decode(sum(codes) / 2)[0])
 
 
 def test_classes_by_numbers_of_numpy_and_torch_and_by_no_others() -> None:
@@ -217,18 +219,18 @@ def test_classes_by_numbers_of_numpy_and_torch_and_by_no_others() -> None:
 def test_what_is_told_must_fit() -> None:
     run = trained("labels")
     with pytest.raises(ValueError, match=r"no class 'cat'; there is 0, 1, 2, .*, 9"):
-        run.given("cat")
+        run.conditioned_on("cat")
     for wrong in (10, -1):
         with pytest.raises(ValueError, match=f"no class {wrong}"):
-            run.given(wrong)
+            run.conditioned_on(wrong)
     with pytest.raises(ValueError, match="2 classes were named for 5 examples; give 1 or 5"):
-        run.given(["1", "2"]).sample(5)
+        run.conditioned_on(["1", "2"]).sample(5)
     with pytest.raises(ValueError, match=r"expected \(N, 10\)"):
-        run.given(torch.zeros(5, 3))
+        run.conditioned_on(torch.zeros(5, 3))
     with pytest.raises(ValueError, match="give the class of the examples, one of 0, 1"):
         run.encode(digits().test.x[:3])
     with pytest.raises(ValueError, match="trained without a condition"):
-        trained("none").given("3")
+        trained("none").conditioned_on("3")
     plain = load(np.random.default_rng(0).random((40, 3), dtype=np.float32))
     with pytest.raises(ValueError, match="this data has none"):
         find("vae")(plain.spec, design=Design(condition="labels"))
@@ -250,7 +252,7 @@ def test_labels_follow_their_rows(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     for share in (1.0, 0.0):
         monkeypatch.setattr(streaming, "SHARE", share)
         batches = Batches(rows, spec, y=y[numbers])
-        both = list(map(Batch, batches.fixed(32, 0), batches.told(32)))
+        both = list(map(Batch, batches.fixed(32, 0), batches.conditions(32)))
         both += batches.epoch(32, torch.Generator().manual_seed(0))
         assert sum(len(batch.x) for batch in both) == 400
         for values, (told,) in both:
@@ -271,9 +273,11 @@ def test_a_population_is_what_each_would_be_alone() -> None:
         [plan] * 2,
     )  # fmt: skip
     assert all(one.history[-1]["valid_loss"] < one.history[0]["valid_loss"] for one in found)
-    codes = survey(recipes[0].model, Batches(few().valid.x, recipes[0].data, y=few().valid.y))
+    codes = summarize_latents(
+        recipes[0].model, Batches(few().valid.x, recipes[0].data, y=few().valid.y)
+    )
     run = Run(recipes[0], {}, found[0].history, codes)
-    assert not torch.equal(run.given("1").sample(2), run.given("2").sample(2))
+    assert not torch.equal(run.conditioned_on("1").sample(2), run.conditioned_on("2").sample(2))
 
 
 @pytest.mark.parametrize("name", ["vae", "ladder", "vamp"])
@@ -316,9 +320,9 @@ def test_commands(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
 
     run = load_run(folder)
     three = written("sample", "-n", "4", "--class", "3")
-    assert torch.equal(three, run.given("3").sample(4))
+    assert torch.equal(three, run.conditioned_on("3").sample(4))
     both = written("sample", "-n", "2", "--class", "3,5")
-    assert torch.equal(both, run.given(["3", "5"]).sample(2))
+    assert torch.equal(both, run.conditioned_on(["3", "5"]).sample(2))
     capsys.readouterr()
     assert torch.equal(written("sample", "-n", "4"), run.sample(4))
     said = capsys.readouterr()
@@ -341,12 +345,12 @@ def test_commands(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     # Rows of its own data: what they are is known.
     test = digits().test
     assert test.y is not None
-    told = run.given(test.y[:3])
+    told = run.conditioned_on(test.y[:3])
     assert torch.equal(written("encode", "test:0-2"), told.encode(test.x[:3]))
     assert torch.equal(written("reconstruct", "test:0-2"), told.reconstruct(test.x[:3]))
     assert torch.equal(written("vary", "test:0-2", "-n", "2"), told.vary(test.x[:3], 2))
     walks = written("interpolate", "test:0-2", "test:4")
-    second = run.given(test.y[[1, 4]]).interpolate(test.x[1], test.x[4])
+    second = run.conditioned_on(test.y[[1, 4]]).interpolate(test.x[1], test.x[4])
     assert torch.equal(walks[1], second)
     assert written("traverse", "--input", "test:1").shape[1] == 9
 
@@ -363,16 +367,16 @@ def test_a_prior_is_fitted_to_the_codes_of_all_classes(
     )
     assert not torch.allclose(codes, wrong)
     prior = run.prior("mixture")
-    expected = fit_codes(kind, run.model, codes, codes, condition=run.typical).prior
+    expected = fit_codes(kind, run.model, codes, codes, condition=run.example_condition).prior
     for name, tensor in prior.state_dict().items():
         torch.testing.assert_close(tensor, expected.state_dict()[name])
     other = run.with_prior("mixture")
-    assert not torch.equal(other.given("3").sample(4), run.given("3").sample(4))
-    assert not torch.equal(other.given("3").sample(4), other.given("5").sample(4))
+    assert not torch.equal(other.conditioned_on("3").sample(4), run.conditioned_on("3").sample(4))
+    assert not torch.equal(other.conditioned_on("3").sample(4), other.conditioned_on("5").sample(4))
     out = ["--prior", "mixture", "--out", str(tmp_path / "x.npy")]
     assert cli.main(["sample", str(folder), "--class", "3", "-n", "4", *out]) == 0
     written = torch.from_numpy(np.load(tmp_path / "x.npy"))
-    assert torch.equal(written, other.given("3").sample(4))
+    assert torch.equal(written, other.conditioned_on("3").sample(4))
     few_rows = ["--limit", "60", "--parts", "likelihood", "--samples", "10"]
     assert cli.main(["evaluate", str(folder), "--prior", "mixture", *few_rows]) == 0
     capsys.readouterr()
@@ -388,7 +392,7 @@ def test_a_prior_that_is_told_is_replaced_by_none_that_is_not() -> None:
         for p in recipe.model.parameters():
             p.add_(0.1 * torch.randn_like(p))
     rows = Batches(few().valid.x, recipe.data, y=few().valid.y)
-    run = Run(recipe, {}, [], survey(recipe.model, rows))
+    run = Run(recipe, {}, [], summarize_latents(recipe.model, rows))
     with pytest.raises(ValueError, match=r"is told labels and is another for each, p\(z\|c\)"):
         fit_prior(run, FittedMixture(components=2), few())
 
@@ -427,13 +431,13 @@ def test_the_doctor(folder: Path) -> None:
     """Everything is given the label: told the wrong ones, it sees another model."""
     assert examine_run(folder, limit=60).figures["test_neg_elbo"]["value"] > 0
     run, cpu = trained("labels"), torch.device("cpu")
-    train, test = (some(split, 150, 0) for split in (digits().train, digits().test))
+    train, test = (subsample_split(split, 150, 0) for split in (digits().train, digits().test))
     assert test.y is not None
     wrong = dataclasses.replace(test, y=(test.y + 1) % 10)
     torch.manual_seed(0)
-    right, astray = (look(run, train, split, 0, cpu) for split in (test, wrong))
+    right, astray = (measure_run(run, train, split, 0, cpu) for split in (test, wrong))
     rows = Batches(test.x, run.data, y=test.y)
-    expected = elbo(run.model, rows.fixed(150, 0), 4, rows.told(150))["neg_elbo"]
+    expected = elbo(run.model, rows.fixed(150, 0), 4, rows.conditions(150))["neg_elbo"]
     assert right.test["neg_elbo"].value == pytest.approx(expected.value, abs=0.3)
     assert astray.test["neg_elbo"].value > expected.value + 1
     assert astray.explained.model < right.explained.model
@@ -444,10 +448,10 @@ def test_codes_beside_factors() -> None:
     run, held = trained("labels"), digits().test
     assert held.y is not None
     asked = Settings(parts=("likelihood",), samples=2, factors=True)
-    found = judge(run, held, held, asked).found
+    found = evaluate_run(run, held, held, asked).found
     rows = Batches(held.x, run.data, y=held.y)
     with torch.no_grad():
-        (x,), (condition,) = rows.fixed(180, 0), rows.told(180)
+        (x,), (condition,) = rows.fixed(180, 0), rows.conditions(180)
         codes = run.model(x, temperature=0.0, condition=condition).latents[0]
     alone = disentanglement(codes, held.y[:, None], ("class",))
     assert {name: found.figures[name] for name in alone.figures} == alone.figures

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
-from vaelab import cli
-from vaelab.apps.train import train
+from vaelab.commands import main as cli
 from vaelab.data import Batch, Batches, Data, DataSpec, load, with_columns
-from vaelab.data.inputs import reload
-from vaelab.design import Design
-from vaelab.recipe import RECIPES, find
-from vaelab.run import Run
-from vaelab.run import load as load_run
+from vaelab.data.command_inputs import reload
+from vaelab.recipes.design import Design
+from vaelab.recipes.registry import RECIPES, find
+from vaelab.runs.run import Run
+from vaelab.runs.run import load as load_run
+from vaelab.runs.train import train
 from vaelab.training import Plan
 
 N, C = 400, 2
@@ -80,7 +80,7 @@ def test_vectors_follow_their_rows_whatever_they_come_from(tmp_path: Path) -> No
 
 def test_a_model_is_told_them_standardised_by_the_training_rows() -> None:
     spec = trained("vectors").data
-    told = torch.cat([c for (c,) in Batches(*rows(data(), "train")).told(64)])
+    told = torch.cat([c for (c,) in Batches(*rows(data(), "train")).conditions(64)])
     torch.testing.assert_close(told.mean(0), torch.zeros(C), atol=1e-4, rtol=0)
     torch.testing.assert_close(told.std(0, unbiased=False), torch.ones(C), atol=1e-4, rtol=0)
     shuffled = Batches(*rows(data(), "train")).epoch(64, torch.Generator().manual_seed(0))
@@ -105,16 +105,22 @@ def test_a_vector_is_worth_nats_and_samples_follow_it(tmp_path: Path) -> None:
     assert told.history[-1]["valid_loss"] < untold.history[-1]["valid_loss"] - 1
     for c in ([950.0, -0.5], [1050.0, 0.5]):
         expected = torch.tensor([(c[0] - 1000) / 25, 3 * c[1], -2 * c[1]])
-        torch.testing.assert_close(told.given(c).sample(200).mean(0), expected, atol=0.35, rtol=0)
+        torch.testing.assert_close(
+            told.conditioned_on(c).sample(200).mean(0), expected, atol=0.35, rtol=0
+        )
     c = data().test.vectors
     assert c is not None
-    many = told.given(c)
+    many = told.conditioned_on(c)
     codes = many.encode(data().test.x)
-    torch.testing.assert_close(told.given(c[3:4]).encode(data().test.x[3:4]), codes[3:4])
+    torch.testing.assert_close(told.conditioned_on(c[3:4]).encode(data().test.x[3:4]), codes[3:4])
     torch.testing.assert_close(many.decode(codes), many.reconstruct(data().test.x))
-    assert torch.equal(told.given(c[:1].numpy()).sample(2), told.given(c[0].tolist()).sample(2))
+    assert torch.equal(
+        told.conditioned_on(c[:1].numpy()).sample(2), told.conditioned_on(c[0].tolist()).sample(2)
+    )
     again = load_run(told.save(tmp_path / "run"))
-    assert torch.equal(again.given([1000, 0]).sample(3), told.given([1000, 0]).sample(3))
+    assert torch.equal(
+        again.conditioned_on([1000, 0]).sample(3), told.conditioned_on([1000, 0]).sample(3)
+    )
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
@@ -139,10 +145,13 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
     run = trained("vectors")
     for call, message in (
         (lambda: run.sample(3), "give the condition of the examples, a vector of 2 numbers"),
-        (lambda: run.given([1.0]), r"vectors of \(1, 1\); expected \(N, 2\)"),
-        (lambda: run.given("cat"), "told vectors of 2 numbers, not 'cat'"),
-        (lambda: run.given([1.0, float("nan")]), "not finite"),
-        (lambda: run.given(c[:3]).sample(5), "3 vectors were given for 5 examples; give 1 or 5"),
+        (lambda: run.conditioned_on([1.0]), r"vectors of \(1, 1\); expected \(N, 2\)"),
+        (lambda: run.conditioned_on("cat"), "told vectors of 2 numbers, not 'cat'"),
+        (lambda: run.conditioned_on([1.0, float("nan")]), "not finite"),
+        (
+            lambda: run.conditioned_on(c[:3]).sample(5),
+            "3 vectors were given for 5 examples; give 1 or 5",
+        ),
         (lambda: load(x, vectors=c[:5]), r"shape \(5, 2\) .* for 400 rows"),
         (lambda: load(x, vectors=np.array(["a"] * N)), "expected numbers"),
         (lambda: load(x, vectors="age"), "an array of that name is looked for in an .npz"),
@@ -173,13 +182,24 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     x, c = arrays()
     source, run, out = tmp_path / "rows.npz", tmp_path / "run", tmp_path / "out.npy"
     np.savez(source, x=x, age=c)
-    how = ["--data", str(source), "--vectors", "age", "--condition", "vectors", "--epochs", "2"]
+    how = [
+        "--data",
+        str(source),
+        "--condition-columns",
+        "age",
+        "--condition",
+        "vectors",
+        "--epochs",
+        "2",
+    ]
     assert (
         cli.main(["train", "vae", *how, "--width", "16", "--latent", "2", "--out", str(run)]) == 0
     )
     said = capsys.readouterr()
     assert "a vector of 2 known of each" in said.err
-    given = said.out.rsplit(" --given ", 1)[1].split(",")  # a first sample must be told something
+    given = said.out.rsplit(" --condition-values ", 1)[1].split(
+        ","
+    )  # a first sample must be told something
     assert np.allclose([float(number) for number in given], c.mean(0), atol=0.3)
     again = load_run(run)
 
@@ -189,15 +209,16 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         return torch.from_numpy(np.load(out))
 
     assert torch.equal(
-        written("sample", "-n", "4", "--given", "950,-0.5"), again.given([950, -0.5]).sample(4)
+        written("sample", "-n", "4", "--condition-values", "950,-0.5"),
+        again.conditioned_on([950, -0.5]).sample(4),
     )
     assert "standard deviations" not in capsys.readouterr().err
-    written("sample", "-n", "4", "--given", "3000,0")
+    written("sample", "-n", "4", "--condition-values", "3000,0")
     assert "standard deviations from the mean of what training saw" in capsys.readouterr().err
     np.save(tmp_path / "some.npy", c[:3])
-    three = written("encode", "test:0-2", "--given", str(tmp_path / "some.npy"))
+    three = written("encode", "test:0-2", "--condition-values", str(tmp_path / "some.npy"))
     torch.testing.assert_close(
-        three, again.given(c[:3]).encode(load(source, vectors="age").test.x[:3])
+        three, again.conditioned_on(c[:3]).encode(load(source, vectors="age").test.x[:3])
     )
     again_to = ["--out", str(out), "--overwrite"]
     absurd = tmp_path / "absurd.npy"
@@ -206,9 +227,9 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         np.lib.format.write_array_header_1_0(file, about)
     wrongs = [("a,b", "is no vector"), ("no.npy", "does not exist"), ("1", "(N, 2)")]
     for wrong, message in [*wrongs, (str(absurd), "absurd.npy cannot be read as an array file")]:
-        assert cli.main(["sample", str(run), "--given", wrong, *again_to]) == 2
+        assert cli.main(["sample", str(run), "--condition-values", wrong, *again_to]) == 2
         assert message in capsys.readouterr().err
     assert cli.main(["sample", str(run), "--out", str(tmp_path / "x.npy")]) == 2
-    assert "with --given" in capsys.readouterr().err
+    assert "with --condition-values" in capsys.readouterr().err
     assert cli.main(["evaluate", str(run), "--samples", "4", "--features", "pixels"]) == 0
     assert "NLL" in capsys.readouterr().out

@@ -46,7 +46,7 @@ def shortened(code: str) -> str:
 def test_every_snippet_runs(
     page: Path, pace: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vaelab.cli import main
+    from vaelab.commands.main import main
 
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}

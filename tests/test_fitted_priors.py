@@ -15,20 +15,19 @@ from safetensors.torch import load_file, save_file
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
-from vaelab import cli, files
-from vaelab.apps.fit_prior import draws, fit_prior
-from vaelab.codes import survey
+from vaelab.commands import main as cli
+from vaelab.core import VAE, Shallow, Site
 from vaelab.data import Batches, Data, Split
-from vaelab.design import Design
+from vaelab.distributions import Mixture, Normal
 from vaelab.fitted import (
-    KINDS,
+    PRIOR_ESTIMATORS,
     Fitted,
     FittedFlow,
     FittedMixture,
-    Kind,
+    PriorEstimator,
     SecondStage,
     find,
-    find_kind,
+    find_prior_estimator,
     fit_codes,
     keep,
 )
@@ -36,13 +35,16 @@ from vaelab.fitted.mixture import RIDGE, FullMixture, Whitened
 from vaelab.metrics.samples import precision_recall_density_coverage
 from vaelab.parts.posteriors import DiagonalNormal
 from vaelab.parts.priors import LearnedNormal, Standard
-from vaelab.recipe import find as find_recipe
-from vaelab.run import Run, load
+from vaelab.recipes.design import Design
+from vaelab.recipes.registry import find as find_recipe
+from vaelab.runs.fit_prior import draws, fit_prior
+from vaelab.runs.latent_summary import summarize_latents
+from vaelab.runs.run import Run, load
 from vaelab.training import Plan, fit
-from vaelab.walk import VAE, Mixture, Normal, Shallow, Site
+from vaelab.utils import atomic_files
 
 # Of codes that are numbers; those of finitely many are tested with their own prior.
-SMALL: dict[str, Kind] = {
+SMALL: dict[str, PriorEstimator] = {
     "mixture": FittedMixture(components=3),
     "flow": FittedFlow(layers=2, width=16),
     "second-stage": SecondStage(latent=2, width=16),
@@ -61,7 +63,7 @@ def trained(data: Data, name: str, epochs: int = 3, **arguments: int) -> Run:
     recipe = find_recipe(name)(data.spec, design=design, **arguments)
     plan = Plan(epochs=epochs, batch_size=64, lr=5e-3)
     result = fit(recipe.model, recipe.objective, data, recipe.data, plan)
-    codes = survey(recipe.model, Batches(data.valid.x, recipe.data))
+    codes = summarize_latents(recipe.model, Batches(data.valid.x, recipe.data))
     return Run(recipe, {"epochs": epochs}, result.history, codes)
 
 
@@ -139,7 +141,9 @@ def true_nats() -> float:
         pytest.param(SecondStage(width=128), 1.0, marks=pytest.mark.slow),
     ],
 )
-def test_planted_codes_are_found(kind: Kind, slack: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_planted_codes_are_found(
+    kind: PriorEstimator, slack: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("vaelab.fitted.flow.EPOCHS", 60)
     codes, held_out = clusters(2000), clusters(1000)
     one = fit_codes(FittedMixture(components=1), model(2), codes, held_out)
@@ -223,8 +227,8 @@ def test_settings_are_checked() -> None:
         with pytest.raises(ValueError, match="is 0; it must be 1 or more"):
             bad()
     with pytest.raises(ValueError, match=r"no kind of prior is called 'mixtur'. Did you mean mix"):
-        find_kind("mixtur")
-    assert find_kind("second_stage") is SecondStage
+        find_prior_estimator("mixtur")
+    assert find_prior_estimator("second_stage") is SecondStage
 
 
 @pytest.mark.usefixtures("brief")
@@ -341,7 +345,7 @@ def test_a_failure_half_way_leaves_the_prior_that_was_there(
     def fail(path: Path, value: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files, "write_json", fail)
+    monkeypatch.setattr(atomic_files, "write_json", fail)
     with torch.no_grad():
         fitted.prior.get_buffer("mu").add_(1)
     with pytest.raises(OSError, match="No space left"):
@@ -415,7 +419,7 @@ def test_of_latents_beside_each_other_the_first_alone_is_replaced_and_it_is_said
     digits: Data, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recipe = find_recipe("joint")(digits.spec, latent=2, classes=4, design=Design(width=8))
-    codes = survey(recipe.model, Batches(digits.valid.x, recipe.data))
+    codes = summarize_latents(recipe.model, Batches(digits.valid.x, recipe.data))
     run = Run(recipe, {}, [], codes)
     run.save(tmp_path / "run")
     how = ["fit-prior", "mixture", str(tmp_path / "run"), "--components", "2"]
@@ -439,7 +443,7 @@ def test_a_run_in_memory_and_data_of_another_shape(ladder: Run, few: Data) -> No
 
 def test_codes_are_draws_of_binarized_data_as_in_training(digits: Data) -> None:
     recipe = find_recipe("vae")(digits.spec, latent=2, design=Design(width=8))
-    run = Run(recipe, {}, [], survey(recipe.model, Batches(digits.valid.x, recipe.data)))
+    run = Run(recipe, {}, [], summarize_latents(recipe.model, Batches(digits.valid.x, recipe.data)))
     seen: list[Tensor] = []
     run.model.encoder.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     some = Split(digits.train.x[:50], None)
@@ -468,7 +472,7 @@ def test_a_prior_that_is_worse_is_not_recommended(
     for lost, recommended in ((-0.5, True), (0.25, False)):
         figures = {"nats": 10.0 + lost, "own_nats": 10.0}
         worse = SimpleNamespace(figures=figures, kind=FittedMixture(components=7))
-        monkeypatch.setattr("vaelab.apps.fit_prior.fit_prior", lambda *_, made=worse, **__: made)
+        monkeypatch.setattr("vaelab.runs.fit_prior.fit_prior", lambda *_, made=worse, **__: made)
         assert cli.main(["fit-prior", "mixture", str(ae.path), "--name", "untried"]) == 0
         said = capsys.readouterr()
         assert ("--prior untried" in said.out) == recommended
@@ -523,4 +527,4 @@ def test_the_command(ae: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     capsys.readouterr()
     assert cli.main(["fit-prior", "--help"]) == 0
     listed = capsys.readouterr().out
-    assert all(f"  {name}" in listed for name in KINDS)
+    assert all(f"  {name}" in listed for name in PRIOR_ESTIMATORS)

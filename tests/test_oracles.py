@@ -18,14 +18,15 @@ import torch
 from scipy.stats import multivariate_normal
 from torch import Tensor, nn
 
+from vaelab.core import VAE, Conditional, Evidence, Ladder, Shallow
 from vaelab.data import Data, DataSpec, Split
+from vaelab.distributions import Distribution, Normal
 from vaelab.metrics.likelihood import elbo, importance_weighted
 from vaelab.objectives import Distortion, Rate, log_mean_exp
 from vaelab.parts.likelihoods import FixedGaussian, LearnedGaussian
 from vaelab.parts.posteriors import LOG_SCALE_BOUND, DiagonalNormal
 from vaelab.parts.priors import Standard
 from vaelab.training import Plan, fit
-from vaelab.walk import VAE, Conditional, Distribution, Evidence, Ladder, Normal, Shallow
 
 D, L1, L2 = 6, 2, 3
 SIGMA, S = 0.6, 0.5

@@ -20,19 +20,19 @@ import torch
 from torch import Tensor
 
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
-from vaelab import cli
-from vaelab.apps import train_recipe
-from vaelab.apps.sweep import command as sweep_command
-from vaelab.codes import survey
+from vaelab.commands import main as cli
+from vaelab.commands import sweep as sweep_command
+from vaelab.commands import train
+from vaelab.core import Trace
 from vaelab.data import Batches, Data, load
-from vaelab.design import Design, LikelihoodName, fit_likelihood
 from vaelab.fitted import FittedMixture
 from vaelab.objectives import Loss
-from vaelab.recipe import RECIPES, Recipe, as_json, find, rebuild
-from vaelab.run import Run
-from vaelab.run import load as load_run
+from vaelab.recipes.design import Design, LikelihoodName, fit_likelihood
+from vaelab.recipes.registry import RECIPES, Recipe, as_json, find, rebuild
+from vaelab.runs.latent_summary import summarize_latents
+from vaelab.runs.run import Run
+from vaelab.runs.run import load as load_run
 from vaelab.training import Plan, fit
-from vaelab.walk import Trace
 
 WIDTH = 16
 
@@ -198,7 +198,7 @@ def test_terms_sum_to_the_total(name: str, kind: str, net: str) -> None:
 def test_every_term_is_the_same_in_any_batch(name: str, kind: str, net: str) -> None:
     recipe = build(name, kind, net)
     x = rows(recipe, kind, 8)
-    if recipe.objective.pooled:
+    if recipe.objective.batch_coupled:
         pytest.skip("an example's nats depend on the others in its batch")
     recipe = doubled(recipe)
     whole = determined(recipe, x.double())
@@ -211,7 +211,9 @@ def test_every_term_is_the_same_in_any_batch(name: str, kind: str, net: str) -> 
         torch.testing.assert_close(nats, whole[key][order])
 
 
-POOLED = [name for name in RECIPES if build(name, "digits", DIGITS_NET[name]).objective.pooled]
+POOLED = [
+    name for name in RECIPES if build(name, "digits", DIGITS_NET[name]).objective.batch_coupled
+]
 
 
 @pytest.mark.parametrize("name", POOLED)
@@ -244,7 +246,7 @@ def trained(name: str, kind: str = "digits", net: str = "mlp") -> Run:
     recipe = build(name, kind, net, *(("gaussian", 32) if long else ()))
     plan = Plan(epochs=14 if long else 1, batch_size=64, lr=1e-2)
     result = fit(recipe.model, recipe.objective, data(kind), recipe.data, plan)
-    codes = survey(recipe.model, Batches(data(kind).valid.x, recipe.data))
+    codes = summarize_latents(recipe.model, Batches(data(kind).valid.x, recipe.data))
     return Run(recipe, dataclasses.asdict(plan), result.history, codes)
 
 
@@ -367,7 +369,7 @@ def test_likelihoods_train_on_what_they_accept_and_refuse_the_rest(
     accepted = {
         "bernoulli": {"binary", "digits", "unit"},
         "continuous-bernoulli": {"binary", "digits", "unit"},
-        "logistic": {"binary", "digits"},
+        "discretized-logistic": {"binary", "digits"},
         "categorical": {"binary", "digits"},
         "logistic-mixture": {"binary", "digits"},
         # Of counts, and of columns of several kinds: tests/parts/test_tables.py.
@@ -393,7 +395,7 @@ def test_the_default_likelihood_follows_from_the_data_with_its_reason() -> None:
     assert chosen == {
         "binary": "bernoulli",
         "digits": "bernoulli",
-        "colour": "logistic",
+        "colour": "discretized-logistic",
         "unit": "gaussian",
         "table": "gaussian",
     }
@@ -482,7 +484,7 @@ def test_numbers_of_numpy_are_numbers() -> None:
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_can_be_trained_and_swept_from_the_command_line(name: str) -> None:
     """Its flags, and those of training, are told apart by their bare names."""
-    for command in (train_recipe.command, sweep_command.command):
+    for command in (train.command, sweep_command.command):
         said = io.StringIO()
         with redirect_stdout(said), pytest.raises(SystemExit) as ended:
             cli._call(command(name), ["--help"], "vaelab", "")
@@ -496,7 +498,7 @@ def test_a_recipe_that_takes_a_name_of_training_is_refused() -> None:
         raise NotImplementedError
 
     with pytest.raises(TypeError, match=r"crowded has arguments of names .* taken: epochs, width"):
-        train_recipe.groups(train_recipe.Task, crowded)
+        train.groups(train.Task, crowded)
 
 
 def test_a_whole_number_will_do_for_a_float() -> None:

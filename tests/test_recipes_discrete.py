@@ -12,17 +12,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from vaelab.codes import survey
 from vaelab.data import Batches, load
-from vaelab.design import Design
 from vaelab.fitted import Fitted, find, fit_codes, keep, replaced
 from vaelab.fitted.autoregressive import FittedSequence
 from vaelab.objectives import Rate
 from vaelab.parts.quantize import Codebook, nearest
-from vaelab.recipe import Recipe
+from vaelab.recipes.design import Design
 from vaelab.recipes.discrete import concrete, fsq, gumbel, joint, rvq, vq, vq2
-from vaelab.run import Run
-from vaelab.run import load as load_run
+from vaelab.recipes.registry import Recipe
+from vaelab.runs.latent_summary import summarize_latents
+from vaelab.runs.run import Run
+from vaelab.runs.run import load as load_run
 from vaelab.training import Plan, fit
 from vaelab.training.clock import Clock
 
@@ -50,7 +50,7 @@ def trained(name: str) -> Run:
     recipe, digits = build(name), load("digits")
     plan = Plan(epochs=10, batch_size=64, lr=1e-2)
     result = fit(recipe.model, recipe.objective, digits, recipe.data, plan)
-    codes = survey(recipe.model, Batches(digits.valid.x, recipe.data))
+    codes = summarize_latents(recipe.model, Batches(digits.valid.x, recipe.data))
     return Run(recipe, dataclasses.asdict(plan), result.history, codes)
 
 
@@ -105,7 +105,7 @@ def test_most_codes_are_used_and_the_history_says_how_many(name: str) -> None:
 def test_the_rate_of_each_latent_reaches_the_capacity_of_its_own() -> None:
     """Left to itself the class says nothing here, and the other latent little."""
     digits, design = load("digits"), Design(width=32, likelihood="gaussian")
-    recipe = joint(digits.spec, latent=4, nats=5.0, class_nats=1.5, design=design)
+    recipe = joint(digits.spec, latent=4, capacity=5.0, class_capacity=1.5, design=design)
     plan = Plan(epochs=8, batch_size=64, lr=1e-2)
     (*_, row) = fit(recipe.model, recipe.objective, digits, recipe.data, plan).history
     assert row["valid_rate_layer_1"] == pytest.approx(5.0, abs=0.3)
@@ -117,7 +117,7 @@ def test_the_rate_of_each_latent_reaches_the_capacity_of_its_own() -> None:
 
 def test_one_latent_alone_may_have_a_capacity_and_none_has_one_beyond_its_reach() -> None:
     spec = load("digits").spec
-    recipe = joint(spec, class_nats=2.0, over=0.8, design=Design(width=8))
+    recipe = joint(spec, class_capacity=2.0, warmup_fraction=0.8, design=Design(width=8))
     assert recipe.objective.formula == "D + R_1 + 2 |R_2 − C|"
     Clock([*recipe.objective.named_buffers()]).set(0.4)
     x = recipe.data.prepare(load("digits").valid.x[:4])
@@ -126,10 +126,12 @@ def test_one_latent_alone_may_have_a_capacity_and_none_has_one_beyond_its_reach(
     parts = recipe.objective(trace, x).parts
     torch.testing.assert_close(parts["rate_layer_1"], trace.sites[0].rate()[0])
     torch.testing.assert_close(parts["capacity_layer_2"], (trace.sites[1].rate()[0] - 1.0).abs())
-    with pytest.raises(ValueError, match=r"class_nats is 3; .* of these classes at most 2.30 nats"):
-        joint(spec, class_nats=3.0)
-    with pytest.raises(ValueError, match="nats is -1; a rate is 0 or more"):
-        joint(spec, nats=-1.0)
+    with pytest.raises(
+        ValueError, match=r"class_capacity is 3; .* of these classes at most 2.30 nats"
+    ):
+        joint(spec, class_capacity=3.0)
+    with pytest.raises(ValueError, match="capacity is -1; a rate is 0 or more"):
+        joint(spec, capacity=-1.0)
     with pytest.raises(ValueError, match="layer 3 was asked for; this model has 2 of latents"):
         Rate(3)(trace, x)
     with pytest.raises(ValueError, match="layer is 0"):

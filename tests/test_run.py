@@ -18,15 +18,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import vaelab
-from vaelab import files
-from vaelab.apps.shown import picture
-from vaelab.codes import Codes, slerp, survey
 from vaelab.data import Batches, Data
-from vaelab.design import Design
-from vaelab.recipe import find
-from vaelab.run import CODES, METRICS, RECIPE, WEIGHTS, Run, load
+from vaelab.distributions import Normal
+from vaelab.plots.scaling import picture
+from vaelab.recipes.design import Design
+from vaelab.recipes.registry import find
+from vaelab.runs.latent_summary import Codes, slerp, summarize_latents
+from vaelab.runs.run import CODES, METRICS, RECIPE, WEIGHTS, Run, load
 from vaelab.training import Plan, fit
-from vaelab.walk import Normal
+from vaelab.utils import atomic_files
 
 
 def trained(data: Data, name: str, **arguments: Any) -> Run:
@@ -37,7 +37,7 @@ def trained(data: Data, name: str, **arguments: Any) -> Run:
         recipe,
         {"epochs": 3},
         result.history,
-        survey(recipe.model, Batches(data.valid.x, recipe.data)),
+        summarize_latents(recipe.model, Batches(data.valid.x, recipe.data)),
     )
 
 
@@ -366,7 +366,7 @@ def test_no_run_is_there(tmp_path: Path) -> None:
         (lambda a: a["arguments"].update(gamma=2.0), "no argument gamma"),
         (lambda a: a["arguments"].update(data={}), "no argument data"),
         (lambda a: a["arguments"].update(latent=0), "latent is 0"),
-        (lambda a: a["arguments"].update(design="vaelab.cli.main"), "expected Design"),
+        (lambda a: a["arguments"].update(design="vaelab.commands.main.main"), "expected Design"),
         (lambda a: a["arguments"]["design"].update(net="exec"), "design.net is 'exec'"),
         (lambda a: a["arguments"]["design"].update(hook="print"), "no field hook"),
         (lambda a: a["data"].update(shape=[]), "data spec: shape"),
@@ -500,7 +500,7 @@ def test_a_failure_while_writing_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     path = tmp_path / "weights"
-    files.write(path, b"old")
+    atomic_files.write(path, b"old")
 
     def fail(*args: Any, **kwargs: Any) -> Any:
         raise OSError(28, "No space left on device")
@@ -523,7 +523,7 @@ def test_a_failure_while_writing_leaves_the_old_file(
     else:
         monkeypatch.setattr(os, step, fail)
     with pytest.raises(OSError, match="No space left"):
-        files.write(path, b"new and longer")
+        atomic_files.write(path, b"new and longer")
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["weights"]  # and nothing half-written
 
@@ -533,7 +533,7 @@ def test_a_failure_half_way_leaves_the_run_that_was_there(
     fails: int, ladder: Run, kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = {p.name: p.read_bytes() for p in kept.iterdir()}
-    real, seen = files.write, list[str]()
+    real, seen = atomic_files.write, list[str]()
 
     def one_fails(path: Path, content: str | bytes) -> None:
         seen.append(path.name)
@@ -541,36 +541,36 @@ def test_a_failure_half_way_leaves_the_run_that_was_there(
             raise OSError(28, "No space left on device")
         real(path, content)
 
-    monkeypatch.setattr(files, "write", one_fails)
+    monkeypatch.setattr(atomic_files, "write", one_fails)
     with pytest.raises(OSError, match="No space left"):
         ladder.save(kept)
     assert {p.name: p.read_bytes() for p in kept.iterdir()} == before
     assert load(kept).recipe.name == "vae"
-    monkeypatch.setattr(files, "write", real)
+    monkeypatch.setattr(atomic_files, "write", real)
     ladder.save(kept)
     assert load(kept).recipe.name == "ladder"
 
 
 def test_files_are_shared_like_any_other(tmp_path: Path) -> None:
-    files.write(tmp_path / "a", "x")
+    atomic_files.write(tmp_path / "a", "x")
     (tmp_path / "b").write_text("x")
     assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
 
 
 def test_appended_lines_are_whole(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    files.append(path, '{"epoch": 1}\n')
-    files.append(path, '{"epoch": 2, "σ": 0.5}\n')
-    assert [row["epoch"] for row in files.read_rows(path)] == [1, 2]
+    atomic_files.append(path, '{"epoch": 1}\n')
+    atomic_files.append(path, '{"epoch": 2, "σ": 0.5}\n')
+    assert [row["epoch"] for row in atomic_files.read_rows(path)] == [1, 2]
 
 
 def test_json_goes_there_and_back(tmp_path: Path) -> None:
     value = {"σ": [1, 2.5, None], "text": "é"}
-    files.write_json(tmp_path / "a.json", value)
-    assert files.read_json(tmp_path / "a.json") == value
+    atomic_files.write_json(tmp_path / "a.json", value)
+    assert atomic_files.read_json(tmp_path / "a.json") == value
     (tmp_path / "a.json").write_bytes(b"\xff\xfe")
     with pytest.raises(ValueError, match="is not JSON"):
-        files.read_json(tmp_path / "a.json")
+        atomic_files.read_json(tmp_path / "a.json")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")

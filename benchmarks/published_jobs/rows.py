@@ -19,11 +19,11 @@ from itertools import accumulate, pairwise
 import torch
 from torch import Tensor, nn
 
+from vaelab.core import VAE, Shallow
 from vaelab.objectives import Distortion, ImportanceWeighted, Objective, Rate
 from vaelab.parts.likelihoods import BernoulliLikelihood
 from vaelab.parts.posteriors import DiagonalNormal
 from vaelab.parts.priors import Standard
-from vaelab.walk import VAE, Shallow
 
 Stages = tuple[tuple[int, float], ...]
 """Passes, and the share of the first learning rate they are made at."""

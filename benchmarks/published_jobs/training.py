@@ -18,12 +18,12 @@ from torch import Tensor
 import vaelab
 from published_jobs.rows import Row
 from vaelab.data import Batches, Data, DataSpec
-from vaelab.files import read_json, together, write_json
 from vaelab.metrics.estimate import Estimate
 from vaelab.metrics.likelihood import elbo, weigh
-from vaelab.training.fit import judge
-from vaelab.training.plan import Plan, can_compile, compiles, find_device
+from vaelab.training.fit import evaluate_epoch
+from vaelab.training.plan import Plan, can_compile, find_device, should_compile
 from vaelab.training.step import Step
+from vaelab.utils.atomic_files import read_json, together, write_json
 
 SAVED, UNCLIPPED = 60.0, 1e12
 """Seconds between savings; a norm that no gradient reaches, as none is clipped in the papers."""
@@ -83,7 +83,7 @@ class Course:
         self.plan = Plan(lr=row.lr, weight_decay=0.0, clip=UNCLIPPED, seed=setting.seed)
         full = (
             setting.batch
-            if compiles("auto", steps, sum(p.numel() for p in self.model.parameters()))
+            if should_compile("auto", steps, sum(p.numel() for p in self.model.parameters()))
             else 0
         )
         objective = row.objective().to(self.device)
@@ -137,7 +137,9 @@ class Course:
         record = {"pass": self.done, "loss": self.step.sums.means(len(self.train))["loss"]}
         record["lr"] = self.step.learner.optimizer.lr
         if setting.row.keeps_best:
-            seen = judge(self.model, self.step.objective, self.valid, self.plan, bf16=False)
+            seen = evaluate_epoch(
+                self.model, self.step.objective, self.valid, self.plan, bf16=False
+            )
             record["valid_loss"] = seen["valid_loss"]
             if seen["valid_loss"] < min(
                 (r["valid_loss"] for r in self.history), default=float("inf")

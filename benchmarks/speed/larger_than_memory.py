@@ -26,7 +26,8 @@ import torch
 from torch import Tensor
 
 import vaelab
-from vaelab.data import Batches, Rows, stream
+from vaelab.data import Batches, Rows
+from vaelab.data.loading import streaming
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from speed import mnist, ours
@@ -81,7 +82,7 @@ def measure(path: Path, steps: int, rounds: int) -> int:
     memory("loaded")
     reading(path, "from the system's own cache")
     resident = Batches(rows[:60_000], data.spec)
-    stream.SHARE = 0.0  # on a machine with much memory, too, the file is left where it is
+    streaming.SHARE = 0.0  # on a machine with much memory, too, the file is left where it is
     streamed = Batches(rows, data.spec)
     print(f"threads: {torch.get_num_threads()}; {BATCH} images a step")
     model = ours.mlp()
@@ -126,7 +127,7 @@ def endless(batches: Batches) -> Iterator[Tensor]:
 def reading(path: Path, whence: str, batches: int = 3000) -> None:
     """Prints how fast shuffled rows come where nothing is done with them."""
     rows = Rows(np.load(path, mmap_mode="r"), np.dtype(np.uint8))
-    feed = stream.Streamed(rows, torch.device("cpu")).shuffled(BATCH, None)
+    feed = streaming.Streamed(rows, torch.device("cpu")).shuffled(BATCH, None)
     started = time.perf_counter()
     seen = sum(len(x) for x in islice(feed, batches))
     print(f"reading alone, {whence}: {seen / (time.perf_counter() - started):,.0f} images/s")

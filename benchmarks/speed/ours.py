@@ -151,10 +151,10 @@ def race(settings: Settings) -> Record:
     recipe = vaelab.recipes.vae(data.spec, latent=settings["latent"])
     x = torch.from_numpy(mnist.binarized_test())
 
-    def judge(weights: dict[str, torch.Tensor]) -> float:
+    def evaluate(weights: dict[str, torch.Tensor]) -> float:
         return score.neg_elbo(score.of_vaelab(weights, F.gelu), x)
 
-    contest = Race(settings["started"], judge, settings["target"], settings["budget"])
+    contest = Race(settings["started"], evaluate, settings["target"], settings["budget"])
     model = hidden(settings["latent"], DEPTHS[settings["net"]])
     vaelab.fit(model, recipe.objective, data, recipe.data, plan, Judge(contest))
     return {"track": contest.track, "scoring_s": contest.scoring, "plan": asdict(plan)}

@@ -131,10 +131,10 @@ def race(settings: Settings) -> Record:
     test = torch.from_numpy(mnist.binarized_test())
     activation = F.gelu if settings["net"] == "deep" else F.relu
 
-    def judge(weights: dict[str, Tensor]) -> float:
+    def evaluate(weights: dict[str, Tensor]) -> float:
         return score.neg_elbo(score.of_pythae(weights, activation), test)
 
-    contest = Race(settings["started"], judge, settings["target"], settings["budget"])
+    contest = Race(settings["started"], evaluate, settings["target"], settings["budget"])
     model = make_model(settings["net"], settings["latent"])
     with contextlib.suppress(Over):
         run_trainer(model, data, settings | {"epochs": 10_000}, Judge(model, data, x, contest))

@@ -11,15 +11,16 @@ import torch
 from speed.worker import Record, Settings, answer
 
 import vaelab
-from vaelab.apps.fit_prior import fit_prior
-from vaelab.codes import survey
+from vaelab.core import Trace
 from vaelab.data import Batches
+from vaelab.distributions import UniformCodes
 from vaelab.fitted import FittedMixture, FittedSequence
 from vaelab.metrics.aggregate import rate_split
 from vaelab.metrics.likelihood import elbo, importance_weighted
-from vaelab.recipe import find
-from vaelab.run import Run
-from vaelab.walk import Trace, UniformCodes
+from vaelab.recipes.registry import find
+from vaelab.runs.fit_prior import fit_prior
+from vaelab.runs.latent_summary import summarize_latents
+from vaelab.runs.run import Run
 
 NLL_ROWS, SPLIT_ROWS = 500, 5_000
 
@@ -32,7 +33,7 @@ def train(settings: Settings) -> Record:
     started = time.perf_counter()
     history = vaelab.fit(recipe.model, recipe.objective, data, recipe.data, plan).history
     record: Record = {"seconds": time.perf_counter() - started, "loss": history[-1]["valid_loss"]}
-    codes = survey(recipe.model, Batches(data.valid.x, recipe.data))
+    codes = summarize_latents(recipe.model, Batches(data.valid.x, recipe.data))
     run = Run(recipe, {}, history, codes)
     record |= in_use(run, data) | judged(run, data)
     return record | {"samples": samples(run, data, Path(settings["folder"]), settings["count"])}

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from vaelab.core import VAE
 from vaelab.data import DataSpec
-from vaelab.design import Design
-from vaelab.recipe import Recipe, find
-from vaelab.walk import VAE
+from vaelab.recipes.design import Design
+from vaelab.recipes.registry import Recipe, find
 
 MNIST = DataSpec(
     "mnist",

@@ -13,43 +13,43 @@ from vaelab.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from vaelab import fitted, recipes
-    from vaelab.apps.fit_prior import fit_prior
-    from vaelab.apps.rows import frame
-    from vaelab.apps.shown import picture
-    from vaelab.apps.train import train
+    from vaelab.core import VAE, Conditional, Ladder, Shallow
     from vaelab.data import Data, DataSpec
     from vaelab.data import load as load_data
-    from vaelab.design import Design
     from vaelab.objectives import Distortion, ImportanceWeighted, Objective, Rate
-    from vaelab.recipe import Recipe
-    from vaelab.run import Run, load
+    from vaelab.plots.scaling import picture
+    from vaelab.recipes.design import Design
+    from vaelab.recipes.registry import Recipe
+    from vaelab.runs.fit_prior import fit_prior
+    from vaelab.runs.frame import frame
+    from vaelab.runs.run import Run, load
+    from vaelab.runs.train import train
     from vaelab.training import Plan, fit
-    from vaelab.walk import VAE, Conditional, Ladder, Shallow
 
 _HOME = {
     "fitted": ("vaelab.fitted", None),
     "recipes": ("vaelab.recipes", None),
-    "fit_prior": ("vaelab.apps.fit_prior", "fit_prior"),
-    "frame": ("vaelab.apps.rows", "frame"),
-    "picture": ("vaelab.apps.shown", "picture"),
-    "train": ("vaelab.apps.train", "train"),
+    "fit_prior": ("vaelab.runs.fit_prior", "fit_prior"),
+    "frame": ("vaelab.runs.frame", "frame"),
+    "picture": ("vaelab.plots.scaling", "picture"),
+    "train": ("vaelab.runs.train", "train"),
     "Data": ("vaelab.data", "Data"),
     "DataSpec": ("vaelab.data", "DataSpec"),
     "load_data": ("vaelab.data", "load"),
-    "Design": ("vaelab.design", "Design"),
+    "Design": ("vaelab.recipes.design", "Design"),
     "Distortion": ("vaelab.objectives", "Distortion"),
     "ImportanceWeighted": ("vaelab.objectives", "ImportanceWeighted"),
     "Objective": ("vaelab.objectives", "Objective"),
     "Rate": ("vaelab.objectives", "Rate"),
-    "Recipe": ("vaelab.recipe", "Recipe"),
-    "Run": ("vaelab.run", "Run"),
-    "load": ("vaelab.run", "load"),
+    "Recipe": ("vaelab.recipes.registry", "Recipe"),
+    "Run": ("vaelab.runs.run", "Run"),
+    "load": ("vaelab.runs.run", "load"),
     "Plan": ("vaelab.training", "Plan"),
     "fit": ("vaelab.training", "fit"),
-    "VAE": ("vaelab.walk", "VAE"),
-    "Conditional": ("vaelab.walk", "Conditional"),
-    "Ladder": ("vaelab.walk", "Ladder"),
-    "Shallow": ("vaelab.walk", "Shallow"),
+    "VAE": ("vaelab.core", "VAE"),
+    "Conditional": ("vaelab.core", "Conditional"),
+    "Ladder": ("vaelab.core", "Ladder"),
+    "Shallow": ("vaelab.core", "Shallow"),
 }
 
 __all__ = [

@@ -2,6 +2,6 @@
 
 import sys
 
-from vaelab.cli import main
+from vaelab.commands.main import main
 
 sys.exit(main())

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 import vaelab
-import vaelab.run as run_module
+import vaelab.runs.run as run_module
 from vaelab import Run
-from vaelab.apps import imagine
-from vaelab.apps.outputs import as_array, as_table, write
+from vaelab.commands import generate
+from vaelab.commands.output_files import as_array, as_table, write
 from vaelab.data import Data, Rows
 from vaelab.data import arrays as arrays_module
-from vaelab.data.header import Heading
+from vaelab.data.tabular.header import Heading
 
 PART = 16
 
@@ -72,11 +72,11 @@ def test_only_one_part_is_held(run: Run, tmp_path: Path) -> None:
 def test_the_commands_stream_from_and_to_files(run: Run, tmp_path: Path, digits: Data) -> None:
     assert run.path is not None
     samples, codes, again = (tmp_path / f"{name}.npy" for name in ("samples", "codes", "again"))
-    imagine.sample(run.path, n=100, out=samples, draw=True)
+    generate.sample(run.path, n=100, out=samples, draw=True)
     made = np.load(samples)
     assert (made.shape, made.dtype) == ((100, *digits.spec.shape), np.uint8)
     assert np.array_equal(made, run.sample(100, draw=True).numpy())
-    imagine.encode(run.path, str(samples), out=codes)
+    generate.encode(run.path, str(samples), out=codes)
     assert np.array_equal(np.load(codes), run.encode(made).numpy())
     rows = Rows(np.load(samples, mmap_mode="r"), np.dtype(np.uint8))
     write(again, as_array(run.stream_codes(rows), len(rows)))

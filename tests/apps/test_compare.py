@@ -9,12 +9,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from vaelab import cli, recipes
-from vaelab.apps.evaluate.figures import DEFINITIONS
-from vaelab.apps.evaluate.settings import MEASURED_WITH, unlike
-from vaelab.apps.train import train
+from vaelab import recipes
+from vaelab.commands import main as cli
 from vaelab.data import load as load_data
-from vaelab.design import Design
+from vaelab.evaluation.definitions import DEFINITIONS
+from vaelab.evaluation.settings import MEASURED_WITH, unlike
+from vaelab.recipes.design import Design
+from vaelab.runs.train import train
 from vaelab.training import Plan
 
 

@@ -11,12 +11,12 @@ from diseased.data import copies, table, unscaled_test
 from rich.console import Console
 
 import vaelab
-from vaelab import cli
-from vaelab.apps import doctor
-from vaelab.apps.doctor.findings import SEVERITIES, Evidence, Finding, Report
-from vaelab.apps.doctor.show import show
+from vaelab import doctor
+from vaelab.commands import main as cli
+from vaelab.doctor.findings import SEVERITIES, Evidence, Finding, Report
+from vaelab.reports.findings_console import show
 
-ROOT = Path(vaelab.__file__).parent / "apps" / "doctor"
+ROOT = Path(vaelab.__file__).parent / "doctor"
 PAGE = Path(__file__).parents[2] / "docs" / "findings.md"
 
 
@@ -125,7 +125,7 @@ def literals() -> set[str]:
             called = isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Finding"
             if called and isinstance(node.args[0], ast.Constant):
                 found.add(node.args[0].value)
-    from vaelab.apps.doctor.loss_checks import WORDS
+    from vaelab.doctor.loss_checks import WORDS
 
     return found | {code for code, _, _ in WORDS.values()}
 
@@ -140,7 +140,7 @@ def test_every_code_has_its_place_in_the_docs_and_its_disease_in_the_tests():
 
 
 def test_the_limits_in_the_docs_are_the_ones_in_the_source():
-    from vaelab.apps.doctor import data_checks, run_checks, training_checks
+    from vaelab.doctor import data_checks, run_checks, training_checks
 
     page = PAGE.read_text()
     assert f"more than {data_checks.OUTLIER:.0f} usual deviations" in page

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from diseased import data as made
 
-from vaelab import cli
-from vaelab.apps.doctor import examine_data
+from vaelab.commands import main as cli
+from vaelab.doctor import examine_data
 
 
 def examined(make, folder):

@@ -10,17 +10,17 @@ import torch
 from diseased import data, runs
 from rich.console import Console
 
-from vaelab.apps.doctor import examine_run
-from vaelab.apps.doctor.causes import ordered
-from vaelab.apps.doctor.findings import Evidence, Finding, Report
-from vaelab.apps.doctor.prior_seen import AgainstPrior, Lost, Rows
-from vaelab.apps.doctor.run_checks import enough_latents, matches_prior, prior_gains
-from vaelab.apps.doctor.run_seen import Codes
-from vaelab.apps.doctor.show import show
-from vaelab.apps.doctor.view import view_of
 from vaelab.data import load, with_columns
+from vaelab.distributions import CategoricalIndex, Joint, Normal
+from vaelab.doctor import examine_run
+from vaelab.doctor.comparison_space import view_of
+from vaelab.doctor.findings import Evidence, Finding, Report
+from vaelab.doctor.prior_measurements import AgainstPrior, Lost, ReferenceRows
+from vaelab.doctor.root_cause import ordered
+from vaelab.doctor.run_checks import enough_latents, matches_prior, prior_gains
+from vaelab.doctor.run_measurements import Codes
 from vaelab.metrics import Estimate
-from vaelab.walk import Nominal, Normal, SideBySide
+from vaelab.reports.findings_console import show
 
 SLOW = {
     runs.importance_weighted,
@@ -124,8 +124,8 @@ def test_rows_are_compared_by_what_their_columns_are():
     # A name has no mean, but what it is shown as has: how often it comes.
     logits = torch.tensor([0.1, 0.2, 0.3, 0.4]).log().expand(2000, 1, 4)
     numbers = Normal(torch.zeros(2000, 2), torch.zeros(2000, 2))
-    likelihood = SideBySide((numbers, Nominal(logits)), ((0, 2), (1,)))
-    shown = Rows(named, rows, rows, (), view_of(named, rows)).expected(likelihood).mean(0)
+    likelihood = Joint((numbers, CategoricalIndex(logits)), ((0, 2), (1,)))
+    shown = ReferenceRows(named, rows, rows, (), view_of(named, rows)).expected(likelihood).mean(0)
     expected = torch.tensor([0.1, 0.2, 0.3, 0.4])
     assert min((shown[i : i + 4] - expected).abs().max() for i in range(3)) < 0.02
 

@@ -6,8 +6,8 @@ import re
 import pytest
 import torch
 
-from vaelab.apps.evaluate import charts
 from vaelab.metrics import Estimate
+from vaelab.reports import svg_charts
 
 
 def heights(svg):
@@ -16,13 +16,13 @@ def heights(svg):
 
 def test_whiskers_end_within_the_chart_and_say_how_far_they_reach():
     rates = [Estimate(0.8, 0.3, 10), Estimate(0.05, 0.1, 10)]
-    svg = charts.bars(rates, [True, False])
+    svg = svg_charts.bars(rates, [True, False])
     assert min(heights(svg)) >= 0
     (low, high), (foot, _) = (
         (float(a), float(b)) for a, b in re.findall(r'whisker".*? y1="(.+?)" y2="(.+?)"', svg)
     )
-    assert foot == charts.FLOOR  # below 0 there is no rate
-    per_nat = (charts.FLOOR - charts.TOP) / 1.4
+    assert foot == svg_charts.FLOOR  # below 0 there is no rate
+    per_nat = (svg_charts.FLOOR - svg_charts.TOP) / 1.4
     assert low - high == pytest.approx(4 * 0.3 * per_nat, abs=0.2)
     assert re.findall(r">([\d.]+)</text>", svg) == ["0", "0.5", "1"]
     assert re.findall(r">(z\d)</text>", svg) == ["z0", "z1"]
@@ -30,12 +30,12 @@ def test_whiskers_end_within_the_chart_and_say_how_far_they_reach():
 
 def test_a_histogram_counts_and_marks_powers_of_ten():
     values = torch.cat([torch.full((300,), 1.0), torch.full((100,), 1000.0)])
-    svg = charts.histogram(values, "draws", log=True)
+    svg = svg_charts.histogram(values, "draws", log=True)
     told = re.findall(r">([\d.,]+)</text>", svg)
     assert told == ["0", "50", "100", "150", "200", "250", "300", "1", "10", "100", "1,000"]
     assert "draws, logarithmic axis" in svg
     assert min(heights(svg)) >= 0
-    nats = charts.histogram(torch.linspace(-5.3, 12.1, 400), "NLL in nats")
+    nats = svg_charts.histogram(torch.linspace(-5.3, 12.1, 400), "NLL in nats")
     assert re.findall(r">(−?\d+)</text>", nats)[-4:] == ["−5", "0", "5", "10"]
     assert "logarithmic" not in nats
 
@@ -43,7 +43,7 @@ def test_a_histogram_counts_and_marks_powers_of_ten():
 @pytest.mark.parametrize("low", [-250.0, 0.0, 0.031, 17.3])
 @pytest.mark.parametrize("width", [0.0007, 0.9, 3.0, 1e4])
 def test_ticks_are_few_and_round(low, width):
-    found = charts.ticks(low, low + width)
+    found = svg_charts.ticks(low, low + width)
     assert 2 <= len(found) <= 7
     step = found[1] - found[0]
     assert round(step / 10 ** math.floor(math.log10(step) + 1e-9), 3) in (1.0, 2.0, 5.0)

@@ -11,17 +11,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from vaelab import cli, recipes
-from vaelab.apps.evaluate import latents
-from vaelab.apps.evaluate.figures import DEFINITIONS
-from vaelab.apps.evaluate.inception import Inception
-from vaelab.apps.evaluate.table import written
-from vaelab.apps.train import train
+from vaelab import recipes
+from vaelab.commands import main as cli
 from vaelab.data import Batches
 from vaelab.data import load as load_data
-from vaelab.design import Design
+from vaelab.evaluation import latents
+from vaelab.evaluation.definitions import DEFINITIONS
+from vaelab.evaluation.inception import Inception
 from vaelab.metrics import Classifier
-from vaelab.run import load
+from vaelab.recipes.design import Design
+from vaelab.reports.evaluation_table import written
+from vaelab.runs.run import load
+from vaelab.runs.train import train
 from vaelab.training import Plan
 
 
@@ -365,14 +366,14 @@ def test_a_prior_that_was_fitted_afterwards(digits_run, capsys):
 
 @pytest.mark.parametrize(
     ("make", "prior"),
-    [(recipes.hyperspherical, "SphereUniform"), (recipes.gumbel, "OneHot")],
+    [(recipes.hyperspherical, "SphereUniform"), (recipes.gumbel, "OneHotCategorical")],
 )
 def test_why_codes_are_not_set_beside_the_prior_is_the_true_reason(make, prior):
     """A sphere is no discrete latent."""
     data = load_data("digits")
     few = Batches(data.test.x[:64], data.spec)
     run = train(make(data.spec, design=Design(width=16)), data, Plan(epochs=1))
-    found, _ = latents.measure(run, few, few, 0)
+    found, _ = latents.measure_latents(run, few, few, 0)
     (note,) = [note for note in found.notes if "distances of codes" in note]
     assert re.match(rf"Latent 1 is not free to move over real numbers \(its prior is {prior}", note)
     assert "discrete" not in note

@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from vaelab import cli, recipes
-from vaelab.apps.evaluate.figures import DEFINITIONS
-from vaelab.apps.evaluate.judge import judge
-from vaelab.apps.evaluate.settings import Settings
-from vaelab.apps.train import train
-from vaelab.data import load, sprites
+from vaelab import recipes
+from vaelab.commands import main as cli
+from vaelab.data import load
+from vaelab.data.known import sprites
 from vaelab.data.splits import Split
-from vaelab.design import Design
+from vaelab.evaluation.definitions import DEFINITIONS
+from vaelab.evaluation.evaluate import evaluate_run
+from vaelab.evaluation.settings import Settings
 from vaelab.metrics.disentanglement_figures import disentanglement
+from vaelab.recipes.design import Design
+from vaelab.runs.train import train
 from vaelab.training import Plan
 
 FACTORS = {name for name, about in DEFINITIONS.items() if about.group == "factors"}
@@ -43,7 +45,9 @@ def test_labels_are_one_factor(tmp_path: Path, capsys: pytest.CaptureFixture[str
     figure = kept["figures"]["dci_informativeness"]
     assert figure["value"] > kept["disentanglement"]["guess"] + 3 * figure["se"]
     # Without being asked, nothing is said of factors.
-    found = judge(run, data.test, data.train, Settings(samples=5, parts=("likelihood",))).found
+    found = evaluate_run(
+        run, data.test, data.train, Settings(samples=5, parts=("likelihood",))
+    ).found
     assert not set(found.figures) & FACTORS
 
 
@@ -54,7 +58,7 @@ def test_sprites_have_five_factors() -> None:
     assert data.test.factors is not None
     held = Split(data.test.x[:200], None, data.test.factors.take(torch.arange(200)))
     settings = Settings(parts=(), factors=True)
-    found = judge(run, held, held, settings).found
+    found = evaluate_run(run, held, held, settings).found
     about = found.facts["disentanglement"]
     assert about["factors"] == list(sprites.NAMES)
     codes = run.encode(held.x)
@@ -89,6 +93,6 @@ def test_a_table_of_ones_own_is_read_beside_the_rows(
 def test_data_without_factors_says_so() -> None:
     data = load(torch.rand(300, 4))
     run = train(recipes.vae(data.spec, latent=2, design=Design(width=8)), data, Plan(epochs=1))
-    found = judge(run, data.test, data.train, Settings(parts=(), factors=True)).found
+    found = evaluate_run(run, data.test, data.train, Settings(parts=(), factors=True)).found
     assert not found.figures
     assert "neither factors of variation nor labels" in found.notes[0]

@@ -5,9 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from vaelab import cli
+from vaelab.commands import main as cli
 from vaelab.data import read_inputs
-from vaelab.run import load
+from vaelab.runs.run import load
 
 FLAGS = ["--overwrite", "--device", "cpu"]
 QUICK = ["--epochs", "2", "--width", "16", "--data", "digits"]

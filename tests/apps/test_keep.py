@@ -9,14 +9,15 @@ import resource
 import numpy as np
 import pytest
 
-from vaelab import files, recipes
-from vaelab.apps import keep
-from vaelab.apps.train import fitting, train
+from vaelab import recipes
 from vaelab.data import load as load_data
 from vaelab.data import with_columns
-from vaelab.design import Design
-from vaelab.run import load
+from vaelab.recipes.design import Design
+from vaelab.runs import checkpointer
+from vaelab.runs.run import load
+from vaelab.runs.train import check_data_matches, train
 from vaelab.training import Plan
+from vaelab.utils import atomic_files
 
 PLAN = Plan(epochs=3)
 
@@ -65,11 +66,13 @@ def test_data_of_another_kind_than_the_recipe_is_made_for_are_refused(digits):
         train(small(table), other, PLAN)
     told = recipes.vae(digits.spec, 2, design=Design(width=16, condition="labels"))
     with pytest.raises(ValueError, match="classes is"):
-        fitting(told.data, dataclasses.replace(digits.spec, classes=("a", "b"), shares=()))
+        check_data_matches(
+            told.data, dataclasses.replace(digits.spec, classes=("a", "b"), shares=())
+        )
     real = load_data(np.hstack([rng.normal(3, 1, (60, 1)), rng.integers(0, 3, (60, 1))]))
     kinds = with_columns(real, ["real", "categories"])
     with pytest.raises(ValueError, match="columns is"):
-        fitting(kinds.spec, real.spec)
+        check_data_matches(kinds.spec, real.spec)
 
 
 def test_data_that_were_not_loaded_are_refused(digits):
@@ -78,7 +81,7 @@ def test_data_that_were_not_loaded_are_refused(digits):
 
 
 def test_what_is_kept_on_the_way_is_a_run(tmp_path, digits, monkeypatch):
-    monkeypatch.setattr(keep, "EVERY", 0.0)
+    monkeypatch.setattr(checkpointer, "EVERY", 0.0)
     seen = []
 
     class Look(Stop):
@@ -107,7 +110,7 @@ def test_interrupt_before_the_first_epoch_leaves_nothing(tmp_path, digits):
 
 
 def test_watching_and_keeping_change_no_number(tmp_path, digits, monkeypatch):
-    monkeypatch.setattr(keep, "EVERY", 0.0)
+    monkeypatch.setattr(checkpointer, "EVERY", 0.0)
     alone = train(small(digits), digits, PLAN)
     kept = train(small(digits), digits, PLAN, out=tmp_path / "run")
     for a, b in zip(alone.history, kept.history, strict=True):
@@ -141,12 +144,12 @@ def test_no_room_for_the_weights_is_met_before_training(tmp_path, digits, monkey
 
 def test_a_line_that_does_not_fit_leaves_no_part_of_itself(tmp_path):
     path = tmp_path / "lines"
-    files.append(path, "0123456789\n")
+    atomic_files.append(path, "0123456789\n")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (16, limits[1]))
     try:
         with pytest.raises(OSError, match="File too large") as caught:
-            files.append(path, "0123456789\n")
+            atomic_files.append(path, "0123456789\n")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert caught.value.filename == str(path)

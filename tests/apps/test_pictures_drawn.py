@@ -10,7 +10,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.patches import Ellipse
 from PIL import Image
 
-from vaelab.apps.pictures import (
+from vaelab.plots import (
     bars,
     density_map,
     field_map,
@@ -23,7 +23,7 @@ from vaelab.apps.pictures import (
     svg,
     training_curves,
 )
-from vaelab.apps.pictures.maps import aggregate_density
+from vaelab.plots.maps import aggregate_density
 
 RNG = np.random.default_rng(0)
 MU = RNG.normal(size=(300, 2))
@@ -247,7 +247,7 @@ def test_save_refuses_other_formats(tmp_path, name):
 
 def test_pyplot_is_never_loaded():
     code = (
-        "import sys, numpy as np; from vaelab.apps.pictures import latent_map, png;"
+        "import sys, numpy as np; from vaelab.plots import latent_map, png;"
         "png(latent_map(np.zeros((3, 2)))); sys.exit('matplotlib.pyplot' in sys.modules)"
     )
     paths = {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}

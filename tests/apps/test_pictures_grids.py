@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vaelab.apps.pictures import comparison, grid, manifold, picture, rows, strips, traversal
-from vaelab.apps.pictures.cells import to_bytes
+from vaelab.plots import comparison, grid, manifold, picture, rows, strips, traversal
+from vaelab.plots.cells import to_bytes
 
 
 def pixels(image):

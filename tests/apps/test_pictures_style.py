@@ -6,7 +6,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from vaelab.apps.pictures import class_styles, printable, style
+from vaelab.plots import class_styles, printable, style
 
 # Machado, Oliveira & Fernandes, "A Physiologically-based Model for Simulation of Color Vision
 # Deficiency" (2009), severity 1.0, on linear RGB.

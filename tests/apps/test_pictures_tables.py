@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vaelab.apps.look import Cells, Panels, look
-from vaelab.apps.pictures import agreement, lines, marginals, plane, png, spread
 from vaelab.data import DataSpec
-from vaelab.data.header import Heading
+from vaelab.data.tabular.header import Heading
+from vaelab.plots import agreement, lines, marginals, plane, png, spread
+from vaelab.plots.renderers import ColumnRenderer, GridRenderer, find_renderer
 
 HEADER = (
     Heading("age", (), 0),
@@ -104,8 +104,10 @@ def spec(*shape: int, header: tuple[Heading, ...] = ()) -> DataSpec:
 
 
 def test_the_look_follows_from_the_data() -> None:
-    assert isinstance(look(spec(1, 8, 8)), Cells)
-    assert isinstance(look(spec(5)), Panels)
-    assert isinstance(look(spec(784)), Cells)  # an image laid flat, more likely than a table
+    assert isinstance(find_renderer(spec(1, 8, 8)), GridRenderer)
+    assert isinstance(find_renderer(spec(5)), ColumnRenderer)
+    assert isinstance(
+        find_renderer(spec(784)), GridRenderer
+    )  # an image laid flat, more likely than a table
     named = tuple(Heading(f"gene {j}") for j in range(100))
-    assert isinstance(look(spec(100, header=named)), Panels)
+    assert isinstance(find_renderer(spec(100, header=named)), ColumnRenderer)

@@ -6,9 +6,11 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from vaelab.apps import progress
-from vaelab.apps.progress import Watch, counting, figures, following
-from vaelab.apps.train_recipe import table
+from vaelab.commands import training_progress
+from vaelab.commands.train import table
+from vaelab.commands.training_progress import Watch
+from vaelab.training.record import figures
+from vaelab.utils.progress import counting, following
 
 ROW = {
     "epoch": 1,
@@ -44,7 +46,7 @@ def test_a_terminal_sees_one_live_line():
 def test_a_file_sees_a_line_now_and_then(capsys, monkeypatch):
     assert watched(terminal=False) == ""
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(progress, "LOG_EVERY", -1.0)
+    monkeypatch.setattr(training_progress, "LOG_EVERY", -1.0)
     watched(terminal=False)
     (line,) = capsys.readouterr().err.splitlines()
     assert line == (
@@ -53,7 +55,7 @@ def test_a_file_sees_a_line_now_and_then(capsys, monkeypatch):
 
 
 def test_of_codebooks_it_sees_how_many_codes_are_in_use(capsys, monkeypatch):
-    monkeypatch.setattr(progress, "LOG_EVERY", -1.0)
+    monkeypatch.setattr(training_progress, "LOG_EVERY", -1.0)
     monkeypatch.delitem(ROW, "active_units")
     monkeypatch.setitem(ROW, "perplexity", 61.3)
     monkeypatch.setitem(ROW, "perplexity_layer_1", 61.3)

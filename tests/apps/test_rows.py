@@ -13,11 +13,11 @@ import torch
 from matplotlib.figure import Figure
 
 import vaelab
-from vaelab.apps.understand.galleries import manifold, strip
-from vaelab.apps.understand.places import Segment
-from vaelab.cli import main
-from vaelab.data import drawn, read_inputs
-from vaelab.run import Run
+from vaelab.commands.main import main
+from vaelab.data import read_inputs, sample_labels
+from vaelab.runs.run import Run
+from vaelab.understand.galleries import manifold, strip
+from vaelab.understand.landmarks import Segment
 
 CITIES = ("Leeds", "London", "York")
 NAMES = ["age", "children", "smoker", "city"]
@@ -159,9 +159,18 @@ def test_a_data_frame_without_pandas(run: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_vector_is_no_class(people: Path, tmp_path: Path) -> None:
-    flags = ("--label", "city", "--vectors", "age", "--condition", "vectors", "--epochs", "1")
+    flags = (
+        "--label",
+        "city",
+        "--condition-columns",
+        "age",
+        "--condition",
+        "vectors",
+        "--epochs",
+        "1",
+    )
     run = train(people, "vectors", *flags)
-    do("sample", run, "-n", 2, "--given", 40, "--out", tmp_path / "a.csv")
+    do("sample", run, "-n", 2, "--condition-values", 40, "--out", tmp_path / "a.csv")
     assert list(read(tmp_path / "a.csv")[0]) == ["children", "smoker"]
 
 
@@ -176,7 +185,7 @@ def test_classes_of_conditional_rows(told: Path, tmp_path: Path) -> None:
     do("sample", told, "-n", 5, "--class", "York", "--out", tmp_path / "york.csv")
     assert [row["city"] for row in read(tmp_path / "york.csv")] == ["York"] * 5
     pytest.importorskip("pandas")
-    model = vaelab.load(told).given(["York", "Leeds"])
+    model = vaelab.load(told).conditioned_on(["York", "Leeds"])
     frame = vaelab.frame(model, model.vary(model.sample(2), 2))
     assert list(frame["city"]) == ["York", "York", "Leeds", "Leeds"]
 
@@ -186,9 +195,11 @@ def test_classes_come_as_often_as_in_training() -> None:
     spec = vaelab.load_data((x, y.astype(np.int64))).spec
     assert spec.shares == (pytest.approx(0.9, abs=0.05), pytest.approx(0.1, abs=0.05))
     torch.manual_seed(0)
-    assert float(drawn(spec, 5000).float().mean()) == pytest.approx(spec.shares[1], abs=0.02)
+    assert float(sample_labels(spec, 5000).float().mean()) == pytest.approx(
+        spec.shares[1], abs=0.02
+    )
     # Runs of before that was kept are drawn from uniformly.
-    assert float(drawn(replace(spec, shares=()), 5000).float().mean()) == pytest.approx(
+    assert float(sample_labels(replace(spec, shares=()), 5000).float().mean()) == pytest.approx(
         0.5, abs=0.03
     )
     with pytest.raises(ValueError, match="shares are of the 2 classes"):

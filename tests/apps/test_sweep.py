@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vaelab import cli, recipes
-from vaelab.apps.pictures.frontier import frontier, rate_distortion
-from vaelab.apps.sweep import Sweep, sweep
-from vaelab.apps.sweep.team import Crowd
-from vaelab.apps.sweep.whole import judge
+from vaelab import recipes
+from vaelab.commands import main as cli
 from vaelab.data import Data
-from vaelab.design import Design
-from vaelab.run import load
+from vaelab.plots.frontier import frontier, rate_distortion
+from vaelab.recipes.design import Design
+from vaelab.runs.run import load
+from vaelab.sweep import Sweep, sweep
+from vaelab.sweep.sweep import evaluate_test_split
+from vaelab.sweep.train_group import GroupProgress
 from vaelab.training import NotFinite, Plan
 
 SMALL, SHORT = Design(width=16), Plan(epochs=2, batch_size=256, lr=1e-2)
@@ -50,7 +51,7 @@ def test_every_run_is_a_run_like_any_other(made: Sweep, digits: Data) -> None:
         assert run.sample(2).shape == (2, 1, 8, 8)
         assert (made.path / member.name / "optimizer.safetensors").exists()
         assert not (made.path / member.name / "unfinished").exists()
-        again = judge(run, digits)
+        again = evaluate_test_split(run, digits)
         assert again == pytest.approx(member.figures)
         assert again["neg_elbo"] == pytest.approx(again["rate"] + again["distortion"])
     assert made.reasons == []
@@ -125,14 +126,14 @@ def test_where_every_run_breaks_down_it_is_an_error(digits: Data, tmp_path: Path
 def test_an_interrupt_keeps_what_was_reached(
     digits: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listen = Crowd.on_epoch
+    listen = GroupProgress.on_epoch
 
-    def stop(self: Crowd, row: dict[str, float], best: Any) -> None:
+    def stop(self: GroupProgress, row: dict[str, float], best: Any) -> None:
         listen(self, row, best)
         if len(self.losses) == 2:  # both members have finished their first epoch
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Crowd, "on_epoch", stop)
+    monkeypatch.setattr(GroupProgress, "on_epoch", stop)
     found = small(digits, tmp_path, {"latent": [2, 3]}, seeds=2)
     endings = [m.run.training["ending"] for m in found.members if m.run is not None]
     assert endings == ["interrupted"] * 2
@@ -147,10 +148,10 @@ def test_an_interrupt_keeps_what_was_reached(
 def test_an_interrupt_before_anything_was_reached(
     digits: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(self: Crowd, step: int, steps: int, row: dict[str, float]) -> None:
+    def stop(self: GroupProgress, step: int, steps: int, row: dict[str, float]) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Crowd, "on_step", stop)
+    monkeypatch.setattr(GroupProgress, "on_step", stop)
     with pytest.raises(KeyboardInterrupt):
         small(digits, tmp_path, {"latent": [2, 3]}, seeds=2)
     assert list(tmp_path.iterdir()) == []

@@ -7,20 +7,20 @@ import math
 import pytest
 import torch
 
-from vaelab.apps.understand.document import document
-from vaelab.apps.understand.figures import draw
-from vaelab.apps.understand.galleries import noise_like
-from vaelab.apps.understand.ground import Cloud, encode, ground
-from vaelab.apps.understand.measure import Missing, measure, reach
-from vaelab.apps.understand.places import core, gap, lattice
-from vaelab.apps.understand.study import MODELS, key, passes, study
-from vaelab.apps.understand.verdicts import ROWS, Claim, Row, best, claims, judge
 from vaelab.data import load
 from vaelab.metrics import Estimate
-from vaelab.run import load as load_run
+from vaelab.runs.run import load as load_run
+from vaelab.understand.benchmark import Cloud, encode, ground
+from vaelab.understand.claims import ROWS, Claim, Row, best, check_claim, claims
+from vaelab.understand.document import document
+from vaelab.understand.figures import draw
+from vaelab.understand.galleries import noise_like
+from vaelab.understand.landmarks import core, gap, lattice
+from vaelab.understand.measure import Missing, measure_model, reach
+from vaelab.understand.study import MODELS, key, num_epochs, study
 
 # The package shows the function under the name of its module.
-measures = importlib.import_module("vaelab.apps.understand.measure")
+measures = importlib.import_module("vaelab.understand.measure")
 
 BELOW = Claim("holes", 1, "holes", "vae", "ae")
 UNIT = {"share", "nats", "none"}
@@ -44,7 +44,7 @@ def _figures(**values):
     ],
 )
 def test_a_claim_is_decided_by_two_standard_errors(vae, ae, verdict):
-    found = judge(BELOW, _figures(vae=Estimate(vae, 0.01, 99), ae=Estimate(ae, 0.01, 99)), 2)
+    found = check_claim(BELOW, _figures(vae=Estimate(vae, 0.01, 99), ae=Estimate(ae, 0.01, 99)), 2)
     assert found.verdict == verdict
     assert found.ratio == pytest.approx(vae / ae)
     assert found.z == pytest.approx((ae - vae) / math.hypot(0.01, 0.01))
@@ -52,22 +52,22 @@ def test_a_claim_is_decided_by_two_standard_errors(vae, ae, verdict):
 
 def test_the_factor_scales_the_right_hand_side_and_its_error():
     figures = _figures(vae=Estimate(0.4, 0.0, 9), ae=Estimate(1.0, 0.3, 9))
-    third = judge(Claim("c", 1, "holes", "vae", "ae", factor=1 / 3), figures, 2)
+    third = check_claim(Claim("c", 1, "holes", "vae", "ae", factor=1 / 3), figures, 2)
     assert third.z == pytest.approx((1 / 3 - 0.4) / 0.1)
-    above = judge(Claim("c", 1, "holes", "ae", "vae", factor=2.0, above=True), figures, 2)
+    above = check_claim(Claim("c", 1, "holes", "ae", "vae", factor=2.0, above=True), figures, 2)
     assert above.z == pytest.approx((1.0 - 0.8) / 0.3)
 
 
 def test_a_bound_needs_no_other_model():
     rate = Claim("rate", 3, "holes", "kl-only", None, factor=0.1)
-    assert judge(rate, _figures(kl_only=Estimate(0.001, 0.001, 9)), 2).verdict == "holds"
-    assert judge(rate, _figures(kl_only=Estimate(0.5, 0.001, 9)), 2).verdict == "fails"
-    exact = judge(rate, _figures(kl_only=Estimate(0.0, 0.0, 9)), 2)
+    assert check_claim(rate, _figures(kl_only=Estimate(0.001, 0.001, 9)), 2).verdict == "holds"
+    assert check_claim(rate, _figures(kl_only=Estimate(0.5, 0.001, 9)), 2).verdict == "fails"
+    exact = check_claim(rate, _figures(kl_only=Estimate(0.0, 0.0, 9)), 2)
     assert (exact.verdict, exact.z, exact.ratio) == ("holds", math.inf, None)
 
 
 def test_a_missing_figure_leaves_a_claim_open():
-    found = judge(BELOW, _figures(vae=Estimate(0.1, 0.01, 9)), 2)
+    found = check_claim(BELOW, _figures(vae=Estimate(0.1, 0.01, 9)), 2)
     assert (found.verdict, found.z, found.ratio) == (None, None, None)
 
 
@@ -144,10 +144,10 @@ def test_noise_is_as_large_against_the_codes_as_the_posterior_is_to_its_own():
 
 
 def test_passes_grow_as_data_shrinks():
-    assert passes(100) > passes(10_000) >= passes(1_000_000) >= 1
+    assert num_epochs(100) > num_epochs(10_000) >= num_epochs(1_000_000) >= 1
 
 
-class Told:
+class ProgressRecorder:
     def __init__(self):
         self.seen = []
 
@@ -162,12 +162,13 @@ def small(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {"SAMPLES": 400, "PRIOR_DRAWS": 1000, "KL_DRAWS": 100}.items():
             patch.setattr(measures, name, value)
-        folder, told = tmp_path_factory.mktemp("understand"), Told()
+        folder, told = tmp_path_factory.mktemp("understand"), ProgressRecorder()
         found = study(load("digits"), wide=3, epochs=2, out=folder / "runs", watcher=told)
         common = ground(found.data, found.run("vae", 3).data)
         reached = {latent: reach(common, latent) for latent in found.sizes}
         measured = {
-            name: measure(run, common, reached[run.latent]) for name, run in found.runs.items()
+            name: measure_model(run, common, reached[run.latent])
+            for name, run in found.runs.items()
         }
         album = draw(found, common, folder / "figures", told)
         content = document(found, common, measured, album.facts, {"train": 1.0})

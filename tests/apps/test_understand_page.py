@@ -5,11 +5,11 @@ from itertools import pairwise
 import pytest
 from understand_study import UNITS, a_study, claim, written
 
-from vaelab.apps.understand.page import tables, write_page
-from vaelab.apps.understand.page.curves import HEIGHT, LINE, curves
-from vaelab.apps.understand.page.facts import Facts
-from vaelab.apps.understand.page.words import LANGUAGES, formulas, texts
-from vaelab.cli import overview
+from vaelab.commands.main import overview
+from vaelab.reports.understand import tables, write_page
+from vaelab.reports.understand.curves import HEIGHT, LINE, curves
+from vaelab.reports.understand.translations import LANGUAGES, formulas, texts
+from vaelab.reports.understand.values import Facts
 
 VOID = {"meta", "link", "img", "br", "input", "hr", "mspace", "line", "circle", "rect"}
 HAN = re.compile(r"[\u4e00-\u9fff]")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vaelab.data import Batches, DataSpec
-from vaelab.data.batches import bernoulli
+from vaelab.data.loading.batches import bernoulli
 
 N = 2500  # more than two of the chunks in which `fixed` draws
 SPEC = DataSpec("array", (4,), "uint8", 256, 0, 255, (0.0,), (255.0,))

@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 
 from vaelab.data import load
-from vaelab.data.folder import from_folder
-from vaelab.data.images import Picture, gather
+from vaelab.data.images.decode import Picture, gather
+from vaelab.data.images.folder import from_folder
 
 RNG = np.random.default_rng(0)
 

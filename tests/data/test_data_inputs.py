@@ -9,8 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from vaelab.data import DataSpec, Rows, images, load, read_inputs
+from vaelab.data import DataSpec, Rows, load, read_inputs
 from vaelab.data import fingerprint as fingerprints
+from vaelab.data.images import decode as images
 
 DIGITS = load("digits")
 GREY = DataSpec("array", (1, 8, 6), "uint8", 256, 0, 255, (0.0,), (255.0,))

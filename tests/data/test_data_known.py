@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from vaelab.data import binarized, known, load
-from vaelab.data.fetch import fetch
-from vaelab.data.idx import read_idx
-from vaelab.data.known import IdxFile, IdxSet, idx_set
+from vaelab.data import load
+from vaelab.data.known import binarized_mnist, registry
+from vaelab.data.known.download import fetch
+from vaelab.data.known.idx import read_idx
+from vaelab.data.known.registry import IdxFile, IdxSet, idx_set
 
 RNG = np.random.default_rng(0)
 
@@ -167,7 +168,7 @@ def test_an_idx_set_is_fetched_once(home: Home, tmp_path: Path, by: str) -> None
 def test_a_download_with_a_wrong_md5_is_not_kept(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(known, "fetch", partial(fetch, pause=0.001))
+    monkeypatch.setattr(registry, "fetch", partial(fetch, pause=0.001))
     home.bodies = {f"{n}.gz": [gzip.compress(idx(p), mtime=1)] for n, p in PARTS.items()}
     with pytest.raises(FileNotFoundError, match="MD5 of what came is not the published"):
         idx_set(tiny(home.url, "md5"), tmp_path)
@@ -226,7 +227,7 @@ def test_binarized_mnist_is_converted_once(
         name: RNG.integers(0, 2, (12, 784), dtype=np.uint8) for name in ("train", "valid", "test")
     }
     monkeypatch.setattr(
-        binarized,
+        binarized_mnist,
         "_PARTS",
         {
             n: (12, hashlib.sha256(np.packbits(b, axis=1).tobytes()).hexdigest())
@@ -236,21 +237,21 @@ def test_binarized_mnist_is_converted_once(
     for name, rows in bits.items():
         text = "\n".join(" ".join(map(str, row)) for row in rows).encode()
         home.bodies[f"binarized_mnist_{name}.amat"] = [text]
-    found = binarized.binarized_mnist(tmp_path, home.url)
+    found = binarized_mnist.binarized_mnist(tmp_path, home.url)
     assert torch.equal(found.x.flatten(1), torch.from_numpy(np.concatenate(list(bits.values()))))
     assert found.own == (12, 12, 12)
     assert [p.name for p in tmp_path.iterdir()] == ["binarized_mnist.npz"]
-    binarized.binarized_mnist(tmp_path, home.url)
+    binarized_mnist.binarized_mnist(tmp_path, home.url)
     assert len(home.asked) == 3
 
     np.savez(tmp_path / "binarized_mnist.npz", train=np.zeros((12, 98), np.uint8))
     with pytest.raises(ValueError, match="its part 'train' has been altered"):
-        binarized.binarized_mnist(tmp_path, home.url)
-    monkeypatch.setattr(binarized, "fetch", partial(fetch, pause=0.001))
+        binarized_mnist.binarized_mnist(tmp_path, home.url)
+    monkeypatch.setattr(binarized_mnist, "fetch", partial(fetch, pause=0.001))
     (tmp_path / "binarized_mnist.npz").unlink()
     home.bodies["binarized_mnist_train.amat"] = [b"0 1 0 1"]
     with pytest.raises(FileNotFoundError, match="not the published file"):
-        binarized.binarized_mnist(tmp_path, home.url)
+        binarized_mnist.binarized_mnist(tmp_path, home.url)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -288,6 +289,6 @@ def test_missing_paths(tmp_path: Path) -> None:
 
 def test_the_data_folder_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VAELAB_DATA", str(tmp_path))
-    assert known.default_data_dir() == tmp_path
+    assert registry.default_data_dir() == tmp_path
     monkeypatch.delenv("VAELAB_DATA")
-    assert known.default_data_dir() == Path.home() / ".cache" / "vaelab" / "data"
+    assert registry.default_data_dir() == Path.home() / ".cache" / "vaelab" / "data"

@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vaelab.data import Data, load
-from vaelab.data.splits import Found, choose
+from vaelab.data.splits import SourceData, choose
 
 X = np.arange(100 * 2, dtype=np.float32).reshape(100, 2)
 
 
-def found(*own: int, shuffle: bool = False) -> Found:
+def found(*own: int, shuffle: bool = False) -> SourceData:
     x = torch.arange(sum(own))[:, None]
-    return Found(x, None, (own[0], own[1], own[2]), shuffle=shuffle)
+    return SourceData(x, None, (own[0], own[1], own[2]), shuffle=shuffle)
 
 
 @given(

@@ -10,11 +10,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vaelab.data import Batches, Data, DataSpec, Rows, load, read_inputs, stream
+from vaelab.data import Batches, Data, DataSpec, Rows, load, read_inputs
 from vaelab.data import arrays as arrays_module
-from vaelab.data import rows as rows_module
-from vaelab.data.measure import Columns, measure
-from vaelab.data.stream import Resident, Streamed
+from vaelab.data.loading import mapped_rows as rows_module
+from vaelab.data.loading import streaming
+from vaelab.data.loading.streaming import Resident, Streamed
+from vaelab.data.statistics import Columns, measure_fields
 
 BYTE = np.dtype(np.uint8)
 CPU = torch.device("cpu")
@@ -34,9 +35,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every file is too large, and everything is done in many parts."""
     monkeypatch.setattr(arrays_module, "MAPPED", 0)
     monkeypatch.setattr(rows_module, "_PIECE", 64)
-    monkeypatch.setattr(stream, "SHARE", 0.0)
-    monkeypatch.setattr(stream, "BLOCK", 40)
-    monkeypatch.setattr(stream, "POOL", 1000)
+    monkeypatch.setattr(streaming, "SHARE", 0.0)
+    monkeypatch.setattr(streaming, "BLOCK", 40)
+    monkeypatch.setattr(streaming, "POOL", 1000)
 
 
 def saved(folder: Path, array: np.ndarray) -> Path:
@@ -172,9 +173,9 @@ def test_moments_do_not_depend_on_the_pieces(sizes: list[int], shift: float) -> 
 def test_levels_are_read_from_every_split() -> None:
     train, other = torch.zeros(9, 2, dtype=torch.uint8), torch.full((3, 2), 16, dtype=torch.uint8)
     train[0] = 3
-    found = measure(train, other, other)
+    found = measure_fields(train, other, other)
     assert (found.levels, found.low, found.high, found.scale) == (17, 0, 3, (16.0,))
-    found = measure(train.float() / 100, other.float() / 16 - 2)
+    found = measure_fields(train.float() / 100, other.float() / 16 - 2)
     assert found.offset != (0.0,)  # −1 is only in the other split
     assert found.low == 0
 
@@ -305,12 +306,12 @@ def test_what_fits_is_resident(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = Rows(NUMBERED, BYTE)
     assert isinstance(Batches(rows, SPEC).rows, Resident)
     assert torch.equal(next(Batches(rows, SPEC).fixed(N, 0)), SPEC.prepare(rows[:]))
-    assert stream.placing(rows, CPU) == ()
-    monkeypatch.setattr(stream, "memory", lambda device: 4 * rows.nbytes - 4)
+    assert streaming.placing(rows, CPU) == ()
+    monkeypatch.setattr(streaming, "memory", lambda device: 4 * rows.nbytes - 4)
     assert isinstance(Batches(rows, SPEC).rows, Streamed)
-    assert "quarter of the memory of cpu" in stream.placing(rows, CPU)[0]
+    assert "quarter of the memory of cpu" in streaming.placing(rows, CPU)[0]
     assert isinstance(Batches(rows[:], SPEC).rows, Resident)  # it is there already
 
 
 def test_memory_is_that_of_the_machine() -> None:
-    assert 2**28 < stream.memory(CPU) < 2**50
+    assert 2**28 < streaming.memory(CPU) < 2**50

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from vaelab.data import DataSpec, load, read_inputs
-from vaelab.data.header import as_kinds
-from vaelab.data.inputs import reload
+from vaelab.data.command_inputs import reload
+from vaelab.data.tabular.header import as_kinds
 from vaelab.utils.options import command_line
 
 NAMES = ("age", "income", "children", "smoker", "city", "stars")

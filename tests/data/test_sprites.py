@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from vaelab.data import Batches, Data, load, sprites
-from vaelab.data.inputs import reload
-from vaelab.data.rows import Rows
+from vaelab.data import Batches, Data, load
+from vaelab.data.command_inputs import reload
+from vaelab.data.known import sprites
+from vaelab.data.loading.mapped_rows import Rows
 from vaelab.data.splits import Split
 
 
@@ -136,7 +137,7 @@ def test_nothing_is_rendered_before_it_is_asked_for(monkeypatch: pytest.MonkeyPa
 
 
 def test_the_whole_grid_can_be_streamed() -> None:
-    from vaelab.data.stream import Streamed
+    from vaelab.data.loading.streaming import Streamed
 
     found = sprites.all_sprites(Path())
     part = found.rows(some(3000, seed=2))

@@ -5,11 +5,11 @@ import torch
 
 from diseased.data import IMAGES, columns
 from vaelab import recipes
-from vaelab.apps.fit_prior import draws
-from vaelab.apps.train import train
 from vaelab.data import load
-from vaelab.design import Design
 from vaelab.fitted import FittedMixture, fit_codes, keep
+from vaelab.recipes.design import Design
+from vaelab.runs.fit_prior import draws
+from vaelab.runs.train import train
 from vaelab.training import Plan
 
 GAUSSIAN = Design(width=64, likelihood="gaussian")

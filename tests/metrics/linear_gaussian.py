@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
 
+from vaelab.core import VAE, Conditional, Shallow
+from vaelab.distributions import Normal
 from vaelab.parts.likelihoods import FixedGaussian
 from vaelab.parts.priors import Standard
-from vaelab.walk import VAE, Conditional, Normal, Shallow
 
 D, L, SIGMA = 5, 2, 0.7
 COLUMNS = torch.linalg.qr(

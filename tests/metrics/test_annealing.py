@@ -9,6 +9,8 @@ import torch
 from linear_gaussian import BIAS, EVIDENCE, L, Posterior, data, model
 from torch import Tensor, nn
 
+from vaelab.core import VAE, Conditional, Ladder, Shallow
+from vaelab.distributions import Bernoulli, Categorical, Distribution, Normal
 from vaelab.metrics import annealing
 from vaelab.metrics.annealing import Annealing, anneal, sandwich
 from vaelab.metrics.continuous import check_continuous
@@ -23,16 +25,6 @@ from vaelab.parts.ladder import DenseBlock, Root
 from vaelab.parts.likelihoods import BernoulliLikelihood, FixedGaussian
 from vaelab.parts.posteriors import DiagonalNormal
 from vaelab.parts.priors import Standard
-from vaelab.walk import (
-    VAE,
-    Bernoulli,
-    Categorical,
-    Conditional,
-    Distribution,
-    Ladder,
-    Normal,
-    Shallow,
-)
 
 STARTS = {"prior": PRIOR, "posterior": POSTERIOR}
 

@@ -19,6 +19,7 @@ from linear_gaussian import PRECISION, Posterior, data, model, negative_entropy
 from scipy.integrate import quad
 from torch import Tensor
 
+from vaelab.distributions import Normal
 from vaelab.metrics import (
     Support,
     class_balance,
@@ -41,7 +42,6 @@ from vaelab.metrics.estimate import Estimate
 from vaelab.metrics.likelihood import elbo, importance_weighted, weigh
 from vaelab.metrics.probes import attention, effective_beta, misfit
 from vaelab.metrics.two_sample import area_under_curve
-from vaelab.walk import Normal
 
 Found = dict[str, Estimate]
 Truth = dict[str, float | None]

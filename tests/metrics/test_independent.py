@@ -5,11 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vaelab.metrics import (
-    frechet_distances,
-    kernel_distance,
-    precision_recall_density_coverage,
-)
+from vaelab.metrics import frechet_distances, kernel_distance, precision_recall_density_coverage
 
 REAL = torch.randn(300, 6, generator=torch.Generator().manual_seed(0)).double()
 FAKE = 0.8 * torch.randn(250, 6, generator=torch.Generator().manual_seed(1)).double() + 0.2

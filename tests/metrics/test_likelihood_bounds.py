@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from vaelab.core import VAE, Shallow
 from vaelab.metrics import likelihood
 from vaelab.metrics.estimate import Estimate
 from vaelab.metrics.layer import layers
@@ -17,7 +18,6 @@ from vaelab.objectives import Distortion, ImportanceWeighted, Rate
 from vaelab.parts.likelihoods import BernoulliLikelihood
 from vaelab.parts.posteriors import DiagonalNormal, Point
 from vaelab.parts.priors import Standard
-from vaelab.walk import VAE, Shallow
 
 D, L = 7, 2
 

@@ -12,6 +12,7 @@ from vaelab.metrics import (
     code_scale,
     different_class_pairs,
     hole_fraction,
+    interpolation_path,
     off_support_share,
     overlap,
     own_ellipse,
@@ -19,7 +20,6 @@ from vaelab.metrics import (
     round_trip_error,
     round_trip_gaps,
     unreached_fraction,
-    walk,
 )
 
 
@@ -155,11 +155,11 @@ def test_round_trips_need_a_scale():
 
 
 def test_a_straight_linear_path_has_roughness_one():
-    images = walk(normal(7, 5, 1), normal(7, 5, 2), steps=32) @ normal(5, 20, 3)
+    images = interpolation_path(normal(7, 5, 1), normal(7, 5, 2), steps=32) @ normal(5, 20, 3)
     e = roughness(images)
     assert images.shape == (7, 33, 20)
     assert e.value == pytest.approx(1.0, abs=1e-4)
-    exact = walk(torch.zeros(3, 2), torch.ones(3, 2), steps=32)
+    exact = interpolation_path(torch.zeros(3, 2), torch.ones(3, 2), steps=32)
     assert roughness(exact).value == 1.0
 
 
@@ -202,8 +202,10 @@ def test_off_support_share_of_walks_across_the_gap():
         torch.rand(200, 2, generator=generator(3)),
         torch.rand(200, 2, generator=generator(4)),
     )
-    inland = off_support_share(walk(left, right) @ turn, support)
-    across = off_support_share(walk(left, right + torch.tensor([9.0, 0.0])) @ turn, support)
+    inland = off_support_share(interpolation_path(left, right) @ turn, support)
+    across = off_support_share(
+        interpolation_path(left, right + torch.tensor([9.0, 0.0])) @ turn, support
+    )
     # A walk from x₁ to 9 + x₂ is 9 + x₂ − x₁ long and 8 + (1 − x₁) − (0 − x₂) − 1 of it is sea.
     assert across.value == pytest.approx(8 / 9, abs=0.03)
     assert inland.value < 0.1

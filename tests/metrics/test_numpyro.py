@@ -16,6 +16,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from vaelab.core import VAE, Shallow
 from vaelab.metrics.annealing import Annealing, anneal
 from vaelab.metrics.estimate import Estimate
 from vaelab.metrics.hamiltonian import Point, move
@@ -24,7 +25,6 @@ from vaelab.metrics.starts import PRIOR
 from vaelab.parts.likelihoods import BernoulliLikelihood
 from vaelab.parts.posteriors import DiagonalNormal
 from vaelab.parts.priors import Standard
-from vaelab.walk import VAE, Shallow
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what others warn of on import is not ours to mend

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
+from vaelab.core import VAE, Shallow
 from vaelab.metrics.probes import attention, effective_beta, misfit
 from vaelab.parts.likelihoods import FixedGaussian
 from vaelab.parts.posteriors import DiagonalNormal, Point
 from vaelab.parts.priors import Standard
-from vaelab.walk import VAE, Shallow
 
 L, D, NOISE = 3, 5, 0.7
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal as TorchNormal
 
+from vaelab.distributions import Dirac, Laplace, Normal, TransformedNormal
 from vaelab.metrics import aggregate as room
 from vaelab.metrics.aggregate import rate_split
-from vaelab.walk import Dirac, Laplace, Normal, Pushed
 
 STANDARD = Normal(torch.zeros(1, 3), torch.zeros(1, 3))
 
@@ -111,7 +111,7 @@ def test_what_dimensions_share_is_told_whatever_the_prior() -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class Shifted(Pushed):
+class Shifted(TransformedNormal):
     """z = u + 2, which is a normal; counts how often it is run backwards."""
 
     log: ClassVar[list[int]] = []

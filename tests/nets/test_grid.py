@@ -10,7 +10,7 @@ from torch import nn
 
 from vaelab.nets import plain, residual
 from vaelab.nets.conv import Stage
-from vaelab.nets.grid import GridDecoder, GridEncoder, grids, halvings_for
+from vaelab.nets.feature_grid import GridDecoder, GridEncoder, grids, halvings_for
 
 
 @pytest.mark.parametrize("stage", [plain, residual])

@@ -11,12 +11,7 @@ from hypothesis import strategies as st
 from torch.func import functional_call, stack_module_state, vmap
 
 from vaelab.nets.conv import PixelMajor
-from vaelab.nets.pyramid import (
-    ConvPyramid,
-    ResidualBottleneck,
-    bottleneck,
-    resolutions,
-)
+from vaelab.nets.pyramid import ConvPyramid, ResidualBottleneck, bottleneck, resolutions
 
 shapes = st.tuples(st.integers(1, 4), st.integers(1, 37), st.integers(1, 37))
 

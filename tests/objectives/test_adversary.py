@@ -13,9 +13,10 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 import vaelab.recipes.adversarial  # noqa: F401  (its functions register themselves)
+from vaelab.core import VAE, Conditional, Ladder, Shallow, Site, Trace
 from vaelab.data import Batches, Data
 from vaelab.data import load as load_data
-from vaelab.design import Design
+from vaelab.distributions import Dirac
 from vaelab.nets import perceptron
 from vaelab.objectives import Distortion, Objective, Rate
 from vaelab.objectives.adversary import (
@@ -30,9 +31,9 @@ from vaelab.parts.ladder import DenseBlock, Root
 from vaelab.parts.likelihoods import FixedGaussian
 from vaelab.parts.posteriors import DiagonalNormal, Point
 from vaelab.parts.priors import Standard
-from vaelab.recipe import Recipe, find
+from vaelab.recipes.design import Design
+from vaelab.recipes.registry import Recipe, find
 from vaelab.training import Plan, fit
-from vaelab.walk import VAE, Conditional, Dirac, Ladder, Shallow, Site, Trace
 
 NAMES = ("factor_vae", "wae_gan", "vae_gan")
 D, L = 5, 3
@@ -86,7 +87,7 @@ def train(
         for side, module, loss in zip(
             sides,
             (vae, objective),
-            (objective(trace, x), objective.opposition(trace, x)),
+            (objective(trace, x), objective.critic_loss(trace, x)),
             strict=True,
         ):
             assert loss is not None
@@ -96,7 +97,7 @@ def train(
                 p.grad = g
             side.step()
         with torch.no_grad():
-            objective.settle(trace, x)
+            objective.update_buffers(trace, x)
     return loss.total
 
 
@@ -106,13 +107,13 @@ def test_each_side_learns_by_its_own_loss_alone(name: str) -> None:
     vae, x = model(), torch.randn(16, D)
     objective = objectives(vae)[name]
     trace = vae(x)
-    against = objective.opposition(trace, x)
+    against = objective.critic_loss(trace, x)
     assert against is not None
     assert reached(against.total, vae) == set()
     assert reached(against.total, objective) == {k for k, _ in objective.named_parameters()}
     encoder = {"encoder.weight", "encoder.bias"}
     assert encoder <= reached(objective(trace, x).total, vae)
-    assert not objective.comparable
+    assert not objective.monitorable
 
 
 def test_a_critic_that_is_fed_codes_with_their_past_is_found_out() -> None:
@@ -130,13 +131,13 @@ def test_losses_are_of_examples_and_terms_add_up(name: str, samples: int) -> Non
     vae, x = model(), torch.randn(7, D)
     objective = objectives(vae)[name]
     trace = vae(x, samples)
-    loss, against = objective(trace, x), objective.opposition(trace, x)
+    loss, against = objective(trace, x), objective.critic_loss(trace, x)
     assert against is not None
     assert loss.total.shape == against.total.shape == (7,)
     assert all(part.shape == (7,) for part in loss.parts.values())
     whole = Distortion() + 2.0 * objective + Rate()
-    assert not whole.comparable
-    assert whole.pooled == objective.pooled
+    assert not whole.monitorable
+    assert whole.batch_coupled == objective.batch_coupled
     torch.manual_seed(1)
     one = objective(trace, x).total
     torch.manual_seed(1)
@@ -144,9 +145,9 @@ def test_losses_are_of_examples_and_terms_add_up(name: str, samples: int) -> Non
     rest = (Distortion() + Rate())(trace, x).total
     torch.testing.assert_close(total, rest + 2 * one, rtol=1e-4, atol=1e-4)
     torch.manual_seed(1)
-    alone = objective.opposition(trace, x)
+    alone = objective.critic_loss(trace, x)
     torch.manual_seed(1)
-    within = whole.opposition(trace, x)  # unscaled: a weight is the model's affair
+    within = whole.critic_loss(trace, x)  # unscaled: a weight is the model's affair
     assert alone is not None
     assert within is not None
     torch.testing.assert_close(within.total, alone.total)
@@ -158,7 +159,7 @@ def test_an_examples_loss_is_its_own_where_it_is_said_to_be(name: str) -> None:
     objective = objectives(vae)[name]
     whole = objective(vae(x, temperature=0.0), x).total
     apart = [objective(vae(part, temperature=0.0), part).total for part in x.split(3)]
-    assert torch.allclose(torch.cat(apart), whole, atol=1e-5) == (not objective.pooled)
+    assert torch.allclose(torch.cat(apart), whole, atol=1e-5) == (not objective.batch_coupled)
 
 
 @pytest.mark.parametrize("name", TERMS)
@@ -168,7 +169,7 @@ def test_both_sides_are_captured_whole_by_the_compiler(name: str) -> None:
 
     def both(x: Tensor) -> tuple[Tensor, Tensor]:
         trace = vae(x)
-        against = objective.opposition(trace, x)
+        against = objective.critic_loss(trace, x)
         assert against is not None
         return objective(trace, x).total, against.total
 
@@ -193,14 +194,14 @@ def test_of_independent_codes_a_critic_can_tell_nothing() -> None:
     optimizer = torch.optim.Adam(objective.parameters(), 3e-3)
     for _ in range(200):
         z = gaussian(512, 0.0)
-        loss = objective.opposition(planted(z), z)
+        loss = objective.critic_loss(planted(z), z)
         optimizer.zero_grad()
         loss.mean.backward()
         optimizer.step()
     z = gaussian(20_000, 0.0)
     with torch.no_grad():
         found = objective(planted(z), z)
-        critic = objective.opposition(planted(z), z).mean
+        critic = objective.critic_loss(planted(z), z).mean
     assert found.estimated == {"total_correlation"}
     assert float(found.mean) == pytest.approx(0.0, abs=0.03)
     assert float(critic) == pytest.approx(math.log(2), abs=0.005)
@@ -286,8 +287,8 @@ def test_a_hierarchy_has_no_one_prior_to_be_held_to() -> None:
     x = torch.randn(3, D)
     trace = VAE(nn.Module(), ladder).infer((torch.randn(3, 4), torch.randn(3, 4)))
     with pytest.raises(ValueError, match="prior of one latent; this model has 2"):
-        CriticPriorMatch(nn.Linear(4, 1)).opposition(trace, x)
-    against = CriticTotalCorrelation(nn.Linear(4, 1)).opposition(trace, x)
+        CriticPriorMatch(nn.Linear(4, 1)).critic_loss(trace, x)
+    against = CriticTotalCorrelation(nn.Linear(4, 1)).critic_loss(trace, x)
     assert against.total.shape == (3,)
 
 
@@ -317,7 +318,7 @@ def test_the_scale_of_features_is_not_the_critics_to_change() -> None:
             for p in objective.critic.features[-1].parameters():
                 p.mul_(scale)
             for _ in range(150):
-                objective.settle(vae(x), x)
+                objective.update_buffers(vae(x), x)
             found.append(objective(vae(x, temperature=0.0), x).parts["features"])
             deviation = objective.critic.features(x).std(0, correction=0)
         torch.testing.assert_close(objective.spread, deviation, rtol=1e-3, atol=1e-5)
@@ -328,7 +329,7 @@ def test_the_critic_of_data_sees_reconstructions_and_imaginings() -> None:
     vae, x = model(), torch.randn(4000, D)
     objective = objectives(vae)["features"]
     trace = vae(x)
-    against = objective.opposition(trace, x)
+    against = objective.critic_loss(trace, x)
     assert isinstance(objective, CriticFeatures)
     assert against is not None
     with torch.no_grad():
@@ -345,11 +346,11 @@ def test_a_critic_with_noise_learns_on_both_sides_blurred(name: str) -> None:
     vae, x, noise = model(), 3 + torch.randn(20_000, D), 2.0
     objective = objectives(vae)[name]
     trace = vae(x)
-    plain = objective.opposition(trace, x)
+    plain = objective.critic_loss(trace, x)
     torch.manual_seed(0)
     clear = objective(trace, x).total
     objective.noise = noise  # type: ignore[assignment]
-    blurred = objective.opposition(trace, x)
+    blurred = objective.critic_loss(trace, x)
     torch.manual_seed(0)
     assert torch.equal(objective(trace, x).total, clear)
     assert plain is not None
@@ -414,7 +415,7 @@ def test_recipes_have_a_critic_that_is_kept_and_comes_back(
     recipe, again = build(name, digits, net), build(name, digits, net)
     x = next(Batches(digits.train.x, recipe.data).fixed(8, 0))
     trace = recipe.model(x)
-    loss, against = recipe.objective(trace, x), recipe.objective.opposition(trace, x)
+    loss, against = recipe.objective(trace, x), recipe.objective.critic_loss(trace, x)
     assert against is not None
     assert loss.total.shape == against.total.shape == (8,)
     every = {k for k, _ in recipe.model.named_parameters()}

@@ -12,20 +12,15 @@ from scipy.stats import norm
 from sklearn.metrics.pairwise import rbf_kernel
 from torch import Tensor, nn
 
-from vaelab.objectives import (
-    MMD,
-    Diagonal,
-    Objective,
-    OffDiagonal,
-    SplitRate,
-)
+from vaelab.core import VAE, Conditional, Shallow, Trace
+from vaelab.distributions import Normal
+from vaelab.objectives import MMD, Diagonal, Objective, OffDiagonal, SplitRate
 from vaelab.objectives.aggregate import stratified
 from vaelab.objectives.covariance import aggregate_covariance
 from vaelab.objectives.discrepancy import gaussian, mmd, multiscale
 from vaelab.parts.likelihoods import FixedGaussian
 from vaelab.parts.posteriors import DiagonalNormal, Point
 from vaelab.parts.priors import Standard
-from vaelab.walk import VAE, Conditional, Normal, Shallow, Trace
 
 D, L, N = 5, 3, 40
 
@@ -287,7 +282,7 @@ TERMS: list[Objective] = [
 
 @pytest.mark.parametrize("term", TERMS, ids=lambda t: type(t).__name__)
 def test_what_is_pooled_says_so_and_does_not_grow_with_the_batch(term: Objective) -> None:
-    assert term.pooled
+    assert term.batch_coupled
     vae, means = model(), {}
     vae.encoder.weight.data[:L].mul_(3)  # codes well apart, so that the figures are large
     vae.requires_grad_(False)

@@ -14,6 +14,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from vaelab.core import VAE, Conditional, Shallow, Site, Trace
+from vaelab.distributions import Dirac, Distribution, Normal
 from vaelab.objectives import (
     CombinedBound,
     Distortion,
@@ -23,13 +25,12 @@ from vaelab.objectives import (
     Objective,
     PartiallyImportanceWeighted,
     Rate,
-    Steered,
+    ReweightedPosterior,
 )
-from vaelab.objectives.steered import Steerable, detached
+from vaelab.objectives.steered import ReweightedDistribution, detached
 from vaelab.parts.likelihoods import FixedGaussian
 from vaelab.parts.posteriors import DiagonalNormal, FullCovariance
 from vaelab.parts.priors import Standard
-from vaelab.walk import VAE, Conditional, Dirac, Distribution, Normal, Shallow, Site, Trace
 
 D, L = 3, 2
 
@@ -106,7 +107,7 @@ def by_loops(name: str, log_w: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("name", BOUNDS)
 def test_the_loss_that_is_reported_is_the_bound(name: str) -> None:
-    x, vae = data(), model(Steered(DiagonalNormal()))
+    x, vae = data(), model(ReweightedPosterior(DiagonalNormal()))
     trace = walked(vae, x, 6)
     loss = BOUNDS[name](trace, x)
     log_w = trace.log_weights(x).detach()
@@ -121,7 +122,7 @@ def test_the_loss_that_is_reported_is_the_bound(name: str) -> None:
 
 
 def test_the_bounds_lie_in_their_order() -> None:
-    x, vae = data(200), model(Steered(DiagonalNormal()))
+    x, vae = data(200), model(ReweightedPosterior(DiagonalNormal()))
     trace = walked(vae, x, 6)
     values = {name: bound(trace, x).total for name, bound in BOUNDS.items()}
     elbo = -trace.log_weights(x).mean(0)
@@ -140,14 +141,14 @@ class Moved(Conditional):
 
 def test_a_steered_posterior_is_told_what_is_known_in_training_too() -> None:
     h, known = torch.randn(2, 4, 3)
-    steered = Steered(Moved())
+    steered = ReweightedPosterior(Moved())
     told = [steered.train(mode)(h, known).mean for mode in (True, False)]
     assert torch.equal(told[0], h + known)
     assert torch.equal(told[1], h + known)
 
 
 def test_piwae_gives_each_side_the_gradient_of_its_own_bound() -> None:
-    x, vae = data(), model(Steered(DiagonalNormal()))
+    x, vae = data(), model(ReweightedPosterior(DiagonalNormal()))
     trace = walked(vae, x, 6)
     encoder, decoder = split(gradients(vae, PartiallyImportanceWeighted(3, 2)(trace, x).total))
     fresh = model(DiagonalNormal())
@@ -161,14 +162,14 @@ def test_piwae_gives_each_side_the_gradient_of_its_own_bound() -> None:
 
 
 def test_dreg_weighs_the_path_through_z_by_squares_and_leaves_the_decoder_alone() -> None:
-    x, vae = data(), model(Steered(DiagonalNormal()))
+    x, vae = data(), model(ReweightedPosterior(DiagonalNormal()))
     evidence = vae.encoder(x).detach().requires_grad_()
     torch.manual_seed(0)
     trace = vae.infer(evidence, 5)
     loss = DoublyReparameterised(5)(trace, x)
     (found,) = torch.autograd.grad(loss.total.sum(), [evidence], retain_graph=True)
     q = trace.sites[0].posterior
-    assert isinstance(q, Steerable)
+    assert isinstance(q, ReweightedDistribution)
     assert isinstance(q.q, Normal)
     mu, sigma, z = q.q.mu.detach(), q.q.sigma.detach(), trace.latents[0].detach()
     z.requires_grad_()
@@ -213,11 +214,11 @@ def on_a_grid(objective: Objective | None, K: int = 2, nodes: int = 64) -> tuple
     grid = torch.from_numpy(np.stack(np.meshgrid(*[at] * K, indexing="ij")).reshape(K, -1, 1))
     mass = np.stack(np.meshgrid(*[weights] * K, indexing="ij")).reshape(K, -1).prod(0)
     probability = torch.from_numpy(mass / mass.sum())
-    vae = model(Steered(DiagonalNormal()), latent=1)
+    vae = model(ReweightedPosterior(DiagonalNormal()), latent=1)
     x = data(1).expand(grid.shape[1], D)
     evidence = torch.tensor([[0.3, -0.2]], dtype=torch.float64, requires_grad=True)
     q = vae.generator.posterior(evidence.expand(K * grid.shape[1], 2))
-    assert isinstance(q, Steerable)
+    assert isinstance(q, ReweightedDistribution)
     assert isinstance(q.q, Normal)
     z = q.q.mu + q.q.sigma * grid.flatten(0, 1)
     prior = vae.generator.prior().expand(len(z))
@@ -259,7 +260,7 @@ def test_one_sample_of_dreg_is_sticking_the_landing() -> None:
 @pytest.mark.parametrize("samples", [4, 32])
 def test_dreg_is_less_noisy_and_as_right(samples: int) -> None:
     n = 20_000
-    vae = model(Steered(DiagonalNormal())).requires_grad_(False)
+    vae = model(ReweightedPosterior(DiagonalNormal())).requires_grad_(False)
     x = data(1).expand(n, D)
     noise = {}
     for name, bound in (
@@ -285,7 +286,10 @@ def test_dreg_is_silent_at_the_exact_posterior_where_iwae_is_not() -> None:
     vae = VAE(
         nn.Identity(),
         Shallow(
-            Standard(1).double(), Steered(DiagonalNormal()), decoder, FixedGaussian(sigma).double()
+            Standard(1).double(),
+            ReweightedPosterior(DiagonalNormal()),
+            decoder,
+            FixedGaussian(sigma).double(),
         ),
     )
     x = data(50)[:, :1]
@@ -305,9 +309,9 @@ def test_weights_may_differ_by_any_number_of_nats() -> None:
     """In float32 a share underflows to 0; the encoder's own share of it must still arrive."""
     log_w = torch.tensor([[0.0], [-300.0]])
     encoder = nn.Linear(1, 2)
-    posterior = Steered(DiagonalNormal())
+    posterior = ReweightedPosterior(DiagonalNormal())
     q = posterior(encoder(torch.ones(2, 1)))
-    assert isinstance(q, Steerable)
+    assert isinstance(q, ReweightedDistribution)
     z = q.sample()
     trace = Trace((Site(z, Normal(torch.zeros(2, 1), torch.zeros(2, 1)), q),), Dirac(z), 2)
 
@@ -322,7 +326,7 @@ def test_weights_may_differ_by_any_number_of_nats() -> None:
 
 @pytest.mark.parametrize("name", ["dreg", "piwae"])
 def test_what_scales_the_loss_scales_both_gradients(name: str) -> None:
-    x, vae = data(), model(Steered(DiagonalNormal()))
+    x, vae = data(), model(ReweightedPosterior(DiagonalNormal()))
     once = gradients(vae, BOUNDS[name](walked(vae, x, 6), x).total)
     scaled = gradients(vae, (0.25 * BOUNDS[name])(walked(vae, x, 6), x).total)
     assert close({k: 0.25 * g for k, g in once.items()}, scaled)
@@ -332,7 +336,7 @@ def test_what_scales_the_loss_scales_both_gradients(name: str) -> None:
 
 def test_a_steered_posterior_is_the_one_it_holds_for_anything_else() -> None:
     x = data()
-    steered, plain = model(Steered(DiagonalNormal())), model(DiagonalNormal())
+    steered, plain = model(ReweightedPosterior(DiagonalNormal())), model(DiagonalNormal())
     objective = Distortion() + ImportanceWeighted(3)
     a = gradients(steered, objective(walked(steered, x, 3), x).total)
     b = gradients(plain, objective(walked(plain, x, 3), x).total)
@@ -343,14 +347,16 @@ def test_a_steered_posterior_is_the_one_it_holds_for_anything_else() -> None:
 def test_a_posterior_that_is_not_steered_is_refused_where_it_matters() -> None:
     x, vae = data(), model(DiagonalNormal())
     for name in ("dreg", "piwae"):
-        with pytest.raises(TypeError, match=r"posterior is a Normal.*Steered\(posterior\)"):
+        with pytest.raises(
+            TypeError, match=r"posterior is a Normal.*ReweightedPosterior\(posterior\)"
+        ):
             BOUNDS[name](walked(vae, x, 6), x)
         with torch.no_grad():
             trace = walked(vae, x, 6)
             torch.testing.assert_close(
                 BOUNDS[name](trace, x).total, ImportanceWeighted(6)(trace, x).total
             )
-    trace = walked(model(Steered(DiagonalNormal())), x, 6)
+    trace = walked(model(ReweightedPosterior(DiagonalNormal())), x, 6)
     twice = Trace(trace.sites * 2, trace.likelihood, 6)
     with pytest.raises(ValueError, match="one latent; here there are 2"):
         BOUNDS["piwae"](twice, x)
@@ -372,7 +378,7 @@ def test_a_posterior_with_parameters_cannot_be_steered() -> None:
             self.shift = nn.Parameter(torch.zeros(1))
 
     with pytest.raises(ValueError, match="Learned has parameters of its own"):
-        Steered(Learned())
+        ReweightedPosterior(Learned())
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from vaelab.data import DataSpec
-from vaelab.design import Design
+from vaelab.distributions import Normal
 from vaelab.objectives import Distortion, Loss, Rate, Schedule
 from vaelab.objectives.aggregate import SplitRate
-from vaelab.recipe import Recipe, as_json, rebuild
+from vaelab.recipes.design import Design
 from vaelab.recipes.objectives import (
     annealed,
     beta_tc,
@@ -30,7 +30,7 @@ from vaelab.recipes.objectives import (
     rae,
     wae_mmd,
 )
-from vaelab.walk import Normal
+from vaelab.recipes.registry import Recipe, as_json, rebuild
 
 IMAGES = DataSpec(
     "array", (1, 8, 8), "uint8", 17, 0, 16, (0.0,), (16.0,), contrast=0.7, sizes=(50, 10, 10)
@@ -124,13 +124,13 @@ def at(recipe: Recipe, progress: float) -> Recipe:
     ],
 )
 def test_beta_follows_its_schedule(schedule: Any, progress: float, beta: float) -> None:
-    recipe = annealed(IMAGES, beta=2.0, schedule=schedule, over=0.4, cycles=2)
+    recipe = annealed(IMAGES, beta=2.0, schedule=schedule, warmup_fraction=0.4, cycles=2)
     weighed(walked(at(recipe, progress)), distortion=1, rate=beta)
 
 
 def test_the_capacity_rises() -> None:
-    rate = walked(capacity(IMAGES, nats=0.0)).parts["capacity"]
-    half = walked(at(capacity(IMAGES, nats=30.0, over=0.8), 0.4)).parts["capacity"]
+    rate = walked(capacity(IMAGES, capacity=0.0)).parts["capacity"]
+    half = walked(at(capacity(IMAGES, capacity=30.0, warmup_fraction=0.8), 0.4)).parts["capacity"]
     torch.testing.assert_close(half, 15 - rate, rtol=1e-4, atol=1e-4)
 
 
@@ -141,7 +141,7 @@ def test_what_is_held_is_a_distortion_for_each_number() -> None:
     trace = recipe.model(x)
     constraint = recipe.objective(trace, x).parts["constraint"]
     torch.testing.assert_close(constraint, Distortion()(trace, x).total - 32)
-    assert not recipe.objective.comparable
+    assert not recipe.objective.monitorable
 
 
 def test_the_aggregate_is_of_the_training_rows() -> None:
@@ -173,8 +173,8 @@ def test_standardised_images_are_compared_by_their_own_range() -> None:
     [
         (lambda: ms_ssim(TABLE), r"shape \(5,\) are no images"),
         (lambda: annealed(IMAGES, beta=-1.0), "beta is -1"),
-        (lambda: annealed(IMAGES, over=0.0), "over is 0"),
-        (lambda: capacity(IMAGES, nats=-1.0), "nats is -1"),
+        (lambda: annealed(IMAGES, warmup_fraction=0.0), "warmup_fraction is 0"),
+        (lambda: capacity(IMAGES, capacity=-1.0), "capacity is -1"),
         (lambda: free_bits(IMAGES, latent=16, groups=3), "16 latents cannot be cut into 3"),
         (lambda: free_bits(IMAGES, groups=0), "cannot be cut into 0"),
         (lambda: info_vae(IMAGES, alpha=1.5), "alpha is 1.5"),

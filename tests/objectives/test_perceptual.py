@@ -8,9 +8,10 @@ import torch
 from scipy.ndimage import correlate1d
 from torch import Tensor, nn
 
+from vaelab.core import Site, Trace
+from vaelab.distributions import Dirac, Normal
 from vaelab.objectives import Distortion, FeatureDistortion, StructuralDistortion
 from vaelab.objectives.perceptual import WEIGHTS, ms_ssim
-from vaelab.walk import Dirac, Normal, Site, Trace
 
 
 def images(*shape: int, seed: int = 0) -> Tensor:

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from vaelab.objectives import ChargedPoint, CodeNorm, DecoderPenalty, Distortion
+from vaelab.core import VAE, Conditional, Shallow
+from vaelab.objectives import CodeNorm, DecoderPenalty, Distortion, NormPenalisedPoint
 from vaelab.objectives.regularise import Penalty, gradient_norm, weight_norm
 from vaelab.parts.likelihoods import BernoulliLikelihood
 from vaelab.parts.posteriors import DiagonalNormal, Point
 from vaelab.parts.priors import Standard
-from vaelab.walk import VAE, Conditional, Shallow
 
 D, L = 5, 3
 
@@ -24,7 +24,7 @@ def model(penalty: Penalty | None = gradient_norm, posterior: Conditional | None
     decoder = nn.Sequential(nn.Linear(L, 7), nn.GELU(), nn.Linear(7, D))
     likelihood = BernoulliLikelihood()
     if penalty is not None:
-        posterior = ChargedPoint(decoder, likelihood, penalty)
+        posterior = NormPenalisedPoint(decoder, likelihood, penalty)
     assert posterior is not None
     outputs = 2 * L if isinstance(posterior, DiagonalNormal) else L
     return VAE(nn.Linear(D, outputs), Shallow(Standard(L), posterior, decoder, likelihood)).double()

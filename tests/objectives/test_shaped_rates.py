@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from vaelab.core import VAE, Shallow, Site, Trace
+from vaelab.distributions import Normal
 from vaelab.objectives import Capacity, Constraint, Distortion, FreeBits, Objective, Rate, Rise
 from vaelab.parts.likelihoods import FixedGaussian
 from vaelab.parts.posteriors import DiagonalNormal, FullCovariance
 from vaelab.parts.priors import Standard
-from vaelab.walk import VAE, Normal, Shallow, Site, Trace
 
 D, L = 5, 4
 
@@ -104,7 +105,7 @@ def test_capacity_is_the_distance_of_the_rate_from_it() -> None:
     np.testing.assert_allclose(
         Capacity(1.3)(trace, x).total.detach(), np.abs(rates(trace).sum(1) - 1.3), rtol=1e-12
     )
-    term = Capacity(Rise(0.0, 4.0, over=0.5))
+    term = Capacity(Rise(0.0, 4.0, warmup_fraction=0.5))
     term.nats.progress.fill_(0.25)
     np.testing.assert_allclose(
         term(trace, x).total.detach(), np.abs(rates(trace).sum(1) - 2.0), rtol=1e-12
@@ -134,8 +135,8 @@ def test_a_constraint_weighs_what_is_over_it() -> None:
     trace = vae(x)
     distortion = Distortion()(trace, x).total
     term = Constraint(Distortion(), at_most=7.0)
-    assert not term.comparable
-    assert not (Rate() + term).comparable
+    assert not term.monitorable
+    assert not (Rate() + term).monitorable
     torch.testing.assert_close(term(trace, x).total, distortion - 7)
     term.log_multiplier.fill_(math.log(3.0))
     loss = (Rate() + term)(trace, x)
@@ -151,7 +152,7 @@ def test_the_multiplier_follows_the_running_mean_of_the_excess() -> None:
     term = next(t for t in objective.modules() if isinstance(t, Constraint))
     log_multiplier, running = 0.0, 0.0
     for _ in range(5):
-        objective.settle(trace, x)
+        objective.update_buffers(trace, x)
         running = 0.6 * running + 0.4 * 0.5
         log_multiplier += 0.1 * math.tanh(running)
         assert float(term.log_multiplier) == pytest.approx(log_multiplier)
@@ -159,10 +160,10 @@ def test_the_multiplier_follows_the_running_mean_of_the_excess() -> None:
     # However far away, a step is no larger than the speed, and there is an end to it.
     for at_most, end in ((-1e6, 10.0), (1e6, -10.0)):
         term = Constraint(Distortion(), at_most, speed=0.1, memory=0.0)
-        term.settle(trace, x)
+        term.update_buffers(trace, x)
         assert abs(float(term.log_multiplier)) == pytest.approx(0.1)
         for _ in range(150):
-            term.settle(trace, x)
+            term.update_buffers(trace, x)
         assert float(term.log_multiplier) == pytest.approx(end)
 
 
@@ -181,7 +182,7 @@ def test_a_constraint_is_met_at_the_least_rate() -> None:
         loss = objective(trace, x)
         loss.mean.backward()
         optimizer.step()
-        objective.settle(trace, x)
+        objective.update_buffers(trace, x)
         if step > 300:
             parts = loss.parts
             kept.append([float(parts[k].mean().detach()) for k in ("constraint", "rate")])
@@ -202,5 +203,5 @@ def test_a_constraint_refuses_what_makes_no_sense(arguments: dict[str, float]) -
     [(FreeBits(0.1), True), (FreeBits(0.1, by_example=True), False), (Capacity(1.0), False)],
 )
 def test_terms_say_whether_they_are_pooled(term: Objective, pooled: bool) -> None:
-    assert term.pooled == pooled
-    assert (Distortion() + 2.0 * term).pooled == pooled
+    assert term.batch_coupled == pooled
+    assert (Distortion() + 2.0 * term).batch_coupled == pooled

@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from vaelab.core import VAE, Conditional, Shallow, Site, Trace
+from vaelab.distributions import Dirac, Distribution, Normal
 from vaelab.objectives import Distortion, ImportanceWeighted, Loss, Objective, Rate, log_mean_exp
 from vaelab.parts.likelihoods import FixedGaussian
 from vaelab.parts.posteriors import DiagonalNormal, Point
 from vaelab.parts.priors import Standard
-from vaelab.walk import VAE, Conditional, Dirac, Distribution, Normal, Shallow, Site, Trace
 
 D, L = 4, 3
 

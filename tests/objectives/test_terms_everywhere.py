@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
+from vaelab.core import VAE, Shallow
 from vaelab.objectives import (
     MMD,
     Capacity,
-    ChargedPoint,
     CodeNorm,
     CombinedBound,
     Constraint,
@@ -24,20 +24,20 @@ from vaelab.objectives import (
     FeatureDistortion,
     FreeBits,
     MultiplyImportanceWeighted,
+    NormPenalisedPoint,
     Objective,
     OffDiagonal,
     PartiallyImportanceWeighted,
     Rate,
+    ReweightedPosterior,
     Rise,
     SplitRate,
-    Steered,
     StructuralDistortion,
 )
 from vaelab.objectives.regularise import Penalty, gradient_norm, weight_norm
 from vaelab.parts.likelihoods import BernoulliLikelihood
 from vaelab.parts.posteriors import DiagonalNormal
 from vaelab.parts.priors import Standard
-from vaelab.walk import VAE, Shallow
 
 SHAPE, L, N = (1, 12, 12), 3, 40
 
@@ -54,13 +54,13 @@ def normal() -> VAE:
 
 def steered() -> VAE:
     vae = normal()
-    vae.generator.posterior = Steered(vae.generator.posterior)
+    vae.generator.posterior = ReweightedPosterior(vae.generator.posterior)
     return vae
 
 
 def charged(penalty: Penalty) -> VAE:
     decoder, likelihood = Decoder(), BernoulliLikelihood()
-    posterior = ChargedPoint(decoder, likelihood, penalty)
+    posterior = NormPenalisedPoint(decoder, likelihood, penalty)
     encoder = nn.Sequential(nn.Flatten(), nn.Linear(144, L))
     return VAE(encoder, Shallow(Standard(L), posterior, decoder, likelihood))
 
@@ -201,7 +201,7 @@ def test_what_is_not_pooled_is_the_same_in_any_batch(name: str) -> None:
         for key, nats in whole.items():
             if key not in POOLED:
                 torch.testing.assert_close(torch.cat([piece[key] for piece in pieces]), nats)
-    assert objective.pooled == bool(set(whole) & POOLED - {"decoder_penalty"})
+    assert objective.batch_coupled == bool(set(whole) & POOLED - {"decoder_penalty"})
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -10,6 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from vaelab.core import VAE, Ladder, Shallow
+from vaelab.distributions import Concrete, OneHotCategorical
 from vaelab.objectives import Constant, Distortion, ImportanceWeighted, Objective, Rate, Rise
 from vaelab.parts.discrete import (
     Blank,
@@ -22,7 +24,6 @@ from vaelab.parts.discrete import (
 from vaelab.parts.likelihoods import FixedGaussian
 from vaelab.parts.posteriors import DiagonalNormal
 from vaelab.parts.priors import Standard
-from vaelab.walk import VAE, Concrete, Ladder, OneHot, Shallow
 
 N, K, D = 2, 3, 4
 
@@ -63,13 +64,13 @@ def test_with_one_hot_draws_the_loss_is_the_negative_elbo_of_the_discrete_model(
 
 
 def test_the_relaxation_cools_with_the_progress_of_training() -> None:
-    schedule = Rise(1.0, 0.25, over=0.5)
+    schedule = Rise(1.0, 0.25, warmup_fraction=0.5)
     posterior, h = Classes(N, K, schedule), torch.randn(5, N * K)
     seen = []
     for progress in (0.0, 0.25, 0.5, 1.0):
         schedule.progress.fill_(progress)
         q = posterior(h)
-        assert isinstance(q, OneHot)
+        assert isinstance(q, OneHotCategorical)
         seen.append(float(q.tau))
     assert seen == [1.0, 0.625, 0.25, 0.25]
     assert [name for name, _ in posterior.named_buffers()][:1] == ["tau.progress"]

@@ -11,6 +11,8 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
+from vaelab.core import VAE, Conditional, Shallow
+from vaelab.distributions import Normal, TransformedNormal, kl
 from vaelab.parts.flow_posteriors import (
     AutoregressiveFlow,
     InverseAutoregressive,
@@ -19,7 +21,6 @@ from vaelab.parts.flow_posteriors import (
 )
 from vaelab.parts.posteriors import Posterior
 from vaelab.parts.priors import Standard
-from vaelab.walk import VAE, Conditional, Normal, Pushed, Shallow, kl
 
 B = 4
 KINDS = ("planar", "iaf")
@@ -33,12 +34,14 @@ def posterior(kind: str, latent: int, flows: int = 3) -> Posterior:
     return made.double()
 
 
-def pushed(kind: str, latent: int, n: int = B, same: bool = False, scale: float = 1.5) -> Pushed:
+def pushed(
+    kind: str, latent: int, n: int = B, same: bool = False, scale: float = 1.5
+) -> TransformedNormal:
     """A posterior of n examples; of `same` n times the same."""
     part = posterior(kind, latent)
     h = scale * torch.randn(1 if same else n, part.outputs(latent), dtype=torch.float64)
     q = part(h.expand(n, -1))
-    assert isinstance(q, Pushed)
+    assert isinstance(q, TransformedNormal)
     return q
 
 
@@ -60,8 +63,8 @@ def test_log_det_is_that_of_the_jacobian_and_the_way_back_is_the_inverse(
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_density_of_an_own_draw_is_that_of_any_other_point(kind: str) -> None:
     q = pushed(kind, 5)
-    z, met = q.drawn()
-    assert isinstance(met, Pushed)
+    z, met = q.sample_with_density()
+    assert isinstance(met, TransformedNormal)
     assert met.log_prob(z) is met.log_own
     torch.testing.assert_close(met.log_prob(z), met.log_prob(z.clone()), rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(met.log_prob(z), q.log_prob(z), rtol=1e-9, atol=1e-9)
@@ -69,7 +72,7 @@ def test_the_density_of_an_own_draw_is_that_of_any_other_point(kind: str) -> Non
     # is the one that goes through z alone.
     held = replace(met, **{name: t.detach() for name, t in met.tensors().items()})
     assert held.log_prob(z) is not held.log_own
-    cold, colder = q.drawn(0.0)
+    cold, colder = q.sample_with_density(0.0)
     torch.testing.assert_close(cold, q.mean, rtol=0, atol=0)
     torch.testing.assert_close(colder.log_prob(cold), q.log_prob(cold.clone()))
 
@@ -83,7 +86,7 @@ def test_gradients_of_the_density_there_and_back(kind: str) -> None:
 
     def own(h: Tensor) -> tuple[Tensor, Tensor]:
         torch.manual_seed(2)
-        z, q = part(h).drawn()
+        z, q = part(h).sample_with_density()
         return z, q.log_prob(z)
 
     assert torch.autograd.gradcheck(own, (h,))
@@ -113,7 +116,7 @@ def test_samples_of_one_number_have_the_density(kind: str) -> None:
 def test_importance_weights_average_to_one(kind: str) -> None:
     n, latent = 50_000, 3
     q = pushed(kind, latent, n, same=True, scale=0.5)
-    z, met = q.drawn()
+    z, met = q.sample_with_density()
     # A target as wide as these draws, so that the weights have a variance.
     p = Normal(q.mean, torch.zeros_like(z))
     weight = (p.log_prob(z) - met.log_prob(z)).detach().exp()
@@ -148,7 +151,7 @@ def test_no_output_of_a_network_breaks_a_flow(kind: str, size: float) -> None:
     part = posterior(kind, 3).float()
     signs = torch.randint(0, 2, (64, part.outputs(3))) * 2.0 - 1
     h = (size * signs).requires_grad_()
-    z, q = part(h).drawn()
+    z, q = part(h).sample_with_density()
     log_q = q.log_prob(z)
     (gradient,) = torch.autograd.grad(log_q.sum() + z.sum(), h)
     assert all(t.isfinite().all() for t in (z, log_q, gradient))
@@ -169,7 +172,7 @@ def test_planar_maps_stay_invertible_where_the_network_says_otherwise() -> None:
     assert torch.equal(q.push(zero)[0], zero)
 
 
-class Told(Conditional):
+class UnitNormal(Conditional):
     """p(x | z) = N(z, 1)."""
 
     def forward(self, *given: Tensor) -> Normal:
@@ -181,7 +184,7 @@ def test_many_samples_of_each_example(kind: str) -> None:
     K, latent = 3, 2
     part = posterior(kind, latent)
     encoder = nn.Linear(latent, part.outputs(latent)).double()
-    generator = Shallow(Standard(latent).double(), part, nn.Identity(), Told())
+    generator = Shallow(Standard(latent).double(), part, nn.Identity(), UnitNormal())
     model = VAE(encoder, generator)
     x = torch.randn(B, latent, dtype=torch.float64)
     trace = model(x, K)
@@ -208,13 +211,13 @@ def test_runs_under_vmap_with_weights_of_its_own_and_is_captured_whole(kind: str
     h = torch.randn(B, first.outputs(3))
 
     def walk(part: Posterior, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        z, q = part(h).drawn()
+        z, q = part(h).sample_with_density()
         return z, q.log_prob(z), q.mean
 
     def alone(weights: dict[str, Tensor], buffers: dict[str, Tensor]) -> tuple[Tensor, ...]:
         q = torch.func.functional_call(first, (weights, buffers), (h,))
         # Asked after the call, as a trace is: the weights are still those of the call.
-        z, met = q.drawn()
+        z, met = q.sample_with_density()
         return z, met.log_prob(z), met.log_prob(z.clone()), met.mean
 
     weights, buffers = torch.func.stack_module_state([first, second])

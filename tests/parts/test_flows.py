@@ -11,8 +11,8 @@ import zuko
 from scipy import stats
 from torch import Tensor
 
+from vaelab.distributions import Normal
 from vaelab.parts.flows import Flow, Flowed, FlowName
-from vaelab.walk import Normal
 
 NAMES: list[FlowName] = ["coupling", "autoregressive"]
 

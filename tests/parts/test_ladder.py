@@ -15,16 +15,16 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from vaelab.codes import survey
 from vaelab.data import Batches, Data, load
-from vaelab.design import Design
+from vaelab.distributions import Normal
 from vaelab.parts.ladder import ConvBlock, Root
-from vaelab.recipe import Recipe, as_json, rebuild
+from vaelab.recipes.design import Design
 from vaelab.recipes.hierarchies import deep_ladder
-from vaelab.run import Run
-from vaelab.run import load as load_run
+from vaelab.recipes.registry import Recipe, as_json, rebuild
+from vaelab.runs.latent_summary import summarize_latents
+from vaelab.runs.run import Run
+from vaelab.runs.run import load as load_run
 from vaelab.training import Plan, fit
-from vaelab.walk import Normal
 
 SMALL = Design(width=8)
 
@@ -194,7 +194,7 @@ def trained(precision: Any) -> Run:
     recipe = deep_ladder(data("digits").spec, 2, (1, 1, 1), Design(width=16, likelihood="gaussian"))
     plan = Plan(epochs=7, batch_size=64, lr=1e-2, precision=precision)
     result = fit(recipe.model, recipe.objective, data("digits"), recipe.data, plan)
-    codes = survey(recipe.model, Batches(data("digits").valid.x, recipe.data))
+    codes = summarize_latents(recipe.model, Batches(data("digits").valid.x, recipe.data))
     return Run(recipe, dataclasses.asdict(plan), result.history, codes)
 
 

@@ -14,6 +14,16 @@ import torch.distributions as td
 from scipy import special, stats
 from torch import Tensor
 
+from vaelab.distributions import (
+    CategoricalIndex,
+    DiscretizedLogistic,
+    Distribution,
+    LogisticMixture,
+    NegativeBinomial,
+    Poisson,
+    StudentT,
+    ZeroInflated,
+)
 from vaelab.parts.likelihoods import (
     LearnedGaussian,
     Likelihood,
@@ -25,16 +35,6 @@ from vaelab.parts.tables import (
     NegativeBinomialCounts,
     PoissonCounts,
     ZeroInflatedCounts,
-)
-from vaelab.walk import (
-    DiscretizedLogistic,
-    Distribution,
-    LogisticMixture,
-    NegativeBinomial,
-    Nominal,
-    Poisson,
-    StudentT,
-    ZeroInflated,
 )
 
 B, D = 6, 4
@@ -79,7 +79,7 @@ PAIRS: dict[str, Pair] = {
         (given(2), given(3), 2 + given(4, 2.0)),
     ),
     "nominal": (
-        Nominal,
+        CategoricalIndex,
         lambda logits, k: td.Categorical(logits=logits).log_prob(k),
         counts(1, 5),
         (given(2, 2.0, (B, D, 5)),),
@@ -141,7 +141,7 @@ DISCRETE: dict[str, tuple[Distribution, int]] = {
     "negative-binomial": (NegativeBinomial(one(1.2), one(-0.3)), 400),
     "negative-binomial like poisson": (NegativeBinomial(one(1.2), one(9.0)), 60),
     "zero-inflated": (ZeroInflated(one(1.5), one(0.4), one(-0.7)), 400),
-    "nominal": (Nominal(given(3, 1.0, (1, 1, 5))), 5),
+    "nominal": (CategoricalIndex(given(3, 1.0, (1, 1, 5))), 5),
 }
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from vaelab.distributions import Normal
 from vaelab.parts.ladder import DenseBlock, Root
 from vaelab.parts.likelihoods import (
     BernoulliLikelihood,
@@ -22,7 +23,6 @@ from vaelab.parts.likelihoods import (
 )
 from vaelab.parts.posteriors import LOG_SCALE_BOUND, DiagonalNormal, Point, bounded
 from vaelab.parts.priors import Standard
-from vaelab.walk import Normal
 
 B = 4
 LIKELIHOODS: dict[str, Likelihood] = {
@@ -30,9 +30,9 @@ LIKELIHOODS: dict[str, Likelihood] = {
     "continuous-bernoulli": ContinuousBernoulliLikelihood(),
     "gaussian-fixed": FixedGaussian(0.5),
     "gaussian": LearnedGaussian(),
-    "gaussian-pixel": PixelGaussian(),
+    "gaussian-heteroscedastic": PixelGaussian(),
     "laplace": LaplaceLikelihood(),
-    "logistic": LogisticLevels(5),
+    "discretized-logistic": LogisticLevels(5),
     "categorical": CategoricalLevels(5),
 }
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from vaelab.distributions import FullNormal, SphereUniform, VonMisesFisher, kl
 from vaelab.parts.posteriors import DiagonalNormal, FullCovariance, Posterior
 from vaelab.parts.sphere import Hyperspherical, Stretch, UniformSphere, unit
-from vaelab.walk import FullNormal, SphereUniform, VonMisesFisher, kl
 
 B = 4
 

@@ -16,14 +16,15 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 import vaelab.recipes.priors  # noqa: F401  (its functions register themselves)
+from vaelab.core import VAE, Conditional, Shallow
 from vaelab.data import Batches, Data
-from vaelab.data.fields import Column
-from vaelab.design import Design
+from vaelab.data.schema_fields import Column
+from vaelab.distributions import Mixture, Normal, kl, take
 from vaelab.objectives import Distortion, Rate
 from vaelab.parts.posteriors import DiagonalNormal, Point
 from vaelab.parts.priors import LearnedNormal, NormalMixture, Standard, Vamp
-from vaelab.recipe import Recipe, find
-from vaelab.walk import VAE, Conditional, Mixture, Normal, Shallow, kl, take
+from vaelab.recipes.design import Design
+from vaelab.recipes.registry import Recipe, find
 
 
 def scattered(module: Conditional) -> Conditional:
@@ -227,7 +228,7 @@ def test_a_copy_of_a_vamp_refers_to_itself(digits: Data) -> None:
 
 
 def _draw() -> object:
-    from vaelab.walk import FromPrior
+    from vaelab.core import FromPrior
 
     torch.manual_seed(0)
     return FromPrior(4)

@@ -10,6 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from vaelab.distributions import kl
+from vaelab.distributions.discrete import entropy
 from vaelab.parts.quantize import (
     DEAD,
     DECAY,
@@ -19,8 +21,6 @@ from vaelab.parts.quantize import (
     LearnedCodebook,
     nearest,
 )
-from vaelab.walk import kl
-from vaelab.walk.discrete import entropy
 
 B, P, D, K = 5, 3, 2, 7
 BOOKS: dict[str, type[LearnedCodebook] | type[AveragedCodebook]] = {
@@ -94,7 +94,7 @@ def test_averages_are_those_by_hand() -> None:
         e = encoded(40, seed)
         found = brute_force(e, book.table)
         with torch.no_grad():
-            book.settle(book.quantize(e))
+            book.update_buffers(book.quantize(e))
         rows = e.flatten(0, 1).tolist()
         for k in range(K):
             own = [row for row, index in zip(rows, found, strict=True) if index == k]
@@ -114,7 +114,7 @@ def test_averaged_codes_find_the_clusters() -> None:
     for _ in range(500):
         e = centres[torch.randint(4, (64, 1))] + 0.1 * torch.randn(64, 1, 2)
         with torch.no_grad():
-            book.settle(book.quantize(e))
+            book.update_buffers(book.quantize(e))
     assert torch.cdist(centres, book.table).amin(1).max() < 0.1
     # Every code is at one of them, and what they stand for adds up to a quarter each.
     apart, cluster = torch.cdist(book.table, centres).min(1)
@@ -127,12 +127,12 @@ def test_averaged_codes_find_the_clusters() -> None:
 def test_dead_codes_revive_where_something_is_encoded(kind: str) -> None:
     book, e = BOOKS[kind](K, D).double(), encoded(60)
     with torch.no_grad():
-        book.settle(book.quantize(e))  # the first step lays the codebook out over the data
+        book.update_buffers(book.quantize(e))  # the first step lays the codebook out over the data
         book.usage[4], lost, steps = 1 / K, book.table[4].clone(), 0
         while torch.allclose(book.table[4], lost) and steps < 1000:
             q = book.quantize(e + 5)
             index = torch.where(q.index == 4, 0, q.index)  # nothing is ever nearest to code 4
-            book.settle(dataclasses.replace(q, index=index))
+            book.update_buffers(dataclasses.replace(q, index=index))
             steps += 1
     # Its average falls from 1/K to DEAD/K in log DEAD / log DECAY steps.
     assert steps == pytest.approx(math.log(DEAD) / math.log(DECAY), abs=1)
@@ -148,7 +148,7 @@ def test_codes_in_use_are_left_alone() -> None:
     nowhere = torch.full((8, P, D), 50.0, dtype=torch.float64)
     q = dataclasses.replace(book.quantize(nowhere), index=torch.zeros(8, P, dtype=torch.long))
     with torch.no_grad():
-        book.settle(q)
+        book.update_buffers(q)
     moved = (book.table != before).any(1)
     assert moved.tolist() == [False, False, True, *[False] * (K - 3)]
 
@@ -160,7 +160,7 @@ def test_no_code_stays_dead_in_training(kind: str) -> None:
     with torch.no_grad():
         book.table.add_(100.0)
         assert len(book.quantize(encoded(100)).index.unique()) <= 2
-        book.settle(book.quantize(encoded(100)))
+        book.update_buffers(book.quantize(encoded(100)))
         assert len(book.quantize(encoded(100)).index.unique()) > 20
 
 

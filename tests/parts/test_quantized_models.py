@@ -9,6 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from vaelab.core import VAE, Ladder, Shallow, Trace
+from vaelab.distributions import Normal, Quantized, UniformCodes
 from vaelab.objectives import Distortion, Loss, Objective, Rate
 from vaelab.objectives.codebook import CodebookLoss, Commitment
 from vaelab.parts.discrete import Blank
@@ -22,7 +24,6 @@ from vaelab.parts.quantize import (
     LearnedCodebook,
     ResidualCodes,
 )
-from vaelab.walk import VAE, Ladder, Normal, Quantized, Shallow, Trace, UniformCodes
 
 B, P, D, K = 5, 3, 2, 7
 
@@ -193,7 +194,7 @@ def test_a_step_compiles_as_one_graph_and_agrees(book: Codebook) -> None:
         trace = model(x)
         total = objective(trace, x).total
         with torch.no_grad():
-            model.settle(trace)
+            model.update_buffers(trace)
         return total
 
     before = {k: t.clone() for k, t in model.state_dict().items()}

@@ -14,24 +14,12 @@ from scipy import stats
 from torch import nn
 
 from vaelab.data import Batches, Column, Data, DataSpec, load, read_inputs, with_columns
-from vaelab.design import Design, compared, fit_likelihood, networks
-from vaelab.nets.views import LogCounts, OneHot, Views
-from vaelab.parts.likelihoods import (
-    BernoulliLikelihood,
-    LearnedGaussian,
-)
+from vaelab.distributions import Bernoulli, Joint, Normal
+from vaelab.nets.column_encodings import LogCounts, OneHotEncoding, Views
+from vaelab.parts.likelihoods import BernoulliLikelihood, LearnedGaussian
 from vaelab.parts.posteriors import bounded
-from vaelab.parts.tables import (
-    Categories,
-    Mixed,
-    NegativeBinomialCounts,
-    PoissonCounts,
-)
-from vaelab.walk import (
-    Bernoulli,
-    Normal,
-    SideBySide,
-)
+from vaelab.parts.tables import Categories, Mixed, NegativeBinomialCounts, PoissonCounts
+from vaelab.recipes.design import Design, compared, fit_likelihood, networks
 
 B = 6
 
@@ -59,7 +47,7 @@ def test_a_mixed_likelihood_is_the_sum_of_its_columns() -> None:
     h = torch.randn(B, 10)
     x = torch.tensor([[0.3, 1.0, 2.0, 7.0, -1.2]]).expand(B, -1)
     p = mixed(h)
-    assert isinstance(p, SideBySide)
+    assert isinstance(p, Joint)
     sigma = bounded(torch.tensor(-1.0)).exp().expand(B, 2)
     expected = td.Normal(h[:, :2], sigma).log_prob(x[:, [0, 4]]).sum(1)
     expected += td.Bernoulli(logits=h[:, 2]).log_prob(x[:, 1])
@@ -150,8 +138,8 @@ def test_an_encoder_is_shown_what_it_can_read() -> None:
     seen = LogCounts(k.mean(0).tolist(), k.std(0).tolist())(k)
     torch.testing.assert_close(seen.mean(0), torch.zeros(2), atol=0.15, rtol=0)
     torch.testing.assert_close(seen.std(0), torch.ones(2), atol=0.15, rtol=0)
-    assert OneHot(3)(torch.tensor([[2.0, 0.0]])).tolist() == [[0, 0, 1, 1, 0, 0]]
-    shown = Views([(nn.Identity(), [1]), (OneHot(2), [0])])(torch.tensor([[1.0, 5.0]]))
+    assert OneHotEncoding(3)(torch.tensor([[2.0, 0.0]])).tolist() == [[0, 0, 1, 1, 0, 0]]
+    shown = Views([(nn.Identity(), [1]), (OneHotEncoding(2), [0])])(torch.tensor([[1.0, 5.0]]))
     assert shown.tolist() == [[5, 0, 1]]
 
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vaelab.programs import Program
-from vaelab.programs import made as making
+from vaelab.compile import Program
+from vaelab.compile import cache as making
 
 X = torch.linspace(-1, 1, 12).view(4, 3)
 
@@ -57,7 +57,7 @@ def instead(monkeypatch: pytest.MonkeyPatch) -> list[list[Tensor]]:
 
         return run
 
-    monkeypatch.setattr("vaelab.programs.made.load", load)
+    monkeypatch.setattr("vaelab.compile.cache.load", load)
     return given_last
 
 
@@ -196,7 +196,7 @@ def test_one_that_changes_later_is_found_out(
     instead: list[list[Tensor]], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As of a weight that a person raises in Python, once an epoch."""
-    monkeypatch.setattr("vaelab.programs.program.AGAIN", 10)
+    monkeypatch.setattr("vaelab.compile.program.AGAIN", 10)
     weight = [1.0]
     program = Program("it", lambda x: x * weight[0])
     for _ in range(25):
@@ -218,7 +218,7 @@ def test_what_a_compiler_cannot_do_is_said_once(
     def fails(what: str, seen: Any, examples: Any) -> None:
         raise RuntimeError("no such luck\nand more")
 
-    monkeypatch.setattr("vaelab.programs.made.load", fails)
+    monkeypatch.setattr("vaelab.compile.cache.load", fails)
     program = Program("it", lambda x: x + 1)
     for _ in range(5):
         assert torch.equal(program(X), X + 1)
@@ -231,7 +231,7 @@ def test_the_name_is_of_what_is_done_and_of_what_it_is_made_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     program = Program("it", Learning())
-    monkeypatch.setattr("vaelab.programs.made.load", lambda *_: None)
+    monkeypatch.setattr("vaelab.compile.cache.load", lambda *_: None)
     program(X)
     assert program.seen is not None
     name = making.name(program.seen)
@@ -258,7 +258,7 @@ SCRIPT = """
 import sys, torch
 sys.path.insert(0, sys.argv[1])
 from test_program import Learning, X
-from vaelab.programs import Program
+from vaelab.compile import Program
 torch.set_num_threads(1)
 learning = Learning()
 program = Program("it", learning)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vaelab.programs.recording import Recording, recording
+from vaelab.compile.recording import Recording, recording
 
 X = torch.linspace(-1, 1, 6).view(2, 3)
 

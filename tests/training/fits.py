@@ -10,8 +10,8 @@ from torch import Tensor
 
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
 from vaelab.data import Data
-from vaelab.design import Design
-from vaelab.recipe import Recipe, find
+from vaelab.recipes.design import Design
+from vaelab.recipes.registry import Recipe, find
 from vaelab.training import Fit, Plan, Row, Snapshot, fit
 
 SHORT = Plan(epochs=3, batch_size=100, precision="fp32")

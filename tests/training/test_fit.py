@@ -12,8 +12,9 @@ from fits import SHORT, Watcher, make, same, timeless, train, weights
 from torch import Tensor, nn
 
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
+from vaelab.core import VAE, Conditional, Ladder
 from vaelab.data import Batches, Data, Split
-from vaelab.design import Design
+from vaelab.distributions import Distribution
 from vaelab.metrics.layer import layers
 from vaelab.objectives import Distortion, Rate
 from vaelab.parts.discrete import Blank, Independent
@@ -21,13 +22,13 @@ from vaelab.parts.likelihoods import FixedGaussian
 from vaelab.parts.posteriors import DiagonalNormal
 from vaelab.parts.priors import Standard
 from vaelab.parts.quantize import LearnedCodebook
-from vaelab.recipe import find
+from vaelab.recipes.design import Design
+from vaelab.recipes.registry import find
 from vaelab.training import Plan, Row, Snapshot, fit
 from vaelab.training.adamw import AdamW
 from vaelab.training.average import Average
-from vaelab.training.fit import judge, learning_rate
+from vaelab.training.fit import evaluate_epoch, learning_rate
 from vaelab.training.record import Moments, Sums
-from vaelab.walk import VAE, Conditional, Distribution, Ladder
 
 
 @pytest.mark.parametrize("name", ["vae", "iwae", "ladder", "ae"])
@@ -130,7 +131,7 @@ def test_what_is_in_use_is_told_of_each_layer_in_its_own_way(few: Data) -> None:
     decoder = nn.Sequential(nn.Linear(2 + 6, 64), nn.Unflatten(1, (1, 8, 8)))
     model = VAE(encoder, Ladder(Blank(0), blocks, decoder, FixedGaussian()))
     valid = Batches(few.valid.x, few.spec)
-    row = judge(model, Distortion() + Rate(), valid, SHORT, False)
+    row = evaluate_epoch(model, Distortion() + Rate(), valid, SHORT, False)
     assert row["active_units"] <= 2
     assert row["perplexity"] == pytest.approx(2.0)
     assert row["valid_rate_layer_2"] == pytest.approx(2 * math.log(4), rel=1e-5)
@@ -163,7 +164,7 @@ def test_validation_figures_do_not_depend_on_the_batch_size(few: Data, name: str
     recipe = make(few, name)
     valid = Batches(few.valid.x, recipe.data)
     rows = [
-        judge(recipe.model, recipe.objective, valid, Plan(batch_size=size), False)
+        evaluate_epoch(recipe.model, recipe.objective, valid, Plan(batch_size=size), False)
         for size in (1, 64, 1000)
     ]
     assert rows[0] == rows[1] == rows[2]
@@ -205,7 +206,7 @@ def test_the_best_epochs_weights_are_kept_with_their_own_optimizer(few: Data) ->
     assert float(found.optimizer["0.step"]) == steps_then
     # And the weights are those that were judged.
     valid = Batches(few.valid.x, recipe.data)
-    again = judge(recipe.model, recipe.objective, valid, plan, False)
+    again = evaluate_epoch(recipe.model, recipe.objective, valid, plan, False)
     assert again["valid_loss"] == min(losses)
 
 
@@ -239,7 +240,7 @@ def test_averaged_weights_are_the_ones_judged_and_kept(few: Data) -> None:
     for key, p in recipe.model.named_parameters():
         torch.testing.assert_close(p.detach(), shadow[key], rtol=1e-4, atol=1e-6)
     valid = Batches(few.valid.x, recipe.data)
-    again = judge(recipe.model, recipe.objective, valid, SHORT, False)
+    again = evaluate_epoch(recipe.model, recipe.objective, valid, SHORT, False)
     assert again["valid_loss"] == found.history[-1]["valid_loss"]
     plain, _ = train(few, name="ae")
     assert not same(weights(recipe), weights(plain))
@@ -251,7 +252,7 @@ def test_what_is_judged_of_averaged_weights_is_the_model_that_is_kept(few: Data)
     plan = dataclasses.replace(SHORT, ema=0.9)
     found = fit(recipe.model, recipe.objective, few, recipe.data, plan)
     valid = Batches(few.valid.x, recipe.data)
-    again = judge(recipe.model, recipe.objective, valid, plan, False)
+    again = evaluate_epoch(recipe.model, recipe.objective, valid, plan, False)
     row = found.history[found.best_epoch - 1]
     assert again == pytest.approx({key: row[key] for key in again}, rel=1e-5)
 
@@ -322,7 +323,7 @@ def test_active_units_count_what_varies(few: Data) -> None:
         last.weight[1:].zero_()
         last.weight[0] *= 100
     valid = Batches(few.valid.x, recipe.data)
-    assert judge(recipe.model, recipe.objective, valid, SHORT, False)["active_units"] == 1
+    assert evaluate_epoch(recipe.model, recipe.objective, valid, SHORT, False)["active_units"] == 1
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import torch
 
 from vaelab.training import Length, Plan, find_device
 from vaelab.training.fit import learning_rate
-from vaelab.training.plan import OVERHEAD, WORTH_COMPILING, compiles, uses_bf16
+from vaelab.training.plan import OVERHEAD, WORTH_COMPILING, should_compile, uses_bf16
 
 
 def test_the_schedule_rises_then_falls_to_nothing() -> None:
@@ -53,9 +53,9 @@ def test_a_plan_that_makes_no_sense_is_refused(settings: dict[str, Any], message
 
 
 def test_the_default_number_of_epochs_gives_enough_steps() -> None:
-    assert Plan(batch_size=100).passes(1_000) == 400
-    assert Plan(batch_size=100).passes(10_000_000) == 10
-    assert Plan(epochs=2).passes(10) == 2
+    assert Plan(batch_size=100).num_epochs(1_000) == 400
+    assert Plan(batch_size=100).num_epochs(10_000_000) == 10
+    assert Plan(epochs=2).num_epochs(10) == 2
 
 
 def test_few_steps_are_less_than_a_quarter_of_the_default() -> None:
@@ -76,7 +76,7 @@ def test_a_device_that_is_not_there_is_refused() -> None:
 
 def test_compiling_is_decided_by_counting_steps() -> None:
     steps = WORTH_COMPILING // OVERHEAD
-    assert not compiles("auto", steps - 1, 0)
-    assert not compiles("off", 10**9, 10**6)
-    assert compiles("auto", steps, 0) == compiles("auto", 10**9, 10**6)
-    assert compiles("auto", steps // 2, OVERHEAD) == compiles("auto", steps, 0)
+    assert not should_compile("auto", steps - 1, 0)
+    assert not should_compile("off", 10**9, 10**6)
+    assert should_compile("auto", steps, 0) == should_compile("auto", 10**9, 10**6)
+    assert should_compile("auto", steps // 2, OVERHEAD) == should_compile("auto", steps, 0)

@@ -14,8 +14,8 @@ from torch import Tensor
 
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
 from vaelab.data import Batch, Data, load
-from vaelab.design import Design
-from vaelab.recipe import RECIPES, Recipe, find
+from vaelab.recipes.design import Design
+from vaelab.recipes.registry import RECIPES, Recipe, find
 from vaelab.training import Fit, NotFinite, Plan, Row, Snapshot, fit
 from vaelab.training.population import fit_population
 from vaelab.training.stack import Stack, unstackable

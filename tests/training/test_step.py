@@ -12,16 +12,16 @@ from fits import make, same, weights
 from torch import Tensor, nn
 
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
+from vaelab.core import Trace
 from vaelab.data import Batch, Data
-from vaelab.design import Design
 from vaelab.objectives import Cycles, Distortion, Loss, Objective, Rate, Rise, Schedule
-from vaelab.recipe import Recipe, find
+from vaelab.recipes.design import Design
+from vaelab.recipes.registry import Recipe, find
 from vaelab.training import NotFinite, Plan, fit, fit_population
 from vaelab.training.adamw import BETA1
 from vaelab.training.learner import Learner, norm_of
 from vaelab.training.record import Sums
 from vaelab.training.step import Step
-from vaelab.walk import Trace
 
 SHORT = Plan(epochs=2, batch_size=100, precision="fp32", compile="off")
 
@@ -29,7 +29,7 @@ SHORT = Plan(epochs=2, batch_size=100, precision="fp32", compile="off")
 class Opposed(Objective):
     """Codes are to please a critic, who is to tell them from draws of the prior."""
 
-    pooled, comparable = True, False
+    batch_coupled, monitorable = True, False
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Opposed(Objective):
         nats = nn.functional.softplus(-self.critic(trace.latents[0]))[:, 0]
         return Loss(nats, {"pleasing": nats})
 
-    def opposition(self, trace: Trace, x: Tensor) -> Loss:
+    def critic_loss(self, trace: Trace, x: Tensor) -> Loss:
         z = trace.latents[0].detach() + 3.0  # moved aside, so that there is something to tell
         prior = trace.sites[0].prior.sample()
         nats = (
@@ -61,7 +61,7 @@ class Counting(Objective):
         nats = torch.zeros(len(x), device=x.device)
         return Loss(nats, {"nothing": nats})
 
-    def settle(self, trace: Trace, x: Tensor) -> None:
+    def update_buffers(self, trace: Trace, x: Tensor) -> None:
         assert not torch.is_grad_enabled()
         self.steps.add_(1)
 
@@ -170,8 +170,8 @@ def test_the_model_is_moved_by_what_the_critic_says(few: Data) -> None:
 def test_against_a_critic_the_last_weights_are_kept_with_its_own(few: Data) -> None:
     recipe = make(few)
     objective = Distortion() + Rate() + 5.0 * Opposed()
-    assert not objective.comparable
-    assert objective.pooled
+    assert not objective.monitorable
+    assert objective.batch_coupled
     kept = []
 
     class Watcher:
@@ -223,14 +223,14 @@ def test_schedules_by_hand() -> None:
         schedule.progress.fill_(t)
         return float(schedule())
 
-    rise = Rise(0.0, 4.0, over=0.5)
+    rise = Rise(0.0, 4.0, warmup_fraction=0.5)
     assert [at(rise, t) for t in (0, 0.125, 0.25, 0.5, 0.9, 1)] == [0, 1, 2, 4, 4, 4]
-    assert [at(Rise(5.0, 1.0, over=1.0), t) for t in (0, 0.5, 1)] == [5, 3, 1]
-    cycles = Cycles(2.0, cycles=4, over=0.5)
+    assert [at(Rise(5.0, 1.0, warmup_fraction=1.0), t) for t in (0, 0.5, 1)] == [5, 3, 1]
+    cycles = Cycles(2.0, cycles=4, warmup_fraction=0.5)
     assert [at(cycles, t) for t in (0, 0.0625, 0.125, 0.2, 0.25, 0.3125, 1)] == [
         *(0, 1, 2, 2, 0, 1, 2),
     ]
-    for wrong in (lambda: Rise(0, 1, over=0.0), lambda: Cycles(1.0, cycles=0)):
+    for wrong in (lambda: Rise(0, 1, warmup_fraction=0.0), lambda: Cycles(1.0, cycles=0)):
         with pytest.raises(ValueError, match=r"expected|share of training"):
             wrong()
 
@@ -239,13 +239,19 @@ def test_members_of_a_population_follow_schedules_of_their_own(few: Data) -> Non
     """As each would have followed it alone, where nothing is drawn."""
     recipes = [find("ae")(few.spec, latent=3, design=Design(width=16)) for _ in range(2)]
     ends = (0.5, 3.0)
-    objectives = [Rise(0.0, end, over=1.0) * Distortion() for end in ends]
+    objectives = [Rise(0.0, end, warmup_fraction=1.0) * Distortion() for end in ends]
     together = fit_population(
         [r.model for r in recipes], objectives, few, recipes[0].data, [SHORT, SHORT]
     )
     for end, ours in zip(ends, together, strict=True):
         recipe = find("ae")(few.spec, latent=3, design=Design(width=16))
-        alone = fit(recipe.model, Rise(0.0, end, over=1.0) * Distortion(), few, recipe.data, SHORT)
+        alone = fit(
+            recipe.model,
+            Rise(0.0, end, warmup_fraction=1.0) * Distortion(),
+            few,
+            recipe.data,
+            SHORT,
+        )
         for a, b in zip(ours.history, alone.history, strict=True):
             assert a["loss"] == pytest.approx(b["loss"], rel=1e-4)
             assert a["valid_loss"] == pytest.approx(b["valid_loss"], rel=1e-4)
@@ -357,16 +363,16 @@ def test_a_learner_moves_nothing_where_a_loss_is_not_finite() -> None:
     w = torch.nn.Parameter(torch.ones(3))
     learner = Learner([w], 0.1, 0.0, 1.0)
     finite, broken = torch.ones(()), torch.tensor(math.nan)
-    learner.take([torch.ones(3)], finite, finite)
+    learner.step([torch.ones(3)], finite, finite)
     before = w.detach().clone()
     for gradient in (torch.ones(3), torch.full((3,), math.nan)):
-        learner.take([gradient], finite, broken)
+        learner.step([gradient], finite, broken)
         assert torch.equal(w, before)
-    learner.take([torch.ones(3)], finite, finite)
+    learner.step([torch.ones(3)], finite, finite)
     twin = torch.nn.Parameter(torch.ones(3))
     other = Learner([twin], 0.1, 0.0, 1.0)
     for _ in range(2):
-        other.take([torch.ones(3)], finite, finite)
+        other.step([torch.ones(3)], finite, finite)
     assert torch.equal(w, twin)
 
 
@@ -376,7 +382,7 @@ def test_a_gradient_that_two_parameters_share_is_clipped_once() -> None:
     gradients = learner.gradients((a + b).sum())
     assert gradients[0] is not None
     assert gradients[0] is gradients[1], "or the test shows nothing"
-    learner.take(gradients, norm_of(gradients), torch.zeros(()))
+    learner.step(gradients, norm_of(gradients), torch.zeros(()))
     moments = torch.cat(learner.optimizer.m) / (1 - BETA1)
     assert float(moments.norm()) == pytest.approx(1e-3, rel=1e-2)
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
 from vaelab.data import Batches, Data
-from vaelab.design import Design
-from vaelab.recipe import RECIPES, find
+from vaelab.recipes.design import Design
+from vaelab.recipes.registry import RECIPES, find
 from vaelab.training import Plan
 from vaelab.training.learner import Learner
 from vaelab.training.step import Step, Take
@@ -44,7 +44,7 @@ def as_written(monkeypatch: pytest.MonkeyPatch) -> None:
         module = seen.module()
         return lambda given: module(*given)
 
-    monkeypatch.setattr("vaelab.programs.made.load", load)
+    monkeypatch.setattr("vaelab.compile.cache.load", load)
 
 
 def compare(name: str, digits: Data, bf16: bool, **tolerance: float) -> None:
@@ -55,7 +55,7 @@ def compare(name: str, digits: Data, bf16: bool, **tolerance: float) -> None:
 
     def as_traced(take: Take, raw: Tensor, *condition: Tensor) -> Tensor:
         """With the update written out for the compiler: the same operations in another order."""
-        return plain(Learner.take_traced if len(raw) == FULL else take, raw, *condition)
+        return plain(Learner.step_for_compile if len(raw) == FULL else take, raw, *condition)
 
     theirs.step = as_traced  # type: ignore[method-assign]
     seed = 0

@@ -10,8 +10,15 @@ import torch
 import torch.distributions as td
 from torch import Tensor
 
-from vaelab.walk import Categorical, Concrete, Nominal, OneHot, kl, kl_by_dimension
-from vaelab.walk.discrete import straight_through
+from vaelab.distributions import (
+    Categorical,
+    CategoricalIndex,
+    Concrete,
+    OneHotCategorical,
+    kl,
+    kl_by_dimension,
+)
+from vaelab.distributions.discrete import straight_through
 
 B, N, K = 4, 3, 5
 
@@ -28,32 +35,32 @@ def at(tau: float) -> Tensor:
 def test_a_draw_is_one_hot_and_as_frequent_as_its_probability() -> None:
     n = 40_000
     one = logits(1, 1, N, K)
-    z = OneHot(one, at(0.5)).expand(n).sample()
+    z = OneHotCategorical(one, at(0.5)).expand(n).sample()
     assert torch.equal(z.sum(-1), torch.ones(n, N, dtype=z.dtype))
     assert set(z.unique().tolist()) == {0.0, 1.0}
     p = torch.softmax(one[0], -1)
     spread = torch.sqrt(p * (1 - p) / n)
     assert ((z.mean(0) - p).abs() < 4 * spread).all()
-    torch.testing.assert_close(OneHot(one, at(0.5)).mean[0], p)
+    torch.testing.assert_close(OneHotCategorical(one, at(0.5)).mean[0], p)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 2.0])
 def test_temperature_sharpens_or_flattens_the_draws(temperature: float) -> None:
     one = logits(1, 1, 1, K)
-    z = OneHot(one, at(0.5)).expand(40_000).sample(temperature)
+    z = OneHotCategorical(one, at(0.5)).expand(40_000).sample(temperature)
     p = torch.softmax(one[0] / temperature, -1)
     assert ((z.mean(0) - p).abs() < 4 * torch.sqrt(p / 40_000)).all()
 
 
 def test_at_temperature_0_a_draw_is_the_likeliest_class() -> None:
-    q = OneHot(logits(), at(0.5))
+    q = OneHotCategorical(logits(), at(0.5))
     assert torch.equal(q.sample(0.0), q.sample(0.0))
     assert torch.equal(q.sample(0.0).argmax(-1), q.logits.argmax(-1))
     assert torch.equal(q.sample(0.0).sum(-1), torch.ones(B, N, dtype=torch.float64))
 
 
 def test_log_probabilities_of_classes() -> None:
-    q = OneHot(logits(), at(0.5))
+    q = OneHotCategorical(logits(), at(0.5))
     z = q.sample()
     theirs = td.OneHotCategorical(logits=q.logits).log_prob(z).sum(-1)
     torch.testing.assert_close(q.log_prob(z), theirs)
@@ -63,7 +70,7 @@ def test_the_gradient_of_a_draw_is_that_of_its_relaxation() -> None:
     tau, received = 0.7, logits(3)
     given = logits().requires_grad_()
     torch.manual_seed(1)
-    hard = OneHot(given, at(tau)).sample()
+    hard = OneHotCategorical(given, at(tau)).sample()
     torch.manual_seed(1)
     relaxed = Concrete(given, at(tau)).sample().exp()
     assert not torch.allclose(hard, relaxed)
@@ -83,12 +90,12 @@ def test_straight_through_is_exactly_the_value_with_the_identity_for_a_gradient(
 
 
 def test_the_kl_of_classes_by_enumeration() -> None:
-    q, p = OneHot(logits(1), at(0.5)), OneHot(logits(2), at(0.5))
+    q, p = OneHotCategorical(logits(1), at(0.5)), OneHotCategorical(logits(2), at(0.5))
     corners = torch.eye(K, dtype=torch.float64)
     by_hand = torch.zeros(B, dtype=torch.float64)
     for n in range(N):
         for corner in corners:
-            alone = [OneHot(d.logits[:, n : n + 1], d.tau) for d in (q, p)]
+            alone = [OneHotCategorical(d.logits[:, n : n + 1], d.tau) for d in (q, p)]
             log_q, log_p = (d.log_prob(corner.expand(B, 1, K)) for d in alone)
             by_hand += log_q.exp() * (log_q - log_p)
     nats = kl(q, p)
@@ -103,8 +110,8 @@ def test_the_kl_of_classes_by_enumeration() -> None:
 
 
 def test_the_kl_to_the_uniform_is_at_most_the_logarithm_of_the_classes() -> None:
-    p = OneHot(torch.zeros(1, N, K), torch.ones(1, 1, 1)).expand(B)
-    sure = kl(OneHot(1e4 * torch.eye(K)[:N].expand(B, N, K), torch.ones(1, 1, 1)), p)
+    p = OneHotCategorical(torch.zeros(1, N, K), torch.ones(1, 1, 1)).expand(B)
+    sure = kl(OneHotCategorical(1e4 * torch.eye(K)[:N].expand(B, N, K), torch.ones(1, 1, 1)), p)
     assert sure is not None
     torch.testing.assert_close(sure, torch.full((B,), N * math.log(K)))
     assert kl(p, p).tolist() == pytest.approx([0.0] * B, abs=1e-6)  # type: ignore[union-attr]
@@ -173,7 +180,7 @@ def test_the_rate_is_right_where_the_choice_is_sure(logit: float, tau: float, cl
 def test_however_sure_of_a_class_nothing_overflows(size: float) -> None:
     given = (size * logits().float()).requires_grad_()
     tau = torch.full((1, 1, 1), 0.1)
-    for q in (OneHot(given, tau), Concrete(given, tau)):
+    for q in (OneHotCategorical(given, tau), Concrete(given, tau)):
         z = q.sample()
         nats = q.log_prob(z)
         gradient = torch.autograd.grad((nats + z.flatten(1).sum(1)).sum(), given)[0]
@@ -181,8 +188,10 @@ def test_however_sure_of_a_class_nothing_overflows(size: float) -> None:
         assert torch.isfinite(gradient).all()
 
 
-@pytest.mark.parametrize("kind", [OneHot, Concrete])
-def test_under_vmap_each_draws_its_own_as_alone(kind: type[OneHot] | type[Concrete]) -> None:
+@pytest.mark.parametrize("kind", [OneHotCategorical, Concrete])
+def test_under_vmap_each_draws_its_own_as_alone(
+    kind: type[OneHotCategorical] | type[Concrete],
+) -> None:
     given = logits(0, 6, B, N, K)
 
     def nats(one: Tensor) -> Tensor:
@@ -196,14 +205,14 @@ def test_under_vmap_each_draws_its_own_as_alone(kind: type[OneHot] | type[Concre
     assert not torch.equal(drawn[0], drawn[1])
 
 
-@pytest.mark.parametrize("kind", [Categorical, Nominal, OneHot])
+@pytest.mark.parametrize("kind", [Categorical, CategoricalIndex, OneHotCategorical])
 @pytest.mark.parametrize("end", [0.0, 1.0])
 def test_at_the_end_of_the_noise_the_likeliest_class_is_still_a_draw_without_noise(
     kind: Any, end: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch, "rand_like", lambda t: torch.full_like(t, end))
     monkeypatch.setattr(Tensor, "exponential_", lambda t: t.fill_(1 - end))
-    q = kind(logits(), at(0.5)) if kind is OneHot else kind(logits())
-    index = q.sample(0.0).argmax(-1) if kind is OneHot else q.sample(0.0)
+    q = kind(logits(), at(0.5)) if kind is OneHotCategorical else kind(logits())
+    index = q.sample(0.0).argmax(-1) if kind is OneHotCategorical else q.sample(0.0)
     classes = index * (K - 1) if kind is Categorical else index
     assert torch.equal((1.0 * classes).round().long(), logits().argmax(-1))

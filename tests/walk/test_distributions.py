@@ -13,7 +13,7 @@ import torch.distributions as td
 from scipy import stats
 from torch import Tensor
 
-from vaelab.walk import (
+from vaelab.distributions import (
     Bernoulli,
     Categorical,
     ContinuousBernoulli,

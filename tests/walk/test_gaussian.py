@@ -10,7 +10,7 @@ import torch.distributions as td
 from scipy import stats
 from torch import Tensor
 
-from vaelab.walk import FullNormal, Normal, kl, kl_by_dimension
+from vaelab.distributions import FullNormal, Normal, kl, kl_by_dimension
 
 B, D = 5, 4
 

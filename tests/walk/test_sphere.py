@@ -14,7 +14,7 @@ from scipy.integrate import cumulative_simpson
 from scipy.special import gammaln, ive
 from torch import Tensor
 
-from vaelab.walk import SphereUniform, VonMisesFisher, kl, kl_by_dimension
+from vaelab.distributions import SphereUniform, VonMisesFisher, kl, kl_by_dimension
 
 KAPPAS = (0.0, 1e-3, 1.0, 10.0, 100.0, 1e3, 1e4)
 DIMS = (2, 3, 5, 16, 64)
@@ -201,7 +201,7 @@ def test_gradients_of_samples_average_to_the_gradient_of_the_mean(dims: int, see
 
 
 def test_the_rejection_keeps_enough_to_never_run_dry() -> None:
-    from vaelab.walk.sphere import PROPOSALS, _log_rho, _uniform_cosine
+    from vaelab.distributions.sphere import PROPOSALS, _log_rho, _uniform_cosine
 
     for dims in (2, 3, 64, 512):
         for kappa in (1.0, 100.0, 1e6):

@@ -6,20 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from vaelab.core import VAE, Evidence, Given, Ladder, Shallow, full_precision
+from vaelab.distributions import Dirac, Distribution, Normal
 from vaelab.parts.likelihoods import FixedGaussian
 from vaelab.parts.posteriors import DiagonalNormal, Point
 from vaelab.parts.priors import Standard
-from vaelab.walk import (
-    VAE,
-    Dirac,
-    Distribution,
-    Evidence,
-    Given,
-    Ladder,
-    Normal,
-    Shallow,
-    full_precision,
-)
 
 B, D, L = 5, 3, 2
 

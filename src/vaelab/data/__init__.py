@@ -1,16 +1,25 @@
 """Data: from files, arrays and known names to batches on a device."""
 
+from vaelab.data.loading.batches import Batch, Batches
+from vaelab.data.loading.mapped_rows import Raw, Rows
+from vaelab.data.loading.streaming import placing
+from vaelab.data.tabular.typed_columns import with_columns
+
 from .admission import admit
-from .batches import Batch, Batches
-from .columns import with_columns
-from .condition import Known, drawn, example, of_each, typical, various, vectors
-from .fields import Column
-from .inputs import read_inputs, read_split
-from .rows import Raw, Rows
-from .sources import load
+from .command_inputs import read_inputs, read_split
+from .condition import (
+    Known,
+    broadcast_condition,
+    cli_example,
+    example_condition,
+    probe_conditions,
+    sample_labels,
+    vectors,
+)
+from .load import load
+from .schema_fields import Column
 from .spec import DataSpec
 from .splits import Data, Factors, Split
-from .stream import placing
 
 __all__ = [
     "Batch",
@@ -24,15 +33,15 @@ __all__ = [
     "Rows",
     "Split",
     "admit",
-    "drawn",
-    "example",
+    "broadcast_condition",
+    "cli_example",
+    "example_condition",
     "load",
-    "of_each",
     "placing",
+    "probe_conditions",
     "read_inputs",
     "read_split",
-    "typical",
-    "various",
+    "sample_labels",
     "vectors",
     "with_columns",
 ]

@@ -13,14 +13,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from vaelab.data.loading.mapped_rows import Array, Raw, Rows, pieces
+from vaelab.data.tabular.reader import Table, from_frame, is_frame
+from vaelab.data.tabular.schema import like
+from vaelab.data.tabular.typed_columns import check_columns
+
 from .arrays import as_numpy, is_mapped
-from .columns import check_columns
-from .kinds import like
 from .layout import exact, opaque
-from .measure import SLACK
-from .rows import Array, Raw, Rows, pieces
 from .spec import DataSpec
-from .tables import Table, from_frame, is_frame
+from .statistics import SLACK
 
 
 class Admitted(NamedTuple):

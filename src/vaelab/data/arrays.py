@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vaelab.data.loading.mapped_rows import Array
+
 from .factors import factors, taken
 from .layout import lay_out
-from .rows import Array
-from .splits import Found
+from .splits import SourceData
 
 _EXACT = 2**53
 """Beyond it not every whole number is a double."""
@@ -52,7 +53,7 @@ def from_arrays(
     *,
     kind: str = "auto",
     background: str = "white",
-) -> Found:
+) -> SourceData:
     """Rows, and labels if there are any, that are already in memory.
 
     Args:
@@ -70,7 +71,7 @@ def from_arrays(
     array = as_numpy(x, "the data")
     laid = lay_out(array, kind, background, is_mapped(array))
     labels, classes = (None, ()) if y is None else label(y, len(laid.x))
-    return Found(
+    return SourceData(
         laid.x,
         labels,
         (len(laid.x), 0, 0),
@@ -81,7 +82,7 @@ def from_arrays(
     )
 
 
-def from_file(path: Path, *, kind: str = "auto", background: str = "white") -> Found:
+def from_file(path: Path, *, kind: str = "auto", background: str = "white") -> SourceData:
     """A `.npy` or `.npz` file; `pick` and `data.factors` know the names an `.npz` may use."""
     arrays = read_arrays(path)
     how: dict[str, Any] = {"kind": kind, "background": background}
@@ -119,7 +120,7 @@ def in_parts(arrays: dict[str, Array]) -> tuple[list[Array], Array | None] | Non
 
 def _in_parts(
     arrays: dict[str, Array], kept: list[str], parts: list[str | None], how: dict[str, Any]
-) -> Found:
+) -> SourceData:
     rest = {arrays[name].shape[1:] for name in kept}
     if len(rest) > 1:
         raise ValueError(f"{', '.join(kept)} hold examples of different shapes: {rest}")

@@ -13,7 +13,7 @@ from torch import Tensor
 from vaelab.utils.options import on_command_line, option
 
 from .arrays import as_numpy, pick, read_arrays
-from .fields import in_words
+from .schema_fields import in_words
 from .spec import DataSpec
 
 Known = int | str | Sequence[Any] | np.ndarray[Any, Any] | Tensor
@@ -58,7 +58,7 @@ def read(spec: DataSpec, text: str) -> Known:
         ) from None
 
 
-def of_each(spec: DataSpec, condition: Tensor | None, n: int) -> tuple[Tensor, ...]:
+def broadcast_condition(spec: DataSpec, condition: Tensor | None, n: int) -> tuple[Tensor, ...]:
     """What a model is told of n examples, (n, C); nothing where it is not conditional.
 
     Args:
@@ -76,8 +76,8 @@ def of_each(spec: DataSpec, condition: Tensor | None, n: int) -> tuple[Tensor, .
         what = f"the class of the examples, one of {', '.join(spec.classes)}"
         if not labels:
             what = f"the condition of the examples, {in_words(spec.known)}"
-        flag = "--class" if labels else "--given"
-        how = f"with {flag}" if on_command_line() else "with run.given(…)"
+        flag = "--class" if labels else "--condition-values"
+        how = f"with {flag}" if on_command_line() else "with run.conditioned_on(…)"
         raise ValueError(f"this model is conditional: give {what}, {how}")
     if len(condition) not in (1, n):
         what = "classes were named" if labels else "vectors were given"
@@ -85,13 +85,13 @@ def of_each(spec: DataSpec, condition: Tensor | None, n: int) -> tuple[Tensor, .
     return (condition.expand(n, -1),)
 
 
-def drawn(spec: DataSpec, n: int) -> Tensor:
+def sample_labels(spec: DataSpec, n: int) -> Tensor:
     """Labels (n,) of a conditional model's samples, each class as often as among training rows;
     equally often where that is not known, as of runs that were kept before it was noted."""
     return torch.multinomial(torch.tensor(spec.shares or [1.0] * len(spec.classes)), n, True)
 
 
-def typical(spec: DataSpec) -> tuple[tuple[Tensor, ...], str]:
+def example_condition(spec: DataSpec) -> tuple[tuple[Tensor, ...], str]:
     """One thing that a conditional model may be told, (1, C), and in words: its first class, or
     the mean vector. Nothing where it is not conditional."""
     if not spec.known:
@@ -101,15 +101,14 @@ def typical(spec: DataSpec) -> tuple[tuple[Tensor, ...], str]:
     return (torch.zeros(1, spec.known),), "told the mean vector"
 
 
-def example(spec: DataSpec) -> str:
-    """What a model must be told on the command line, with numbers that are typical; nothing where
-    it need not be told."""
+def cli_example(spec: DataSpec) -> str:
+    """The option of a typical condition on the command line; empty if a label or nothing is."""
     if spec.condition != "vectors" or spec.vectors is None:
         return ""
-    return " --given " + ",".join(f"{number:.3g}" for number in spec.vectors.offset)
+    return " --condition-values " + ",".join(f"{number:.3g}" for number in spec.vectors.offset)
 
 
-def various(spec: DataSpec, n: int) -> tuple[Tensor, ...]:
+def probe_conditions(spec: DataSpec, n: int) -> tuple[Tensor, ...]:
     """n things that a conditional model may be told, (n, C): every class in turn, or vectors as
     far from their mean as those of the training rows. Nothing where it is not conditional."""
     if spec.condition == "labels":

@@ -8,7 +8,8 @@ Beside x_train, x_valid and x_test: factors_train and so on.
 import numpy as np
 import torch
 
-from .rows import Array
+from vaelab.data.loading.mapped_rows import Array
+
 from .splits import Factors
 
 KINDS, SHARE = 50, 0.25

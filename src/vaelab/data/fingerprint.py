@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from .rows import Raw, pieces
+from vaelab.data.loading.mapped_rows import Raw, pieces
 
 OF_FILES = "files:"
 """How the fingerprint of rows that were decoded from files begins."""

@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from vaelab.data.loading.mapped_rows import Array, Raw, Rows, forward
 from vaelab.utils.options import option
 
-from .measure import interval
-from .rows import Array, Raw, Rows, forward
+from .statistics import interval
 
 KINDS = ("auto", "table", "images", "series")
 _FEW, _THIN = 8, 4

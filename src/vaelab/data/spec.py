@@ -16,12 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vaelab.data.tabular.header import Heading
+from vaelab.data.tabular.header import read as read_header
 from vaelab.utils.options import argument
 
-from .fields import KINDS, NUMBERS, TYPES, Column, Vectors
-from .header import Heading
-from .header import read as read_header
 from .layout import exact
+from .schema_fields import KINDS, NUMBERS, TYPES, Column, Vectors
 
 BINARIZE = ("no", "dynamic", "threshold")
 CONDITIONS = ("none", "labels", "vectors")

@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from .fields import Column
-from .header import Heading
-from .rows import Raw, Rows
+from vaelab.data.loading.mapped_rows import Raw, Rows
+from vaelab.data.tabular.header import Heading
+
+from .schema_fields import Column
 from .spec import DataSpec
 
 FEWEST = 10
@@ -91,7 +92,7 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Found:
+class SourceData:
     """What a source holds, before it is split.
 
     Args:
@@ -135,7 +136,7 @@ class Found:
 
 
 def choose(
-    found: Found, valid: float | int, test: float | int, seed: int
+    found: SourceData, valid: float | int, test: float | int, seed: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Row numbers of training, validation and test.
 

@@ -9,28 +9,26 @@ the decorator `kind`; the command line and the files of a run find it by its nam
 """
 
 from vaelab.fitted.autoregressive import FittedSequence
+from vaelab.fitted.base import PRIOR_ESTIMATORS, PriorEstimator, find_prior_estimator, kind
 from vaelab.fitted.flow import FittedFlow
-from vaelab.fitted.kind import KINDS, Kind, Told, find_kind, kind, unheard
 from vaelab.fitted.mixture import FittedMixture
-from vaelab.fitted.prior import Fitted, find, fit_codes, keep
-from vaelab.fitted.replaced import Replaced, replaced
+from vaelab.fitted.prior_swap import WithPrior, replaced
 from vaelab.fitted.second_stage import SecondStage
+from vaelab.fitted.storage import Fitted, find, fit_codes, keep
 
 __all__ = [
-    "KINDS",
+    "PRIOR_ESTIMATORS",
     "Fitted",
     "FittedFlow",
     "FittedMixture",
     "FittedSequence",
-    "Kind",
-    "Replaced",
+    "PriorEstimator",
     "SecondStage",
-    "Told",
+    "WithPrior",
     "find",
-    "find_kind",
+    "find_prior_estimator",
     "fit_codes",
     "keep",
     "kind",
     "replaced",
-    "unheard",
 ]

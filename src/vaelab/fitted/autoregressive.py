@@ -8,15 +8,16 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from vaelab.fitted.kind import Kind, Told, at_least, kind, unheard
+from vaelab.core import Site
+from vaelab.fitted.base import PriorEstimator, at_least, kind
 from vaelab.parts.autoregressive import Autoregressive, alphabet, fit_autoregressive
-from vaelab.typed import check_fields
-from vaelab.walk import Site
+from vaelab.utils.progress import ProgressCallback, no_progress
+from vaelab.utils.validation import check_fields
 
 
 @kind
 @dataclass(frozen=True)
-class FittedSequence(Kind):
+class FittedSequence(PriorEstimator):
     """A causal transformer over the positions of a code, for latents that are codes or classes.
 
     Attributes:
@@ -39,7 +40,7 @@ class FittedSequence(Kind):
         return Autoregressive(alphabet(site.prior), site.z.shape[1], self.width, self.layers)
 
     def fit(
-        self, site: Site, codes: Tensor, held_out: Tensor, told: Told = unheard
+        self, site: Site, codes: Tensor, held_out: Tensor, told: ProgressCallback = no_progress
     ) -> tuple[FittedSequence, Autoregressive]:
         prior = self.build(site).to(codes.device)
         fit_autoregressive(prior, codes, held_out, steps=self.steps, told=partial(told, "steps"))

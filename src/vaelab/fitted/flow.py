@@ -13,10 +13,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from vaelab.fitted.kind import Kind, Told, at_least, kind, standardizer, unheard
+from vaelab.core import Site
+from vaelab.fitted.base import PriorEstimator, at_least, kind, standardizer
 from vaelab.parts.flows import Flow, FlowName
-from vaelab.typed import check_fields
-from vaelab.walk import Site
+from vaelab.utils.progress import ProgressCallback, no_progress
+from vaelab.utils.validation import check_fields
 
 EPOCHS, PATIENCE = 500, 20
 BATCH, RATE, DECAY = 256, 1e-3, 1e-4
@@ -24,7 +25,7 @@ BATCH, RATE, DECAY = 256, 1e-3, 1e-4
 
 @kind
 @dataclass(frozen=True)
-class FittedFlow(Kind):
+class FittedFlow(PriorEstimator):
     """A normalizing flow of the standardized codes: finer than a mixture where codes are many.
 
     Attributes:
@@ -46,7 +47,7 @@ class FittedFlow(Kind):
         return Flow(*site.z.shape[1:], flow=self.flow, layers=self.layers, width=self.width)
 
     def fit(
-        self, site: Site, codes: Tensor, held_out: Tensor, told: Told = unheard
+        self, site: Site, codes: Tensor, held_out: Tensor, told: ProgressCallback = no_progress
     ) -> tuple[FittedFlow, Flow]:
         prior = self.build(site).to(codes.device)
         for buffer, found in zip((prior.shift, prior.log_scale), standardizer(codes), strict=True):

@@ -15,10 +15,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from vaelab.fitted.kind import Kind, Told, at_least, kind, nats, standardizer, unheard
-from vaelab.typed import check_fields
-from vaelab.walk import Conditional, Distribution, Mixture, Site
-from vaelab.walk.distributions import LOG_2PI
+from vaelab.core import Conditional, Site
+from vaelab.distributions import Distribution, Mixture
+from vaelab.distributions.base import LOG_2PI
+from vaelab.fitted.base import PriorEstimator, at_least, kind, nats, standardizer
+from vaelab.utils.progress import ProgressCallback, no_progress
+from vaelab.utils.validation import check_fields
 
 RIDGE = 1e-4
 """Added to every variance, for codes of variance 1: no component shrinks to a point."""
@@ -84,7 +86,7 @@ class FullMixture(Conditional):
 
 @kind
 @dataclass(frozen=True)
-class FittedMixture(Kind):
+class FittedMixture(PriorEstimator):
     """A mixture of normals with full covariances: quick, and good in a few dozen dimensions.
 
     Attributes:
@@ -106,7 +108,7 @@ class FittedMixture(Kind):
         return FullMixture(self.components, *site.z.shape[1:])
 
     def fit(
-        self, site: Site, codes: Tensor, held_out: Tensor, told: Told = unheard
+        self, site: Site, codes: Tensor, held_out: Tensor, told: ProgressCallback = no_progress
     ) -> tuple[FittedMixture, FullMixture]:
         least = self.components or TRIED[0]
         if len(codes) < 2 * least:
@@ -126,7 +128,7 @@ class FittedMixture(Kind):
         return FittedMixture(components), prior
 
 
-def _in_turn(told: Told, before: int, fits: int, done: int) -> None:
+def _in_turn(told: ProgressCallback, before: int, fits: int, done: int) -> None:
     told("rounds", before * ROUNDS + done, fits * ROUNDS)
 
 

@@ -14,15 +14,17 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from vaelab.core import VAE, Conditional, Site
 from vaelab.data import Data, DataSpec, Split
-from vaelab.design import Design
-from vaelab.fitted.kind import Kind, Told, at_least, kind, standardizer, unheard
+from vaelab.distributions import Distribution
+from vaelab.fitted.base import PriorEstimator, at_least, kind, standardizer
 from vaelab.objectives import log_mean_exp
-from vaelab.recipe import Recipe
 from vaelab.recipes import vae
+from vaelab.recipes.design import Design
+from vaelab.recipes.registry import Recipe
 from vaelab.training import Plan, Row, Snapshot, fit
-from vaelab.typed import check_fields
-from vaelab.walk import VAE, Conditional, Distribution, Site
+from vaelab.utils.progress import ProgressCallback, no_progress
+from vaelab.utils.validation import check_fields
 
 SAMPLES = 64
 """Draws of u behind an estimate of a density."""
@@ -91,7 +93,7 @@ class Stage(Conditional):
 class _Passing:
     """A listener of a training that passes its steps on."""
 
-    told: Told
+    told: ProgressCallback
 
     def on_step(self, step: int, steps: int, row: Row) -> None:
         self.told("steps", step, steps, row["loss"])
@@ -102,7 +104,7 @@ class _Passing:
 
 @kind
 @dataclass(frozen=True)
-class SecondStage(Kind):
+class SecondStage(PriorEstimator):
     """A small VAE on the codes, with one learned σ: for many dimensions, where the others thin out.
 
     Attributes:
@@ -122,7 +124,7 @@ class SecondStage(Kind):
         return Stage(self._recipe(site).model, *site.z.shape[1:])
 
     def fit(
-        self, site: Site, codes: Tensor, held_out: Tensor, told: Told = unheard
+        self, site: Site, codes: Tensor, held_out: Tensor, told: ProgressCallback = no_progress
     ) -> tuple[SecondStage, Stage]:
         recipe = self._recipe(site)
         stage = Stage(recipe.model, *site.z.shape[1:])

@@ -13,6 +13,7 @@ from vaelab.metrics.continuity import (
     code_scale,
     different_class_pairs,
     hole_fraction,
+    interpolation_path,
     off_support_share,
     overlap,
     own_ellipse,
@@ -20,13 +21,8 @@ from vaelab.metrics.continuity import (
     round_trip_error,
     round_trip_gaps,
     unreached_fraction,
-    walk,
 )
-from vaelab.metrics.discrepancy import (
-    frechet_distances,
-    kernel_distance,
-    mmd,
-)
+from vaelab.metrics.discrepancy import frechet_distances, kernel_distance, mmd
 from vaelab.metrics.disentanglement_figures import Disentanglement, disentanglement
 from vaelab.metrics.estimate import Estimate, Threshold
 from vaelab.metrics.features import FeatureSpace, NetworkFeatures, PixelFeatures
@@ -78,6 +74,7 @@ __all__ = [
     "disentanglement",
     "frechet_distances",
     "hole_fraction",
+    "interpolation_path",
     "k_nearest",
     "kernel_distance",
     "knn_accuracy",
@@ -98,6 +95,5 @@ __all__ = [
     "round_trip_gaps",
     "sandwich",
     "unreached_fraction",
-    "walk",
     "weigh",
 ]

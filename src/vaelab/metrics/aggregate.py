@@ -21,9 +21,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vaelab.core import fork_rng
+from vaelab.distributions import Distribution, Normal, TransformedNormal
 from vaelab.metrics.estimate import Estimate
 from vaelab.metrics.neighbours import CHUNK_ELEMENTS
-from vaelab.walk import Distribution, Normal, Pushed, seeded
 
 INVERTED = 2_000_000
 """Most densities for which a flow is run backwards: about a minute or two on a processor."""
@@ -73,9 +74,9 @@ def rate_split(
     sizes = [len(q.mean) for q in posteriors]
     if sum(sizes) == 0 or draws < 1:
         raise ValueError(f"{sum(sizes)} posteriors and {draws} draws: at least 1 of each is needed")
-    if any(isinstance(q, Pushed) for q in posteriors):
+    if any(isinstance(q, TransformedNormal) for q in posteriors):
         draws = min(draws, max(FEWEST, INVERTED // sum(sizes)))
-    with torch.no_grad(), seeded(seed, posteriors[0].mean.device):
+    with torch.no_grad(), fork_rng(seed, posteriors[0].mean.device):
         z, own = _draw(posteriors, sizes, draws)
         log_p = prior.expand(draws).log_prob(z).double()
         log_n = math.log(sum(sizes))
@@ -106,7 +107,7 @@ def _draw(
     zs, own = [], []
     for q, wanted in zip(posteriors, times.split(list(sizes)), strict=True):
         for drawn in range(int(wanted.max())):
-            z, its = q.drawn()
+            z, its = q.sample_with_density()
             picked = (wanted > drawn).to(z.device)
             zs.append(z[picked])
             own.append(its.log_prob(z)[picked].double())

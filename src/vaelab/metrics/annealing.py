@@ -23,13 +23,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vaelab.core import VAE, Condition, join
 from vaelab.metrics.continuous import check_continuous
 from vaelab.metrics.estimate import Estimate
 from vaelab.metrics.hamiltonian import Point, move
 from vaelab.metrics.inputs import in_double
 from vaelab.metrics.likelihood import rows_at_once
 from vaelab.metrics.starts import POSTERIOR, Start, first, tiled
-from vaelab.walk import VAE, Condition, join
 
 TARGET = 0.65
 """The share of moves to accept: the best of long Hamiltonian trajectories (1001.4460)."""

@@ -19,9 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vaelab.core import fork_rng
 from vaelab.metrics.estimate import Estimate
 from vaelab.metrics.inputs import as_it_is, rows
-from vaelab.walk import seeded
 
 FEATURES = 64
 
@@ -85,7 +85,7 @@ class Classifier:
         classes = int(y.max()) + 1
         if classes < 2:
             raise ValueError("a classifier needs at least two classes; the labels have one")
-        with seeded(seed):
+        with fork_rng(seed):
             body, head = _networks(flat.shape[1], classes)
         # One scale for all pixels: those that hardly vary must not be blown up.
         mean, scale = flat.mean(dim=0), flat.std().clamp(min=1e-6)

@@ -178,11 +178,11 @@ def different_class_pairs(labels: Tensor, n: int, generator: torch.Generator) ->
     return torch.stack([order[first], order[second]], dim=1).to(labels.device)
 
 
-def walk(z_a: Tensor, z_b: Tensor, steps: int = 32) -> Tensor:
+def interpolation_path(z_a: Tensor, z_b: Tensor, steps: int = 32) -> Tensor:
     """The straight paths from `z_a` (P, D) to `z_b` (P, D), both ends included: (P, steps + 1, D).
 
     Example:
-        >>> walk(torch.zeros(1, 1), torch.ones(1, 1), steps=4).flatten().tolist()
+        >>> interpolation_path(torch.zeros(1, 1), torch.ones(1, 1), steps=4).flatten().tolist()
         [0.0, 0.25, 0.5, 0.75, 1.0]
     """
     if steps < 1 or z_a.shape != z_b.shape:

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from vaelab.core import VAE, Condition, Given, fork_rng
 from vaelab.metrics.hamiltonian import gradient
-from vaelab.walk import VAE, Condition, Given, seeded
 
 TRIALS, NUMBERS = 1024, 256
 """Draws of the prior by which latents are seen to be free real numbers, and how many of these are
@@ -46,7 +46,7 @@ def confined(model: VAE, condition: Condition = ()) -> str:
     """
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     known = tuple(c.expand(TRIALS, *c.shape[1:]) for c in condition)
-    with torch.no_grad(), seeded(0, device):
+    with torch.no_grad(), fork_rng(0, device):
         latents = [z.detach() for z in model.sample(TRIALS, condition=known).latents]
     with torch.enable_grad():
         at = [z.clone().requires_grad_(z.is_floating_point()) for z in latents]

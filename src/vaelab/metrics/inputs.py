@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
-from vaelab.walk import Condition
+from vaelab.core import Condition
 
 
 def in_double(x: Tensor) -> Tensor:

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vaelab.core import VAE, Condition
+from vaelab.distributions import kl_by_dimension
 from vaelab.metrics.estimate import Estimate
 from vaelab.metrics.inputs import paired
 from vaelab.metrics.latent import active_units
-from vaelab.walk import VAE, Condition, kl_by_dimension
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +57,7 @@ def layers(
     for x, condition in paired(batches, conditions):
         for number, site in enumerate(model(x, condition=condition).sites):
             rates.setdefault(number, []).append(site.rate()[0])
-            if site.posterior.has_units:
+            if site.posterior.has_coordinates:
                 means.setdefault(number, []).append(site.posterior.mean.flatten(1))
             by_dimension = kl_by_dimension(site.posterior, site.prior)
             if by_dimension is not None:

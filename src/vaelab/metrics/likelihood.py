@@ -18,10 +18,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from vaelab.compile import Program
+from vaelab.core import VAE, Condition, Evidence
 from vaelab.metrics.estimate import Estimate
 from vaelab.metrics.inputs import paired
-from vaelab.programs import Program
-from vaelab.walk import VAE, Condition, Evidence
 
 CACHED, WIDTH = 2**20, 256
 """Numbers that are decoded at once on a processor: 4 MB, which its caches hold (MNIST: 1,337 rows,

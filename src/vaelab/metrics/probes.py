@@ -17,9 +17,10 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from vaelab.core import VAE, Condition, Trace, fork_rng
+from vaelab.distributions import Normal
 from vaelab.metrics.estimate import Estimate
 from vaelab.metrics.inputs import paired
-from vaelab.walk import VAE, Condition, Normal, Trace, seeded
 
 NUDGE = 0.05
 """Half the difference in t: D is smooth in it, and the noise is the same on both sides."""
@@ -78,7 +79,7 @@ def effective_beta(
     for x, condition in paired(batches, conditions):
         ends = []
         for t in (1 - NUDGE, 1 + NUDGE):
-            with seeded(len(slopes), x.device):  # the same noise on both sides
+            with fork_rng(len(slopes), x.device):  # the same noise on both sides
                 evidence = model.encoder(x, *condition)
                 trace = model.infer(evidence, samples, t, condition)
                 if not all(isinstance(site.posterior, Normal) for site in trace.sites):

@@ -12,9 +12,10 @@ from typing import cast, final
 import torch
 from torch import Tensor
 
+from vaelab.core import VAE, Condition, Draw, Evidence, Given, Site, cut, join
+from vaelab.core.draw import Posterior, tile
+from vaelab.distributions import Distribution
 from vaelab.metrics.hamiltonian import Densities, Density
-from vaelab.walk import VAE, Condition, Distribution, Draw, Evidence, Given, Site, cut, join
-from vaelab.walk.draw import Posterior, tile
 
 
 class Start(ABC):

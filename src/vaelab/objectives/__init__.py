@@ -1,5 +1,6 @@
 """What a model is trained for: terms that add and scale, and bounds on the evidence."""
 
+from vaelab.core.schedule import Constant, Cycles, Rise, Schedule
 from vaelab.objectives.aggregate import SplitRate
 from vaelab.objectives.bounds import (
     CombinedBound,
@@ -14,15 +15,13 @@ from vaelab.objectives.covariance import Diagonal, OffDiagonal
 from vaelab.objectives.discrepancy import MMD
 from vaelab.objectives.perceptual import FeatureDistortion, StructuralDistortion
 from vaelab.objectives.rates import Capacity, FreeBits
-from vaelab.objectives.regularise import ChargedPoint, CodeNorm, DecoderPenalty
-from vaelab.objectives.steered import Steered
+from vaelab.objectives.regularise import CodeNorm, DecoderPenalty, NormPenalisedPoint
+from vaelab.objectives.steered import ReweightedPosterior
 from vaelab.objectives.terms import Distortion, Loss, Objective, Rate, Scaled, Sum
-from vaelab.walk.schedule import Constant, Cycles, Rise, Schedule
 
 __all__ = [
     "MMD",
     "Capacity",
-    "ChargedPoint",
     "CodeNorm",
     "CombinedBound",
     "Constant",
@@ -37,15 +36,16 @@ __all__ = [
     "ImportanceWeighted",
     "Loss",
     "MultiplyImportanceWeighted",
+    "NormPenalisedPoint",
     "Objective",
     "OffDiagonal",
     "PartiallyImportanceWeighted",
     "Rate",
+    "ReweightedPosterior",
     "Rise",
     "Scaled",
     "Schedule",
     "SplitRate",
-    "Steered",
     "StructuralDistortion",
     "Sum",
     "log_mean_exp",

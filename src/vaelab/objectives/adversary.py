@@ -21,8 +21,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vaelab.core import Draw, FromPrior, Given, Trace, join, tile
+from vaelab.distributions import Distribution, Normal
 from vaelab.objectives.terms import Loss, Objective
-from vaelab.walk import Distribution, Draw, FromPrior, Given, Normal, Trace, join, tile
 
 PACE, LEAST = 0.1, 1e-3
 """By which share of the way a feature's deviation is followed at a step, and the least of it."""
@@ -38,7 +39,7 @@ class CriticTotalCorrelation(Objective):
         critic: codes (B, L) ↦ logits (B, 1).
     """
 
-    comparable = False
+    monitorable = False
 
     def __init__(self, critic: nn.Module) -> None:
         super().__init__()
@@ -49,7 +50,7 @@ class CriticTotalCorrelation(Objective):
         name = "total_correlation"
         return Loss(nats, {name: nats}, frozenset({name}))
 
-    def opposition(self, trace: Trace, x: Tensor) -> Loss:
+    def critic_loss(self, trace: Trace, x: Tensor) -> Loss:
         z = codes(trace).detach()
         loss = told_apart(_logits(self.critic, z), _logits(self.critic, permuted(z)))
         return _of_critic(trace, loss)
@@ -65,7 +66,7 @@ class CriticPriorMatch(Objective):
         noise: its deviation where the critic learns, in the units of z.
     """
 
-    comparable = False
+    monitorable = False
 
     def __init__(self, critic: nn.Module, noise: float = 0.0) -> None:
         super().__init__()
@@ -75,7 +76,7 @@ class CriticPriorMatch(Objective):
         nats = trace.unfold(F.softplus(-_logits(self.critic, codes(trace)))).mean(0)
         return Loss(nats, {"prior_match": nats})
 
-    def opposition(self, trace: Trace, x: Tensor) -> Loss:
+    def critic_loss(self, trace: Trace, x: Tensor) -> Loss:
         if len(trace.sites) > 1:
             # Below others, a site's prior depends on the very codes that are judged.
             raise ValueError(
@@ -124,7 +125,7 @@ class CriticFeatures(Objective):
         sigma: of the features under their normal, in deviations of the data.
     """
 
-    comparable, pooled = False, True
+    monitorable, batch_coupled = False, True
 
     spread: Tensor
 
@@ -155,11 +156,11 @@ class CriticFeatures(Objective):
         parts = {name: trace.unfold(nats).mean(0) for name, nats in parts.items()}
         return Loss(parts["features"] + self.weight * parts["realism"], parts)
 
-    def settle(self, trace: Trace, x: Tensor) -> None:
+    def update_buffers(self, trace: Trace, x: Tensor) -> None:
         deviation = self.critic.features(x).std(0, correction=0)
         self.spread.lerp_(deviation.clamp(min=LEAST), PACE)
 
-    def opposition(self, trace: Trace, x: Tensor) -> Loss:
+    def critic_loss(self, trace: Trace, x: Tensor) -> Loss:
         again = trace.likelihood.mean.detach()
         with torch.no_grad():
             imagined = self._generate(FromPrior(len(again), given=trace.given)).mean

@@ -22,9 +22,10 @@ import math
 import torch
 from torch import Tensor
 
+from vaelab.core import Site, Trace
+from vaelab.core.schedule import Schedule, as_schedule
+from vaelab.distributions import Normal
 from vaelab.objectives.terms import Loss, Objective
-from vaelab.walk import Normal, Site, Trace
-from vaelab.walk.schedule import Schedule, as_schedule
 
 
 class SplitRate(Objective):
@@ -37,7 +38,7 @@ class SplitRate(Objective):
         dimension_wise: of how far each dimension of the codes is from the prior.
     """
 
-    pooled = True
+    batch_coupled = True
 
     def __init__(
         self,

@@ -22,9 +22,9 @@ import math
 import torch
 from torch import Tensor
 
+from vaelab.core import Trace
 from vaelab.objectives.steered import detached, steer
 from vaelab.objectives.terms import Loss, Objective
-from vaelab.walk import Trace
 
 
 class ImportanceWeighted(Objective):
@@ -87,7 +87,7 @@ class CombinedBound(Objective):
 class PartiallyImportanceWeighted(Objective):
     """−L_MK, whose encoder follows the gradient of MIWAE(M, K) instead (PIWAE, 1802.04537).
 
-    The model needs a `Steered` posterior.
+    The model needs a `ReweightedPosterior` posterior.
 
     Args:
         bounds: M ≥ 1.
@@ -110,7 +110,7 @@ class DoublyReparameterised(Objective):
     """−L_K, with the doubly reparameterised gradient for the encoder (DReG, 1810.04152).
 
     The decoder and the prior get the gradient that they have under `ImportanceWeighted`. The model
-    needs a `Steered` posterior.
+    needs a `ReweightedPosterior` posterior.
 
     Args:
         samples: K ≥ 1.

@@ -12,8 +12,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vaelab.core import Trace
+from vaelab.distributions import Quantized, sum_dims
 from vaelab.objectives.terms import Loss, Objective
-from vaelab.walk import Quantized, Trace, sum_dims
 
 
 def _quantized(trace: Trace) -> list[Quantized]:

@@ -12,8 +12,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vaelab.core import Trace
 from vaelab.objectives.terms import Loss, Objective
-from vaelab.walk import Trace
 
 FURTHEST = 10.0
 
@@ -30,7 +30,7 @@ class Constraint(Objective):
         memory: of the running mean, in [0, 1).
     """
 
-    comparable = False
+    monitorable = False
     log_multiplier: Tensor
     excess: Tensor
 
@@ -44,7 +44,7 @@ class Constraint(Objective):
                 "at least 0 and below 1"
             )
         self.term, self.at_most, self.speed, self.memory = term, at_most, speed, memory
-        self.samples, self.pooled = term.samples, term.pooled
+        self.samples, self.batch_coupled = term.samples, term.batch_coupled
         self.register_buffer("log_multiplier", torch.zeros((), dtype=torch.float64))
         self.register_buffer("excess", torch.zeros((), dtype=torch.float64))
 
@@ -54,12 +54,12 @@ class Constraint(Objective):
         estimated = frozenset({"constraint"}) if loss.estimated else frozenset()
         return Loss(self.log_multiplier.exp() * over, {"constraint": over}, estimated)
 
-    def opposition(self, trace: Trace, x: Tensor) -> Loss | None:
-        return self.term.opposition(trace, x)
+    def critic_loss(self, trace: Trace, x: Tensor) -> Loss | None:
+        return self.term.critic_loss(trace, x)
 
     @torch.no_grad()
-    def settle(self, trace: Trace, x: Tensor) -> None:
-        self.term.settle(trace, x)
+    def update_buffers(self, trace: Trace, x: Tensor) -> None:
+        self.term.update_buffers(trace, x)
         over = self.term(trace, x).mean - self.at_most
         self.excess.lerp_(over.to(self.excess), 1 - self.memory)
         self.log_multiplier.add_(self.speed * torch.tanh(self.excess)).clamp_(-FURTHEST, FURTHEST)

@@ -13,9 +13,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vaelab.core import Trace
+from vaelab.distributions import Normal
 from vaelab.objectives.aggregate import only_site
 from vaelab.objectives.terms import Loss, Objective
-from vaelab.walk import Normal, Trace
 
 
 class OffDiagonal(Objective):
@@ -26,7 +27,7 @@ class OffDiagonal(Objective):
             (DIP-VAE-I).
     """
 
-    pooled = True
+    batch_coupled = True
 
     def __init__(self, within: bool) -> None:
         super().__init__()
@@ -45,7 +46,7 @@ class Diagonal(Objective):
         within: as in `OffDiagonal`.
     """
 
-    pooled = True
+    batch_coupled = True
 
     def __init__(self, within: bool) -> None:
         super().__init__()

@@ -14,9 +14,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from vaelab.core import Trace
 from vaelab.objectives.aggregate import only_site
 from vaelab.objectives.terms import Loss, Objective
-from vaelab.walk import Trace
 
 Kernel = Callable[[Tensor, Tensor], Tensor]
 """(N, L), (M, L) ↦ k (N, M), positive definite."""
@@ -57,7 +57,7 @@ class MMD(Objective):
     """
 
     symbol = "MMD²"
-    pooled = True
+    batch_coupled = True
 
     def __init__(self, kernel: Kernel = multiscale) -> None:
         super().__init__()

@@ -13,9 +13,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vaelab.core import Site, Trace
+from vaelab.core.schedule import Schedule, as_schedule
+from vaelab.distributions import kl_by_dimension
 from vaelab.objectives.terms import Loss, Objective, Rate
-from vaelab.walk import Site, Trace, kl_by_dimension
-from vaelab.walk.schedule import Schedule, as_schedule
 
 
 class FreeBits(Objective):
@@ -38,7 +39,7 @@ class FreeBits(Objective):
         if groups is not None and groups < 1:
             raise ValueError(f"groups is {groups}; latents make at least 1 group")
         self.free, self.groups, self.by_example = free, groups, by_example
-        self.pooled = not by_example
+        self.batch_coupled = not by_example
 
     def forward(self, trace: Trace, x: Tensor) -> Loss:
         """The loss of x.

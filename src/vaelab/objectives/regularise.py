@@ -15,8 +15,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from vaelab.core import Condition, Conditional, Trace, full_precision
+from vaelab.distributions import Dirac, Distribution, sum_dims
 from vaelab.objectives.terms import Loss, Objective
-from vaelab.walk import Condition, Conditional, Dirac, Distribution, Trace, full_precision, sum_dims
 
 Penalty = Callable[[nn.Module, Conditional, Tensor, Condition], Tensor]
 """Decoder, likelihood, z (B, …) and what is known beside it ↦ what they are charged, (B,)."""
@@ -39,7 +40,7 @@ def gradient_norm(
 
 
 @dataclass(frozen=True, eq=False)
-class Charged(Distribution):
+class NormPenalised(Distribution):
     """A point, with what the decoder is charged there: `value` is (B, …), `charge` (B,)."""
 
     value: Tensor
@@ -57,7 +58,7 @@ class Charged(Distribution):
         return self.value
 
 
-class ChargedPoint(Conditional):
+class NormPenalisedPoint(Conditional):
     """The code of a regularised autoencoder: the evidence itself, and its charge.
 
     Args:
@@ -74,9 +75,9 @@ class ChargedPoint(Conditional):
         self._model = (decoder, likelihood)
         self.penalty = penalty
 
-    def forward(self, *given: Tensor) -> Charged:
+    def forward(self, *given: Tensor) -> NormPenalised:
         z = full_precision(given[0])
-        return Charged(z, self.penalty(*self._model, z, given[1:]))
+        return NormPenalised(z, self.penalty(*self._model, z, given[1:]))
 
 
 class DecoderPenalty(Objective):
@@ -87,10 +88,14 @@ class DecoderPenalty(Objective):
     """
 
     def forward(self, trace: Trace, x: Tensor) -> Loss:
-        charges = [s.posterior.charge for s in trace.sites if isinstance(s.posterior, Charged)]
+        charges = [
+            s.posterior.charge for s in trace.sites if isinstance(s.posterior, NormPenalised)
+        ]
         if not charges:
             kinds = ", ".join(type(s.posterior).__name__ for s in trace.sites)
-            raise TypeError(f"no posterior charges its decoder (here: {kinds}); use ChargedPoint")
+            raise TypeError(
+                f"no posterior charges its decoder (here: {kinds}); use NormPenalisedPoint"
+            )
         nats = trace.unfold(torch.stack(charges).sum(0)).mean(0)
         return Loss(nats, {"decoder_penalty": nats})
 

@@ -5,7 +5,8 @@ decoder's θ and through z to the encoder's φ alike. Where an estimator wants b
 
     −Σ_k a_k ∂_θ log w_k   and   −Σ_k b_k ∂_φ log w_k,
 
-the model walks with a `Steered` posterior. On the way forward it is the posterior it holds. On the
+the model walks with a `ReweightedPosterior` posterior. On the way forward it is the posterior it
+holds. On the
 way back it multiplies what passes to the encoder by b_k / a_k, which the objective has sent along.
 Whatever else reaches the encoder through this posterior is weighed so too; with nothing sent,
 everything passes as it is.
@@ -19,14 +20,15 @@ from typing import Any, Self, TypeVar, cast
 import torch
 from torch import Tensor, library
 
-from vaelab.walk import Conditional, Distribution, Trace
+from vaelab.core import Conditional, Trace
+from vaelab.distributions import Distribution
 
 # In float32 a share of the weights underflows to 0, and no factor brings a gradient back from 0.
 LEAST = 1e-20
 
 
 @dataclass(frozen=True, eq=False)
-class Steerable(Distribution):
+class ReweightedDistribution(Distribution):
     """The distribution `q`, and the dial (B, 2) by which the gradient of its encoder is weighed."""
 
     q: Distribution
@@ -49,7 +51,7 @@ class Steerable(Distribution):
         return replace(self, q=self.q.expand(n), dial=self.dial.expand(n, 2))
 
 
-class Steered(Conditional):
+class ReweightedPosterior(Conditional):
     """A posterior whose encoder's gradient an objective may weigh draw by draw, while training.
 
     Args:
@@ -73,14 +75,14 @@ class Steered(Conditional):
         if not self.training:
             return self.posterior(*given)
         evidence, dial = _dialled(given[0], 1)
-        return Steerable(self.posterior(evidence, *given[1:]), dial)
+        return ReweightedDistribution(self.posterior(evidence, *given[1:]), dial)
 
 
 def steer(trace: Trace, log_w: Tensor, value: Tensor, decoder: Tensor, encoder: Tensor) -> Tensor:
     """(B,) with the numbers of `value`, and gradients as they are wanted on either side of z.
 
     Args:
-        trace: with one latent, inferred by a `Steered` posterior.
+        trace: with one latent, inferred by a `ReweightedPosterior` posterior.
         log_w: (K, B), whose gradients are weighed.
         value: (B,).
         decoder: a_k ≥ 0 for everything behind z, (K, B).
@@ -93,11 +95,12 @@ def steer(trace: Trace, log_w: Tensor, value: Tensor, decoder: Tensor, encoder: 
     if len(trace.sites) != 1:
         raise ValueError(f"this objective is for one latent; here there are {len(trace.sites)}")
     site = trace.sites[0]
-    if not isinstance(site.posterior, Steerable):
+    if not isinstance(site.posterior, ReweightedDistribution):
         if site.z.requires_grad:
             raise TypeError(
                 f"the posterior is a {type(site.posterior).__name__}, whose encoder's gradient "
-                "cannot be weighed; build the model with Steered(posterior) and train it in "
+                "cannot be weighed; build the model with ReweightedPosterior(posterior) and "
+                "train it in "
                 "training mode"
             )
         return value
@@ -117,7 +120,7 @@ def detached(p: P) -> P:
     Raises:
         TypeError: where it is made of more than tensors and plain numbers.
     """
-    if isinstance(p, Steerable):
+    if isinstance(p, ReweightedDistribution):
         return cast(P, detached(p.q))
     named = {f.name: getattr(p, f.name) for f in fields(cast(Any, p))}
     for name, value in named.items():

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
-from vaelab.walk import Trace
-from vaelab.walk.schedule import Schedule, as_schedule
+from vaelab.core import Trace
+from vaelab.core.schedule import Schedule, as_schedule
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,32 +45,32 @@ class Loss:
 class Objective(nn.Module, ABC):
     """Maps a trace and its data to a loss to be minimised by the model.
 
-    Parameters of an objective belong to a critic: `opposition` is what *they* minimise, in a step
-    of their own after the model's. State that is no gradient's changes in `settle`.
+    Parameters of an objective belong to a critic: `critic_loss` is what *they* minimise, in a step
+    of their own after the model's. State that is no gradient's changes in `update_buffers`.
 
     Attributes:
         samples: K, the draws an example needs on the walk.
-        pooled: whether an example's nats depend on the others in its batch, as where a term
+        batch_coupled: whether an example's nats depend on the others in its batch, as where a term
             compares the batch's codes with draws from the prior.
         symbol: what it is called in a formula.
-        comparable: whether losses of different epochs may be compared. Against an opponent that
+        monitorable: whether losses of different epochs may be compared. Against an opponent that
             learns they may not; the last weights are then the ones that are kept.
     """
 
     samples: int = 1
-    pooled: bool = False
-    comparable: bool = True
+    batch_coupled: bool = False
+    monitorable: bool = True
     symbol: str = ""
 
     @abstractmethod
     def forward(self, trace: Trace, x: Tensor) -> Loss:
         """The loss of x (B, …) under a trace with batch K·B."""
 
-    def opposition(self, trace: Trace, x: Tensor) -> Loss | None:
+    def critic_loss(self, trace: Trace, x: Tensor) -> Loss | None:
         """What the objective's own parameters minimise on the same walk; None without any."""
         return None
 
-    def settle(self, trace: Trace, x: Tensor) -> None:
+    def update_buffers(self, trace: Trace, x: Tensor) -> None:
         """Changes state that is no gradient's, after a step and without gradients."""
 
     @property
@@ -97,7 +97,11 @@ class Scaled(Objective):
     def __init__(self, term: Objective, weight: float | Schedule) -> None:
         super().__init__()
         self.term, self.weight = term, as_schedule(weight)
-        self.samples, self.pooled, self.comparable = term.samples, term.pooled, term.comparable
+        self.samples, self.batch_coupled, self.monitorable = (
+            term.samples,
+            term.batch_coupled,
+            term.monitorable,
+        )
 
     @property
     def formula(self) -> str:
@@ -108,11 +112,11 @@ class Scaled(Objective):
         loss = self.term(trace, x)
         return Loss(self.weight() * loss.total, loss.parts, loss.estimated)
 
-    def opposition(self, trace: Trace, x: Tensor) -> Loss | None:
-        return self.term.opposition(trace, x)
+    def critic_loss(self, trace: Trace, x: Tensor) -> Loss | None:
+        return self.term.critic_loss(trace, x)
 
-    def settle(self, trace: Trace, x: Tensor) -> None:
-        self.term.settle(trace, x)
+    def update_buffers(self, trace: Trace, x: Tensor) -> None:
+        self.term.update_buffers(trace, x)
 
 
 class Sum(Objective):
@@ -131,8 +135,8 @@ class Sum(Objective):
                 f"the terms ask for different numbers of samples, {counts}; give them the same"
             )
         self.samples = counts[0] if counts else 1
-        self.pooled = any(t.pooled for t in flat)
-        self.comparable = all(t.comparable for t in flat)
+        self.batch_coupled = any(t.batch_coupled for t in flat)
+        self.monitorable = all(t.monitorable for t in flat)
 
     @property
     def formula(self) -> str:
@@ -145,14 +149,14 @@ class Sum(Objective):
     def forward(self, trace: Trace, x: Tensor) -> Loss:
         return total([term(trace, x) for term in self.each()])
 
-    def opposition(self, trace: Trace, x: Tensor) -> Loss | None:
-        against = [term.opposition(trace, x) for term in self.each()]
+    def critic_loss(self, trace: Trace, x: Tensor) -> Loss | None:
+        against = [term.critic_loss(trace, x) for term in self.each()]
         there = [loss for loss in against if loss is not None]
         return total(there) if there else None
 
-    def settle(self, trace: Trace, x: Tensor) -> None:
+    def update_buffers(self, trace: Trace, x: Tensor) -> None:
         for term in self.each():
-            term.settle(trace, x)
+            term.update_buffers(trace, x)
 
 
 def total(losses: Sequence[Loss]) -> Loss:

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vaelab.core import Conditional
+from vaelab.distributions import Distribution, OneHotCategorical, UniformCodes
+from vaelab.distributions.base import gumbel_like
 from vaelab.nets.causal import CausalTransformer
 from vaelab.parts.quantize import nearest
-from vaelab.walk import Conditional, Distribution, OneHot, UniformCodes
-from vaelab.walk.distributions import gumbel_like
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +86,7 @@ def alphabet(prior: Distribution) -> Tensor:
     """
     if isinstance(prior, UniformCodes):
         return prior.table[0]
-    if isinstance(prior, OneHot):
+    if isinstance(prior, OneHotCategorical):
         return torch.eye(prior.logits.shape[-1]).to(prior.logits)
     raise ValueError(
         f"the latent is no code (its prior is {type(prior).__name__}), so no position follows "

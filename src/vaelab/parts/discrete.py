@@ -14,17 +14,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from vaelab.core import Block, Conditional, Evidence, Schedule, full_precision
+from vaelab.distributions import Concrete, Distribution, OneHotCategorical
 from vaelab.parts.posteriors import Posterior
-from vaelab.walk import (
-    Block,
-    Concrete,
-    Conditional,
-    Distribution,
-    Evidence,
-    OneHot,
-    Schedule,
-    full_precision,
-)
 
 
 class UniformClasses(Conditional):
@@ -41,8 +33,8 @@ class UniformClasses(Conditional):
         super().__init__()
         self.register_buffer("logits", _level(variables, classes), persistent=False)
 
-    def forward(self, *given: Tensor) -> OneHot:
-        return OneHot(self.logits, torch.ones_like(self.logits[..., :1, :1]))
+    def forward(self, *given: Tensor) -> OneHotCategorical:
+        return OneHotCategorical(self.logits, torch.ones_like(self.logits[..., :1, :1]))
 
 
 class Classes(Posterior):
@@ -60,9 +52,9 @@ class Classes(Posterior):
         super().__init__()
         self.shape, self.tau = _level(variables, classes).shape[1:], tau
 
-    def forward(self, *given: Tensor) -> OneHot:
+    def forward(self, *given: Tensor) -> OneHotCategorical:
         logits = full_precision(given[0]).unflatten(1, self.shape)
-        return OneHot(logits, self.tau().to(logits.dtype).view(1, 1, 1))
+        return OneHotCategorical(logits, self.tau().to(logits.dtype).view(1, 1, 1))
 
 
 class UniformConcrete(Conditional):

@@ -3,7 +3,8 @@ r"""Posteriors that are flows: a diagonal normal, pushed through maps that depen
 planar          z ← z + v tanh(w·z + b),  log det = log(1 + (1 − tanh²) w·v)         (1505.05770)
 autoregressive  z ← σ z + (1 − σ) m,      log det = Σ_i log σ_i,   (m, σ)_i of z_<i  (1606.04934)
 
-Sampling takes one pass, and the draw's own density comes with it (`walk.Pushed`). Their rate has no
+Sampling takes one pass, and the draw's own density comes with it (`walk.TransformedNormal`). Their
+rate has no
 closed form: it is estimated from the draw.
 """
 
@@ -18,8 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from vaelab.core import full_precision
+from vaelab.distributions import TransformedNormal
 from vaelab.parts.posteriors import Posterior, bounded, split
-from vaelab.walk import Pushed, full_precision
 
 BISECTIONS = 50
 SOFTPLUS_ONE = 0.5413248546129181
@@ -27,7 +29,7 @@ SOFTPLUS_ONE = 0.5413248546129181
 
 
 @dataclass(frozen=True, eq=False)
-class PlanarFlow(Pushed):
+class PlanarFlow(TransformedNormal):
     """z = f_F ∘ … ∘ f_1(u), each a step along v of a height that depends on w·z alone.
 
     Attributes:
@@ -157,7 +159,7 @@ def _ungated(net: nn.Module, z: Tensor, context: Tensor) -> tuple[Tensor, Tensor
 
 
 @dataclass(frozen=True, eq=False)
-class AutoregressiveFlow(Pushed):
+class AutoregressiveFlow(TransformedNormal):
     """z = f(u), every number of it gated by those before it, in turns from either end.
 
     Attributes:

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from vaelab.walk import Conditional, Distribution, Normal
+from vaelab.core import Conditional
+from vaelab.distributions import Distribution, Normal
 
 FlowName = Literal["coupling", "autoregressive"]
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from vaelab.core import Block, Evidence
+from vaelab.distributions import Distribution
 from vaelab.nets.pyramid import bottleneck, scaled
 from vaelab.parts.posteriors import DiagonalNormal
-from vaelab.walk import Block, Distribution, Evidence
 
 
 class Root(nn.Module):

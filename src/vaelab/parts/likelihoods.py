@@ -16,11 +16,10 @@ from abc import abstractmethod
 import torch
 from torch import Tensor, nn
 
-from vaelab.parts.posteriors import bounded, split
-from vaelab.walk import (
+from vaelab.core import Conditional, full_precision
+from vaelab.distributions import (
     Bernoulli,
     Categorical,
-    Conditional,
     ContinuousBernoulli,
     DiscretizedLogistic,
     Distribution,
@@ -28,8 +27,8 @@ from vaelab.walk import (
     LogisticMixture,
     Normal,
     StudentT,
-    full_precision,
 )
+from vaelab.parts.posteriors import bounded, split
 
 BINARY = frozenset({"binary"})
 GRID = frozenset({"binary", "levels"})

@@ -12,7 +12,8 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from vaelab.walk import Conditional, Dirac, Distribution, FullNormal, Normal, full_precision
+from vaelab.core import Conditional, full_precision
+from vaelab.distributions import Dirac, Distribution, FullNormal, Normal
 
 LOG_SCALE_BOUND = 10.0
 

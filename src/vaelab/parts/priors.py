@@ -14,8 +14,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from vaelab.core import Conditional
+from vaelab.distributions import Mixture, Normal
 from vaelab.parts.posteriors import bounded
-from vaelab.walk import Conditional, Mixture, Normal
 
 
 class Standard(Conditional):

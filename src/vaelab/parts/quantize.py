@@ -19,10 +19,11 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from vaelab.core import Block, Evidence, Site, full_precision
+from vaelab.distributions import Quantized, UniformCodes
+from vaelab.distributions.discrete import one_hot
 from vaelab.nets import perceptron
 from vaelab.nets.pyramid import bottleneck
-from vaelab.walk import Block, Evidence, Quantized, Site, UniformCodes, full_precision
-from vaelab.walk.discrete import one_hot
 
 DECAY = 0.99
 """Of every running average a codebook keeps: it sees about the last hundred batches."""
@@ -57,7 +58,7 @@ class Codebook(nn.Module, ABC):
         """The code for what an encoder said, e (B, P, D) in float32 or better."""
 
     @abstractmethod
-    def settle(self, q: Quantized) -> None:
+    def update_buffers(self, q: Quantized) -> None:
         """Changes what no gradient changes, after a step that quantised so; without gradients."""
 
     def count(self, index: Tensor) -> None:
@@ -100,7 +101,7 @@ class LearnedCodebook(Codebook):
         index = nearest(e, self.table)
         return Quantized(e, self.table[index], index)
 
-    def settle(self, q: Quantized) -> None:
+    def update_buffers(self, q: Quantized) -> None:
         self.count(q.index)
         dead, fresh = self.revive(q.encoded)
         self.table.copy_(torch.where(dead, fresh, self.table))
@@ -129,7 +130,7 @@ class AveragedCodebook(Codebook):
         index = nearest(e, self.table)
         return Quantized(e, self.table[index], index)
 
-    def settle(self, q: Quantized) -> None:
+    def update_buffers(self, q: Quantized) -> None:
         self.count(q.index)
         rows, hits = q.encoded.flatten(0, 1), one_hot(q.index.flatten(), self.usage)
         self.sums.lerp_(hits.mT @ rows / len(rows), 1 - DECAY)
@@ -172,7 +173,7 @@ class FiniteScalars(Codebook):
         step = torch.round(self.top * (inside + 1) / 2)
         return Quantized(inside, 2 * step / self.top - 1, (step.long() * self.radix).sum(-1))
 
-    def settle(self, q: Quantized) -> None:
+    def update_buffers(self, q: Quantized) -> None:
         self.count(q.index)
 
 
@@ -202,8 +203,8 @@ class ResidualCodes(Block):
         # Of the levels the first alone passes the gradient on: the encoder gets it just once.
         return h + (z if self.first else z.detach())
 
-    def settle(self, site: Site) -> None:
-        self.book.settle(cast(Quantized, site.posterior))
+    def update_buffers(self, site: Site) -> None:
+        self.book.update_buffers(cast(Quantized, site.posterior))
 
 
 class DenseCodes(Block):
@@ -235,8 +236,8 @@ class DenseCodes(Block):
     def merge(self, h: Tensor, z: Tensor) -> Tensor:
         return h + self.to_state(torch.cat([h, z.flatten(1).to(h.dtype)], 1))
 
-    def settle(self, site: Site) -> None:
-        self.book.settle(cast(Quantized, site.posterior))
+    def update_buffers(self, site: Site) -> None:
+        self.book.update_buffers(cast(Quantized, site.posterior))
 
 
 class MapCodes(Block):
@@ -269,5 +270,5 @@ class MapCodes(Block):
         maps = z.to(h.dtype).mT.unflatten(2, h.shape[2:])
         return self.below(h + self.to_state(maps))
 
-    def settle(self, site: Site) -> None:
-        self.book.settle(cast(Quantized, site.posterior))
+    def update_buffers(self, site: Site) -> None:
+        self.book.update_buffers(cast(Quantized, site.posterior))

@@ -12,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vaelab.core import Conditional, full_precision
+from vaelab.distributions import SphereUniform, VonMisesFisher
 from vaelab.parts.posteriors import Posterior
-from vaelab.walk import Conditional, SphereUniform, VonMisesFisher, full_precision
 
 TINY = 1e-12
 SHARPEST = 1e6

@@ -14,17 +14,17 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from vaelab.parts.likelihoods import COUNTS, MIXED, Likelihood
-from vaelab.parts.posteriors import bounded, split
-from vaelab.walk import (
+from vaelab.core import full_precision
+from vaelab.distributions import (
+    CategoricalIndex,
+    Joint,
     LogNormal,
     NegativeBinomial,
-    Nominal,
     Poisson,
-    SideBySide,
     ZeroInflated,
-    full_precision,
 )
+from vaelab.parts.likelihoods import COUNTS, MIXED, Likelihood
+from vaelab.parts.posteriors import bounded, split
 
 RAREST = 1e-4
 """The least mean of a column that a decoder starts from; a column may hold nothing but 0."""
@@ -141,8 +141,10 @@ class Categories(Likelihood):
         super().__init__()
         self.params = categories
 
-    def forward(self, *given: Tensor) -> Nominal:
-        return Nominal(full_precision(given[0]).unflatten(1, (self.params, -1)).movedim(1, -1))
+    def forward(self, *given: Tensor) -> CategoricalIndex:
+        return CategoricalIndex(
+            full_precision(given[0]).unflatten(1, (self.params, -1)).movedim(1, -1)
+        )
 
 
 class Mixed(Likelihood):
@@ -171,11 +173,11 @@ class Mixed(Likelihood):
         self.params = math.ceil(sum(self.needs) / len(places))
         self.discrete = all(part.discrete for part, _ in groups)
 
-    def forward(self, *given: Tensor) -> SideBySide:
+    def forward(self, *given: Tensor) -> Joint:
         outputs = given[0].flatten(1)[:, : sum(self.needs)].split(self.needs, 1)
         parts = cast("Iterable[Likelihood]", self.parts)
         each = tuple(part(h) for part, h in zip(parts, outputs, strict=True))
-        return SideBySide(each, self.columns)
+        return Joint(each, self.columns)
 
 
 def _log_r(means: Sequence[float], deviations: Sequence[float]) -> Tensor:

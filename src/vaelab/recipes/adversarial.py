@@ -10,7 +10,6 @@ from dataclasses import replace
 from torch import nn
 
 from vaelab.data import DataSpec
-from vaelab.design import Design, shown
 from vaelab.nets import MLPEncoder, perceptron
 from vaelab.objectives import Distortion, Rate
 from vaelab.objectives.adversary import (
@@ -20,8 +19,9 @@ from vaelab.objectives.adversary import (
     CriticTotalCorrelation,
 )
 from vaelab.parts.posteriors import DiagonalNormal, Point
-from vaelab.recipe import Built, recipe
-from vaelab.recipes.compose import check_latent, check_weights, shallow
+from vaelab.recipes.building import check_latent, check_weights, shallow
+from vaelab.recipes.design import Design, shown
+from vaelab.recipes.registry import Built, recipe
 
 FEATURES = 256
 """What a critic of data makes of an example, in numbers."""

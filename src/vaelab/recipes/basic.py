@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from vaelab.data import DataSpec
-from vaelab.design import Design
 from vaelab.objectives import Distortion, ImportanceWeighted, Rate
 from vaelab.parts.posteriors import DiagonalNormal, Point
-from vaelab.recipe import Built, recipe
-from vaelab.recipes.compose import shallow, weighed
+from vaelab.recipes.building import shallow, weighed
+from vaelab.recipes.design import Design
+from vaelab.recipes.registry import Built, recipe
 
 
 @recipe

@@ -12,12 +12,12 @@ from typing import NamedTuple, cast
 
 from torch import nn
 
+from vaelab.core import VAE, Block, Ladder, Shallow
 from vaelab.data import DataSpec
-from vaelab.design import Design, begun, fit_likelihood, networks, shown
 from vaelab.nets import MLPDecoder, MLPPyramid, plain, residual
-from vaelab.nets.grid import GridDecoder, GridEncoder, grids, halvings_for
+from vaelab.nets.conditional import Chain
+from vaelab.nets.feature_grid import GridDecoder, GridEncoder, grids, halvings_for
 from vaelab.nets.pyramid import ConvPyramid, ResidualBottleneck, resolutions
-from vaelab.nets.told import Chain
 from vaelab.objectives import Capacity, Constant, Distortion, Objective, Rate, Rise
 from vaelab.objectives.codebook import CodebookLoss, Commitment
 from vaelab.parts.discrete import (
@@ -40,9 +40,9 @@ from vaelab.parts.quantize import (
     MapCodes,
     ResidualCodes,
 )
-from vaelab.recipe import Built, recipe
-from vaelab.recipes.compose import check_latent, check_weights, shallow
-from vaelab.walk import VAE, Block, Ladder, Shallow
+from vaelab.recipes.building import check_latent, check_weights, shallow
+from vaelab.recipes.design import Design, begun, fit_likelihood, networks, shown
+from vaelab.recipes.registry import Built, recipe
 
 WARM = 1.0
 """Temperature a relaxation starts at, on its way to the one asked for."""
@@ -114,10 +114,10 @@ def joint(
     variables: int = 1,
     classes: int = 10,
     tau: float = 0.5,
-    nats: float | None = None,
-    class_nats: float | None = None,
+    capacity: float | None = None,
+    class_capacity: float | None = None,
     gamma: float = 2.0,
-    over: float = 0.5,
+    warmup_fraction: float = 0.5,
     design: Design = Design(),
 ) -> Built:
     """Continuous latents beside categorical ones, which know nothing of each other (1804.00104).
@@ -133,15 +133,15 @@ def joint(
         variables: categorical ones, at least 1.
         classes: of each of them, at least 2.
         tau: temperature of their relaxation, above 0, reached from 1 halfway through training.
-        nats: the rate that the continuous latent is held to, at least 0; free if not given.
-        class_nats: the same of the categorical ones, at most log K for each of them.
+        capacity: the rate that the continuous latent is held to, at least 0; free if not given.
+        class_capacity: the same of the categorical ones, at most log K for each of them.
         gamma: weight of the distance from a capacity; above 1, or a rate beyond it may still pay.
-        over: share of training that capacities rise for.
+        warmup_fraction: share of training that capacities rise for.
         design: networks and likelihood.
     """
     check_latent(latent)
     check_tau(tau)
-    check_weights(gamma=gamma, over=over)
+    check_weights(gamma=gamma, warmup_fraction=warmup_fraction)
     likelihood, data, reason = fit_likelihood(design, data)
     pair = networks(design, data)
     normal, one_hot = DiagonalNormal(), Classes(variables, classes, Rise(WARM, tau))
@@ -155,28 +155,28 @@ def joint(
     generator = Ladder(root, blocks, decoder, likelihood)
     encoder = pair.encoder(data.shape, cut + numbers)
     objective = Distortion() + Rate()
-    if nats is not None or class_nats is not None:
+    if capacity is not None or class_capacity is not None:
         most = variables * math.log(classes)
         held = [
-            _held(1, "nats", nats, gamma, over),
-            _held(2, "class_nats", class_nats, gamma, over, most),
+            _held(1, "capacity", capacity, gamma, warmup_fraction),
+            _held(2, "class_capacity", class_capacity, gamma, warmup_fraction, most),
         ]
         objective = Distortion() + held[0] + held[1]
     return Built(VAE(encoder, generator), objective, data, reason)
 
 
 def _held(
-    layer: int, name: str, nats: float | None, gamma: float, over: float, most: float = math.inf
+    layer: int, name: str, capacity: float | None, gamma: float, rise: float, most: float = math.inf
 ) -> Objective:
     """γ |R_l − C(t)| for a capacity that rises to so many nats; R_l itself where there is none."""
-    if nats is None:
+    if capacity is None:
         return Rate(layer)
-    if not 0 <= nats <= most:
+    if not 0 <= capacity <= most:
         raise ValueError(
-            f"{name} is {nats:g}; a rate is 0 or more"
+            f"{name} is {capacity:g}; a rate is 0 or more"
             + (f", and that of these classes at most {most:.2f} nats" if most < math.inf else "")
         )
-    return gamma * Capacity(Rise(0.0, nats, over), Rate(layer))
+    return gamma * Capacity(Rise(0.0, capacity, rise), Rate(layer))
 
 
 @recipe

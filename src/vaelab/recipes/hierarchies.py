@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from torch import nn
 
+from vaelab.core import VAE, Ladder
 from vaelab.data import DataSpec
-from vaelab.design import Design, begun, fit_likelihood, shown
 from vaelab.nets import MLPDecoder, MLPPyramid
 from vaelab.nets.conv import PixelMajor
-from vaelab.nets.pyramid import (
-    ConvPyramid,
-    ResidualBottleneck,
-    resolutions,
-    scaled,
-)
+from vaelab.nets.pyramid import ConvPyramid, ResidualBottleneck, resolutions, scaled
 from vaelab.objectives import Distortion, Rate
 from vaelab.parts.ladder import ConvBlock, DenseBlock, Root
-from vaelab.recipe import Built, recipe
-from vaelab.recipes.compose import check_latent
-from vaelab.walk import VAE, Ladder
+from vaelab.recipes.building import check_latent
+from vaelab.recipes.design import Design, begun, fit_likelihood, shown
+from vaelab.recipes.registry import Built, recipe
 
 
 @recipe

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from typing import Literal, cast
 
+from vaelab.core import Shallow
 from vaelab.data import DataSpec
-from vaelab.design import Design
 from vaelab.objectives import (
     MMD,
     Capacity,
-    ChargedPoint,
     CodeNorm,
     CombinedBound,
     Constraint,
@@ -24,20 +23,21 @@ from vaelab.objectives import (
     DoublyReparameterised,
     FreeBits,
     MultiplyImportanceWeighted,
+    NormPenalisedPoint,
     OffDiagonal,
     PartiallyImportanceWeighted,
     Rate,
+    ReweightedPosterior,
     Rise,
     Schedule,
     SplitRate,
-    Steered,
     StructuralDistortion,
 )
 from vaelab.objectives.regularise import Penalty, gradient_norm, weight_norm
 from vaelab.parts.posteriors import DiagonalNormal, Point
-from vaelab.recipe import Built, recipe
-from vaelab.recipes.compose import check_weights, shallow, weighed
-from vaelab.walk import Shallow
+from vaelab.recipes.building import check_weights, shallow, weighed
+from vaelab.recipes.design import Design
+from vaelab.recipes.registry import Built, recipe
 
 
 @recipe
@@ -46,7 +46,7 @@ def annealed(
     latent: int = 16,
     beta: float = 1.0,
     schedule: Literal["linear", "cyclical"] = "linear",
-    over: float = 0.5,
+    warmup_fraction: float = 0.5,
     cycles: int = 4,
     design: Design = Design(),
 ) -> Built:
@@ -59,14 +59,14 @@ def annealed(
         latent: dimensions of z, at least 1.
         beta: weight of the rate that is reached, and by which models are judged; at least 0.
         schedule: linear rises once, cyclical starts over.
-        over: share of training, or of a cycle, that a rise takes.
+        warmup_fraction: share of training, or of a cycle, that a rise takes.
         cycles: how many, of a cyclical schedule.
         design: networks and likelihood.
     """
     check_weights(beta=beta)
     schedules: dict[str, Schedule] = {
-        "linear": Rise(0.0, beta, over),
-        "cyclical": Cycles(beta, cycles, over),
+        "linear": Rise(0.0, beta, warmup_fraction),
+        "cyclical": Cycles(beta, cycles, warmup_fraction),
     }
     objective = Distortion() + schedules[schedule] * Rate()
     return shallow(data, latent, DiagonalNormal(), objective, design)
@@ -76,9 +76,9 @@ def annealed(
 def capacity(
     data: DataSpec,
     latent: int = 16,
-    nats: float = 25.0,
+    capacity: float = 25.0,
     gamma: float = 2.0,
-    over: float = 0.5,
+    warmup_fraction: float = 0.5,
     design: Design = Design(),
 ) -> Built:
     """The β-VAE of a stated rate, which rises from 0: D + γ |R − C(t)| (Burgess 1804.03599).
@@ -88,15 +88,15 @@ def capacity(
     Args:
         data: what it is to model.
         latent: dimensions of z, at least 1.
-        nats: C at the end, nats an example, at least 0.
+        capacity: C at the end, nats an example, at least 0.
         gamma: weight of the distance from C; above 1, or a rate beyond C may still pay.
-        over: share of training that C rises for.
+        warmup_fraction: share of training that C rises for.
         design: networks and likelihood.
     """
-    if not nats >= 0:
-        raise ValueError(f"nats is {nats}; a rate is 0 or more")
+    if not capacity >= 0:
+        raise ValueError(f"capacity is {capacity}; a rate is 0 or more")
     check_weights(gamma=gamma)
-    objective = Distortion() + gamma * Capacity(Rise(0.0, nats, over))
+    objective = Distortion() + gamma * Capacity(Rise(0.0, capacity, warmup_fraction))
     return shallow(data, latent, DiagonalNormal(), objective, design)
 
 
@@ -343,7 +343,9 @@ def rae(
     objective = Distortion() + beta * CodeNorm() + weight * DecoderPenalty()
     built = shallow(data, latent, Point(), objective, design)
     generator = cast(Shallow, built.model.generator)
-    generator.posterior = ChargedPoint(generator.decoder, generator.likelihood, penalties[penalty])
+    generator.posterior = NormPenalisedPoint(
+        generator.decoder, generator.likelihood, penalties[penalty]
+    )
     return built
 
 
@@ -379,5 +381,5 @@ def ms_ssim(
 def _steered(built: Built) -> Built:
     """The same model, the gradient of whose encoder its objective weighs."""
     generator = cast(Shallow, built.model.generator)
-    generator.posterior = Steered(generator.posterior)
+    generator.posterior = ReweightedPosterior(generator.posterior)
     return built

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import cast
 
+from vaelab.core import Shallow
 from vaelab.data import DataSpec
-from vaelab.design import Design
-from vaelab.nets.told import Chain
+from vaelab.nets.conditional import Chain
 from vaelab.parts.flow_posteriors import InverseAutoregressive, Planar
 from vaelab.parts.posteriors import FullCovariance
 from vaelab.parts.sphere import Hyperspherical, Stretch, UniformSphere
-from vaelab.recipe import Built, recipe
-from vaelab.recipes.compose import check_latent, shallow, weighed
-from vaelab.walk import Shallow
+from vaelab.recipes.building import check_latent, shallow, weighed
+from vaelab.recipes.design import Design
+from vaelab.recipes.registry import Built, recipe
 
 
 @recipe

@@ -11,15 +11,15 @@ from __future__ import annotations
 
 from typing import cast
 
-from vaelab.data import DataSpec, various
-from vaelab.design import Design
+from vaelab.core import Shallow
+from vaelab.data import DataSpec, probe_conditions
 from vaelab.objectives import Distortion, Objective, Rate, Rise
 from vaelab.parts.flows import Flow, FlowName
 from vaelab.parts.posteriors import DiagonalNormal
 from vaelab.parts.priors import LearnedNormal, NormalMixture, Vamp
-from vaelab.recipe import Built, recipe
-from vaelab.recipes.compose import check_latent, check_weights, shallow
-from vaelab.walk import Shallow
+from vaelab.recipes.building import check_latent, check_weights, shallow
+from vaelab.recipes.design import Design
+from vaelab.recipes.registry import Built, recipe
 
 
 @recipe
@@ -95,7 +95,7 @@ def vamp(
     posterior = DiagonalNormal()
     built = shallow(data, latent, posterior, _warmed(beta), design)
     unit = built.data.bounded
-    told = various(built.data, pseudo_inputs)
+    told = probe_conditions(built.data, pseudo_inputs)
     prior = Vamp(built.model.encoder, posterior, pseudo_inputs, data.shape, unit, *told)
     cast(Shallow, built.model.generator).prior = prior
     return built

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from vaelab.core import VAE
 from vaelab.objectives import Objective
 from vaelab.training.adamw import AdamW
-from vaelab.walk import VAE
 
 
 @dataclass(frozen=True, eq=False)

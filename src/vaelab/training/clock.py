@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from torch import Tensor
 
-from vaelab.walk.schedule import PROGRESS
+from vaelab.core.schedule import PROGRESS
 
 
 class Clock:

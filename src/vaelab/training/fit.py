@@ -15,15 +15,15 @@ from itertools import chain
 import torch
 from torch import Tensor
 
+from vaelab.core import VAE, Trace, fork_rng
 from vaelab.data import Batches, Data, DataSpec
 from vaelab.objectives import Objective
 from vaelab.training.average import Average
 from vaelab.training.checkpoint import release, snapshot
 from vaelab.training.clock import Clock
-from vaelab.training.plan import Plan, compiles, find_device, uses_bf16
+from vaelab.training.plan import Plan, find_device, should_compile, uses_bf16
 from vaelab.training.record import Fit, Listener, Moments, Record, Row, Sums
 from vaelab.training.step import NotFinite, Step, figures, first_not_finite
-from vaelab.walk import VAE, Trace, seeded
 
 ACTIVE = 0.01
 """A unit is active where Var_x(E[z|x]) exceeds this (Burda 1509.00519)."""
@@ -54,7 +54,7 @@ def fit(
         NotFinite: where a value overflows; the message names tensor, step and batch.
         ValueError: for a patience with losses that cannot be compared between epochs.
     """
-    if plan.patience is not None and not objective.comparable:
+    if plan.patience is not None and not objective.monitorable:
         raise ValueError(
             f"patience is {plan.patience}, but against this objective the losses of different "
             "epochs cannot be compared; leave patience out and choose the epochs"
@@ -64,20 +64,20 @@ def fit(
         Batches(split.x, spec, device, split.known(spec)) for split in (data.train, data.valid)
     )
     steps_an_epoch = math.ceil(len(train) / plan.batch_size)
-    epochs = plan.passes(len(train))
+    epochs = plan.num_epochs(len(train))
     steps = steps_an_epoch * epochs
     model.to(device).train()
     objective.to(device, torch.float32 if device.type == "mps" else None)
     clock = Clock(chain(model.named_buffers(), objective.named_buffers()))
     parameters = sum(p.numel() for p in model.parameters())
     bf16 = uses_bf16(plan.precision, device, parameters)
-    full = plan.batch_size if compiles(plan.compile, steps, parameters) else 0
+    full = plan.batch_size if should_compile(plan.compile, steps, parameters) else 0
     step = Step(model, objective, plan, bf16, full, train.prepare)
     sums = step.sums
     average = None if plan.ema is None else Average(model.state_dict(), plan.ema)
     order = torch.Generator(device).manual_seed(plan.seed)
-    record = Record(listener, plan.patience, objective.comparable)
-    with seeded(plan.seed, device):
+    record = Record(listener, plan.patience, objective.monitorable)
+    with fork_rng(plan.seed, device):
         try:
             for epoch in range(1, epochs + 1):
                 started, seen = time.perf_counter(), 0
@@ -103,7 +103,7 @@ def fit(
                 clock.set(1.0)
                 # All that refers to the model, as an objective may, is to see what is judged.
                 with nullcontext() if average is None else average.in_place():
-                    row |= judge(model, objective, valid, plan, bf16)
+                    row |= evaluate_epoch(model, objective, valid, plan, bf16)
                     row |= {"lr": step.learner.optimizer.lr, "images_per_s": seen / seconds}
                     row |= {"seconds": seconds}
                     if record.ends_epoch(
@@ -132,7 +132,7 @@ def learning_rate(step: int, steps: int, warmup: int) -> float:
 
 
 @torch.no_grad()
-def judge(model: VAE, objective: Objective, valid: Batches, plan: Plan, bf16: bool) -> Row:
+def evaluate_epoch(model: VAE, objective: Objective, valid: Batches, plan: Plan, bf16: bool) -> Row:
     """Figures of the validation split: fixed binarization and noise, the same at every epoch.
 
     Raises:
@@ -140,10 +140,10 @@ def judge(model: VAE, objective: Objective, valid: Batches, plan: Plan, bf16: bo
     """
     model.eval()
     sums, moments = Sums(), Moments()
-    with seeded(plan.seed + 1, valid.device):
+    with fork_rng(plan.seed + 1, valid.device):
         # Smaller batches where an example is walked many times, so that memory stays level.
         size = max(1, ROWS // objective.samples)
-        batches = zip(valid.fixed(size, plan.seed), valid.told(size), strict=True)
+        batches = zip(valid.fixed(size, plan.seed), valid.conditions(size), strict=True)
         for i, (x, condition) in enumerate(batches):
             with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
                 trace = model(x, objective.samples, condition=condition)

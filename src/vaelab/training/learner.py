@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from vaelab.programs import recording
+from vaelab.compile import recording
 from vaelab.training.adamw import AdamW, Gradients
 
 
@@ -44,7 +44,7 @@ class Learner:
         """∂ mean / ∂ parameters; None where it does not depend on one."""
         return torch.autograd.grad(mean, self.parameters, allow_unused=True)
 
-    def take(self, gradients: Gradients, norm: Tensor, total: Tensor) -> None:
+    def step(self, gradients: Gradients, norm: Tensor, total: Tensor) -> None:
         """A step.
 
         Args:
@@ -60,8 +60,8 @@ class Learner:
             gradients = [None if g is None else g * share for g in gradients]
         self.optimizer.step(gradients, total)
 
-    def take_traced(self, gradients: Gradients, norm: Tensor, total: Tensor) -> None:
-        """The step of `take`, for the compiler."""
+    def step_for_compile(self, gradients: Gradients, norm: Tensor, total: Tensor) -> None:
+        """The step of `step`, for the compiler."""
         self.optimizer.step_traced(gradients, self.share(norm), total)
 
     def share(self, norm: Tensor) -> Tensor:

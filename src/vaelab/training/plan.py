@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 
-from vaelab.typed import check_fields
+from vaelab.utils.validation import check_fields
 
 Precision = Literal["auto", "fp32", "bf16"]
 Compile = Literal["auto", "on", "off"]
@@ -79,7 +79,7 @@ class Plan:
         if self.ema is not None and not 0 < self.ema < 1:
             raise ValueError(f"ema is {self.ema}; a decay lies between 0 and 1, such as 0.999")
 
-    def passes(self, rows: int) -> int:
+    def num_epochs(self, rows: int) -> int:
         """The epochs for this many training rows."""
         return self.epochs or max(10, math.ceil(ENOUGH_STEPS / math.ceil(rows / self.batch_size)))
 
@@ -102,7 +102,7 @@ class Length:
     def of(cls, epochs: int, rows: int, batch_size: int) -> Length:
         """The length of so many epochs over so many rows."""
         steps = math.ceil(rows / batch_size)
-        usual = Plan(batch_size=batch_size).passes(rows)
+        usual = Plan(batch_size=batch_size).num_epochs(rows)
         return cls(epochs * steps, usual * steps, usual)
 
     @property
@@ -157,7 +157,7 @@ def can_compile() -> bool:
     return any(shutil.which(name) for name in ("g++", "clang++", "c++", "cl"))
 
 
-def compiles(choice: Compile, steps: int, parameters: int) -> bool:
+def should_compile(choice: Compile, steps: int, parameters: int) -> bool:
     """Whether a training of this many steps, of this many parameters, compiles them.
 
     Decided by counting, not by timing or by what is kept from another training, so that the same

@@ -17,16 +17,16 @@ from functools import partial
 
 import torch
 
+from vaelab.core import VAE, fork_rng
 from vaelab.data import Batch, Batches, Data, DataSpec
 from vaelab.objectives import Objective
 from vaelab.training.average import Average
 from vaelab.training.checkpoint import release
 from vaelab.training.fit import ACTIVE, REMEDY, ROWS, learning_rate
-from vaelab.training.plan import Plan, compiles, find_device, uses_bf16
+from vaelab.training.plan import Plan, find_device, should_compile, uses_bf16
 from vaelab.training.record import Fit, Listener, Moments, Record, Row, Sums
 from vaelab.training.stack import Stack, Tensors, difference, facts, unstackable
 from vaelab.training.step import NotFinite
-from vaelab.walk import VAE, seeded
 
 WALKED = 8192
 """Rows judged at once by all members and samples together: memory stays level."""
@@ -82,18 +82,18 @@ def fit_population(
         Batches(split.x, spec, device, split.known(spec)) for split in (data.train, data.valid)
     )
     steps_an_epoch = math.ceil(len(train) / plan.batch_size)
-    epochs = plan.passes(len(train))
+    epochs = plan.num_epochs(len(train))
     steps = steps_an_epoch * epochs
     for model in models:
         model.to(device).train()
     parameters = sum(p.numel() for p in models[0].parameters())
     bf16 = uses_bf16(plan.precision, device, parameters)
-    full = plan.batch_size if compiles(plan.compile, n * steps, parameters) else 0
+    full = plan.batch_size if should_compile(plan.compile, n * steps, parameters) else 0
     stack = Stack(models, objectives, plans, bf16, full, train.prepare)
     average = None if plan.ema is None else Average(stack.parameters, plan.ema)
     order = torch.Generator(device).manual_seed(plan.seed)
     members = [Member(Record(listeners[i] if listeners else None, plan.patience)) for i in range(n)]
-    with seeded(plan.seed, device):
+    with fork_rng(plan.seed, device):
         try:
             for epoch in range(1, epochs + 1):
                 started, sums, seen = time.perf_counter(), Sums(), 0
@@ -116,7 +116,7 @@ def fit_population(
                 seconds = time.perf_counter() - started
                 judged = stack.parameters if average is None else average.tensors
                 stack.clock.set(1.0)
-                verdicts = judge(stack, judged, valid, plan)
+                verdicts = evaluate_members(stack, judged, valid, plan)
                 for i, row in enumerate(by_member(sums, seen)):
                     if not members[i].going:
                         continue
@@ -171,14 +171,14 @@ def _checked(
 
 
 @torch.no_grad()
-def judge(stack: Stack, parameters: Tensors, valid: Batches, plan: Plan) -> list[Row]:
+def evaluate_members(stack: Stack, parameters: Tensors, valid: Batches, plan: Plan) -> list[Row]:
     """Figures of the validation split by member: fixed binarization and noise at every epoch."""
     program = stack.models[0].eval()
     samples = stack.objectives[0].samples
     size = max(1, min(ROWS // samples, WALKED // (samples * len(stack.models))))
     sums, moments = Sums(), Moments()
-    with seeded(plan.seed + 1, valid.device):
-        for batch in map(Batch, valid.fixed(size, plan.seed), valid.told(size)):
+    with fork_rng(plan.seed + 1, valid.device):
+        for batch in map(Batch, valid.fixed(size, plan.seed), valid.conditions(size)):
             walked = stack.walk(parameters, batch)
             sums.add(walked.figures)
             moments.add(walked.units.movedim(0, 1))

@@ -11,9 +11,9 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from vaelab.core import VAE
 from vaelab.objectives import Objective
 from vaelab.training.checkpoint import Snapshot, restore
-from vaelab.walk import VAE
 
 Row = dict[str, float]
 Ending = Literal["finished", "early", "interrupted"]
@@ -53,14 +53,14 @@ class Record:
     Attributes:
         listener: told of every epoch.
         patience: epochs without a better validation loss before it should stop; none if not set.
-        comparable: whether the losses of different epochs may be compared; else the last is best.
+        monitorable: whether the losses of different epochs may be compared; else the last is best.
         fit: what it has come to.
         best: the best weights so far.
     """
 
     listener: Listener | None = None
     patience: int | None = None
-    comparable: bool = True
+    monitorable: bool = True
     fit: Fit = field(default_factory=Fit)
     best: Snapshot | None = None
     best_loss: float = math.inf
@@ -68,7 +68,7 @@ class Record:
     def ends_epoch(self, row: Row, take: Callable[[], Snapshot]) -> bool:
         """Notes a row, and takes the weights where they are the best; returns whether to stop."""
         self.fit.history.append(row)
-        better = not self.comparable or row["valid_loss"] < self.best_loss
+        better = not self.monitorable or row["valid_loss"] < self.best_loss
         if better:
             self.best, self.best_loss = take(), row["valid_loss"]
             self.fit.best_epoch = int(row["epoch"])
@@ -152,3 +152,29 @@ class Moments:
     def variance(self) -> Tensor:
         """Var over all rows, (L,)."""
         return self.squares / self.n - (self.sum / self.n) ** 2
+
+
+NAMES: tuple[str, ...] = ("loss", "rate", "distortion")
+
+
+USED = {"active_units": "active", "perplexity": "codes"}
+"""What says how much of the latents is in use, and how it is said in a word."""
+
+
+def layers(row: Row, name: str) -> dict[str, str]:
+    """The figures of each layer that are of one name, with what they are called.
+
+    >>> layers({"rate": 5.0, "rate_layer_1": 2.0, "rate_layer_2": 3.0}, "rate")
+    {'rate_layer_1': 'layer 1', 'rate_layer_2': 'layer 2'}
+    """
+    start = f"{name}_layer_"
+    return {key: f"layer {key.removeprefix(start)}" for key in row if key.startswith(start)}
+
+
+def figures(row: Row, decimals: int = 2) -> str:
+    """Loss, rate and distortion in nats, those that there are.
+
+    >>> figures({"loss": 3.0, "distortion": 3.0})
+    'loss 3.00 · distortion 3.00'
+    """
+    return " · ".join(f"{name} {row[name]:.{decimals}f}" for name in NAMES if name in row)

@@ -18,15 +18,15 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, stack_module_state, vmap
 
+from vaelab.compile import Program
+from vaelab.core import VAE, Block, Conditional, Ladder, Shallow, Trace, fork_rng
 from vaelab.data import Batch
 from vaelab.objectives import Loss, Objective, Scaled, Sum
-from vaelab.programs import Program
 from vaelab.training.adamw import AdamW
 from vaelab.training.checkpoint import Snapshot, copied
 from vaelab.training.clock import Clock
 from vaelab.training.plan import Plan
-from vaelab.training.step import as_they_are, figures, first_not_finite
-from vaelab.walk import VAE, Block, Conditional, Ladder, Shallow, Trace, seeded
+from vaelab.training.step import figures, first_not_finite, identity
 
 Tensors = dict[str, Tensor]
 
@@ -34,10 +34,18 @@ OWN = ("seed", "lr", "weight_decay", "clip")
 """What each member's plan may say for itself."""
 
 PASSIVE = (
-    *(None, Conditional.settle, Block.settle, Objective.settle, Sum.settle, Scaled.settle),
-    *(Shallow.settle, Ladder.settle, VAE.settle),
+    *(
+        None,
+        Conditional.update_buffers,
+        Block.update_buffers,
+        Objective.update_buffers,
+        Sum.update_buffers,
+        Scaled.update_buffers,
+    ),
+    *(Shallow.update_buffers, Ladder.update_buffers, VAE.update_buffers),
 )
-"""What `settle` is where nothing is settled, or only by a part that is looked at by itself."""
+"""What `update_buffers` is where nothing is settled, or only by a part that is looked at by
+itself."""
 
 
 class Walked(NamedTuple):
@@ -86,7 +94,7 @@ def unstackable(model: VAE, objective: Objective) -> str | None:
     if any(True for _ in objective.parameters()):
         return "its objective has a critic, which learns against it"
     for module in (*model.modules(), *objective.modules()):
-        if getattr(type(module), "settle", None) not in PASSIVE:
+        if getattr(type(module), "update_buffers", None) not in PASSIVE:
             return f"{type(module).__name__} changes its state between steps"
     return None
 
@@ -124,13 +132,13 @@ class Stack:
         plans: Sequence[Plan],
         bf16: bool = False,
         full: int = 0,
-        prepare: Callable[[Tensor], Tensor] = as_they_are,
+        prepare: Callable[[Tensor], Tensor] = identity,
     ) -> None:
         self.models, self.objectives, self.bf16, self.full = models, objectives, bf16, full
         self.prepare = prepare
         stacked, self.buffers = stack_module_state(list(models))
         self.parameters = {
-            name: turned(p.detach()).contiguous().requires_grad_(p.requires_grad)
+            name: transpose_stacked(p.detach()).contiguous().requires_grad_(p.requires_grad)
             for name, p in stacked.items()
         }
         device = next(iter(self.parameters.values())).device
@@ -201,7 +209,7 @@ class Stack:
     ) -> tuple[Tensor, Tensors, Tensor]:
         model, objective = self.models[0], self.objectives[0]
         x, condition = batch
-        parameters = {name: turned(p, 2) for name, p in parameters.items()}
+        parameters = {name: transpose_stacked(p, 2) for name, p in parameters.items()}
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
             trace: Trace = functional_call(
                 model, (parameters, buffers), (x, objective.samples, 1.0, condition)
@@ -218,10 +226,10 @@ class Stack:
         model, objective = self.models[i], self.objectives[i]
         for name, p in model.named_parameters():
             stacked = self.parameters[name]
-            p.data.copy_(turned(stacked.data)[i])
-            p.grad = None if stacked.grad is None else turned(stacked.grad)[i]
+            p.data.copy_(transpose_stacked(stacked.data)[i])
+            p.grad = None if stacked.grad is None else transpose_stacked(stacked.grad)[i]
         # The others go on with the draws that they would have had.
-        with torch.no_grad(), seeded(0, batch.x.device):
+        with torch.no_grad(), fork_rng(0, batch.x.device):
             x, condition = self.prepare(batch.x), batch.condition
             with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
                 trace = model(x, objective.samples, condition=condition)
@@ -235,17 +243,17 @@ class Stack:
 
     def snapshot(self, i: int, parameters: Tensors) -> Snapshot:
         """Member i's weights among `parameters`, with its optimizer's state."""
-        stacked = {name: turned(p) for name, p in parameters.items()} | self.buffers
+        stacked = {name: transpose_stacked(p) for name, p in parameters.items()} | self.buffers
         weights = {name: copied(stacked[name][i]) for name in self.models[i].state_dict()}
         span, optimizer = next(team for team in self.teams if i < team.span.stop)
         moments = {
-            name: copied(t if t.ndim == 0 else turned(t)[i - span.start])
+            name: copied(t if t.ndim == 0 else transpose_stacked(t)[i - span.start])
             for name, t in optimizer.tensors().items()
         }
         return Snapshot(weights, moments)
 
 
-def turned(t: Tensor, matrix: int = 3) -> Tensor:
+def transpose_stacked(t: Tensor, matrix: int = 3) -> Tensor:
     """A stack of matrices (N, a, b) as (N, b, a), and back; anything else as it is.
 
     The gradient of a batch of matrix products comes out turned; laid out like this it is taken as

@@ -1,7 +1,7 @@
 r"""One step: walk, loss, gradient, update; then the critic's, and state that is no gradient's.
 
 θ ← AdamW(θ, ∇_θ mean_b loss(x_b))          the mean over the batch is the only one there is
-φ ← AdamW(φ, ∇_φ mean_b opposition(x_b))    a critic's own loss, which never reaches θ
+φ ← AdamW(φ, ∇_φ mean_b critic_loss(x_b))    a critic's own loss, which never reaches θ
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from vaelab.compile import Program
+from vaelab.core import VAE, Trace
 from vaelab.data import Batch
 from vaelab.objectives import Distortion, Loss, Objective
-from vaelab.programs import Program
 from vaelab.training.adamw import Gradients
 from vaelab.training.learner import Learner, norm_of
 from vaelab.training.plan import Plan
 from vaelab.training.record import Sums
-from vaelab.walk import VAE, Trace
 
 Take = Callable[[Learner, Gradients, Tensor, Tensor], None]
 
 
-def as_they_are(x: Tensor) -> Tensor:
+def identity(x: Tensor) -> Tensor:
     """For rows that come at the model's scale."""
     return x
 
@@ -58,7 +58,7 @@ class Step:
         plan: Plan,
         bf16: bool = False,
         full: int = 0,
-        prepare: Callable[[Tensor], Tensor] = as_they_are,
+        prepare: Callable[[Tensor], Tensor] = identity,
     ) -> None:
         self.model, self.objective = model, objective
         self.bf16, self.full, self.prepare = bf16, full, prepare
@@ -69,7 +69,9 @@ class Step:
         self.critic = Learner(objective.parameters(), *settings) if opposed else None
         self.learners = [self.learner] + ([self.critic] if self.critic else [])
         self.program = (
-            Program("a training step", partial(self.step, Learner.take_traced)) if full else None
+            Program("a training step", partial(self.step, Learner.step_for_compile))
+            if full
+            else None
         )
 
     def scale(self, share: float) -> None:
@@ -89,7 +91,7 @@ class Step:
                 learner.optimizer.prepare()
             norm = self.program(batch.x, *batch.condition)
         else:
-            norm = self.step(Learner.take, batch.x, *batch.condition)
+            norm = self.step(Learner.step, batch.x, *batch.condition)
         if norm.device.type == "cpu" and not math.isfinite(float(norm)):
             raise NotFinite(self.diagnose(batch))
         for learner in self.learners:
@@ -107,7 +109,7 @@ class Step:
         loss, trace = self.forward(Batch(x, condition))
         found, losses = figures(loss, trace, x), [loss]
         if self.critic is not None:
-            against = self.objective.opposition(trace, x)
+            against = self.objective.critic_loss(trace, x)
             assert against is not None, "an objective with parameters says what they minimise"
             found |= {name: nats.detach().sum() for name, nats in against.parts.items()}
             losses.append(against)
@@ -120,8 +122,8 @@ class Step:
         for learner, of_one, norm in zip(self.learners, gradients, norms, strict=True):
             take(learner, of_one, norm, total)
         with torch.no_grad():
-            self.model.settle(trace)
-            self.objective.settle(trace, x)
+            self.model.update_buffers(trace)
+            self.objective.update_buffers(trace, x)
             self.sums.add(found)
         return total
 

@@ -37,6 +37,10 @@ def on_command_line() -> bool:
     return _COMMAND_LINE.get()
 
 
+_FLAGS = {"vectors": "--condition-columns"}
+"""Options that the command line calls otherwise."""
+
+
 def option(name: str, value: Any = True) -> str:
     """An option with its value, ready to be typed.
 
@@ -52,13 +56,15 @@ def option(name: str, value: Any = True) -> str:
     """
     if not on_command_line():
         return _IN_PYTHON.get(name, name + "={}").format(repr(value))
-    flag = "--" + name.replace("_", "-")
+    flag = argument(name)
     return flag if value is True else f"{flag} {shlex.quote(_flag_value(value))}"
 
 
 def argument(name: str) -> str:
     """The bare name of an option: `--columns`, or `columns`."""
-    return "--" + name.replace("_", "-") if on_command_line() else name
+    if not on_command_line():
+        return name
+    return _FLAGS.get(name, "--" + name.replace("_", "-"))
 
 
 def _flag_value(value: Any) -> str:

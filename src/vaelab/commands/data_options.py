@@ -1,0 +1,63 @@
+"""The flags that say what data a command reads, and what it says of them; a run's own data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from vaelab.data import Data, load
+from vaelab.data.tabular.header import as_kinds
+from vaelab.runs.own_data import describe
+from vaelab.utils.progress import following, say
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What data to read.
+
+    Attributes:
+        data: a known name (digits, mnist, fashion-mnist, kmnist, binarized_mnist, sprites), a file
+            of arrays (.npy, or .npz with x and, for labels, y), a table (.csv, .tsv, .parquet), or
+            a folder or zip of pictures (folders in it are classes).
+        seed: of the split, the initial weights and the training.
+        data_dir: where known data sets live; by default VAELAB_DATA, else ~/.cache/vaelab/data.
+        image_size: to bring pictures of a folder to: a side, or height,width as in 48,64.
+        skip_unreadable: leave out pictures that cannot be read, and rows of a table that lack a
+            value, instead of refusing them all.
+        columns: what columns of a table are, where it is not to be found out: real, positive,
+            counts, binary, categories, or out to leave one out, as in age=real,id=out; "*=out" for
+            all others.
+        label: the column of a table that holds labels (for --condition labels, and figures by
+            class); it is not modelled.
+        condition_columns: what is known of every row, for --condition vectors: the name of an
+        array of
+            the data's .npz, or columns, which are then not modelled: of a table by name, as
+            age,income, of an array by number, as 0,3-5 (from 0).
+    """
+
+    data: str
+    seed: int = 0
+    data_dir: Path | None = None
+    image_size: int | tuple[int, int] | None = None
+    skip_unreadable: bool = False
+    columns: str | None = None
+    label: str | None = None
+    condition_columns: str | None = None
+
+    def read(self) -> Data:
+        """Reads the data and says on stderr what it found."""
+        with following() as told:
+            found = load(
+                self.data,
+                data_dir=self.data_dir,
+                seed=self.seed,
+                image_size=self.image_size,
+                skip_unreadable=self.skip_unreadable,
+                columns=None if self.columns is None else as_kinds(self.columns),
+                label=self.label,
+                vectors=self.condition_columns,
+                told=told,
+            )
+        for line in [describe(found), *found.notes]:
+            say(line)
+        return found

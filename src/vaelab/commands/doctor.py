@@ -1,0 +1,130 @@
+"""`vaelab doctor RUN | DATA | FILE.py:function`: what is wrong with it, and what to do."""
+
+from __future__ import annotations
+
+import json as writer
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from vaelab.commands.arguments import Device
+from vaelab.data.known.registry import KNOWN
+from vaelab.data.tabular.header import as_kinds
+from vaelab.doctor.examine_data import examine_data
+from vaelab.doctor.examine_loss import examine_loss
+from vaelab.doctor.examine_run import examine_run
+from vaelab.doctor.findings import Report, Severity
+from vaelab.reports.findings_console import show
+from vaelab.runs.run import RECIPE, UNFINISHED
+
+FOUND = 1
+
+
+def doctor(
+    subject: Positional[Annotated[str, arg(metavar="RUN|DATA|FILE.py:function")]],
+    severity: Severity = "warning",
+    prior: str | None = None,
+    data: str | None = None,
+    data_dir: Path | None = None,
+    columns: str | None = None,
+    label: str | None = None,
+    limit: int = 2000,
+    device: Device = "auto",
+    arguments: str | None = None,
+    shape: str | None = None,
+    seed: int = 0,
+    json: bool = False,
+) -> None:
+    """Examines a run, a data set, or somebody else's loss: what is wrong, and what to do.
+
+    Exit status 0 where nothing of the stated severity was found, 1 where something was. A loss is
+    loaded by running its file.
+
+    Args:
+        subject: folder of a run; known name, file or folder of data; or a loss in a file, as in
+            losses.py:vae_loss.
+        severity: least severity that makes the exit status 1.
+        prior: examine a run under this prior of its own, which `vaelab fit-prior` fitted.
+        data: a run's data, where they were an array in memory or have moved.
+        data_dir: where known data sets live.
+        columns: of a table with names, what columns are where it is not to be found out, as for
+            training: age=real,id=out.
+        label: of such a table, the column that holds labels.
+        limit: rows of each split that a run is walked on, at most.
+        arguments: what the arguments of a loss are, in their order, where their names do not
+            tell: x, reconstruction, mu, logvar (or var, std, logstd), a number for any other,
+            NAME=number for one by name.
+        shape: of one example for a loss, as in 1,28,28; tried out by default.
+        seed: of the choice of rows and of all draws.
+        json: print one JSON object instead.
+    """
+    if limit < 2:
+        raise ValueError(f"limit is {limit}; it must be 2 or more")
+    table = {"--columns": columns, "--label": label}
+    if prior is not None and (is_loss(subject) or not is_run(subject)):
+        raise ValueError(f"a prior is a run's, and {subject} is no run; leave --prior out")
+    if is_loss(subject):
+        _only_of_data("a loss", table)
+        report = examine_loss(subject, arguments, sizes(shape))
+    elif is_run(subject):
+        _only_of_data("a run, which knows its own", table)
+        report = examine_run(Path(subject), data, data_dir, limit, seed, device, prior)
+    else:
+        kinds = None if columns is None else as_kinds(columns)
+        report = examine_data(subject, data_dir, seed, kinds, label)
+    _print(report, json)
+    sys.stdout.flush()
+    if report.reaches(severity):
+        raise SystemExit(FOUND)
+
+
+def is_loss(subject: str) -> bool:
+    """Whether a function in a Python file is meant.
+
+    Raises:
+        ValueError: where it is a Python file without a function.
+    """
+    if subject.endswith((".py", ".py:")):
+        raise ValueError(
+            f"name the loss in {subject.rstrip(':')}, as in {subject.rstrip(':')}:loss"
+        )
+    return re.search(r"\.py:[\w.]+$", subject) is not None
+
+
+def is_run(subject: str) -> bool:
+    """Whether it is the folder of a run, or of what is left of one."""
+    path = Path(subject)
+    return subject not in KNOWN and any(
+        (folder / RECIPE).is_file() for folder in (path, path / UNFINISHED)
+    )
+
+
+def _only_of_data(subject: str, flags: Mapping[str, str | None]) -> None:
+    given = [name for name, value in flags.items() if value is not None]
+    if given:
+        raise ValueError(f"{' and '.join(given)} say how a table is read, and this is {subject}")
+
+
+def sizes(shape: str | None) -> tuple[int, ...] | None:
+    """`1,28,28` as numbers.
+
+    >>> sizes("1,28,28")
+    (1, 28, 28)
+    """
+    if shape is None:
+        return None
+    parts = shape.split(",")
+    if not all(part.strip().isdigit() and int(part) for part in parts):
+        raise ValueError(f"shape is {shape!r}; expected positive numbers, as in 1,28,28")
+    return tuple(int(part) for part in parts)
+
+
+def _print(report: Report, json: bool) -> None:
+    if json:
+        print(writer.dumps(report.to_json(), ensure_ascii=False, allow_nan=False))
+    else:
+        show(report)

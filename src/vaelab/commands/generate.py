@@ -1,0 +1,376 @@
+"""Using a run: `sample`, `reconstruct`, `vary`, `interpolate`, `traverse`, `encode`.
+
+Each parameter is a flag, each docstring its help. What comes out is a picture (.png), or the rows
+themselves on the scale of the data (.npy, .npz): unrounded means, or with --draw what the
+likelihood gives back, in the data's own integer levels. Rows of a table are also written as .csv,
+with the names of columns and categories, counts and categories whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from torch import Tensor
+from tyro.conf import Positional, arg
+
+from vaelab.commands.arguments import Device
+from vaelab.commands.csv_rows import as_rows
+from vaelab.commands.output_files import as_array, as_picture, as_table, check_output_path, write
+from vaelab.core import fork_rng
+from vaelab.data import DataSpec, Raw, read_inputs
+from vaelab.data.command_inputs import reload
+from vaelab.data.condition import read, sample_labels
+from vaelab.data.tabular.header import Heading, abbreviate_names
+from vaelab.plots import Picture, gallery
+from vaelab.plots.renderers import find_renderer
+from vaelab.plots.scaling import levels
+from vaelab.runs.run import Run, load
+from vaelab.training import find_device
+from vaelab.utils.progress import counted, say
+
+RunFolder = Positional[Annotated[Path, arg(metavar="RUN", help="folder of a trained run.")]]
+Input = Positional[
+    Annotated[
+        str,
+        arg(
+            metavar="INPUT",
+            help="a picture, a folder or zip of pictures, a .npy or .npz file, a table, or rows of "
+            "the run's own data such as test:0-15 or valid:3,7, or test: for all.",
+        ),
+    ]
+]
+Count = Annotated[int, arg(aliases=["-n"])]
+Seed = Annotated[int, arg(help="of all draws; on one device the same seed gives the same output.")]
+Draw = Annotated[
+    bool, arg(help="draw from the likelihood instead of taking its mean, in the data's own levels.")
+]
+DrawSamples = Annotated[
+    bool,
+    arg(help="draw from the likelihood; the default for rows of a table, not for images."),
+]
+Mean = Annotated[
+    bool,
+    arg(help="take the likelihood's mean; the default for images, not for rows of a table."),
+]
+Class = Annotated[
+    str | None,
+    arg(
+        name="class",
+        aliases=["--condition-values"],
+        help="what a conditional model is told: the name of a class, or names with commas between "
+        "them, one for each example; of vectors, the numbers of one with commas between them, or a "
+        ".npy file of one for each example. Of rows of the run's own data it is known.",
+    ),
+]
+Overwrite = Annotated[bool, arg(help="replace the file if it is there.")]
+DataDir = Annotated[
+    Path | None,
+    arg(help="where known data sets live; by default VAELAB_DATA, else ~/.cache/vaelab/data."),
+]
+KINDS = (".png", ".npy", ".npz", ".csv")
+FAR = 6
+"""Standard deviations from the mean of its training vectors at which a model knows nothing."""
+POINTS = "this model's posteriors are points: every draw from one is the same"
+
+
+def sample(
+    run: RunFolder,
+    n: Count = 64,
+    out: Path = Path("samples.png"),
+    prior: str | None = None,
+    temperature: float = 1.0,
+    draw: DrawSamples = False,
+    mean: Mean = False,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    label: Class = None,
+    device: Device = "auto",
+) -> None:
+    """Generates new examples: z from the prior, decoded.
+
+    Args:
+        n: how many.
+        out: file to write: .png for a picture, .npy or .npz for the rows, .csv for rows of a table.
+        prior: name of a prior that was fitted with `vaelab fit-prior`; the model's own by default.
+        temperature: scales the prior's spread; below 1 gives more typical examples.
+    """
+    if draw and mean:
+        raise ValueError("--draw and --mean are each other's opposite; pass one of them")
+    model = _load(run, label, device, out)
+    check_output_path(out, overwrite, *KINDS)
+    if model.data.condition == "labels" and label is None:
+        say(f"no --class was named: {_classes(model.data)}")
+        if not model.data.is_image:  # a row is written with its class
+            with fork_rng(seed):
+                (condition,) = model.data.tell(sample_labels(model.data, max(n, 1)))
+                model = replace(model, condition=condition)
+    if prior is not None:
+        model = model.with_prior(prior)
+    elif not model.has_rate:
+        say(
+            "an autoencoder has no trained prior: these are decoded draws of N(0, I). Fit one "
+            f"with `vaelab fit-prior mixture {run}`, then pass --prior mixture"
+        )
+    draw = draw or (model.data.drawn and not mean)
+    parts = model.stream_samples(n, temperature=temperature, draw=draw, seed=seed)
+    how, data = find_renderer(model.data), outline(model, out)
+    _write(out, model, parts, n, draw, lambda x: how.samples(x, data)[0])
+    print(f"{out}  {counted(n, 'new example')}")
+
+
+def reconstruct(
+    run: RunFolder,
+    input: Input,
+    out: Path = Path("reconstructions.png"),
+    draw: Draw = False,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    data_dir: DataDir = None,
+    label: Class = None,
+    device: Device = "auto",
+) -> None:
+    """Encodes examples and decodes them again; the picture shows them under their originals.
+
+    Args:
+        out: file to write: .png for a picture, .npy or .npz for the rows, .csv for rows of a table.
+    """
+    model = _load(run, label, device, out)
+    check_output_path(out, overwrite, *KINDS)
+    model, raw = _read(input, model, data_dir)
+    made = model.reconstruct(raw, draw=draw, seed=seed)
+    how = find_renderer(model.data)
+    _write(out, model, [made], len(made), draw, lambda x: how.comparison(raw, x)[0])
+    print(f"{out}  {counted(len(raw), 'reconstruction')}")
+
+
+def vary(
+    run: RunFolder,
+    input: Input,
+    n: Count = 8,
+    out: Path = Path("variations.png"),
+    temperature: float = 1.0,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    data_dir: DataDir = None,
+    label: Class = None,
+    device: Device = "auto",
+) -> None:
+    """Makes variations of examples: decoded draws from the posterior of each.
+
+    Args:
+        n: variations of each.
+        out: file to write: .png for a picture with the originals at the left, .npy or .npz for
+            the rows, (N, n, …).
+        temperature: scales the posterior's spread; 0 gives reconstructions, 2 goes further away.
+    """
+    model = _load(run, label, device, out)
+    check_output_path(out, overwrite, *KINDS)
+    if n < 1:
+        raise ValueError(f"n is {n}; ask for at least 1 variation")
+    model, raw = _read(input, model, data_dir)
+    if not model.has_rate:
+        say(POINTS)
+    made = model.vary(raw, n, temperature=temperature, seed=seed)
+    how, axes = find_renderer(model.data), ("example", "variation")
+    _write(out, model, [made], len(made), False, lambda x: how.variations(raw, x)[0], *axes)
+    print(f"{out}  {counted(n, 'variation')} each of {counted(len(raw), 'example')}")
+
+
+def interpolate(
+    run: RunFolder,
+    a: Positional[Annotated[str, arg(metavar="A")]],
+    b: Positional[Annotated[str, arg(metavar="B")]],
+    steps: int = 10,
+    spherical: bool = False,
+    out: Path = Path("interpolation.png"),
+    overwrite: Overwrite = False,
+    data_dir: DataDir = None,
+    label: Class = None,
+    device: Device = "auto",
+) -> None:
+    """Walks in latent space from one example to another, both reconstructed ends included.
+
+    Args:
+        a: where to start: a picture, a .npy file, or a row such as test:0; several rows make
+            several walks.
+        b: where to end: as many as there are starts, or one for all.
+        steps: on the way, both ends included.
+        spherical: along a great circle instead of straight, which keeps to the lengths that codes
+            have in many dimensions.
+        out: file to write: .png for a picture, .npy or .npz for the rows, (walks, steps, …).
+    """
+    model = _load(run, label, device, out)
+    check_output_path(out, overwrite, *KINDS)
+    (one, starts), (other, ends) = (_read(place, model, data_dir) for place in (a, b))
+    count = max(len(starts), len(ends))
+    if {len(starts), len(ends)} - {1, count}:
+        raise ValueError(
+            f"there are {len(starts)} starts and {len(ends)} ends; give as many of each, or one of "
+            "either"
+        )
+    starts, ends = (x.expand(count, *model.data.shape) for x in (starts, ends))
+    made = torch.stack(
+        [
+            _between(model, one, other, i).interpolate(x, y, steps, spherical=spherical)
+            for i, (x, y) in enumerate(zip(starts, ends, strict=True))
+        ]
+    )
+    written = as_rows(replace(model, condition=None), [made], count, "walk", "step")
+    write(
+        out,
+        as_picture(lambda: find_renderer(model.data).interpolations(made))
+        | as_array([made], len(made))
+        | written,
+    )
+    print(f"{out}  {counted(count, 'walk')} of {counted(steps, 'step')}")
+
+
+def traverse(
+    run: RunFolder,
+    out: Path = Path("traversal.png"),
+    steps: int = 9,
+    most: int = 32,
+    input: str | None = None,
+    overwrite: Overwrite = False,
+    data_dir: DataDir = None,
+    label: Class = None,
+    device: Device = "auto",
+) -> None:
+    """Moves one latent dimension at a time from −3 to 3 standard deviations, the others at rest.
+
+    Args:
+        out: file to write: .png for a picture with each dimension's name and rate at its left
+            and idle dimensions faded, .npy or .npz for the rows, (dimensions, steps, …).
+        steps: positions on each dimension.
+        most: how many dimensions to show at most, those that carry most first.
+        input: an example to move away from, such as test:0; by default the mean code.
+    """
+    for name, value in (("steps", steps), ("most", most)):
+        if value < 1:
+            raise ValueError(f"{name} is {value}; it must be 1 or more")
+    model = _load(run, label, device, out)
+    check_output_path(out, overwrite, *KINDS)
+    start = None
+    if input is not None:
+        model, raw = _read(input, model, data_dir)
+        if model.condition is not None:
+            model = replace(model, condition=model.condition[:1])
+        start = model.encode(raw[:1])[0]
+    picture, caption = gallery.traverse(model, most, steps, start)
+    rows = model.traverse(model.codes.order[:most], steps, start=start)
+    written = as_rows(replace(model, condition=None), [rows], len(rows), "dimension", "step")
+    write(out, as_picture(lambda: picture) | as_array([rows], len(rows)) | written)
+    print(f"{out}  {caption}")
+
+
+def encode(
+    run: RunFolder,
+    input: Input,
+    out: Path = Path("codes.npy"),
+    temperature: float = 0.0,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    data_dir: DataDir = None,
+    label: Class = None,
+    device: Device = "auto",
+) -> None:
+    """Writes the codes of examples, one row each: posterior means unless asked to draw.
+
+    Args:
+        out: file to write: .npy, .npz or .csv.
+        temperature: 0 for posterior means, 1 for draws from the posteriors.
+    """
+    model = _load(run, label, device)
+    check_output_path(out, overwrite, ".npy", ".npz", ".csv")
+    model, raw = _find(input, model, data_dir)
+    codes = model.stream_codes(raw, temperature=temperature, seed=seed)
+    header = [Heading(f"z{j}") for j in range(model.latent)]
+    write(out, as_array(codes, len(raw)) | as_table(codes, header))
+    print(f"{out}  {counted(len(raw), 'code')} of {counted(model.latent, 'number')}")
+
+
+def _load(folder: Path, named: str | None, device: str, out: Path | None = None) -> Run:
+    """The run on a device, told what is known of its examples.
+
+    Raises:
+        ValueError: where these are to be written as what they are not.
+    """
+    place = find_device(device)  # before a long read
+    run = load(folder).to(place)
+    if out is not None and out.suffix.lower() == ".csv" and run.data.is_image:
+        raise ValueError(f"{out}: images are no table; name a .png, .npy or .npz file")
+    if named is None:
+        return run
+    run = run.conditioned_on(read(run.data, named))
+    assert run.condition is not None
+    away = float(run.condition.abs().max())
+    if run.data.condition == "vectors" and away > FAR:
+        say(
+            f"what is given is {away:.0f} standard deviations from the mean of what training saw: "
+            "nothing was learned about that"
+        )
+    return run
+
+
+def outline(run: Run, out: Path) -> Tensor | None:
+    """Training rows to set samples of a table against in a picture, where they are at hand."""
+    if out.suffix.lower() != ".png" or run.data.is_image:
+        return None
+    try:
+        return reload(run.data)[0].x[: gallery.MOST_CODES]
+    except (ValueError, OSError) as error:
+        say(f"without the data beside the samples: {error}")
+        return None
+
+
+def _classes(spec: DataSpec) -> str:
+    """How often each class comes where none is named."""
+    if not spec.shares:
+        return (
+            "all classes come equally often, as the run is of an earlier version, which did not "
+            "keep how often each is in training"
+        )
+    parts = zip(spec.classes, spec.shares, strict=True)
+    told = abbreviate_names([f"{name} {part:.0%}" for name, part in parts], 12)
+    return f"classes come as often as in training: {told}"
+
+
+def _read(source: str, run: Run, data_dir: Path | None) -> tuple[Run, Tensor]:
+    run, raw = _find(source, run, data_dir)
+    return run, raw[:]
+
+
+def _find(source: str, run: Run, data_dir: Path | None) -> tuple[Run, Raw]:
+    """The rows, and the run told of them: of its own rows it knows what it was trained with."""
+    raw, notes, known = read_inputs(source, run.data, data_dir=data_dir, beside=run.path)
+    for note in notes:
+        say(note)
+    if known is not None and run.condition is None:
+        run = replace(run, condition=run.data.tell(known)[0])
+    return run, raw
+
+
+def _between(model: Run, one: Run, other: Run, i: int) -> Run:
+    """The model, told what is known of both ends of the i-th walk, unless it was told something."""
+    known = [run.condition for run in (one, other) if run.condition is not None]
+    if model.condition is not None or len(known) < 2:
+        return model
+    return replace(model, condition=torch.stack([c[i % len(c)] for c in known]))
+
+
+def _write(
+    out: Path,
+    run: Run,
+    parts: Iterable[Tensor],
+    n: int,
+    draw: bool,
+    picture: Callable[[Tensor], Picture],
+    *axes: str,
+) -> None:
+    rows = (levels(part, run.data) if draw else part for part in parts)
+    drawn = as_picture(lambda: picture(torch.cat(list(parts))))
+    write(out, drawn | as_array(rows, n) | as_rows(run, parts, n, *axes))

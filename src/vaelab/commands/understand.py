@@ -1,0 +1,69 @@
+"""`vaelab understand`: the argument for variational autoencoders on one page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from vaelab.commands.arguments import Device
+from vaelab.commands.data_options import Source
+from vaelab.commands.understand_progress import Lines
+from vaelab.training import Length, find_device
+from vaelab.understand import DOCUMENT, RUNS, understand
+from vaelab.utils.progress import say
+
+
+def command(
+    source: Source = Source(data="digits"),
+    out: Path = Path("understand"),
+    wide: int = 16,
+    epochs: int | None = None,
+    lang: Literal["en", "zh"] = "en",
+    overwrite: bool = False,
+    device: Device = "auto",
+) -> None:
+    """Shows and measures, on your own data, why an autoencoder is made variational.
+
+    Trains an autoencoder, the rate alone, the reconstruction alone and the VAE, twice each, and
+    writes one page that can be sent to someone else.
+
+    Args:
+        source: what data to read.
+        out: folder for index.html, understand.json, figures/ and the eight runs.
+        wide: latent dimensions of the models that decide; the maps always have 2.
+        epochs: passes over the training data for each model; by default they follow its size.
+        lang: the language the page opens in; it holds both.
+        overwrite: replace runs that are there already.
+    """
+    find_device(device)  # before a long read
+    if source.condition_columns is not None:
+        raise ValueError(
+            "--condition-columns are for models that are told them, and the models of this page "
+            "are told "
+            "nothing; leave it out, or leave columns out of a table with --columns NAME=out"
+        )
+    data = source.read()
+    with Lines() as lines:
+        page = understand(
+            data,
+            out=out,
+            wide=wide,
+            epochs=epochs,
+            seed=source.seed,
+            lang=lang,
+            overwrite=overwrite,
+            device=device,
+            watcher=lines,
+        )
+    found = json.loads((out / DOCUMENT).read_text(encoding="utf-8"))
+    held = [claim["verdict"] for claim in found["claims"] if claim["verdict"] is not None]
+    print(
+        f"{held.count('holds')} of {len(held)} claims that could be measured hold on this data, "
+        f"{held.count('fails')} fail, {held.count('undecided')} are within error"
+    )
+    length = Length(*(found["study"][key] for key in ("steps", "usual_steps", "usual_epochs")))
+    if length.few:
+        say(f"{length}: the page tells more of an unfinished training than of the models")
+    print(f"{out / RUNS}  the eight runs; try: vaelab sample {out / RUNS / f'vae-{wide}'} -n 64")
+    print(f"{page}  the page")

@@ -1,0 +1,1 @@
+"""Tables: CSV, Parquet and data frames to typed columns."""

@@ -1,0 +1,73 @@
+r"""Distributions over the columns of a table: categories without an order, and parts side by side.
+
+log p(x) = Σ_g log p_g(x_g)          for groups g of columns
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from vaelab.distributions.base import Distribution, gumbel_like, sum_dims
+
+
+@dataclass(frozen=True, eq=False)
+class CategoricalIndex(Distribution):
+    """A category 0, 1, …, n−1 for every column, without an order: `logits` is (B, …, n)."""
+
+    logits: Tensor
+
+    @property
+    def mean(self) -> Tensor:
+        """The most probable category, as names have no average."""
+        return self.logits.argmax(-1).to(self.logits.dtype)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        category = torch.round(x).long().expand(self.logits.shape[:-1])
+        return sum_dims(torch.log_softmax(self.logits, -1).gather(-1, category[..., None])[..., 0])
+
+    def sample(self, temperature: float = 1.0) -> Tensor:
+        noisy = self.logits + temperature * gumbel_like(self.logits)
+        return noisy.argmax(-1).to(self.logits.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class Joint(Distribution):
+    """Independent groups of columns, each with a distribution of its own.
+
+    Attributes:
+        parts: one a group, of (B, D_g).
+        columns: of each group, its places in a row of the D; every place occurs once.
+    """
+
+    parts: tuple[Distribution, ...]
+    columns: tuple[tuple[int, ...], ...]
+
+    @property
+    def mean(self) -> Tensor:
+        return self._row([part.mean for part in self.parts])
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        nats = [p.log_prob(x[:, c]) for p, c in zip(self.parts, self.columns, strict=True)]
+        return torch.stack(nats).sum(0)
+
+    def sample(self, temperature: float = 1.0) -> Tensor:
+        return self._row([part.sample(temperature) for part in self.parts])
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {
+            f"group {i} {name}": t
+            for i, part in enumerate(self.parts)
+            for name, t in part.tensors().items()
+        }
+
+    def expand(self, n: int) -> Self:
+        return replace(self, parts=tuple(part.expand(n) for part in self.parts))
+
+    def _row(self, groups: list[Tensor]) -> Tensor:
+        places = [place for group in self.columns for place in group]
+        order = sorted(range(len(places)), key=places.__getitem__)
+        return torch.cat(groups, 1)[:, order]

@@ -1,0 +1,8 @@
+"""`vaelab doctor`: what is wrong with a run, data, or somebody else's loss, and what to do."""
+
+from vaelab.doctor.examine_data import examine_data
+from vaelab.doctor.examine_loss import examine_loss
+from vaelab.doctor.examine_run import examine_run
+from vaelab.doctor.findings import Evidence, Finding, Report
+
+__all__ = ["Evidence", "Finding", "Report", "examine_data", "examine_loss", "examine_run"]

@@ -1,0 +1,36 @@
+"""How rows are shown where the doctor compares them: as numbers whose distances mean something."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from vaelab.data import DataSpec
+from vaelab.recipes.design import compared
+
+View = Callable[[Tensor], Tensor]
+"""Rows (N, …) at the model's scale as (N, F), on the CPU."""
+
+
+def view_of(data: DataSpec, x: Tensor) -> View:
+    """How rows of this data are compared.
+
+    Columns of a table count alike, whatever they are measured in: as what they are where that is
+    known, else by their spread. Pixels share a scale.
+
+    Args:
+        data: what they are of.
+        x: training rows (N, …) at the model's scale.
+    """
+    if data.columns:
+        shown = compared(data)
+        return lambda rows: shown(rows.cpu()).flatten(1)
+    unit = torch.ones(()) if data.is_image else positive(x.flatten(1).std(0).cpu())
+    return lambda rows: rows.cpu().flatten(1) / unit
+
+
+def positive(t: Tensor) -> Tensor:
+    """Its numbers, with 1 for 0."""
+    return torch.where(t > 0, t, 1.0)

@@ -1,0 +1,262 @@
+"""The checks of a data set: each yields what it finds wrong in what was seen, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from vaelab.doctor.data_measurements import DataMeasurements
+from vaelab.doctor.findings import Evidence, Finding, Findings
+
+REPEATED, LEAKED, NEARLY = 0.01, 0.005, 0.02
+IMBALANCE, OUTLIER, MISMATCH = 10.0, 50.0, 2.0
+ALIKE = 1 - 1e-6
+WIDE = 2000
+"""Columns beyond which pairs of them are not compared."""
+
+
+FEW, OFTEN, SMALL = 12, 10, 10_000
+"""Whole numbers that are so few, so often each, and so small count or name something."""
+
+
+def named(seen: DataMeasurements, numbers: Sequence[int], most: int = 8) -> str:
+    """The first few of these columns, by name or else by number, and how many more there are."""
+    more = f" and {len(numbers) - most} more" if len(numbers) > most else ""
+    return ", ".join(seen.data.spec.headings[j].name for j in numbers[:most]) + more
+
+
+def varies(seen: DataMeasurements) -> Findings:
+    """Is there anything to be learned, in every column?"""
+    constant = (seen.train == seen.train[0]).all(0)
+    if bool(constant.all()) and bool((seen.train == seen.train[0, 0]).all()):
+        yield Finding(
+            "constant",
+            "error",
+            f"every training value is {float(seen.train[0, 0]):g}: there is nothing to learn",
+            Evidence("distinct values", 1),
+            "look at how the file was written",
+        )
+    elif bool(constant.all()):
+        yield Finding(
+            "constant",
+            "error",
+            "every training row is the same: there is nothing to learn",
+            Evidence("distinct rows", 1),
+            "look at how the file was written",
+        )
+    elif bool(constant.any()) and not seen.data.spec.is_image:
+        which = constant.nonzero().flatten().tolist()
+        yield Finding(
+            "constant-columns",
+            "warning",
+            f"column {named(seen, which)} is the same in every training row",
+            Evidence("constant columns", len(which), 0, f"of {seen.train.shape[1]}"),
+            "leave them out",
+        )
+
+
+def columns_differ(seen: DataMeasurements) -> Findings:
+    """Are there columns of a table that repeat others, or only count rows?"""
+    if seen.data.spec.is_image or not 2 <= seen.train.shape[1] <= WIDE:
+        return
+    x = seen.train - seen.train.mean(0)
+    size = x.norm(dim=0)
+    unit = x / size.clamp(min=1e-300)
+    alike = ((unit.T @ unit).abs() > ALIKE) & (size > 0) & (size > 0)[:, None]
+    pairs = alike.triu(1).nonzero().tolist()
+    if pairs:
+        told = "; ".join(f"{named(seen, [b])} repeats {named(seen, [a])}" for a, b in pairs[:5])
+        yield Finding(
+            "duplicate-columns",
+            "warning",
+            f"columns are the same up to scale and offset: {told}; each counts twice in every loss",
+            Evidence("pairs of columns", len(pairs), 0),
+            "keep one of each",
+        )
+    splits = (seen.data.train, seen.data.valid, seen.data.test)
+    rows = sum(map(len, splits))
+    if rows <= 2 * len(seen.train):
+        whole = torch.cat([split.x[:].double() for split in splits])
+        spans = whole.amax(0) - whole.amin(0) == rows - 1
+        counting = [
+            j for j in spans.nonzero().flatten().tolist() if len(whole[:, j].unique()) == rows
+        ]
+        if counting:
+            yield Finding(
+                "row-number",
+                "warning",
+                f"column {named(seen, counting)} only counts the rows",
+                Evidence("columns that do", len(counting), 0),
+                "leave it out: it tells nothing of a row",
+            )
+
+
+def rows_differ(seen: DataMeasurements) -> Findings:
+    """Are rows repeated, and is the test split free of training rows?"""
+    found, own = seen.repeats, "the file's own splits" if _own_splits(seen) else "the split"
+    natural = found.natural > 0.5 * found.repeated / found.rows
+    if natural:
+        return
+    if found.repeated > REPEATED * found.rows:
+        yield Finding(
+            "duplicate-rows",
+            "warning",
+            f"{found.repeated:,} of {found.rows:,} rows are copies of others",
+            Evidence("share of copies", found.repeated / found.rows, REPEATED),
+            "x = np.unique(x, axis=0)",
+        )
+    if found.leaked > LEAKED * found.tested:
+        yield Finding(
+            "leak",
+            "error",
+            f"{found.leaked:,} of {found.tested:,} validation and test rows are training rows too: "
+            f"{own} cannot tell learning from memory",
+            Evidence("share of them that leak", found.leaked / found.tested, LEAKED),
+            "take them out of one side; split after removing copies, not before",
+        )
+    if seen.near is not None and seen.near.value - 2 * seen.near.se > NEARLY:
+        yield Finding(
+            "near-leak",
+            "warning",
+            "some validation or test rows are nearly training rows, ten times nearer than is usual",
+            Evidence.of("share of them", seen.near, NEARLY),
+            "split by what rows come from (person, video, day), not row by row",
+        )
+
+
+def _own_splits(seen: DataMeasurements) -> bool:
+    return not any("drawn by seed" in note for note in seen.data.notes)
+
+
+def in_range(seen: DataMeasurements) -> Findings:
+    """Are values where they are expected to be, without far outliers?"""
+    spec = seen.data.spec
+    if spec.is_image and spec.domain == "real":
+        yield Finding(
+            "image-range",
+            "warning",
+            f"pixels lie from {spec.low:g} to {spec.high:g}: standardised, or neither bytes nor "
+            "[0, 1]; no likelihood of images fits",
+            Evidence(
+                "least pixel" if spec.low < 0 else "greatest pixel",
+                spec.low if spec.low < 0 else spec.high,
+                0.0 if spec.low < 0 else 1.0,
+            ),
+            "give pixels as they were, 0–255 or [0, 1]; scaling is done, and undone, here",
+        )
+    elif spec.is_image and spec.domain == "unit" and spec.high < 0.1:
+        yield Finding(
+            "image-range",
+            "warning",
+            f"pixels are in [0, 1] but reach {spec.high:.3g} only: divided by 255 twice?",
+            Evidence("greatest pixel", spec.high, 0.1),
+            "divide once, or not at all",
+        )
+    if not spec.is_image and spec.domain not in ("binary", "levels"):
+        x = torch.cat([seen.train, seen.held])
+        kinds = [
+            spec.columns[j % len(spec.columns)].kind if spec.columns else ""
+            for j in range(spec.dims)
+        ]
+        positive = torch.tensor([kind == "positive" for kind in kinds])
+        x = torch.where(positive, x.clamp(min=1e-300).log(), x)  # as they are modelled
+        order = x.sort(0).values
+        low, middle, high = (order[len(x) * quarter // 4] for quarter in (1, 2, 3))
+        usual = (high - low) / 1.35  # σ, of a normal
+        far = (x - middle).abs().amax(0) / usual.clamp(min=1e-300)
+        far = torch.where(usual > 0, far, 0.0)  # of a column that is mostly one value, no outlier
+        if float(far.max()) > OUTLIER:
+            yield Finding(
+                "outliers",
+                "warning",
+                f"column {named(seen, [int(far.argmax())])} has a value {float(far.max()):,.0f} "
+                "usual deviations from its median: the rest of it is squeezed into nothing",
+                Evidence("farthest value", float(far.max()), OUTLIER, "usual deviations"),
+                "a logarithm where values are positive (np.log1p; of a table, NAME=positive), else "
+                "clip or look at that row",
+            )
+
+
+def kinds_said(seen: DataMeasurements) -> Findings:
+    """Are columns that hold two values, or a few whole ones, known for what they are?"""
+    spec = seen.data.spec
+    if spec.is_image or spec.header or spec.domain not in ("real", "counts"):
+        return
+    x = torch.cat([seen.train, seen.held])
+    whole = ((x == x.round()) & (x >= 0)).all(0) & (x != x[0]).any(0)
+    binary = whole & (x <= 1).all(0)
+    few = torch.zeros_like(whole)
+    if spec.domain == "real":  # of columns that are all counts, it is known
+        for j in (whole & ~binary).nonzero().flatten().tolist():
+            few[j] = x[:, j].max() <= SMALL and len(x[:, j].unique()) <= min(FEW, len(x) // OFTEN)
+    told = {
+        "only 0 and 1: binary": binary.nonzero().flatten().tolist(),
+        "a few whole numbers: counts or categories": few.nonzero().flatten().tolist(),
+    }
+    said = [f"column {named(seen, which)} holds {what}" for what, which in told.items() if which]
+    if said:
+        count = sum(map(len, told.values()))
+        yield Finding(
+            "kinds-unset",
+            "warning",
+            f"{'; '.join(said)}; taken for numbers like others, their density is unbounded",
+            Evidence("columns of another kind", count, 0, f"of {spec.dims}"),
+            "a .csv with names, whose kinds are found; or vaelab.data.with_columns(data, [kinds])",
+        )
+
+
+def splits_agree(seen: DataMeasurements) -> Findings:
+    """Are training and test rows of one distribution?"""
+    x, y = seen.train, seen.held
+    if seen.data.spec.is_image:
+        x, y = x.reshape(-1, 1), y.reshape(-1, 1)
+    deviation = x.std(0)
+    kept = deviation > 0
+    if not bool(kept.any()):
+        return
+    z = (y[:, kept] - x[:, kept].mean(0)) / deviation[kept]
+    size = float(z.square().mean(0).sqrt().median())
+    if not 1 / MISMATCH < size < MISMATCH:
+        yield Finding(
+            "split-mismatch",
+            "error",
+            "validation and test rows are not scaled as training rows are",
+            Evidence(
+                "root mean square of their values, in training's σ",
+                size,
+                MISMATCH if size > 1 else 1 / MISMATCH,
+            ),
+            "prepare all splits alike, with the numbers of the training split",
+        )
+
+
+def balanced(seen: DataMeasurements) -> Findings:
+    """Are classes about equally frequent?"""
+    labels = seen.data.train.y
+    if labels is None or len(seen.data.spec.classes) < 2:
+        return
+    names = seen.data.spec.classes
+    counts = torch.bincount(labels, minlength=len(names)).tolist()
+    most, least = max(counts), min(counts)
+    if most > IMBALANCE * least:
+        yield Finding(
+            "imbalance",
+            "warning",
+            f"class {names[counts.index(most)]} has {most:,} training rows, "
+            f"{names[counts.index(least)]} has {least:,}",
+            Evidence("ratio", most / max(least, 0.5), IMBALANCE),
+            "samples will show the rare classes as rarely: draw rows by class, or look at figures "
+            "class by class",
+        )
+
+
+CHECKS: dict[str, Callable[[DataMeasurements], Findings]] = {
+    "constant values and columns": varies,
+    "columns that repeat": columns_differ,
+    "rows that repeat or leak": rows_differ,
+    "range and outliers": in_range,
+    "kinds of columns": kinds_said,
+    "splits alike": splits_agree,
+    "classes": balanced,
+}

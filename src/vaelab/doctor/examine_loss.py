@@ -1,0 +1,82 @@
+"""Somebody else's loss, examined: loaded, probed with planted inputs, and judged."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sys
+from typing import Any
+
+from vaelab.doctor.findings import Report, short
+from vaelab.doctor.loss_checks import CHECKS
+from vaelab.doctor.loss_forms import RECONSTRUCTIONS, SCALES
+from vaelab.doctor.loss_loader import load_loss
+from vaelab.doctor.loss_probe import Probe, probe
+
+
+def examine_loss(
+    named: str, arguments: str | None = None, shape: tuple[int, ...] | None = None
+) -> Report:
+    """Examines a loss. This runs the file it is in.
+
+    Args:
+        named: FILE.py:function.
+        arguments: what its arguments are, as for `load_loss`; by their names if not given.
+        shape: of one example.
+
+    Raises:
+        FileNotFoundError: where there is no such file.
+        ValueError: where it cannot be loaded or called.
+    """
+    with contextlib.redirect_stdout(sys.stderr):  # what it prints is no part of the report
+        found = probe(load_loss(named, arguments), shape)
+    findings = [finding for check in CHECKS.values() for finding in check(found)]
+    return Report(named, "loss", _about(found), list(CHECKS), findings, _figures(found))
+
+
+def _about(found: Probe) -> list[str]:
+    lines = list(found.subject.assumed)
+    if found.chosen:
+        lines.append(f"loss: {found.chosen}")
+    told = []
+    d, k = found.reconstruction, found.kl
+    if d is not None and d.form:
+        form = RECONSTRUCTIONS[d.form]
+        told.append(f"reconstruction: {form.title}, which expects {form.expects}")
+    if k is not None and k.form:
+        told.append(f"KL: closed form of a {SCALES[k.form].title}")
+    if found.beta is not None:
+        told.append(
+            f"effective β {short(found.beta)} in summed nats{_sigma(found)}, at {found.size.dims} "
+            f"data and {found.size.latent} latent dimensions"
+        )
+    return lines + told
+
+
+def _sigma(found: Probe) -> str:
+    """What noise a squared error stands for: with σ = √β its β is 1."""
+    assert found.reconstruction is not None
+    assert found.beta is not None
+    if RECONSTRUCTIONS[found.reconstruction.form].nats != 0.5 or found.beta <= 0:
+        return ""
+    return f" of σ = 1 (1 of σ = {short(math.sqrt(found.beta))})"
+
+
+def _figures(found: Probe) -> dict[str, Any]:
+    figures: dict[str, Any] = {
+        "effective_beta": found.beta,
+        "batch": found.size.batch,
+        "shape": list(found.size.shape),
+        "latent": found.size.latent,
+        "gradients": found.gradients,
+        "arguments": dict(found.subject.called),
+    }
+    for name, term in (("reconstruction", found.reconstruction), ("kl", found.kl)):
+        if term is not None:
+            figures[name] = {
+                "form": term.form or None,
+                "weight": term.weight,
+                "unexplained": term.left,
+                "powers_of_batch_dims_latent": list(term.powers),
+            }
+    return figures

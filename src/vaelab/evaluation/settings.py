@@ -1,0 +1,125 @@
+"""What is asked of an evaluation, and which figures mean something else with another setting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from vaelab.evaluation.definitions import DEFINITIONS
+from vaelab.metrics.annealing import Annealing
+
+Part = Literal["likelihood", "latent", "samples"]
+PARTS: tuple[Part, ...] = ("likelihood", "latent", "samples")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is measured, and how.
+
+    Attributes:
+        samples: K, draws of z for each x behind the likelihood.
+        seed: of every draw, and of the binarization of grey data.
+        parts: which of the figures.
+        features: where samples are compared: auto, classifier, pixels, inception or
+            FILE.py:function.
+        draw: compare draws from the likelihood instead of its means, as for tables in any case.
+        annealing: how AIS is done; None leaves it out.
+        annealed: examples that are annealed, and simulated for the sandwich.
+        factors: set codes against the factors of variation, or the labels.
+    """
+
+    samples: int = 1000
+    seed: int = 0
+    parts: tuple[Part, ...] = PARTS
+    features: str = "auto"
+    draw: bool = False
+    annealing: Annealing | None = None
+    annealed: int = 100
+    factors: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.parts and not self.factors:
+            raise ValueError(f"parts is empty; name one or more of {', '.join(PARTS)}")
+        for name, least in (("samples", 1), ("annealed", 2)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be {least} or more")
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What figures must be read with, for evaluation.json."""
+        how = self.annealing
+        return {
+            "samples": self.samples,
+            "seed": self.seed,
+            "annealing": None
+            if how is None
+            else {
+                "examples": self.annealed,
+                "steps": how.steps,
+                "chains": how.chains,
+                "leapfrogs": how.leapfrogs,
+                "start": "q(z|x)",
+            },
+        }
+
+
+def _group(name: str) -> tuple[str, ...]:
+    return tuple(figure for figure, about in DEFINITIONS.items() if about.group == name)
+
+
+_BALLS = ("precision", "recall", "density", "coverage")
+_SPLIT = ("split_rate", "information", "total_correlation", "dimension_wise", "mismatch")
+
+MEASURED_WITH: dict[str, tuple[str, ...]] = {
+    "samples": ("nll", "bits", "ess", "slack", "nll_excess"),
+    "annealing": ("nll_ais", "nll_excess", "bdmc_gap"),
+    "train": (*_SPLIT, "nearest_sample", "nearest_held"),
+    # Of the rows that are drawn, of the classifier and of the principal components.
+    "seed": _group("samples"),
+    "features": tuple(f for f in _group("samples") if f not in ("confidence", "balance")),
+    "output": _group("samples"),
+    "sample_count": _group("samples"),
+    "neighbours": _BALLS,
+} | {
+    f"disentanglement.{name}": _group("factors")
+    for name in ("factors", "table", "points", "seeds", "bins", "regressor", "votes")
+}
+"""Settings, by their place in evaluation.json, and the figures that need them to be the same.
+
+Which rows were judged is not among them: `compare` refuses what was judged on others.
+"""
+
+
+@dataclass(frozen=True)
+class Unlike:
+    """A setting that two evaluations do not share.
+
+    Attributes:
+        setting: its name.
+        values: of either.
+        figures: that both have, and that cannot be set beside each other.
+    """
+
+    setting: str
+    values: tuple[Any, Any]
+    figures: tuple[str, ...]
+
+
+def unlike(one: Mapping[str, Any], two: Mapping[str, Any]) -> list[Unlike]:
+    """Where two evaluations, as in evaluation.json, were measured with different settings."""
+    both = one["figures"].keys() & two["figures"].keys()
+    found = []
+    for place, figures in MEASURED_WITH.items():
+        values = _at(one, place), _at(two, place)
+        met = tuple(name for name in figures if name in both)
+        if met and values[0] != values[1]:
+            found.append(Unlike(place.rpartition(".")[2], values, met))
+    return found
+
+
+def _at(record: Mapping[str, Any], place: str) -> Any:
+    found: Any = record
+    for name in place.split("."):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found

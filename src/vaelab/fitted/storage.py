@@ -1,0 +1,186 @@
+"""A fitted prior: how it was fitted, how good it is, and its two files in a run's folder.
+
+priors/NAME.safetensors   its tensors
+priors/NAME.json          its kind and settings, its figures, and whose codes it was fitted to
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from vaelab.core import VAE, Condition, Conditional, Site, fork_rng
+from vaelab.distributions import OneHotCategorical, UniformCodes
+from vaelab.fitted.base import PRIOR_ESTIMATORS, PriorEstimator, nats, rebuild
+from vaelab.utils import atomic_files
+from vaelab.utils.progress import ProgressCallback, no_progress
+from vaelab.version import __version__
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A prior fitted to the codes of a model.
+
+    Attributes:
+        kind: how, with all that was left to the codes chosen.
+        prior: of the model's first latent.
+        model: fingerprint of the weights whose codes it was fitted to.
+        figures: `nats`, −log p(z) of a held-out code under it; `own_nats`, under the model's own
+            prior; the numbers of `codes` and `held_out` codes, and the `seed`.
+    """
+
+    kind: PriorEstimator
+    prior: Conditional
+    model: str
+    figures: dict[str, Any]
+
+
+def fit_codes(
+    kind: PriorEstimator,
+    model: VAE,
+    codes: Tensor,
+    held_out: Tensor,
+    seed: int = 0,
+    told: ProgressCallback = no_progress,
+    condition: Condition = (),
+) -> Fitted:
+    """Fits a prior to draws of a model's first latent.
+
+    Args:
+        kind: how.
+        model: whose latent it is.
+        codes: of training data, (N, …), one draw of q(z|x) each; on the model's device.
+        held_out: of validation data, (M, …), likewise.
+        seed: of all draws; the caller's random state is left alone.
+        told: of the progress.
+        condition: anything that a conditional model may be told, (1, C); () for any other.
+
+    Raises:
+        ValueError: where there are too few codes for it.
+    """
+    with fork_rng(seed, codes.device):
+        site = first_site(model, condition)
+        check_sort(kind, site)
+        kind, prior = kind.fit(site, codes, held_out, told)
+        prior = prior.eval().requires_grad_(False).to(codes.device)
+        figures = {
+            "nats": nats(prior(), held_out),
+            "own_nats": nats(site.prior, held_out),
+            "codes": len(codes),
+            "held_out": len(held_out),
+            "seed": seed,
+        }
+    return Fitted(kind, prior.cpu(), fingerprint(model), figures)
+
+
+def check_sort(kind: PriorEstimator, site: Site) -> None:
+    """Refuses a kind that is for latents of another sort.
+
+    Raises:
+        ValueError: where codes meet a density, or numbers a table of codes.
+    """
+    if kind.of_codes != isinstance(site.prior, UniformCodes | OneHotCategorical):
+        made = "real numbers" if kind.of_codes else "codes or classes"
+        fitting = [name for name, cls in PRIOR_ESTIMATORS.items() if cls.of_codes != kind.of_codes]
+        raise ValueError(
+            f"the latent is made of {made}, which {kind.name} is not for; there is "
+            f"{', '.join(fitting)}"
+        )
+
+
+@torch.no_grad()
+def first_site(model: VAE, condition: Condition = ()) -> Site:
+    """The first latent of one generated example, of a condition (1, C) where the model has one."""
+    return model.sample(1, condition=condition).sites[0]
+
+
+def fingerprint(model: VAE) -> str:
+    """A number that another model, or the same one trained anew, does not have."""
+    found = hashlib.sha256()
+    for name, t in sorted(model.state_dict().items()):
+        found.update(name.encode())
+        found.update(t.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return found.hexdigest()
+
+
+def keep(fitted: Fitted, folder: Path, name: str) -> Path:
+    """Writes a prior under a name, both files or neither; returns that of its tensors.
+
+    Raises:
+        ValueError: where the name is not a plain one.
+    """
+    check_name(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    about = {
+        "format": FORMAT,
+        "vaelab": __version__,
+        "kind": fitted.kind.name,
+        "settings": asdict(cast(Any, fitted.kind)),
+        "model": fitted.model,
+        "figures": fitted.figures,
+    }
+    with atomic_files.together(folder) as staged:
+        atomic_files.write(staged / f"{name}.safetensors", save(fitted.prior.state_dict()))
+        atomic_files.write_json(staged / f"{name}.json", about)
+    return folder / f"{name}.safetensors"
+
+
+def names(folder: Path) -> list[str]:
+    """The priors that a folder holds."""
+    return sorted(path.stem for path in folder.glob("*.json"))
+
+
+def find(folder: Path, name: str, model: VAE, condition: Condition = ()) -> Fitted:
+    """Reads the prior of a name, fitted to the codes of this model; `condition` as in `fit_codes`.
+
+    Raises:
+        FileNotFoundError: where there is none, with those that there are.
+        ValueError: where a file is damaged or foreign, or was fitted to other weights.
+    """
+    check_name(name)
+    path = folder / f"{name}.json"
+    if not path.is_file():
+        there = f"there is {', '.join(names(folder))}" if names(folder) else "none is there"
+        raise FileNotFoundError(
+            f"{folder.parent} has no fitted prior {name!r}, {there}; "
+            f"`vaelab fit-prior KIND {folder.parent}` fits one"
+        )
+    about = atomic_files.read_json(path)
+    needed = {"format": int, "kind": str, "settings": dict, "model": str, "figures": dict}
+    has = about if isinstance(about, dict) else {}
+    if wrong := [key for key, type_ in needed.items() if not isinstance(has.get(key), type_)]:
+        raise ValueError(f"{path} does not describe a prior: {', '.join(wrong)} is missing or odd")
+    if about["format"] != FORMAT:
+        raise ValueError(f"{path} has format {about['format']!r}; this version reads {FORMAT}")
+    if about["model"] != fingerprint(model):
+        raise ValueError(
+            f"{path} was fitted to the codes of other weights than the run has now; fit it anew "
+            f"with `vaelab fit-prior {about['kind']} {folder.parent} --name {name} --overwrite`"
+        )
+    try:
+        kind = rebuild(about["kind"], about["settings"])
+        with fork_rng(0):
+            prior = kind.build(first_site(model, condition)).eval().requires_grad_(False)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    atomic_files.load_weights(prior, path.with_name(f"{name}.safetensors"), "prior")
+    return Fitted(kind, prior, about["model"], about["figures"])
+
+
+def check_name(name: str) -> None:
+    """Refuses a name that could be of another place.
+
+    Raises:
+        ValueError: where it is not of letters, digits, - and _ alone.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
+        raise ValueError(f"{name!r} is no name for a prior; use letters, digits, - and _")

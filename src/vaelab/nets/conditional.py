@@ -1,0 +1,96 @@
+"""Networks that are told something besides what they read: a condition c, (B, C)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from vaelab.nets.shapes import Shape
+
+
+class ConcatCondition(nn.Module):
+    """(x, c) ↦ net([view(x), spread(c)]), joined along the first axis of an example.
+
+    Args:
+        net: of what it reads with the condition beside it.
+        view: of what it reads, before the two are joined.
+        spread: of the condition, to the shape of what it is joined to.
+    """
+
+    def __init__(
+        self, net: nn.Module, view: nn.Module | None = None, spread: nn.Module | None = None
+    ) -> None:
+        super().__init__()
+        self.net, self.view = net, view or nn.Identity()
+        self.spread = spread or nn.Identity()
+
+    def forward(self, x: Tensor, *condition: Tensor) -> Tensor:
+        c = self.spread(require_condition(condition))
+        return self.net(torch.cat([self.view(x), c.to(x.dtype)], 1))
+
+
+class ConditionalRoot(nn.Module):
+    """(n, c) ↦ root(n) + Wc: the state above a hierarchy that knows its condition.
+
+    Args:
+        root: n ↦ (n, …).
+        known: C.
+        shape: of Wc for one example; where an axis is 1 it is the same all along the state's.
+    """
+
+    def __init__(self, root: nn.Module, known: int, *shape: int) -> None:
+        super().__init__()
+        self.root, self.shape = root, shape
+        self.embed = nn.Linear(known, math.prod(shape))
+
+    def forward(self, n: int, *condition: Tensor) -> Tensor:
+        return self.root(n) + self.embed(require_condition(condition)).unflatten(1, self.shape)
+
+
+class Chain(nn.Sequential):
+    """Modules one after another; one of them is told the condition, where there is one.
+
+    Args:
+        modules: in their order.
+        told: the place of the one that is told.
+    """
+
+    def __init__(self, *modules: nn.Module, told: int = 0) -> None:
+        super().__init__(*modules)
+        self.told = told
+
+    def forward(self, x: Tensor, *condition: Tensor) -> Tensor:
+        for place, module in enumerate(self):
+            x = module(x, *condition) if place == self.told else module(x)
+        return x
+
+
+def beside(shape: Shape, known: int) -> tuple[Shape, nn.Module]:
+    """The shape of data with its condition beside it, and what spreads the condition.
+
+    A table gains a column for each number that is known; an image one plane, linear in them.
+
+    >>> beside((3, 8, 8), 10)[0], beside((5,), 10)[0]
+    ((4, 8, 8), (15,))
+    """
+    if len(shape) == 1:
+        return (shape[0] + known,), nn.Identity()
+    plane = (1, *shape[1:])
+    spread = nn.Sequential(nn.Linear(known, math.prod(plane)), nn.Unflatten(1, plane))
+    return (shape[0] + 1, *shape[1:]), spread
+
+
+def require_condition(condition: tuple[Tensor, ...]) -> Tensor:
+    """The condition that must be there.
+
+    Raises:
+        ValueError: where it is not.
+    """
+    if len(condition) != 1:
+        raise ValueError(
+            "this model is conditional: pass what is known of every example, condition=(c,) with "
+            f"c (B, C); {len(condition)} tensors were given"
+        )
+    return condition[0]

@@ -1,0 +1,322 @@
+"""What any family can be built with: the networks, and the likelihood that fits the data.
+
+The default likelihood follows from the data, and says why:
+
+    binary                     Bernoulli
+    grey, nearly two-toned     Bernoulli, binarized afresh at every visit
+    integer levels             discretised logistic
+    counts                     negative binomial, whose variance may exceed the mean
+    columns that differ        one of these for each kind of column; log-normal for positive ones
+    anything continuous        Gaussian with one learned σ, in a table with names one a column
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal, NamedTuple
+
+from torch import nn
+
+from vaelab.data import Column, DataSpec
+from vaelab.nets import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, Shape, residual
+from vaelab.nets.column_encodings import LogCounts, Logs, OneHotEncoding, Views
+from vaelab.nets.conditional import ConcatCondition, ConditionalRoot, beside
+from vaelab.parts import likelihoods as parts
+from vaelab.parts import tables
+from vaelab.utils.validation import check_fields
+
+Net = Literal["mlp", "conv", "resconv"]
+LikelihoodName = Literal[
+    "auto",
+    "bernoulli",
+    "continuous-bernoulli",
+    "gaussian",
+    "gaussian-fixed",
+    "gaussian-heteroscedastic",
+    "laplace",
+    "student",
+    "discretized-logistic",
+    "logistic-mixture",
+    "categorical",
+    "poisson",
+    "negative-binomial",
+    "zero-inflated",
+    "mixed",
+]
+ConditionName = Literal["none", "labels", "vectors"]
+Binarize = Literal["auto", "dynamic", "threshold"]
+
+TWO_TONED = 0.5
+"""Contrast from which grey values count as ink rather than shades (MNIST 0.84, faces 0.1)."""
+
+DISPERSED = 0.5
+"""Variance over mean, in all but a tenth of the columns, from which whole numbers are counts."""
+
+HINTS = {
+    parts.COUNTS: (
+        " A table of whole numbers that is not stored as uint8 is taken for counts; "
+        "vaelab.data.with_columns says so of any."
+    ),
+    parts.MIXED: " vaelab.data.with_columns says what each column of a table is.",
+}
+"""How data comes to be what a likelihood wants."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """The networks and the likelihood of a model.
+
+    Attributes:
+        net: mlp (any data), conv or resconv (images of any size, and better for colour photos).
+        width: of the hidden layers: 512 units for mlp, 32 channels for conv and resconv.
+        likelihood: of the data given z; auto follows from the data and is printed with the reason.
+        binarize: of grey data under a Bernoulli: dynamic draws anew at every visit in training and
+            once in evaluation, threshold cuts at one half.
+        sigma: standard deviation of the gaussian-fixed likelihood, at the model's scale.
+        components: of the logistic-mixture likelihood.
+        condition: what the model is told of every example, in training and ever after: nothing;
+            its label, so that it can be asked for examples of a class; or its vector, the numbers
+            that were named beside the data.
+        seed: of the initial weights.
+    """
+
+    net: Net = "mlp"
+    width: int | None = None
+    likelihood: LikelihoodName = "auto"
+    binarize: Binarize = "auto"
+    sigma: float = 1.0
+    components: int = 5
+    condition: ConditionName = "none"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.width is not None and self.width < 1:
+            raise ValueError(f"width is {self.width}; a hidden layer needs at least 1 unit")
+        if not 0 < self.sigma < math.inf:
+            raise ValueError(f"sigma is {self.sigma}; a standard deviation is finite and above 0")
+        if self.components < 1:
+            raise ValueError(f"components is {self.components}; a mixture has at least 1")
+
+
+class Pair(NamedTuple):
+    """Makers of two networks: `encoder(shape, outputs)` and `decoder(inputs, shape, params)`."""
+
+    encoder: Callable[[Shape, int], nn.Module]
+    decoder: Callable[[int, Shape, int], nn.Module]
+
+
+def networks(design: Design, data: DataSpec) -> Pair:
+    """The encoder and decoder makers a design asks for.
+
+    Args:
+        design: which networks.
+        data: as the likelihood sees it; an encoder is shown counts by their logarithms and
+            categories one-hot, and told the condition.
+    """
+    width = design.width
+    hidden, channels = (width or 512,) * 2, width or 32
+    pairs: dict[str, Pair] = {
+        "mlp": Pair(partial(MLPEncoder, hidden=hidden), partial(MLPDecoder, hidden=hidden)),
+        "conv": Pair(partial(ConvEncoder, width=channels), partial(ConvDecoder, width=channels)),
+        "resconv": Pair(
+            partial(ConvEncoder, width=channels, stage=residual),
+            partial(ConvDecoder, width=channels, stage=residual),
+        ),
+    }
+    encoder, decoder = pairs[design.net]
+    return Pair(lambda _, outputs: shown(data, lambda seen: encoder(seen, outputs)), decoder)
+
+
+def shown(data: DataSpec, make: Callable[[Shape], nn.Module]) -> nn.Module:
+    """A network of what an encoder is shown: counts by their logarithms, categories one-hot.
+
+    Where there is a condition, it is shown beside these.
+
+    Args:
+        data: as the likelihood sees it.
+        make: the network, for what it is shown, of a shape.
+    """
+    views, shape = _views(data)
+    if data.known:
+        shape, spread = beside(shape, data.known)
+        return ConcatCondition(make(shape), views, spread)
+    return make(shape) if views is None else nn.Sequential(views, make(shape))
+
+
+def compared(data: DataSpec) -> nn.Module:
+    """x at the model's scale as numbers (B, …) whose distances mean something.
+
+    In a table whose columns are known, it costs the same on average, 2 when squared, for two values
+    of a real column to differ as they do, or for two names to be different: real columns are
+    standardised, and so are the logarithms of positive ones and of counts; categories and the two
+    values of binary columns are one-hot. All other data are as they are.
+
+    Args:
+        data: as the likelihood sees it.
+    """
+    named = tuple(Column("categories", 2) if c.kind == "binary" else c for c in data.columns)
+    return _views(replace(data, columns=named))[0] or nn.Identity()
+
+
+def told(data: DataSpec, make: Callable[[int], nn.Module], inputs: int) -> nn.Module:
+    """A network of a vector, told the condition where there is one.
+
+    Args:
+        data: as the likelihood sees it.
+        make: the network, for a vector of so many numbers.
+        inputs: of the vector without the condition.
+    """
+    if not data.known:
+        return make(inputs)
+    return ConcatCondition(make(inputs + data.known), nn.Flatten())
+
+
+def begun(data: DataSpec, root: nn.Module, *shape: int) -> nn.Module:
+    """The root of a hierarchy, told the condition where there is one: `ConditionalRoot`."""
+    return ConditionalRoot(root, data.known, *shape) if data.known else root
+
+
+def _views(data: DataSpec) -> tuple[nn.Module | None, Shape]:
+    """What is shown of the columns of a table, and its shape; x itself where they are alike."""
+    if not data.columns:
+        return None, data.shape
+    groups, width = [], 0
+    for column, places in _grouped(data).items():
+        views: dict[str, Callable[[], nn.Module]] = {
+            "real": nn.Identity,
+            "positive": partial(Logs, _at(data.offset, places), _at(data.scale, places)),
+            "binary": nn.Identity,
+            "counts": partial(LogCounts, _at(data.offset, places), _at(data.scale, places)),
+            "categories": partial(OneHotEncoding, column.categories),
+        }
+        groups.append((views[column.kind](), places))
+        width += len(places) * max(1, column.categories)
+    return Views(groups), (width,)
+
+
+def _likelihood_of_columns(data: DataSpec) -> tables.Mixed:
+    """One likelihood for each kind of column."""
+    groups: list[tuple[parts.Likelihood, list[int]]] = []
+    for column, places in _grouped(data).items():
+        kinds: dict[str, Callable[[], parts.Likelihood]] = {
+            "real": partial(parts.LearnedGaussian, len(places)),
+            "positive": partial(
+                tables.PositiveNumbers, _at(data.offset, places), _at(data.scale, places)
+            ),
+            "binary": parts.BernoulliLikelihood,
+            "counts": partial(
+                tables.NegativeBinomialCounts, _at(data.offset, places), _at(data.scale, places)
+            ),
+            "categories": partial(tables.Categories, column.categories),
+        }
+        groups.append((kinds[column.kind](), places))
+    return tables.Mixed(groups)
+
+
+def _grouped(data: DataSpec) -> dict[Column, list[int]]:
+    """The places of the columns that are alike."""
+    groups: dict[Column, list[int]] = {}
+    for place in range(data.dims):
+        column = data.columns[place % len(data.columns)] if data.columns else Column("real")
+        groups.setdefault(column, []).append(place)
+    return groups
+
+
+def _at(numbers: Sequence[float], places: Sequence[int]) -> list[float]:
+    return [numbers[place % len(numbers)] for place in places]
+
+
+class FittedLikelihood(NamedTuple):
+    """A likelihood, the data as it will see them, and why it was chosen."""
+
+    likelihood: parts.Likelihood
+    data: DataSpec
+    reason: str
+
+
+def fit_likelihood(design: Design, data: DataSpec) -> FittedLikelihood:
+    """The likelihood a design asks for, checked against the data it is to explain.
+
+    Raises:
+        ValueError: where the likelihood does not accept the data's domain, with the range seen.
+    """
+    # What another recipe made of it does not carry over.
+    data = replace(data, binarize="no", condition=design.condition)
+    levels = data.levels or 256
+    # Columns known to be real differ in how sharp they are; pixels and plain arrays share a scale.
+    own = (data.dims,) if data.columns and data.domain == "real" else ()
+    makers: dict[str, Callable[[], parts.Likelihood]] = {
+        "bernoulli": parts.BernoulliLikelihood,
+        "continuous-bernoulli": parts.ContinuousBernoulliLikelihood,
+        "gaussian": partial(parts.LearnedGaussian, *own),
+        "gaussian-fixed": partial(parts.FixedGaussian, design.sigma),
+        "gaussian-heteroscedastic": parts.PixelGaussian,
+        "laplace": partial(parts.LaplaceLikelihood, *own),
+        "student": partial(parts.StudentLikelihood, shape=own),
+        "discretized-logistic": partial(parts.LogisticLevels, levels),
+        "logistic-mixture": partial(parts.LogisticMixtureLevels, levels, design.components),
+        "categorical": partial(parts.CategoricalLevels, levels),
+        "poisson": partial(tables.PoissonCounts, data.offset),
+        "negative-binomial": partial(tables.NegativeBinomialCounts, data.offset, data.scale),
+        "zero-inflated": partial(tables.ZeroInflatedCounts, data.offset),
+        "mixed": partial(_likelihood_of_columns, data),
+    }
+    name: str = design.likelihood
+    reason = "as asked"
+    if name == "auto":
+        name, reason = _default(data)
+    likelihood = makers[name]()
+    grey = data.domain in ("levels", "unit")
+    if grey and likelihood.accepts == parts.BINARY:
+        how = "dynamic" if design.binarize == "auto" else design.binarize
+        data = replace(data, binarize=how)
+        reason += f"; grey values are binarized ({how})"
+    elif design.binarize != "auto":
+        raise ValueError(
+            f"binarize={design.binarize} was asked for, but only grey data under a bernoulli "
+            f"likelihood is binarized; here the data is {data.domain} and the likelihood {name}"
+        )
+    elif data.domain not in likelihood.accepts:
+        fitting = [key for key, make in makers.items() if data.domain in make().accepts]
+        hint = HINTS.get(likelihood.accepts, "")
+        raise ValueError(
+            f"the {name} likelihood is for {' or '.join(sorted(likelihood.accepts))} data, but "
+            f"this data is {data.domain}: values from {data.low:g} to {data.high:g}. "
+            f"Use one of: {', '.join(fitting)}.{hint}"
+        )
+    if data.domain == "counts" and likelihood.accepts != parts.COUNTS:
+        data = replace(data, columns=())  # to a density they are numbers like others, standardised
+    return FittedLikelihood(likelihood, data, f"{name}: {reason}")
+
+
+def _default(data: DataSpec) -> tuple[str, str]:
+    if data.domain == "binary":
+        return "bernoulli", "the data has two values"
+    if data.domain == "mixed":
+        groups = _grouped(data).items()
+        kinds = ", ".join(f"{len(places)} {column.kind}" for column, places in groups)
+        return "mixed", f"the columns of the data differ ({kinds})"
+    if data.domain == "counts":
+        # Of a column of counts the variance is seldom below the mean; of years it always is.
+        ratios = sorted(s**2 / max(m, 1e-9) for m, s in zip(data.offset, data.scale, strict=True))
+        least = ratios[len(ratios) // 10]
+        seen = (
+            f"whole numbers, {data.low:g} to {data.high:g}, with a variance of {least:.2g} x mean"
+        )
+        if least < DISPERSED:
+            return "gaussian", f"the data is {seen}, too little for counts; one σ is learned"
+        return "negative-binomial", f"the data is counts ({seen})"
+    if data.bounded and data.contrast >= TWO_TONED:
+        return "bernoulli", f"the data is nearly two-toned (contrast {data.contrast:.2f} of 1)"
+    if data.domain == "levels":
+        return (
+            "discretized-logistic",
+            f"the data has {data.levels} levels (contrast {data.contrast:.2f} of 1)",
+        )
+    if data.columns:
+        return "gaussian", "all columns are real; one σ is learned for each"
+    return "gaussian", f"the data is continuous, {data.low:g} to {data.high:g}; one σ is learned"

@@ -1,0 +1,65 @@
+"""A report on a terminal: what was examined, a finding at a time, and what was checked."""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console
+from rich.text import Text
+
+from vaelab.doctor.findings import SEVERITIES, Finding, Report
+from vaelab.utils.text import escape_control
+
+STYLE = {"error": "bold red", "warning": "yellow", "info": "cyan"}
+SIGN = {"error": "✗", "warning": "!", "info": "·"}
+WIDE = 200
+"""Columns of a report that goes to a file."""
+
+
+def show(report: Report, console: Console | None = None) -> None:
+    """Prints a report.
+
+    Args:
+        report: what was found.
+        console: where to; stdout by default.
+    """
+    out = console or Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
+    out.print(Text(escape_control(report.subject), "bold"))
+    for line in report.about:
+        _print(out, Text(escape_control(line), "dim"), 2)
+    for finding in report.findings:
+        out.print()
+        _show(finding, out)
+    out.print()
+    _print(out, verdict(report), 0)
+    _print(out, Text(f"checked: {' · '.join(report.checked)}", "dim"), 2)
+
+
+def _show(finding: Finding, out: Console) -> None:
+    head = Text(f"{SIGN[finding.severity]} {finding.severity} ", STYLE[finding.severity])
+    head.append(finding.code, "bold").append(f"  {escape_control(finding.what)}")
+    _print(out, head, 2)
+    if finding.follows:
+        _print(out, Text(f"may follow from {finding.follows}: mend that first", "dim"), 4)
+    else:
+        _print(out, Text(f"→ {escape_control(finding.remedy)}", "green"), 4)
+    _print(out, Text(f"{escape_control(str(finding.evidence))}  ").append(finding.docs, "dim"), 4)
+
+
+def _print(out: Console, text: Text, indent: int) -> None:
+    """Prints a paragraph; all its lines are indented, but for the first of a head."""
+    for i, line in enumerate(text.wrap(out, max(20, out.width - indent))):
+        line.rstrip()
+        hangs = i == 0 and text.plain[:1] in SIGN.values()
+        out.print(Text("" if hangs else " " * indent).append_text(line), soft_wrap=True)
+
+
+def verdict(report: Report) -> Text:
+    """How much was found, or that nothing was."""
+    if not report.findings:
+        return Text("✓ nothing found", "bold green")
+    counts = [
+        (n, s) for s in reversed(SEVERITIES) if (n := sum(f.severity == s for f in report.findings))
+    ]
+    told = ", ".join(f"{n} {s}{'s' if n > 1 and s != 'info' else ''}" for n, s in counts)
+    return Text(told, "bold")

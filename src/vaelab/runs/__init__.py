@@ -1,0 +1,1 @@
+"""Trained models: train, keep, load and use them."""

@@ -1,0 +1,73 @@
+"""Data frames of samples, codes and reconstructions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from vaelab.data.tabular.header import Heading
+from vaelab.runs.run import Run
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+def frame(run: Run, raw: Tensor) -> DataFrame:
+    """Rows that a run takes or gives, such as samples, as a pandas data frame.
+
+    Columns have their names and numbers the decimals of the data; counts are whole, and categories
+    are their names. Of what class the run was told they are comes last.
+
+    Args:
+        run: whose data they are like.
+        raw: rows on the raw scale, (N, D); or several of each, as variations of N rows, (N, n, D),
+            whose two places are then the index.
+
+    Raises:
+        ValueError: where they are no rows of the run's table, or pandas is not installed.
+    """
+    if run.data.is_image or raw.ndim < 2 or raw.shape[-1] != run.data.dims:
+        raise ValueError(
+            f"a data frame is of rows of a table, (N, D) or (N, n, D) with D = {run.data.dims} "
+            f"here, not of examples of shape {run.data.shape} in a tensor {tuple(raw.shape)}"
+        )
+    try:
+        import pandas
+    except ImportError:
+        raise ValueError(
+            "a data frame takes pandas, which is not installed: pip install 'vaelab[tables]', or "
+            "write a .csv with `vaelab sample`"
+        ) from None
+    columns = _numbers(run, raw, _classes(run, len(raw))).T.tolist()
+    named = zip(_header(run), columns, strict=True)
+    places = [range(size) for size in raw.shape[:-1]]
+    index = pandas.MultiIndex.from_product(places) if len(places) > 1 else None
+    return pandas.DataFrame({h.name: [h.meant(v) for v in c] for h, c in named}, index)
+
+
+def _header(run: Run) -> list[Heading]:
+    spec = run.data
+    label = [Heading(spec.label or "class", spec.classes)] if _has_classes(run) else []
+    return [*spec.headings, *label]
+
+
+def _has_classes(run: Run) -> bool:
+    return run.condition is not None and run.data.condition == "labels"
+
+
+def _classes(run: Run, n: int) -> Tensor:
+    """Of what class the run was told that n examples are, (n, 1); (n, 0) where of none."""
+    return (
+        run._condition_for(n)[0].argmax(1, keepdim=True).cpu()
+        if _has_classes(run)
+        else torch.empty(n, 0)
+    )
+
+
+def _numbers(run: Run, part: Tensor, classes: Tensor) -> Tensor:
+    """(B, …, D) as one row after another, each with the class of its first place."""
+    flat = part.cpu().reshape(-1, run.data.dims).float()
+    of = classes.repeat_interleave(len(flat) // max(1, len(part)), 0)
+    return torch.cat([flat, of.float()], 1)

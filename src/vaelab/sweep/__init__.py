@@ -1,0 +1,7 @@
+"""`vaelab sweep`: one recipe at many settings and seeds, and the curve they draw."""
+
+from vaelab.sweep.grid import Member
+from vaelab.sweep.report import Setting, Sweep
+from vaelab.sweep.sweep import sweep
+
+__all__ = ["Member", "Setting", "Sweep", "sweep"]

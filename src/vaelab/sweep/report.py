@@ -1,0 +1,157 @@
+"""What a sweep came to: means and spreads over seeds, as a table, as JSON, as a curve."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from vaelab.data import DataSpec
+from vaelab.plots.frontier import frontier, rate_distortion
+from vaelab.sweep.grid import Member, Values
+from vaelab.version import __version__
+
+SWEEP, PICTURE = "sweep.json", "rate_distortion"
+FIGURES = {
+    "rate": "rate",
+    "distortion": "distortion",
+    "neg_elbo": "−ELBO",
+    "active_units": "active",
+    "perplexity": "codes",
+}
+
+
+class Setting(NamedTuple):
+    """The runs of one setting that came to figures, and its place.
+
+    Attributes:
+        values: what was set, by name.
+        members: one a seed.
+        best: whether no other setting beats it in rate and distortion both.
+    """
+
+    values: Values
+    members: list[Member]
+    best: bool
+
+    def summary(self, figure: str) -> tuple[float, float | None] | None:
+        """Mean over seeds and their standard deviation, None of a single seed; None without any."""
+        found = [m.figures[figure] for m in self.members if figure in m.figures]
+        if not found:
+            return None
+        return statistics.fmean(found), statistics.stdev(found) if len(found) > 1 else None
+
+    @property
+    def label(self) -> str:
+        """A few words: `beta 0.5`, or `0.5 · 0.001` where several things vary."""
+        if len(self.values) == 1:
+            ((name, value),) = self.values.items()
+            return f"{name} {value:g}"
+        return " · ".join(f"{value:g}" for value in self.values.values())
+
+
+@dataclass
+class Sweep:
+    """A finished sweep.
+
+    Attributes:
+        members: its runs, setting by setting.
+        data: what they were trained on.
+        reasons: why not all were trained together, where they were not.
+        path: its folder.
+    """
+
+    members: list[Member]
+    data: DataSpec
+    reasons: list[str]
+    path: Path
+
+    @property
+    def has_rate(self) -> bool:
+        """Whether its models have a rate, and so an ELBO."""
+        return any("rate" in member.figures for member in self.members)
+
+    @property
+    def settings(self) -> list[Setting]:
+        """Each setting that came to figures, in order."""
+        groups = itertools.groupby(self.members, key=lambda member: member.values)
+        found = [(values, [m for m in members if m.figures]) for values, members in groups]
+        found = [(values, members) for values, members in found if members]
+        best = frontier(np.array([p.mean(0) for p in _points(found)])) if self.has_rate else []
+        return [Setting(values, members, i in best) for i, (values, members) in enumerate(found)]
+
+
+def _points(settings: Sequence[tuple[Values, list[Member]]]) -> list[np.ndarray[Any, Any]]:
+    """Rate and distortion of each setting's runs, (K, 2)."""
+    return [
+        np.array([[m.figures["rate"], m.figures["distortion"]] for m in members])
+        for _, members in settings
+    ]
+
+
+def curve(found: Sweep) -> Figure:
+    """The rate–distortion curve with its frontier and spread."""
+    settings = found.settings
+    points = _points([(s.values, s.members) for s in settings])
+    return rate_distortion(points, [s.label for s in settings])
+
+
+def describe(found: Sweep) -> dict[str, Any]:
+    """The content of sweep.json."""
+    settings = []
+    for setting in found.settings:
+        about: dict[str, Any] = {"values": setting.values, "frontier": setting.best}
+        for figure in FIGURES:
+            if (summary := setting.summary(figure)) is not None:
+                about[figure] = {"mean": summary[0], "spread": summary[1]}
+        settings.append(about | {"runs": [m.name for m in setting.members]})
+    runs: list[dict[str, Any]] = []
+    for m in found.members:
+        about = {"name": m.name, "values": m.values, "seed": m.seed} | m.figures
+        runs.append(about if m.figures else about | {"failure": m.failure or "not reached"})
+    return {
+        "recipe": found.members[0].recipe.name,
+        "data": found.data.source,
+        "split": "test",
+        "n": found.data.sizes[2],
+        "unit": "nats per example",
+        "spread": "standard deviation over seeds",
+        "settings": settings,
+        "runs": runs,
+        "not_together": found.reasons,
+        "vaelab": __version__,
+        "torch": str(torch.__version__),
+    }
+
+
+def table(found: Sweep) -> Table:
+    """One line a setting: mean ± spread over its seeds."""
+    settings = found.settings
+    shown = Table(box=SIMPLE_HEAD, show_edge=False)
+    figures = [figure for figure in FIGURES if any(s.summary(figure) for s in settings)]
+    for name in [*settings[0].values, *(FIGURES[figure] for figure in figures), ""]:
+        shown.add_column(name, justify="right")
+    for setting in settings:
+        cells = [f"{value:g}" for value in setting.values.values()]
+        cells += [_cell(setting.summary(figure)) for figure in figures]
+        shown.add_row(*cells, "*" if setting.best else "")
+    if found.has_rate:
+        shown.caption = "* on the frontier: no other setting has both less rate and less distortion"
+        shown.caption_justify = "left"
+    return shown
+
+
+def _cell(summary: tuple[float, float | None] | None) -> str:
+    if summary is None:
+        return ""
+    mean, spread = summary
+    return f"{mean:.2f}" if spread is None else f"{mean:.2f} ± {spread:.2f}"

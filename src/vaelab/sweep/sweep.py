@@ -1,0 +1,116 @@
+r"""A sweep: one recipe at many settings and seeds, trained together, and what each came to.
+
+rate R and distortion D of the test split, −ELBO = D + R in nats; for each setting the mean over its
+seeds ± their standard deviation. The frontier is what no other setting beats in R and D both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vaelab.core import fork_rng
+from vaelab.data import Batches, Data
+from vaelab.metrics.likelihood import elbo
+from vaelab.plots import save
+from vaelab.recipes.design import Design
+from vaelab.recipes.registry import Recipe
+from vaelab.runs.run import Run
+from vaelab.runs.train import check_run_dir
+from vaelab.sweep.grid import grid, together
+from vaelab.sweep.report import PICTURE, SWEEP, Sweep, curve, describe
+from vaelab.sweep.train_group import train_group
+from vaelab.training import NotFinite, Plan, find_device
+from vaelab.training.record import USED
+from vaelab.utils import atomic_files
+from vaelab.utils.progress import say
+
+BATCH = 256
+
+
+def sweep(
+    build: Callable[..., Recipe],
+    data: Data,
+    vary: Mapping[str, Sequence[float]],
+    *,
+    out: str | Path,
+    seeds: int = 1,
+    given: Mapping[str, Any] | None = None,
+    design: Design = Design(),
+    plan: Plan = Plan(),
+    overwrite: bool = False,
+) -> Sweep:
+    """Trains a recipe at every combination of values and every seed, together where it can be.
+
+    Members of one shape are trained as one: they see the same batches in the same order. Each run
+    is kept in a folder of its own in `out`, with sweep.json and the rate–distortion curve beside.
+    Ctrl-C ends the sweep with what was reached.
+
+    Args:
+        build: a recipe function, such as `recipes.vae`.
+        data: what to train on.
+        vary: values by the name of a numeric argument of the recipe, of `Design` or of `Plan`; a
+            name with one value is set and not part of a run's name.
+        out: folder of the sweep.
+        seeds: runs a setting, with the seeds of design and plan counted up from theirs.
+        given: other arguments of the recipe.
+        design: networks and likelihood.
+        plan: how to train.
+        overwrite: whether runs that are there already may be replaced.
+
+    Raises:
+        ValueError: for a name that cannot vary, a value it cannot take, or a folder in use.
+        NotFinite: where every member broke down.
+        KeyboardInterrupt: where it was interrupted before any epoch was complete.
+    """
+    folder = Path(out)
+    if (folder / SWEEP).exists() and not overwrite:
+        raise ValueError(f"{folder} holds a sweep already; name another, or pass --overwrite")
+    members = list(grid(build, data.spec, vary, seeds, given or {}, design, plan))
+    for member in members:
+        check_run_dir(folder / member.name, overwrite)
+    teams, reasons = together(members)
+    for reason in reasons:
+        say(reason)
+    for team in teams:
+        try:
+            train_group(team, data, folder, overwrite)
+        except KeyboardInterrupt:  # before its first epoch was complete
+            break
+        if any(m.run is not None and m.run.training["ending"] == "interrupted" for m in team):
+            break
+    if all(member.run is None for member in members):
+        failures = [member.failure for member in members if member.failure]
+        if not failures:
+            raise KeyboardInterrupt
+        raise NotFinite(f"every run broke down, the first so: {failures[0]}")
+    for member in members:
+        if member.run is not None:
+            member.figures = evaluate_test_split(member.run, data, plan.device)
+    found = Sweep(members, data.spec, reasons, folder)
+    atomic_files.write_json(folder / SWEEP, describe(found))
+    if found.has_rate:
+        for kind in ("png", "svg"):
+            save(curve(found), folder / f"{PICTURE}.{kind}")
+    return found
+
+
+@torch.no_grad()
+def evaluate_test_split(run: Run, data: Data, place: str = "cpu") -> dict[str, float]:
+    """Rate, distortion and −ELBO of the test split, each with its standard error, in nats.
+
+    Every run is judged on the same binarization, drawn by the seed of the data's split.
+    """
+    device, seed = find_device(place), data.spec.seed
+    model = run.model.to(device)
+    with fork_rng(seed, device):
+        test = Batches(data.test.x, run.data, device, data.test.known(run.data))
+        found = elbo(model, test.fixed(BATCH, seed), conditions=test.conditions(BATCH))
+    model.to("cpu")
+    figures = {name: estimate.value for name, estimate in found.items()}
+    figures |= {f"{name}_se": estimate.se for name, estimate in found.items()}
+    best = run.history[run.training["best_epoch"] - 1]
+    return figures | {name: best[name] for name in USED if name in best}

@@ -1,0 +1,117 @@
+"""Training a team: members of one shape as one program, each kept as a run of its own."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from vaelab.data import Data
+from vaelab.runs.checkpointer import Checkpointer
+from vaelab.runs.run import Run
+from vaelab.runs.train import finished, train
+from vaelab.sweep.grid import Member
+from vaelab.training import Fit, NotFinite, Row, Snapshot, find_device
+from vaelab.training.population import fit_population
+from vaelab.utils.progress import LOG_EVERY, counted, counting, say
+
+
+class GroupProgress:
+    """A listener of every member of a team: one bar, and in a log a line now and then."""
+
+    def __init__(self, epochs: int, done: Callable[[int], None]) -> None:
+        self.epochs, self.done = epochs, done
+        self.epoch, self.losses, self.said_at = 0, [math.inf], time.monotonic()
+
+    def on_step(self, step: int, steps: int, row: Row) -> None:
+        """Moves the bar."""
+        self.done(step)
+
+    def on_epoch(self, row: Row, best: Snapshot | None) -> None:
+        """Says the range of the last epoch's losses, where there is no bar."""
+        if row["epoch"] > self.epoch:
+            due = time.monotonic() - self.said_at > LOG_EVERY
+            if self.epoch and due and not sys.stderr.isatty():
+                least, most = min(self.losses), max(self.losses)
+                say(f"epoch {self.epoch}/{self.epochs}: validation loss {least:.2f} to {most:.2f}")
+                self.said_at = time.monotonic()
+            self.epoch, self.losses = int(row["epoch"]), []
+        self.losses.append(row["valid_loss"])
+
+
+def train_group(team: Sequence[Member], data: Data, folder: Path, overwrite: bool) -> None:
+    """Trains members of one shape and keeps their runs; those that break down say why.
+
+    Raises:
+        KeyboardInterrupt: where one alone was interrupted before its first epoch was complete.
+    """
+    first, last = team[0], team[-1]
+    epochs = first.plan.num_epochs(len(data.train))
+    steps = epochs * math.ceil(len(data.train) / first.plan.batch_size)
+    parameters = sum(p.numel() for p in first.recipe.model.parameters())
+    names = f"{len(team)} runs as one, {first.name} to {last.name}" if last != first else first.name
+    say(
+        f"{names}: {parameters:,} parameters each on {find_device(first.plan.device)}, "
+        f"at most {counted(epochs, 'epoch')}; Ctrl-C keeps what was reached"
+    )
+    with counting("steps", steps) as done:
+        crowd = GroupProgress(epochs, done)
+        if last is first:
+            _alone(first, data, folder / first.name, overwrite, crowd)
+        else:
+            _as_one(team, data, folder, crowd)
+    for member in team:
+        if member.failure is not None:
+            say(f"{member.name} broke down: {member.failure}")
+
+
+def _alone(member: Member, data: Data, out: Path, overwrite: bool, crowd: GroupProgress) -> None:
+    try:
+        member.run = train(
+            member.recipe, data, member.plan, out=out, overwrite=overwrite, listener=crowd
+        )
+    except NotFinite as error:
+        member.failure = str(error)
+
+
+def _as_one(team: Sequence[Member], data: Data, folder: Path, crowd: GroupProgress) -> None:
+    keepers: list[Checkpointer] = []
+    try:
+        for m in team:
+            place = folder / m.name
+            keepers.append(Checkpointer(place, m.recipe, data, m.plan, crowd, among=len(team)))
+        results = fit_population(
+            [m.recipe.model for m in team],
+            [m.recipe.objective for m in team],
+            data,
+            team[0].recipe.data,
+            [m.plan for m in team],
+            keepers,
+        )
+        order = {"together": len(team), "order_seed": team[0].plan.seed}
+        for member, keeper, result in zip(team, keepers, results, strict=True):
+            if isinstance(result, NotFinite):
+                kept = keeper.abandon()
+                reached = f" What was reached before is in {kept}." if kept else ""
+                member.failure = f"{result}{reached}"
+            elif result.best_epoch == 0:  # interrupted before it was complete
+                keeper.abandon()
+            else:
+                member.run = _kept(member, result, data, keeper, order)
+    except BaseException:
+        for keeper in keepers:
+            if keeper.unfinished.exists():
+                keeper.abandon()
+        raise
+
+
+def _kept(
+    member: Member, result: Fit, data: Data, keeper: Checkpointer, order: dict[str, int]
+) -> Run:
+    run = finished(member.recipe, data, member.plan, result)
+    run.training |= order
+    run.save(keeper.unfinished, result.optimizer)
+    run.path = keeper.finish()
+    return run

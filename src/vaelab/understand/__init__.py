@@ -1,0 +1,108 @@
+r"""The whole argument for variational autoencoders, measured on a user's own data.
+
+study → ground → measure → draw → understand.json and index.html
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vaelab.data import Data
+from vaelab.reports.understand import write_page
+from vaelab.understand.benchmark import ground
+from vaelab.understand.document import document
+from vaelab.understand.figures import draw
+from vaelab.understand.measure import measure_model, reach
+from vaelab.understand.study import MODELS, Study, Watcher, key, study
+from vaelab.utils import atomic_files
+
+__all__ = ["MODELS", "Study", "Watcher", "key", "study", "understand"]
+
+DOCUMENT, FIGURES, RUNS = "understand.json", "figures", "runs"
+
+
+def understand(
+    data: Data,
+    *,
+    out: str | Path,
+    wide: int = 16,
+    epochs: int | None = None,
+    seed: int = 0,
+    lang: str = "en",
+    overwrite: bool = False,
+    device: str = "auto",
+    watcher: Watcher | None = None,
+) -> Path:
+    """Trains the eight models, measures and draws them, and writes the page.
+
+    Args:
+        data: images or vectors, labelled or not.
+        out: the folder for index.html, understand.json, figures/ and runs/.
+        wide: latent dimensions of the models that the figures are about, above 2.
+        epochs: passes over the training data for each model; by default they follow its size.
+        seed: of all that is random.
+        lang: the language the page opens in, "en" or "zh"; it holds both.
+        overwrite: whether runs that are there already may be replaced.
+        device: where the models are trained; they are measured on the CPU.
+        watcher: told of the progress.
+
+    Returns:
+        The path of index.html.
+
+    Raises:
+        ValueError: for arguments or data it cannot work with, or where `out` holds runs already.
+        NotFinite: where a training breaks down.
+        KeyboardInterrupt: where it is interrupted; runs that are complete stay.
+    """
+    folder = Path(out)
+    seconds: dict[str, float] = {}
+    with _timed(seconds, "train"):
+        found = study(
+            data,
+            wide=wide,
+            epochs=epochs,
+            seed=seed,
+            out=folder / RUNS,
+            overwrite=overwrite,
+            device=device,
+            watcher=watcher,
+        )
+    measured = {}
+    with _timed(seconds, "measure"):
+        common = ground(data, found.run("vae", wide).data, seed)
+        reached = {latent: reach(common, latent) for latent in found.sizes}
+        for number, (name, run) in enumerate(found.runs.items()):
+            if watcher is not None:
+                watcher.on_progress("measure", name, number, len(found.runs))
+            measured[name] = measure_model(run, common, reached[run.latent])
+    with _timed(seconds, "draw"), _replacing(folder / FIGURES) as figures:
+        album = draw(found, common, figures, watcher)
+    result = document(found, common, measured, album.facts, seconds)
+    atomic_files.write_json(folder / DOCUMENT, result)
+    return write_page(result, folder / FIGURES, folder, lang)
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    seconds[phase] = time.perf_counter() - started
+
+
+@contextmanager
+def _replacing(folder: Path) -> Iterator[Path]:
+    """A new folder that takes the place of an old one when all went well."""
+    fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        yield fresh
+        fresh.chmod(0o755)
+        shutil.rmtree(folder, ignore_errors=True)
+        fresh.rename(folder)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise

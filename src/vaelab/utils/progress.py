@@ -1,0 +1,90 @@
+"""Progress of long computations: the callback protocol, bars and log lines."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from vaelab.utils.text import escape_control
+
+
+class ProgressCallback(Protocol):
+    """Progress callback of a long task, such as reading pictures or fitting a prior."""
+
+    def __call__(self, what: str, done: int, total: int, nats: float | None = None) -> None:
+        """Report progress; called repeatedly.
+
+        Args:
+            what: the counted unit, such as epochs.
+            done: the count so far.
+            total: the largest possible count.
+            nats: the current mean of −log p(z) in nats, or None.
+        """
+
+
+def no_progress(what: str, done: int, total: int, nats: float | None = None) -> None:
+    """Ignore progress."""
+
+
+LOG_EVERY = 10.0
+"""Seconds between lines where there is no terminal."""
+
+
+def say(message: str) -> None:
+    """A message to the person at the terminal."""
+    print(escape_control(message), file=sys.stderr, flush=True)
+
+
+def counted(n: int, what: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "epoch"), counted(1200, "step")
+    ('1 epoch', '1,200 steps')
+    """
+    return f"{n:,} {what}" + ("" if n == 1 else "s")
+
+
+@contextmanager
+def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar for `total` examples; yields what is told how many are done."""
+    with following() as told:
+        told(what, 0, total)
+        yield lambda done: told(what, done, total)
+
+
+@contextmanager
+def following(console: Console | None = None) -> Iterator[ProgressCallback]:
+    """A bar for work in several parts, one after another; yields what is told how far it is."""
+    console = console or Console(stderr=True)
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[figures]}"),
+        TimeRemainingColumn(compact=True),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    ) as progress:
+
+        def told(what: str, done: int, total: int, nats: float | None = None) -> None:
+            for task in progress.tasks:
+                if task.description != what:
+                    progress.remove_task(task.id)
+            if not progress.tasks:
+                progress.add_task(what, total=total, figures="")
+            figures = "" if nats is None else f"{nats:.2f} nats"
+            progress.update(progress.task_ids[0], completed=done, total=total, figures=figures)
+
+        yield told
