@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import random
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from faithful_cases import CASES, CLASSIC, X, Case, Net
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
+from faithful_cases import CASES, CLASSIC, Case
+from torch import Tensor
 
-from vaelab.compile import Program, foreign_part
-from vaelab.compile import program as programs
+from vaelab.compile import Program
 
 
 @pytest.fixture

@@ -206,9 +206,10 @@ def test_the_way_between_two_classes() -> None:
 def test_classes_by_numbers_of_numpy_and_torch_and_by_no_others() -> None:
     spec = make("vae").data
     three = vectors(spec, 3)
-    for same in (np.int64(3), np.array([3]), [np.int32(3)], [torch.tensor(3)], torch.tensor([3])):
-        assert torch.equal(vectors(spec, same), three)
-    for wrong, named in (([1.0, 2.7], "1.0"), ([np.float32(2.5)], "2.5"), (np.float64(1), "1.0")):
+    same = (np.int64(3), np.array([3]), [np.int32(3)], [torch.tensor(3)], torch.tensor([3]))
+    for label in (*same, "3", 3.0, np.float64(3), np.array(["3"]), torch.tensor([3.0])):
+        assert torch.equal(vectors(spec, label), three)
+    for wrong, named in (([1.0, 2.7], "2.7"), ([np.float32(2.5)], "2.5"), (True, "True")):
         with pytest.raises(ValueError, match=f"there is no class {named}"):
             vectors(spec, wrong)
     with pytest.raises(ValueError, match="a weight of a class that was given is not finite"):
@@ -226,7 +227,7 @@ def test_what_is_told_must_fit() -> None:
         run.conditioned_on(["1", "2"]).sample(5)
     with pytest.raises(ValueError, match=r"expected \(N, 10\)"):
         run.conditioned_on(torch.zeros(5, 3))
-    with pytest.raises(ValueError, match="say of which class the examples are"):
+    with pytest.raises(ValueError, match="give the class of the examples, one of 0, 1"):
         run.encode(digits().test.x[:3])
     with pytest.raises(ValueError, match="trained without a condition"):
         trained("none").conditioned_on("3")

@@ -144,7 +144,7 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
     x, c = arrays()
     run = trained("vectors")
     for call, message in (
-        (lambda: run.sample(3), "say what is known of the examples, a vector of 2 numbers"),
+        (lambda: run.sample(3), "give the condition of the examples, a vector of 2 numbers"),
         (lambda: run.conditioned_on([1.0]), r"vectors of \(1, 1\); expected \(N, 2\)"),
         (lambda: run.conditioned_on("cat"), "told vectors of 2 numbers, not 'cat'"),
         (lambda: run.conditioned_on([1.0, float("nan")]), "not finite"),
@@ -160,7 +160,7 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
         (lambda: load("digits8x8", vectors="0"), "no table"),
         (
             lambda: find("vae")(load(x).spec, design=Design(condition="vectors")),
-            "--condition-columns",
+            "name them with vectors",
         ),
         (lambda: Batches(x=data().test.x, spec=run.data), "and these come without"),
     ):

@@ -222,7 +222,7 @@ def broken(folder: Path, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["cut.jpg", "cut.png", "text.png", "empty.gif", "float.tif"])
 def test_unreadable_pictures(tmp_path: Path, kind: str) -> None:
     broken(fill(tmp_path, height=64, width=64), kind)
-    with pytest.raises(ValueError, match=rf"1 of 13 pictures .*{kind}: .*--skip-unreadable"):
+    with pytest.raises(ValueError, match=rf"1 of 13 pictures .*{kind}: .*skip_unreadable=True"):
         load(tmp_path)
     data = load(tmp_path, skip_unreadable=True)
     assert sum(data.spec.sizes) == 12
