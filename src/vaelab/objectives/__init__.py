@@ -1,4 +1,4 @@
-"""What a model is trained for: terms that add and scale, and bounds on the evidence."""
+"""Training objectives: terms that add and scale, and bounds on the evidence."""
 
 from vaelab.core.schedule import Constant, Cycles, Rise, Schedule
 from vaelab.objectives.aggregate import SplitRate

@@ -1,14 +1,14 @@
-r"""Terms with an opponent: a critic f that tells two sorts of things apart by its logit.
+r"""Adversarial terms: a critic f that discriminates two classes of inputs by its logit.
 
-    the critic     ½ E softplus(−f(true)) + ½ E softplus(f(false))      log 2 where it cannot tell
-    the model      softplus(−f(false)): what is false should pass for true
+    critic    ½ E softplus(−f(true)) + ½ E softplus(f(false))      log 2 if it cannot discriminate
+    model     softplus(−f(false)): false inputs should pass as true
 
-At the critic's best f = log p_true − log p_false, so that its logits estimate a density ratio. A
-critic is fed nothing but constants when it learns, so that its loss reaches no part of the model.
+The optimal critic is f = log p_true − log p_false, so that its logits estimate a density ratio. The
+inputs of a learning critic are constants, so that its loss reaches no part of the model.
 
-With noise, a critic learns on what is true and what is false under the same normal noise
-(1610.04490). The two then overlap however far they are apart, and its logits stay smooth, where
-they would else be a step; they still agree only where what is true and what is false do.
+With noise, a critic learns on true and false inputs under the same normal noise (1610.04490). The
+two then overlap however far apart they are, and its logits stay smooth instead of forming a step;
+the noisy distributions still agree only if the original ones do.
 """
 
 from __future__ import annotations
@@ -26,17 +26,22 @@ from vaelab.distributions import Distribution, Normal
 from vaelab.objectives.terms import Loss, Objective
 
 PACE, LEAST = 0.1, 1e-3
-"""By which share of the way a feature's deviation is followed at a step, and the least of it."""
+"""Rate of the running average of a feature's deviation, and the smallest deviation."""
 
 
 class CriticTotalCorrelation(Objective):
-    """TC = KL(q(z) ‖ Π_j q(z_j)), by a critic of codes and permuted codes (FactorVAE, 1802.05983).
+    """Total correlation TC = KL(q(z) ‖ Π_j q(z_j)), estimated by a critic.
 
     Codes whose dimensions are permuted independently across the batch are draws from the product of
-    the marginals; the logit that tells the two apart is the integrand of TC.
+    the marginals; the logit that discriminates the two is the integrand of TC.
+
+    Reference: Disentangling by Factorising, Kim & Mnih, 2018, arXiv:1802.05983.
+
+    >>> CriticTotalCorrelation(nn.Linear(2, 1)).formula
+    'critic total correlation'
 
     Args:
-        critic: codes (B, L) ↦ logits (B, 1).
+        critic: module from codes (B, L) to logits (B, 1).
     """
 
     monitorable = False
@@ -52,18 +57,21 @@ class CriticTotalCorrelation(Objective):
 
     def critic_loss(self, trace: Trace, x: Tensor) -> Loss:
         z = codes(trace).detach()
-        loss = told_apart(_logits(self.critic, z), _logits(self.critic, permuted(z)))
+        loss = logistic_loss(_logits(self.critic, z), _logits(self.critic, permuted(z)))
         return _of_critic(trace, loss)
 
 
 class CriticPriorMatch(Objective):
-    """Codes that pass for draws from the prior (AAE 1511.05644, WAE-GAN 1711.01558).
+    """Adversarial match of the aggregate posterior to the prior: codes that pass as prior draws.
 
-    It is the aggregate posterior that is held to the prior; no posterior needs a density.
+    No posterior needs a density.
+
+    References: Adversarial Autoencoders, Makhzani et al., 2015, arXiv:1511.05644. Wasserstein
+    Auto-Encoders, Tolstikhin et al., 2017, arXiv:1711.01558.
 
     Args:
-        critic: codes (B, L) ↦ logits (B, 1).
-        noise: its deviation where the critic learns, in the units of z.
+        critic: module from codes (B, L) to logits (B, 1).
+        noise: standard deviation of the noise on the critic's inputs, in the units of z.
     """
 
     monitorable = False
@@ -78,22 +86,28 @@ class CriticPriorMatch(Objective):
 
     def critic_loss(self, trace: Trace, x: Tensor) -> Loss:
         if len(trace.sites) > 1:
-            # Below others, a site's prior depends on the very codes that are judged.
+            # The prior of a lower site depends on the codes under comparison.
             raise ValueError(
-                f"codes are held to the prior of one latent; this model has {len(trace.sites)}"
+                "codes are compared with the prior of a single latent; this model has "
+                f"{len(trace.sites)}"
             )
         drawn = blurred(trace.sites[0].prior.sample().flatten(1).detach(), self.noise)
         z = blurred(codes(trace).detach(), self.noise)
-        return _of_critic(trace, told_apart(_logits(self.critic, drawn), _logits(self.critic, z)))
+        return _of_critic(
+            trace, logistic_loss(_logits(self.critic, drawn), _logits(self.critic, z))
+        )
 
 
 class Critic(nn.Module):
-    """A critic of data, in two halves: what it sees of x, and what it makes of that.
+    """Critic of data in two parts: features of x, and a head that maps them to a logit.
+
+    >>> Critic(nn.Linear(6, 4), width=4)(torch.randn(5, 6)).shape
+    torch.Size([5, 1])
 
     Args:
-        features: x (B, …) ↦ (B, F).
-        width: F.
-        head: what is made of these, (B, F) ↦ (B, 1); one layer if not given.
+        features: module from x (B, …) to (B, F).
+        width: number of features F.
+        head: module from (B, F) to (B, 1); one layer if not given.
     """
 
     def __init__(self, features: nn.Module, width: int, head: nn.Module | None = None) -> None:
@@ -106,23 +120,30 @@ class Critic(nn.Module):
 
 
 class CriticFeatures(Objective):
-    r"""The critic's features as the likelihood, and images that pass for real (1512.09300).
+    r"""Likelihood of a critic's features, and images that pass as real (VAE-GAN).
 
-    features    −log N(φ(x)/s; φ(x̂)/s, σ² I)                      x̂ = E[x|z], z ~ q(z|x)
-    realism     ½ softplus(−f(x̂')) + ½ softplus(−f(x_p))          x_p = E[x|z], z ~ p(z)
+        features    −log N(φ(x)/s; φ(x̂)/s, σ² I)                      x̂ = E[x|z], z ~ q(z|x)
+        realism     ½ softplus(−f(x̂')) + ½ softplus(−f(x_p))          x_p = E[x|z], z ~ p(z)
 
-    with s the deviation of each feature over the data, followed as the critic learns: their scale,
-    and with it the weight of the term, would else be the critic's to change (the paper's features
-    are batch-normalised). x̂' is the image of the same z, decoded as a constant: of realism only the
-    generator learns, as in the paper; the encoder does of the features and of the rate.
+    with s the standard deviation of each feature over the data, tracked as the critic learns:
+    otherwise the critic could change the features' scale, and with it the weight of the term (the
+    paper's features are batch-normalised). x̂' is the image of the same z, decoded as a constant:
+    realism trains the generator alone, as in the paper; the encoder learns from the features and
+    the rate.
+
+    Reference: Autoencoding beyond pixels using a learned similarity metric, Larsen et al., 2015,
+    arXiv:1512.09300.
 
     Args:
-        critic: of data.
-        generate: the model's generator, as a function that refers to it: a module would be taken
-            for a part of the objective, and be copied and stored with it.
-        weight: of the realism, at least 0; 1/γ in the paper.
-        noise: its deviation where the critic learns, in the units of x.
-        sigma: of the features under their normal, in deviations of the data.
+        critic: critic of data.
+        generate: function that calls the model's generator; a module would become part of the
+            objective, and be copied and stored with it.
+        weight: weight of the realism, at least 0; 1/γ in the paper.
+        noise: standard deviation of the noise on the critic's inputs, in the units of x.
+        sigma: standard deviation of the features under their normal, in deviations of the data.
+
+    Raises:
+        ValueError: if the weight is negative or not finite.
     """
 
     monitorable, batch_coupled = False, True
@@ -147,10 +168,10 @@ class CriticFeatures(Objective):
 
     def forward(self, trace: Trace, x: Tensor) -> Loss:
         real = cast(Tensor, tile(self.critic.features(x), trace.samples)) / self.spread
-        seen = self.critic.features(trace.likelihood.mean) / self.spread
-        near = -Normal(seen, torch.full_like(seen, math.log(self.sigma))).log_prob(real)
+        decoded = self.critic.features(trace.likelihood.mean) / self.spread
+        near = -Normal(decoded, torch.full_like(decoded, math.log(self.sigma))).log_prob(real)
         again = self._generate(Given([z.detach() for z in trace.latents], given=trace.given)).mean
-        imagined = self._generate(FromPrior(len(seen), given=trace.given)).mean
+        imagined = self._generate(FromPrior(len(decoded), given=trace.given)).mean
         passing = sum(F.softplus(-_logits(self.critic, fake)) for fake in (again, imagined))
         parts = {"features": near, "realism": 0.5 * cast(Tensor, passing)}
         parts = {name: trace.unfold(nats).mean(0) for name, nats in parts.items()}
@@ -166,29 +187,29 @@ class CriticFeatures(Objective):
             imagined = self._generate(FromPrior(len(again), given=trace.given)).mean
         fake = blurred(torch.cat([again, imagined]), self.noise)
         false = _logits(self.critic, fake).unflatten(0, (2, -1))
-        seen = blurred(x.detach(), self.noise)
-        true = cast(Tensor, tile(_logits(self.critic, seen), trace.samples))
-        loss = told_apart(true, false[0]) + told_apart(true, false[1])
+        noisy = blurred(x.detach(), self.noise)
+        true = cast(Tensor, tile(_logits(self.critic, noisy), trace.samples))
+        loss = logistic_loss(true, false[0]) + logistic_loss(true, false[1])
         return _of_critic(trace, 0.5 * loss)
 
 
 def codes(trace: Trace) -> Tensor:
-    """The latents of all sites side by side, (K·B, L)."""
+    """Concatenated latents of all sites, (K·B, L)."""
     return join(trace.latents)
 
 
 def permuted(z: Tensor) -> Tensor:
-    """z (B, L) with each column in an order of its own: draws from the product of the marginals."""
+    """Permute each column of z (B, L) independently: draws from the product of the marginals."""
     return z.gather(0, torch.rand_like(z).argsort(0))
 
 
 def blurred(x: Tensor, noise: float) -> Tensor:
-    """x and normal noise of this deviation, independent in every number."""
+    """Add independent normal noise of this standard deviation to x."""
     return x + noise * torch.randn_like(x)
 
 
-def told_apart(true: Tensor, false: Tensor) -> Tensor:
-    """½ softplus(−f(true)) + ½ softplus(f(false)) of logits (B,): (B,)."""
+def logistic_loss(true: Tensor, false: Tensor) -> Tensor:
+    """Return ½ softplus(−f(true)) + ½ softplus(f(false)) of logits (B,): (B,)."""
     return 0.5 * (F.softplus(-true) + F.softplus(false))
 
 

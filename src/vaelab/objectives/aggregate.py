@@ -1,18 +1,21 @@
-r"""The rate split by the aggregate posterior q(z) = (1/N) Σ_n q(z|x_n) (Chen et al. 1802.04942).
+r"""Decomposition of the rate by the aggregate posterior q(z) = (1/N) Σ_n q(z|x_n).
 
     R = I_q(x; z)                     index-code       E log q(z|x) − log q(z)
       + KL(q(z) ‖ Π_j q(z_j))         total correlation     log q(z) − log Π_j q(z_j)
       + Σ_j KL(q(z_j) ‖ p(z_j))       dimension-wise        log Π_j q(z_j) − log p(z)
 
-q(z) is estimated from the batch: of N training examples the own one is known to be there, and each
-of the other B − 1 stands for its share of the rest,
+q(z) is estimated from the batch: of N training examples, the example itself is certainly present,
+and each of the other B − 1 stands for its share of the rest,
 
     q(z_i) ≈ Σ_j W_ij q(z_i|x_j),   W_ii = 1/N,   W_ij = (1 − 1/N) / (B − 1)   (j ≠ i).
 
-This is the paper's stratified estimate, which gives one of the others a weight apart to account for
-the remainder, averaged over which of them it is: as unbiased for q(z), with less noise, and the
-same in any order of the batch. Every row of W sums to 1. The logarithm of it is biased, less so the
-larger the batch.
+This is the paper's stratified estimate, which gives one of the others a separate weight for the
+remainder, averaged over the choice of that one: equally unbiased for q(z), less noisy, and
+independent of the order of the batch. Every row of W sums to 1. Its logarithm is biased, less so
+for larger batches.
+
+Reference: Isolating Sources of Disentanglement in Variational Autoencoders, Chen et al., 2018,
+arXiv:1802.04942.
 """
 
 from __future__ import annotations
@@ -29,13 +32,24 @@ from vaelab.objectives.terms import Loss, Objective
 
 
 class SplitRate(Objective):
-    """The three parts, each with a weight of its own; with all of them 1 it is the rate.
+    """Rate in three weighted parts: index-code MI, total correlation, dimension-wise KL.
+
+    With all weights 1 it is the rate.
+
+    Reference: Isolating Sources of Disentanglement in Variational Autoencoders, Chen et al., 2018,
+    arXiv:1802.04942.
+
+    >>> SplitRate(1000, total_correlation=6.0).formula
+    'index code + 6 total correlation + dimension wise'
 
     Args:
-        rows: N, the training examples.
-        index_code: weight of what a code says of its example, at most log N nats.
-        total_correlation: of what the dimensions of the codes say of each other.
-        dimension_wise: of how far each dimension of the codes is from the prior.
+        rows: number of training examples N.
+        index_code: weight of the mutual information of code and example, at most log N nats.
+        total_correlation: weight of the dependence between dimensions of the codes.
+        dimension_wise: weight of the divergence of each dimension of the codes from the prior.
+
+    Raises:
+        ValueError: if there are no rows.
     """
 
     batch_coupled = True
@@ -64,11 +78,11 @@ class SplitRate(Objective):
         return " + ".join(terms).replace("_", " ")
 
     def forward(self, trace: Trace, x: Tensor) -> Loss:
-        """The loss of x, the mean over K draws.
+        """Return the loss of x, averaged over K draws.
 
         Raises:
-            ValueError: where there are several latents.
-            TypeError: where the posterior is not a diagonal normal.
+            ValueError: if there are several latents.
+            TypeError: if the posterior is not a diagonal normal.
         """
         site = only_site(trace)
         q = site.posterior
@@ -97,7 +111,7 @@ class SplitRate(Objective):
 
 
 def stratified(batch: int, rows: int, like: Tensor) -> Tensor:
-    """W (B, B) for a batch out of N rows; alone in its batch, an example stands for all.
+    """Weights W (B, B) for a batch out of N rows; a single example stands for all.
 
     >>> stratified(3, 6, torch.zeros(()))
     tensor([[0.1667, 0.4167, 0.4167],
@@ -110,10 +124,10 @@ def stratified(batch: int, rows: int, like: Tensor) -> Tensor:
 
 
 def only_site(trace: Trace) -> Site:
-    """The one latent of a model.
+    """Return the only latent of a model.
 
     Raises:
-        ValueError: where there are several; the prior of the lower ones depends on those above.
+        ValueError: if there are several; the priors of lower ones depend on those above.
     """
     if len(trace.sites) != 1:
         raise ValueError(

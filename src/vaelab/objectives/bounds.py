@@ -1,18 +1,18 @@
-r"""Bounds on the evidence tighter than the ELBO, and estimators of their gradients.
+r"""Importance-weighted bounds on the evidence, and estimators of their gradients.
 
 log p(x) ≥ L_K = E log (1/K) Σ_k w_k,   w_k = p(x, z_k) / q(z_k|x)        (Burda 1509.00519)
 
-With w̃_k = w_k / Σ_j w_j, ∇ L_K = E Σ_k w̃_k ∇ log w_k. As K grows the encoder's share of it drowns
-in its own noise (Rainforth 1802.04537), which there are two ways out of:
+With w̃_k = w_k / Σ_j w_j, ∇ L_K = E Σ_k w̃_k ∇ log w_k. As K grows, the signal-to-noise ratio of
+the encoder's gradient falls (Rainforth 1802.04537). Remedies:
 
-    MIWAE(M, K)   (1/M) Σ_m L_K^(m)              M bounds of K draws each: looser, and less noisy
+    MIWAE(M, K)   (1/M) Σ_m L_K^(m)              M bounds of K draws each: looser and less noisy
     CIWAE(K, β)   β ELBO + (1 − β) L_K
     PIWAE(M, K)   the decoder follows L_MK, the encoder MIWAE(M, K)
     DReG          Σ_k w̃_k² ∂_z log w_k ∂_φ z_k   the same gradient of L_K for the encoder, with a
                   variance that falls with K (Tucker 1810.04152); for K = 1, sticking the landing
                   (Roeder 1703.09194)
 
-What is reported is always the bound itself, whatever its gradient is estimated by.
+The reported value is always the bound itself, whatever the estimator of its gradient.
 """
 
 from __future__ import annotations
@@ -28,10 +28,15 @@ from vaelab.objectives.terms import Loss, Objective
 
 
 class ImportanceWeighted(Objective):
-    """−L_K, the importance-weighted bound; K = 1 is −ELBO with the rate estimated.
+    """Importance-weighted bound −L_K; K = 1 is −ELBO with an estimated rate.
+
+    Reference: Importance Weighted Autoencoders, Burda et al., 2015, arXiv:1509.00519.
+
+    >>> ImportanceWeighted(samples=5).formula
+    '−L_K'
 
     Args:
-        samples: K ≥ 1.
+        samples: number of draws K ≥ 1.
     """
 
     symbol = "−L_K"
@@ -46,11 +51,17 @@ class ImportanceWeighted(Objective):
 
 
 class MultiplyImportanceWeighted(Objective):
-    """−(1/M) Σ_m L_K^(m): the mean of M importance-weighted bounds (MIWAE, 1802.04537).
+    """Mean of M importance-weighted bounds, −(1/M) Σ_m L_K^(m) (MIWAE).
+
+    Reference: Tighter Variational Bounds are Not Necessarily Better, Rainforth et al., 2018,
+    arXiv:1802.04537.
+
+    >>> MultiplyImportanceWeighted(bounds=2, samples_each=5).samples
+    10
 
     Args:
-        bounds: M ≥ 1.
-        samples_each: K ≥ 1; an example takes M·K draws.
+        bounds: number of bounds M ≥ 1.
+        samples_each: draws per bound K ≥ 1; an example takes M·K draws.
     """
 
     def __init__(self, bounds: int = 5, samples_each: int = 10) -> None:
@@ -65,11 +76,20 @@ class MultiplyImportanceWeighted(Objective):
 
 
 class CombinedBound(Objective):
-    """−[β ELBO + (1 − β) L_K], both of the same K draws (CIWAE, 1802.04537).
+    """Convex combination −[β ELBO + (1 − β) L_K], both from the same K draws (CIWAE).
+
+    Reference: Tighter Variational Bounds are Not Necessarily Better, Rainforth et al., 2018,
+    arXiv:1802.04537.
+
+    >>> CombinedBound(samples=5, share=0.5).samples
+    5
 
     Args:
-        samples: K ≥ 1.
-        share: β ∈ [0, 1], of the ELBO; at 0 this is L_K.
+        samples: number of draws K ≥ 1.
+        share: share β ∈ [0, 1] of the ELBO; 0 gives L_K.
+
+    Raises:
+        ValueError: if a number is out of range.
     """
 
     def __init__(self, samples: int = 50, share: float = 0.05) -> None:
@@ -85,13 +105,19 @@ class CombinedBound(Objective):
 
 
 class PartiallyImportanceWeighted(Objective):
-    """−L_MK, whose encoder follows the gradient of MIWAE(M, K) instead (PIWAE, 1802.04537).
+    """Bound −L_MK whose encoder follows the gradient of MIWAE(M, K) instead (PIWAE).
 
-    The model needs a `ReweightedPosterior` posterior.
+    The model needs a `ReweightedPosterior`.
+
+    Reference: Tighter Variational Bounds are Not Necessarily Better, Rainforth et al., 2018,
+    arXiv:1802.04537.
+
+    >>> PartiallyImportanceWeighted(bounds=2, samples_each=5).samples
+    10
 
     Args:
-        bounds: M ≥ 1.
-        samples_each: K ≥ 1; an example takes M·K draws.
+        bounds: number of bounds M ≥ 1.
+        samples_each: draws per bound K ≥ 1; an example takes M·K draws.
     """
 
     def __init__(self, bounds: int = 5, samples_each: int = 10) -> None:
@@ -107,13 +133,19 @@ class PartiallyImportanceWeighted(Objective):
 
 
 class DoublyReparameterised(Objective):
-    """−L_K, with the doubly reparameterised gradient for the encoder (DReG, 1810.04152).
+    """Bound −L_K with the doubly reparameterized gradient for the encoder (DReG).
 
-    The decoder and the prior get the gradient that they have under `ImportanceWeighted`. The model
-    needs a `ReweightedPosterior` posterior.
+    The decoder and the prior receive their gradient under `ImportanceWeighted`. The model needs a
+    `ReweightedPosterior`.
+
+    Reference: Doubly Reparameterized Gradient Estimators for Monte Carlo Objectives, Tucker et al.,
+    2018, arXiv:1810.04152.
+
+    >>> DoublyReparameterised(samples=5).samples
+    5
 
     Args:
-        samples: K ≥ 1.
+        samples: number of draws K ≥ 1.
     """
 
     def __init__(self, samples: int = 50) -> None:
@@ -123,7 +155,7 @@ class DoublyReparameterised(Objective):
     def forward(self, trace: Trace, x: Tensor) -> Loss:
         log_w = trace.log_likelihood(x)
         for site in trace.sites:
-            # log q moves with z alone: in expectation its parameters' own share is that of z again.
+            # The score of log q is dropped: in expectation it equals the path gradient through z.
             log_w = log_w + site.prior.log_prob(site.z) - detached(site.posterior).log_prob(site.z)
         log_w = trace.unfold(log_w)
         share = torch.softmax(log_w, 0)
@@ -132,12 +164,16 @@ class DoublyReparameterised(Objective):
 
 
 def log_mean_exp(log_w: Tensor, dim: int = 0) -> Tensor:
-    """log (1/K) Σ_k exp(log_w) over one axis: (K, B) → (B,)."""
+    """Return log (1/K) Σ_k exp(log_w) over one axis: (K, B) → (B,).
+
+    >>> log_mean_exp(torch.tensor([[0.0], [0.0]]))
+    tensor([0.])
+    """
     return torch.logsumexp(log_w, dim) - math.log(log_w.shape[dim])
 
 
 def counted(n: int, name: str = "samples") -> int:
-    """A number of draws or bounds, at least 1."""
+    """Validate a number of draws or bounds: at least 1."""
     if n < 1:
         raise ValueError(f"{name} is {n}; the bound needs at least 1")
     return n

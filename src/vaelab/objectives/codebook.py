@@ -1,10 +1,10 @@
-r"""What a codebook and its encoder are trained with (van den Oord et al., 1711.00937).
+r"""Codebook and commitment losses (van den Oord et al., 1711.00937).
 
-    codebook    ‖sg(e) − c‖²          the codes move to what they stand for
+    codebook    ‖sg(e) − c‖²          codes move to the vectors they encode
     commitment  ‖e − sg(c)‖²          the encoder stays near its codes
 
-Both are sums over an example's positions and dimensions, as every term here: on the scale of nats
-they are −log of a normal density of variance ½, up to its constant. sg stops the gradient.
+Both are sums over an example's positions and dimensions, as all terms: on the scale of nats they
+are −log of a normal density of variance ½, up to its constant. sg stops the gradient.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from vaelab.objectives.terms import Loss, Objective
 
 
 def _quantized(trace: Trace) -> list[Quantized]:
-    found = [s.posterior for s in trace.sites if isinstance(s.posterior, Quantized)]
-    if not found:
+    quantized = [s.posterior for s in trace.sites if isinstance(s.posterior, Quantized)]
+    if not quantized:
         kinds = ", ".join(type(s.posterior).__name__ for s in trace.sites)
         raise TypeError(
-            f"no latent here is quantised (its posteriors: {kinds}), so there is no codebook to be "
-            "trained; use a posterior with a codebook, or leave the term out"
+            f"no latent of this model is quantized (its posteriors: {kinds}), so there is no "
+            "codebook to train; use a posterior with a codebook, or omit the term"
         )
-    return found
+    return quantized
 
 
 def _apart(trace: Trace, a: list[Tensor], b: list[Tensor]) -> Tensor:
@@ -34,26 +34,30 @@ def _apart(trace: Trace, a: list[Tensor], b: list[Tensor]) -> Tensor:
 
 
 class CodebookLoss(Objective):
-    """Σ ‖sg(e) − c‖² over all quantised latents; for codes that follow a gradient.
+    """Codebook loss Σ ‖sg(e) − c‖² over all quantized latents, for codes that follow a gradient.
+
+    Reference: Neural Discrete Representation Learning, van den Oord et al., 2017, arXiv:1711.00937.
 
     Raises:
-        TypeError: where no latent is quantised.
+        TypeError: if no latent is quantized.
     """
 
     def forward(self, trace: Trace, x: Tensor) -> Loss:
-        found = _quantized(trace)
-        nats = _apart(trace, [q.encoded.detach() for q in found], [q.code for q in found])
+        latents = _quantized(trace)
+        nats = _apart(trace, [q.encoded.detach() for q in latents], [q.code for q in latents])
         return Loss(nats, {"codebook": nats})
 
 
 class Commitment(Objective):
-    """Σ ‖e − sg(c)‖² over all quantised latents.
+    """Commitment loss Σ ‖e − sg(c)‖² over all quantized latents.
+
+    Reference: Neural Discrete Representation Learning, van den Oord et al., 2017, arXiv:1711.00937.
 
     Raises:
-        TypeError: where no latent is quantised.
+        TypeError: if no latent is quantized.
     """
 
     def forward(self, trace: Trace, x: Tensor) -> Loss:
-        found = _quantized(trace)
-        nats = _apart(trace, [q.encoded for q in found], [q.code.detach() for q in found])
+        latents = _quantized(trace)
+        nats = _apart(trace, [q.encoded for q in latents], [q.code.detach() for q in latents])
         return Loss(nats, {"commitment": nats})

@@ -1,10 +1,10 @@
-r"""A term that is to reach a level, rather than to be small: GECO (Rezende & Viola 1810.00597).
+r"""Constrained optimization of a term: GECO (Rezende & Viola 1810.00597).
 
     min_θ R + λ (D − κ)        log λ ← log λ + ν tanh(C̄),   C̄ the running mean of D − κ
 
-The multiplier rises while the constraint D ≤ κ is broken and falls once it holds, so that the rate
-is as small as a distortion of κ allows. The paper's log λ ← log λ + ν C̄ is ours within a nat of κ;
-farther away a step is at most ν, so that a bad start does not carry λ off for long.
+The multiplier rises while the constraint D ≤ κ is violated and falls once it holds, so that the
+rate is as small as a distortion of κ allows. Within a nat of κ the update is the paper's log λ ←
+log λ + ν C̄; farther away a step is at most ν, so that a bad start does not displace λ for long.
 """
 
 from __future__ import annotations
@@ -19,15 +19,24 @@ FURTHEST = 10.0
 
 
 class Constraint(Objective):
-    """λ (term − κ): holds the mean of a term to κ by a multiplier that follows it.
+    """Constrained term λ (term − κ): a multiplier λ holds the mean of the term at κ.
 
-    Losses before and after λ has moved cannot be compared.
+    Losses before and after an update of λ are not comparable.
+
+    Reference: Taming VAEs, Rezende & Viola, 2018, arXiv:1810.00597.
+
+    >>> from vaelab.objectives import Distortion, Rate
+    >>> (Rate() + Constraint(Distortion(), at_most=80.0)).monitorable
+    False
 
     Args:
-        term: in nats per example.
-        at_most: κ, nats per example.
-        speed: ν > 0, the largest step of log λ; λ stays within e^±10.
-        memory: of the running mean, in [0, 1).
+        term: term in nats per example.
+        at_most: bound κ, nats per example.
+        speed: largest step ν > 0 of log λ; λ stays within e^±10.
+        memory: decay of the running mean, in [0, 1).
+
+    Raises:
+        ValueError: if speed or memory is out of range.
     """
 
     monitorable = False

@@ -1,11 +1,11 @@
-r"""Codes that do not vary together: DIP-VAE (Kumar et al. 1711.00848).
+r"""Covariance penalties on the codes: DIP-VAE (Kumar et al. 1711.00848).
 
     λ_od Σ_{i≠j} C_ij² + λ_d Σ_i (C_ii − 1)²
 
-    DIP-VAE-I    C = Cov_x[E z]                     the codes' centres
-    DIP-VAE-II   C = Cov_x[E z] + E_x[Cov[z|x]]     the aggregate posterior's own covariance
+    DIP-VAE-I    C = Cov_x[E z]                     centres of the codes
+    DIP-VAE-II   C = Cov_x[E z] + E_x[Cov[z|x]]     covariance of the aggregate posterior
 
-Covariances are over the batch. The two sums are terms of their own, so that each has its weight.
+Covariances are over the batch. The two sums are separate terms, so that each has its own weight.
 """
 
 from __future__ import annotations
@@ -20,11 +20,17 @@ from vaelab.objectives.terms import Loss, Objective
 
 
 class OffDiagonal(Objective):
-    """Σ_{i≠j} C_ij², the same for every example of a batch.
+    """Off-diagonal covariance penalty Σ_{i≠j} C_ij², the same for every example of a batch.
+
+    Reference: Variational Inference of Disentangled Latent Concepts from Unlabeled Observations,
+    Kumar et al., 2017, arXiv:1711.00848.
+
+    >>> (5.0 * OffDiagonal(within=True) + 5.0 * Diagonal(within=True)).formula
+    '5 off diagonal + 5 diagonal'
 
     Args:
-        within: whether the variance within each posterior counts (DIP-VAE-II) or its centre alone
-            (DIP-VAE-I).
+        within: True to include the variance within each posterior (DIP-VAE-II), False for posterior
+            means alone (DIP-VAE-I).
     """
 
     batch_coupled = True
@@ -40,7 +46,10 @@ class OffDiagonal(Objective):
 
 
 class Diagonal(Objective):
-    """Σ_i (C_ii − 1)², the same for every example of a batch.
+    """Diagonal covariance penalty Σ_i (C_ii − 1)², the same for every example of a batch.
+
+    Reference: Variational Inference of Disentangled Latent Concepts from Unlabeled Observations,
+    Kumar et al., 2017, arXiv:1711.00848.
 
     Args:
         within: as in `OffDiagonal`.
@@ -59,11 +68,11 @@ class Diagonal(Objective):
 
 
 def aggregate_covariance(trace: Trace, within: bool) -> Tensor:
-    """C (L, L) of the codes of a batch, divided by B − 1; of a single example, 0 between centres.
+    """Covariance C (L, L) of the codes of a batch, divided by B − 1 (or 1 for one example).
 
     Raises:
-        ValueError: where there are several latents.
-        TypeError: where the variance within is wanted of a posterior that is no diagonal normal.
+        ValueError: if there are several latents.
+        TypeError: if the variance within is requested of a posterior that is not a diagonal normal.
     """
     q = only_site(trace).posterior
     mu = trace.unfold(q.mean.flatten(1))[0]
@@ -73,7 +82,7 @@ def aggregate_covariance(trace: Trace, within: bool) -> Tensor:
         return C
     if not isinstance(q, Normal):
         raise TypeError(
-            f"the posterior is a {type(q).__name__}, whose variance is not known; use "
+            f"the posterior is a {type(q).__name__}, without a known variance; use "
             "DiagonalNormal, or within=False"
         )
     return C + torch.diag(trace.unfold(q.sigma.flatten(1))[0].square().mean(0))

@@ -1,4 +1,4 @@
-r"""How alike two images look, or are to a network: x against x̂, the mean of p(x|z).
+r"""Perceptual similarity of images: x against x̂, the mean of p(x|z).
 
 MS-SSIM    Π_s cs_s^{w_s} · l_S^{w_S}      over S scales, each half as fine   (Wang et al. 2003)
 features   ‖f(x) − f(x̂)‖² / 2σ²            −log N(f(x); f(x̂), σ² I) without its constant
@@ -23,15 +23,24 @@ LEAST = 1e-6
 
 
 class StructuralDistortion(Objective):
-    """D (1 − MS-SSIM(x, x̂)), D the numbers in an image, averaged over the K samples.
+    """Structural distortion D (1 − MS-SSIM(x, x̂)), averaged over the K samples.
 
-    Between 0 for equal images and D, or 2 D for opposite ones of a single scale: of the size of
-    a distortion in nats, without being one. An image as small as these often are has as many
-    scales as its window of 11 fits into (28 × 28: two), their weights made to sum to 1; below 11
-    the window shrinks with it.
+    D is the number of values in an image. The term is 0 for equal images and at most D (2 D for
+    opposite ones at a single scale): of the size of a distortion in nats, without being one. Small
+    images have as many scales as their window of 11 fits into (28 × 28: two), with weights made to
+    sum to 1; below 11 the window shrinks with the image.
+
+    Reference: Multiscale structural similarity for image quality assessment, Wang et al., 2003.
+
+    >>> image = torch.rand(1, 1, 28, 28)
+    >>> ms_ssim(image, image).round(decimals=4)
+    tensor([1.])
 
     Args:
-        data_range: the difference between the greatest and the least value of x.
+        data_range: difference between the largest and the smallest value of x.
+
+    Raises:
+        ValueError: if data_range is not positive.
     """
 
     def __init__(self, data_range: float = 1.0) -> None:
@@ -41,10 +50,10 @@ class StructuralDistortion(Objective):
         self.data_range = data_range
 
     def forward(self, trace: Trace, x: Tensor) -> Loss:
-        """The loss of x.
+        """Return the loss of x.
 
         Raises:
-            ValueError: where x is no image (C, H, W).
+            ValueError: if x is not an image (C, H, W).
         """
         if x.ndim != 4:
             raise ValueError(f"MS-SSIM compares images (C, H, W); these are {tuple(x.shape[1:])}")
@@ -73,31 +82,37 @@ def ms_ssim(a: Tensor, b: Tensor, data_range: float = 1.0) -> Tensor:
         map_ = (2 * cov + c2) / (var_a + var_b + c2)
         if scale == scales - 1:
             map_ = map_ * (2 * mu_a * mu_b + c1) / (mu_a**2 + mu_b**2 + c1)
-        # Below 0, where structures are opposite, a power of it does not exist.
+        # Opposite structures are below 0 and have no real power.
         log_alike = log_alike + weight * torch.log(map_.mean((1, 2, 3)).clamp(min=LEAST))
     return torch.exp(log_alike / sum(WEIGHTS[:scales]))
 
 
 def _window(size: int, like: Tensor) -> Tensor:
-    """A Gaussian of `size` points that sums to 1."""
+    """Gaussian window of `size` points that sums to 1."""
     at = torch.arange(size, dtype=like.dtype, device=like.device) - (size - 1) / 2
     return torch.softmax(-0.5 * (at / SIGMA) ** 2, 0)
 
 
 def _blur(t: Tensor, window: Tensor) -> Tensor:
-    """Every channel by the window, where all of it fits: (B, C, H, W) → (B, C, H', W')."""
+    """Convolve every channel with the window, without padding: (B, C, H, W) → (B, C, H', W')."""
     one = t.flatten(0, 1)[:, None]
     rows = F.conv2d(F.conv2d(one, window[None, None, :, None]), window[None, None, None, :])
     return rows[:, 0].unflatten(0, t.shape[:2])
 
 
 class FeatureDistortion(Objective):
-    """‖f(x) − f(x̂)‖² / 2σ² in the features of a network, averaged over the K samples.
+    """Feature distortion ‖f(x) − f(x̂)‖² / 2σ² of a network, averaged over the K samples.
+
+    >>> FeatureDistortion(nn.Flatten(), sigma=0.5).formula
+    'feature distortion'
 
     Args:
-        network: f, from x (B, …) at the model's scale to features (B, …). A copy of it is kept,
-            frozen and in evaluation mode.
-        sigma: the deviation of a feature, > 0.
+        network: f, from x (B, …) at the model's scale to features (B, …). A copy is kept, frozen
+            and in evaluation mode.
+        sigma: standard deviation of a feature, > 0.
+
+    Raises:
+        ValueError: if sigma is not finite and positive.
     """
 
     def __init__(self, network: nn.Module, sigma: float = 1.0) -> None:
@@ -113,7 +128,7 @@ class FeatureDistortion(Objective):
         return self
 
     def forward(self, trace: Trace, x: Tensor) -> Loss:
-        known = cast(Tensor, tile(self.network(x), trace.samples))
-        apart = (known - self.network(trace.likelihood.mean)).flatten(1).square().sum(1)
+        target = cast(Tensor, tile(self.network(x), trace.samples))
+        apart = (target - self.network(trace.likelihood.mean)).flatten(1).square().sum(1)
         value = trace.unfold(apart).mean(0) / (2 * self.sigma**2)
         return Loss(value, {"features": value})

@@ -1,9 +1,9 @@
-r"""What may be asked of the rate other than that it be small.
+r"""Alternatives to a small rate: free bits and capacity.
 
-    free bits   Σ_g max(λ, E_x R_g)     no gain below λ nats a group         (Kingma 1606.04934)
-    capacity    |R − C(t)|              towards C nats an example, from either side
+    free bits   Σ_g max(λ, E_x R_g)     no gain below λ nats per group       (Kingma 1606.04934)
+    capacity    |R − C(t)|              towards C nats per example, from either side
                                                                              (Burgess 1804.03599)
-                |R_l − C_l(t)|          of each layer of latents its own     (Dupont 1804.00104)
+                |R_l − C_l(t)|          separately for each layer            (Dupont 1804.00104)
 
 E_x is the mean over the batch, and R_g the rate of a group of latents.
 """
@@ -20,16 +20,27 @@ from vaelab.objectives.terms import Loss, Objective, Rate
 
 
 class FreeBits(Objective):
-    """Σ_g max(λ, R_g) over the groups g of every site's latents.
+    """Free bits Σ_g max(λ, R_g) over the groups g of every site's latents.
 
-    By the paper R_g is averaged over the batch before it is compared with λ: where the mean is
-    above λ each example has its own rate, and λ elsewhere, so that their mean is the paper's term.
+    As in the paper, R_g is averaged over the batch before the comparison with λ: if the mean is
+    above λ each example has its own rate, otherwise λ, so that the mean of both is the paper's
+    term.
+
+    Reference: Improved Variational Inference with Inverse Autoregressive Flow, Kingma et al., 2016,
+    arXiv:1606.04934.
+
+    >>> from vaelab.objectives import Distortion
+    >>> (Distortion() + FreeBits(0.25, groups=None)).formula
+    'D + free bits'
 
     Args:
-        free: λ ≥ 0, nats a group.
-        groups: parts that the first axis of a site's latents (of a map, its channels) is cut into;
-            1 is the whole layer, None each on its own.
-        by_example: compares the rate of each example instead; it is then free of its batch.
+        free: λ ≥ 0, nats per group.
+        groups: number of parts into which the first axis of a site's latents (channels of a map) is
+            split; 1 is the whole layer, None makes each its own group.
+        by_example: True to compare the rate of each example instead, independent of its batch.
+
+    Raises:
+        ValueError: if free is negative or there are no groups.
     """
 
     def __init__(self, free: float, groups: int | None = 1, by_example: bool = False) -> None:
@@ -42,21 +53,21 @@ class FreeBits(Objective):
         self.batch_coupled = not by_example
 
     def forward(self, trace: Trace, x: Tensor) -> Loss:
-        """The loss of x.
+        """Return the loss of x.
 
         Raises:
-            ValueError: where a site's latents cannot be cut into so many groups.
-            TypeError: where they should be, and their rate has no closed form to be cut.
+            ValueError: if a site's latents cannot be split into that many groups.
+            TypeError: if groups are requested of a rate that has no closed form by dimension.
         """
-        found = [self._grouped(site) for site in trace.sites]
-        rates = trace.unfold(torch.cat([rates for rates, _ in found], 1)).mean(0)
+        grouped = [self._grouped(site) for site in trace.sites]
+        rates = trace.unfold(torch.cat([rates for rates, _ in grouped], 1)).mean(0)
         compared = rates if self.by_example else rates.mean(0, keepdim=True)
         nats = torch.where(compared > self.free, rates, torch.full_like(rates, self.free)).sum(1)
-        exact = all(closed for _, closed in found)
+        exact = all(closed for _, closed in grouped)
         return Loss(nats, {"free_bits": nats}, frozenset() if exact else frozenset({"free_bits"}))
 
     def _grouped(self, site: Site) -> tuple[Tensor, bool]:
-        """Rates of the groups (K·B, G), and whether they are in closed form."""
+        """Rates of the groups (K·B, G), and True if they are in closed form."""
         if self.groups == 1:
             nats, closed = site.rate()
             return nats[:, None], closed
@@ -73,12 +84,17 @@ class FreeBits(Objective):
 
 
 class Capacity(Objective):
-    """|R − C|, for each example; its weight is Burgess's γ.
+    """Capacity term |R − C| for each example; its weight is Burgess's γ.
+
+    Reference: Understanding disentangling in β-VAE, Burgess et al., 2018, arXiv:1804.03599.
+
+    >>> from vaelab.objectives import Distortion, Rise
+    >>> (Distortion() + 2.0 * Capacity(Rise(0.0, 25.0))).formula
+    'D + 2 capacity'
 
     Args:
-        nats: C, nats an example; as a rule it rises while the model is trained.
-        rate: R, that of one layer of latents where each has a capacity of its own; of all if not
-            given.
+        nats: C, nats per example; usually a rising schedule.
+        rate: R, of a single layer if each has its own capacity; of all layers by default.
     """
 
     def __init__(self, nats: float | Schedule, rate: Rate | None = None) -> None:

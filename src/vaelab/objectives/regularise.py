@@ -1,9 +1,9 @@
-r"""Autoencoders kept smooth without noise: the regularised autoencoder (Ghosh et al. 1903.12436).
+r"""Regularized autoencoders: smooth without noise (Ghosh et al. 1903.12436).
 
     D + β ½‖z‖² + λ P        P = ½‖θ_decoder‖²   or   P = ‖∂x̂/∂z‖²_F, x̂ the mean of p(x|z)
 
-What the decoder is charged depends on it and on z, and is worked out on the walk, by a posterior
-that knows the decoder; the objective reads it there.
+The penalty on the decoder depends on it and on z. A posterior that refers to the decoder computes
+it while the program runs; the objective reads it from there.
 """
 
 from __future__ import annotations
@@ -20,28 +20,35 @@ from vaelab.distributions import Dirac, Distribution, sum_dims
 from vaelab.objectives.terms import Loss, Objective
 
 Penalty = Callable[[nn.Module, Conditional, Tensor, Condition], Tensor]
-"""Decoder, likelihood, z (B, …) and what is known beside it ↦ what they are charged, (B,)."""
+"""Penalty on a decoder: decoder, likelihood, z (B, …) and condition ↦ (B,)."""
 
 
 def weight_norm(
-    decoder: nn.Module, likelihood: Conditional, z: Tensor, told: Condition = ()
+    decoder: nn.Module, likelihood: Conditional, z: Tensor, condition: Condition = ()
 ) -> Tensor:
-    """½‖θ‖² over the decoder's weights, its biases left out; the same for every z."""
+    """Squared norm ½‖θ‖² of the decoder's weights, biases excluded; the same for every z."""
     squares = [p.square().sum() for p in decoder.parameters() if p.ndim > 1]
     return 0.5 * torch.stack(squares).sum().to(z.dtype).expand(len(z))
 
 
 def gradient_norm(
-    decoder: nn.Module, likelihood: Conditional, z: Tensor, told: Condition = ()
+    decoder: nn.Module, likelihood: Conditional, z: Tensor, condition: Condition = ()
 ) -> Tensor:
-    """‖J‖²_F of J = ∂x̂/∂z, estimated without bias as ‖vᵀJ‖² along one v ~ N(0, I)."""
-    x, pull = torch.func.vjp(lambda z: full_precision(likelihood(decoder(z, *told)).mean), z)[:2]
+    """Squared Jacobian norm ‖∂x̂/∂z‖²_F, estimated without bias as ‖vᵀJ‖² for one v ~ N(0, I)."""
+    x, pull = torch.func.vjp(lambda z: full_precision(likelihood(decoder(z, *condition)).mean), z)[
+        :2
+    ]
     return sum_dims(pull(torch.randn_like(x))[0].square())
 
 
 @dataclass(frozen=True, eq=False)
 class NormPenalised(Distribution):
-    """A point, with what the decoder is charged there: `value` is (B, …), `charge` (B,)."""
+    """Point with the penalty on the decoder there.
+
+    Attributes:
+        value: the point, (B, …).
+        charge: penalty, (B,).
+    """
 
     value: Tensor
     charge: Tensor
@@ -59,19 +66,21 @@ class NormPenalised(Distribution):
 
 
 class NormPenalisedPoint(Conditional):
-    """The code of a regularised autoencoder: the evidence itself, and its charge.
+    """Code of a regularized autoencoder: the evidence itself, with its penalty.
+
+    Reference: From Variational to Deterministic Autoencoders, Ghosh et al., 2019, arXiv:1903.12436.
 
     Args:
-        decoder: of the model; referred to, and no part of this module.
-        likelihood: of the model; referred to likewise.
-        penalty: what is charged.
+        decoder: decoder of the model; referenced, not part of this module.
+        likelihood: likelihood of the model; referenced likewise.
+        penalty: penalty to compute.
     """
 
     def __init__(self, decoder: nn.Module, likelihood: Conditional, penalty: Penalty) -> None:
         super().__init__()
-        # In a tuple, where torch does not see them: they are registered in the generator, and to
-        # be saved once. They are read during the walk, so that whatever weights it is walked with
-        # are the ones charged, and a copy of the model refers to its own.
+        # In a tuple, hidden from torch: they are registered in the generator and saved once.
+        # Read on each call, so that the penalty is of the weights in use, and a copy of the model
+        # refers to its own.
         self._model = (decoder, likelihood)
         self.penalty = penalty
 
@@ -81,10 +90,10 @@ class NormPenalisedPoint(Conditional):
 
 
 class DecoderPenalty(Objective):
-    """P, as the posterior charged it.
+    """Penalty P computed by the posterior.
 
     Raises:
-        TypeError: where no posterior did.
+        TypeError: if no posterior computed one.
     """
 
     def forward(self, trace: Trace, x: Tensor) -> Loss:
@@ -94,14 +103,19 @@ class DecoderPenalty(Objective):
         if not charges:
             kinds = ", ".join(type(s.posterior).__name__ for s in trace.sites)
             raise TypeError(
-                f"no posterior charges its decoder (here: {kinds}); use NormPenalisedPoint"
+                f"no posterior penalises its decoder (posteriors: {kinds}); use NormPenalisedPoint"
             )
         nats = trace.unfold(torch.stack(charges).sum(0)).mean(0)
         return Loss(nats, {"decoder_penalty": nats})
 
 
 class CodeNorm(Objective):
-    """½‖z‖², over all latents: −log N(z; 0, I) without its constant."""
+    """Squared norm ½‖z‖² of all latents: −log N(z; 0, I) without its constant.
+
+    >>> from vaelab.objectives import Distortion
+    >>> (Distortion() + 0.1 * CodeNorm()).formula
+    'D + 0.1 code norm'
+    """
 
     def forward(self, trace: Trace, x: Tensor) -> Loss:
         squares = torch.stack([sum_dims(z.square()) for z in trace.latents]).sum(0)

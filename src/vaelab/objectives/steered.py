@@ -1,15 +1,14 @@
-r"""Gradients that reach the encoder with weights of their own.
+r"""Gradients of the encoder with weights of their own.
 
-A bound sees log w(θ, z(φ)) and hands it one weight a_k; the walk back carries that weight to the
-decoder's θ and through z to the encoder's φ alike. Where an estimator wants b_k for φ,
+A bound on log w(θ, z(φ)) has one weight a_k per draw; backpropagation carries it to the decoder's θ
+and through z to the encoder's φ alike. If an estimator requires b_k for φ,
 
     −Σ_k a_k ∂_θ log w_k   and   −Σ_k b_k ∂_φ log w_k,
 
-the model walks with a `ReweightedPosterior` posterior. On the way forward it is the posterior it
-holds. On the
-way back it multiplies what passes to the encoder by b_k / a_k, which the objective has sent along.
-Whatever else reaches the encoder through this posterior is weighed so too; with nothing sent,
-everything passes as it is.
+the model uses a `ReweightedPosterior`. Its forward pass is that of the posterior it wraps. Its
+backward pass multiplies gradients to the encoder by b_k / a_k, which the objective provides. All
+other gradients to the encoder through this posterior are reweighted too; without weights from an
+objective, gradients pass unchanged.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ LEAST = 1e-20
 
 @dataclass(frozen=True, eq=False)
 class ReweightedDistribution(Distribution):
-    """The distribution `q`, and the dial (B, 2) by which the gradient of its encoder is weighed."""
+    """Distribution `q` with the dial (B, 2) that reweights the gradient of its encoder."""
 
     q: Distribution
     dial: Tensor
@@ -52,14 +51,18 @@ class ReweightedDistribution(Distribution):
 
 
 class ReweightedPosterior(Conditional):
-    """A posterior whose encoder's gradient an objective may weigh draw by draw, while training.
+    """Posterior whose encoder's gradient an objective may reweight draw by draw in training.
+
+    >>> from vaelab.parts.posteriors import DiagonalNormal
+    >>> ReweightedPosterior(DiagonalNormal())(torch.zeros(5, 4)).sample().shape
+    torch.Size([5, 2])
 
     Args:
-        posterior: of one tensor of evidence, and of what is known of x where something is; all it
+        posterior: posterior of one tensor of evidence, and of the condition if there is one; all it
             learns must be in the encoder.
 
     Raises:
-        ValueError: where the posterior has parameters, whose gradients would not be weighed.
+        ValueError: if the posterior has parameters, whose gradients would not be reweighted.
     """
 
     def __init__(self, posterior: Conditional) -> None:
@@ -79,18 +82,18 @@ class ReweightedPosterior(Conditional):
 
 
 def steer(trace: Trace, log_w: Tensor, value: Tensor, decoder: Tensor, encoder: Tensor) -> Tensor:
-    """(B,) with the numbers of `value`, and gradients as they are wanted on either side of z.
+    """Return (B,) with the numbers of `value`, and separate gradients on either side of z.
 
     Args:
-        trace: with one latent, inferred by a `ReweightedPosterior` posterior.
-        log_w: (K, B), whose gradients are weighed.
-        value: (B,).
-        decoder: a_k ≥ 0 for everything behind z, (K, B).
-        encoder: b_k for everything before z, (K, B).
+        trace: trace of one latent, inferred by a `ReweightedPosterior`.
+        log_w: log-weights (K, B), whose gradients are reweighted.
+        value: reported value, (B,).
+        decoder: weights a_k ≥ 0 for everything after z, (K, B).
+        encoder: weights b_k for everything before z, (K, B).
 
     Raises:
-        ValueError: where there are several latents.
-        TypeError: where gradients are wanted of a posterior that is not steered.
+        ValueError: if there are several latents.
+        TypeError: if the posterior needs gradients but is not a `ReweightedPosterior`.
     """
     if len(trace.sites) != 1:
         raise ValueError(f"this objective is for one latent; here there are {len(trace.sites)}")
@@ -99,15 +102,14 @@ def steer(trace: Trace, log_w: Tensor, value: Tensor, decoder: Tensor, encoder: 
         if site.z.requires_grad:
             raise TypeError(
                 f"the posterior is a {type(site.posterior).__name__}, whose encoder's gradient "
-                "cannot be weighed; build the model with ReweightedPosterior(posterior) and "
-                "train it in "
-                "training mode"
+                "cannot be reweighted; build the model with ReweightedPosterior(posterior) and "
+                "keep it in training mode"
             )
         return value
     a, b = decoder.detach().clamp(min=LEAST), encoder.detach()
     carrier = -(a * log_w).sum(0)
     sent = (trace.unfold(site.posterior.dial) * torch.stack([b, a], -1)).sum((0, 2))
-    # The dial is 0, and so is what is sent by it.
+    # The dial is 0, and so is this term.
     return value.detach() + (carrier - carrier.detach()) + sent.to(carrier.dtype)
 
 
@@ -115,10 +117,10 @@ P = TypeVar("P", bound=Distribution)
 
 
 def detached(p: P) -> P:
-    """The same distribution, through whose parameters no gradient passes.
+    """Return the same distribution, without gradients through its parameters.
 
     Raises:
-        TypeError: where it is made of more than tensors and plain numbers.
+        TypeError: if it consists of more than tensors and plain numbers.
     """
     if isinstance(p, ReweightedDistribution):
         return cast(P, detached(p.q))
@@ -136,7 +138,7 @@ def detached(p: P) -> P:
 # out where it meets it inside of torch.func.vmap.
 @library.custom_op("vaelab::dialled", mutates_args=())
 def _dialled(h: Tensor, axes: int) -> tuple[Tensor, Tensor]:
-    """h as it is, and zeros (…, 2) over its first axes, which take b and a on the way back."""
+    """Return h unchanged, and zeros (…, 2) over its first axes, which carry b and a backwards."""
     return h.clone(), h.new_zeros((*h.shape[:axes], 2), dtype=_precise(h))
 
 
@@ -145,12 +147,12 @@ def _precise(h: Tensor) -> torch.dtype:
 
 
 def _no_context(ctx: Any, inputs: Any, output: Any) -> None:
-    """Nothing of the way forward is needed on the way back."""
+    """Save nothing: the backward pass needs nothing of the forward pass."""
 
 
 def _dialled_backward(ctx: Any, g: Tensor, sent: Tensor) -> tuple[Tensor, None]:
     b, a = sent.unbind(-1)
-    # What scales the loss scales a and b alike, so it is in g alone.
+    # A scale of the loss is in g alone, as a and b share it.
     ratio = torch.where(a == 0, torch.ones_like(a), b / torch.where(a == 0, torch.ones_like(a), a))
     return (g * ratio.reshape(*ratio.shape, *[1] * (g.ndim - ratio.ndim))).to(g.dtype), None
 

@@ -4,7 +4,7 @@ r"""Objectives as sums of terms, in nats per example.
 
 Terms add and scale: `Distortion() + 4.0 * Rate()` is the β-VAE's objective with β = 4 (Higgins et
 al. 2017). Every term is (B,), summed over dimensions; the mean over the batch is taken once, in
-`Loss.mean`, so that β is absolute and no figure depends on the batch size.
+`Loss.mean`, so that β is absolute and no result depends on the batch size.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from vaelab.core.schedule import Schedule, as_schedule
 
 @dataclass(frozen=True, eq=False)
 class Loss:
-    """What an objective says of a batch.
+    """Loss of a batch.
 
     Attributes:
-        total: nats for each example, (B,).
-        parts: the terms by name, unweighted, each (B,).
-        estimated: the parts that are Monte-Carlo estimates where no closed form exists.
+        total: nats of each example, (B,).
+        parts: unweighted terms by name, each (B,).
+        estimated: names of the parts that are Monte Carlo estimates for lack of a closed form.
     """
 
     total: Tensor
@@ -38,23 +38,26 @@ class Loss:
 
     @property
     def mean(self) -> Tensor:
-        """The mean over the batch: the one place where it is taken."""
+        """Mean over the batch, taken nowhere else."""
         return self.total.mean()
 
 
 class Objective(nn.Module, ABC):
-    """Maps a trace and its data to a loss to be minimised by the model.
+    """Objective: maps a trace and its data to a loss for the model to minimise.
 
-    Parameters of an objective belong to a critic: `critic_loss` is what *they* minimise, in a step
-    of their own after the model's. State that is no gradient's changes in `update_buffers`.
+    Parameters of an objective belong to a critic: they minimise `critic_loss`, in a separate step
+    after the model's. State without a gradient changes in `update_buffers`.
+
+    >>> (Distortion() + 4.0 * Rate()).formula
+    'D + 4 R'
 
     Attributes:
-        samples: K, the draws an example needs on the walk.
-        batch_coupled: whether an example's nats depend on the others in its batch, as where a term
+        samples: number of draws per example K.
+        batch_coupled: True if an example's nats depend on the others in its batch, as when a term
             compares the batch's codes with draws from the prior.
-        symbol: what it is called in a formula.
-        monitorable: whether losses of different epochs may be compared. Against an opponent that
-            learns they may not; the last weights are then the ones that are kept.
+        symbol: symbol in a formula.
+        monitorable: True if losses of different epochs are comparable. With a learning critic they
+            are not, and the last weights are kept.
     """
 
     samples: int = 1
@@ -64,18 +67,18 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, trace: Trace, x: Tensor) -> Loss:
-        """The loss of x (B, …) under a trace with batch K·B."""
+        """Return the loss of x (B, …) under a trace with batch K·B."""
 
     def critic_loss(self, trace: Trace, x: Tensor) -> Loss | None:
-        """What the objective's own parameters minimise on the same walk; None without any."""
+        """Loss of the objective's own parameters on the same trace, or None without any."""
         return None
 
     def update_buffers(self, trace: Trace, x: Tensor) -> None:
-        """Changes state that is no gradient's, after a step and without gradients."""
+        """Update state that has no gradient, after a step and without gradients."""
 
     @property
     def formula(self) -> str:
-        """The objective in a line, as in D + 4 R; a term without a symbol is called by its name."""
+        """Objective in one line, such as D + 4 R; a term without a symbol appears by name."""
         return self.symbol or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(self).__name__).lower()
 
     def __add__(self, other: Objective) -> Objective:
@@ -92,7 +95,11 @@ class Objective(nn.Module, ABC):
 
 
 class Scaled(Objective):
-    """A term times a weight, which may follow a schedule; its part keeps its unweighted nats."""
+    """Term times a weight, which may follow a schedule; its part keeps its unweighted nats.
+
+    >>> Scaled(Rate(), 4.0).formula
+    '4 R'
+    """
 
     def __init__(self, term: Objective, weight: float | Schedule) -> None:
         super().__init__()
@@ -120,7 +127,14 @@ class Scaled(Objective):
 
 
 class Sum(Objective):
-    """Terms added up; two parts of one name are told apart by a number."""
+    """Sum of terms; several parts of one name are numbered.
+
+    >>> Sum([Distortion(), Rate()]).formula
+    'D + R'
+
+    Raises:
+        ValueError: if terms require different numbers of samples above 1.
+    """
 
     def __init__(self, terms: Sequence[Objective]) -> None:
         super().__init__()
@@ -132,7 +146,7 @@ class Sum(Objective):
         counts = sorted({t.samples for t in flat if t.samples > 1})
         if len(counts) > 1:
             raise ValueError(
-                f"the terms ask for different numbers of samples, {counts}; give them the same"
+                f"the terms require different numbers of samples, {counts}; use a single number"
             )
         self.samples = counts[0] if counts else 1
         self.batch_coupled = any(t.batch_coupled for t in flat)
@@ -143,7 +157,7 @@ class Sum(Objective):
         return " + ".join(term.formula for term in self.each())
 
     def each(self) -> Iterator[Objective]:
-        """The terms, in order."""
+        """Terms, in order."""
         return iter(cast("Iterable[Objective]", self.terms))
 
     def forward(self, trace: Trace, x: Tensor) -> Loss:
@@ -160,7 +174,7 @@ class Sum(Objective):
 
 
 def total(losses: Sequence[Loss]) -> Loss:
-    """The sum of at least one loss, with all their parts."""
+    """Sum of at least one loss, with all their parts."""
     parts: dict[str, Tensor] = {}
     estimated: set[str] = set()
     for loss in losses:
@@ -174,7 +188,11 @@ def total(losses: Sequence[Loss]) -> Loss:
 
 
 class Distortion(Objective):
-    """D = −E_q log p(x|z), averaged over the K samples."""
+    """Distortion D = −E_q log p(x|z), averaged over the K samples.
+
+    >>> Distortion().formula
+    'D'
+    """
 
     symbol = "D"
 
@@ -184,14 +202,18 @@ class Distortion(Objective):
 
 
 class Rate(Objective):
-    """R = Σ_sites KL(q ‖ p); closed form where one is registered, else log q(z) − log p(z).
+    """Rate R = Σ_sites KL(q ‖ p), in closed form if registered, else log q(z) − log p(z).
+
+    >>> Rate().formula, Rate(layer=2).formula
+    ('R', 'R_2')
 
     Args:
-        layer: whose rate alone it is, counted from 1 in the order of the walk; of all if not given.
+        layer: number of the only layer to include, counted from 1 in the order of the program; all
+            layers if not given.
 
     Raises:
-        TypeError: where the posterior is a point, which has no rate.
-        ValueError: where there is no such layer.
+        TypeError: if the posterior is a point, which has no rate.
+        ValueError: if there is no such layer.
     """
 
     def __init__(self, layer: int | None = None) -> None:
@@ -210,7 +232,7 @@ class Rate(Objective):
             rate, exact = trace.sites[self.layer - 1].rate()
         else:
             raise ValueError(
-                f"the rate of layer {self.layer} was asked for; this model has "
+                f"the rate of layer {self.layer} was requested; this model has "
                 f"{len(trace.sites)} of latents"
             )
         nats = trace.unfold(rate).mean(0)
