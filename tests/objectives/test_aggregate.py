@@ -309,7 +309,7 @@ def test_what_they_cannot_do_they_refuse() -> None:
     point, normal = model(Point())(x), model()(x)
     with pytest.raises(TypeError, match=r"posterior is a Dirac.*DiagonalNormal"):
         SplitRate(N)(point, x)
-    with pytest.raises(TypeError, match="posterior is a Dirac.*DiagonalNormal.*within=False"):
+    with pytest.raises(TypeError, match=r"posterior is a Dirac.*DiagonalNormal.*within=False"):
         Diagonal(within=True)(point, x)
     assert float(Diagonal(within=False)(point, x).mean.detach()) > 0
     twice = Trace(normal.sites * 2, normal.likelihood)

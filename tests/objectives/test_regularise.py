@@ -128,5 +128,5 @@ def test_the_size_of_codes_is_a_mean_over_draws() -> None:
 
 def test_a_posterior_that_charges_nothing_is_refused() -> None:
     vae, x = model(None, Point()), data()
-    with pytest.raises(TypeError, match="Dirac.*NormPenalisedPoint"):
+    with pytest.raises(TypeError, match=r"Dirac.*NormPenalisedPoint"):
         (Distortion() + DecoderPenalty())(vae(x), x)

@@ -1,10 +1,10 @@
-"""The zoo: one short typed function a family, each a composition of parts and an objective.
+"""The zoo: one short typed function per family, each a composition of parts and an objective.
 
 model = VAE(encoder, Shallow(prior, posterior, decoder, likelihood))      objective = D + β R
 
-The functions register themselves where they are defined; they are told apart into files by what
-they change: nothing (basic), the prior, the posterior, the latents themselves (discrete), the
-objective, who judges it (adversarial), or the number of latents (hierarchies).
+The functions register themselves on import. Files group them by the part that differs from the VAE:
+none (basic), the prior, the posterior, the latents themselves (discrete), the objective, a critic
+(adversarial), or the number of latents (hierarchies).
 """
 
 from vaelab.recipes.basic import ae, beta_vae, iwae, kl_only, reconstruction_only, vae

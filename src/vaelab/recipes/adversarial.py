@@ -1,6 +1,6 @@
 """One latent and a standard normal prior, trained against a critic.
 
-A critic's loss is no measure of a model, so the weights of the last epoch are the ones kept.
+A critic's loss does not measure the model, so the weights of the last epoch are kept.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from vaelab.recipes.design import Design, shown
 from vaelab.recipes.registry import Built, recipe
 
 FEATURES = 256
-"""What a critic of data makes of an example, in numbers."""
+"""Number of features of a critic of data."""
 
 NOISE = 0.3
-"""Of what a critic learns on, beside codes of deviation 1 and data in [0, 1] or standardised."""
+"""Noise on a critic's inputs, next to codes of deviation 1 and data in [0, 1] or standardised."""
 
 SIGMA = 0.3
-"""Of a critic's features, in deviations of the data: most of them vary together, in a few ways."""
+"""Deviation of a critic's features, in deviations of the data, as most vary together."""
 
 
 @recipe
 def factor_vae(
     data: DataSpec, latent: int = 16, gamma: float = 10.0, design: Design = Design()
 ) -> Built:
-    """The VAE whose latents are also made independent of each other, by a critic (1802.05983).
+    """The VAE whose latents are made independent by a critic (FactorVAE, 1802.05983).
 
     Good for latents that vary one thing each, at less loss of detail than a higher β.
 
     Args:
-        data: what it is to model.
+        data: data to model.
         latent: dimensions of z, at least 1.
         gamma: weight of the total correlation, at least 0; 0 is the VAE.
         design: networks and likelihood; its width is the critic's too.
@@ -61,9 +61,9 @@ def wae_gan(
     Good for sharp reconstructions with a prior that still generates.
 
     Args:
-        data: what it is to model.
+        data: data to model.
         latent: dimensions of the code, at least 1.
-        weight: of the critic's say in nats against nats, at least 0; 0 is the autoencoder.
+        weight: weight of the critic's term in nats, at least 0; 0 is the autoencoder.
         design: networks and likelihood; its width is the critic's too.
     """
     check_weights(weight=weight)
@@ -79,37 +79,37 @@ def vae_gan(
     weight: float = 1.0,
     design: Design = Design(),
 ) -> Built:
-    """A VAE that reconstructs what a critic sees, and whose images pass for real (1512.09300).
+    """The VAE with a critic's features as likelihood, whose images pass as real (1512.09300).
 
-    Good for images that look real rather than blurred, where no likelihood is needed.
+    Good for images that look real rather than blurred, if no likelihood is needed.
 
-    The features are those of the critic's first layer, a perceptron's whatever the networks.
+    The features are those of the critic's first layer, a perceptron for any choice of networks.
 
-    Of the pixels only the mean is used, so the default likelihood is one with nothing to learn.
+    Only the mean of the pixels is used, so the default likelihood has nothing to learn.
 
     Args:
-        data: what it is to model.
+        data: data to model.
         latent: dimensions of z, at least 1.
         beta: weight of the rate in nats against nats, at least 0.
-        weight: of passing for real, in nats against nats, at least 0.
+        weight: weight of the realism in nats, at least 0.
         design: networks and likelihood; its width is the critic's too.
     """
     check_weights(beta=beta, weight=weight)
     if data.domain == "mixed":
         raise ValueError(
-            "vae_gan compares means of numbers of one kind, and the columns of this data differ; "
-            "take another recipe, such as vae"
+            "vae_gan compares means of numbers of one kind, but the columns of this data differ; "
+            "use another recipe, such as vae"
         )
     if design.likelihood == "auto" and data.domain != "binary":
         design = replace(design, likelihood="gaussian-fixed")
     built = shallow(data, latent, DiagonalNormal(), Rate(), design)
-    seen_alone = replace(built.data, condition="none")  # a critic is told nothing
-    # Of its first layer: deeper ones keep what tells true from false, and little else of x.
-    first = shown(seen_alone, lambda shape: MLPEncoder(shape, FEATURES, hidden=()))
+    unconditional = replace(built.data, condition="none")  # the critic takes no condition
+    # The first layer: deeper ones keep little of x beyond true against false.
+    first = shown(unconditional, lambda shape: MLPEncoder(shape, FEATURES, hidden=()))
     critic = Critic(first, FEATURES, _logit_of(FEATURES, design))
     generator = built.model.generator
-    seen = CriticFeatures(critic, lambda draw: generator(draw), weight, NOISE, SIGMA)
-    return built._replace(objective=seen + beta * Rate())
+    features = CriticFeatures(critic, lambda draw: generator(draw), weight, NOISE, SIGMA)
+    return built._replace(objective=features + beta * Rate())
 
 
 def _logit_of(latent: int, design: Design) -> nn.Sequential:

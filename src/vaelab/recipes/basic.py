@@ -1,4 +1,4 @@
-"""One latent, a standard normal prior, and what becomes of the two terms: D, R, and their bound."""
+"""One latent and a standard normal prior, with the basic objectives: D, R, and their bound."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def vae(data: DataSpec, latent: int = 16, beta: float = 1.0, design: Design = De
     Good for a first model, and for every comparison.
 
     Args:
-        data: what it is to model.
+        data: data to model.
         latent: dimensions of z, at least 1.
         beta: weight of the rate in nats against nats, at least 0; 1 is the ELBO.
         design: networks and likelihood.
@@ -31,10 +31,10 @@ def beta_vae(
 ) -> Built:
     """The VAE with its rate weighed by β (Higgins et al. 2017).
 
-    Good for codes that are smoother and tell less than the data's evidence asks for.
+    Good for codes that are smoother and carry less information than the ELBO's.
 
     Args:
-        data: what it is to model.
+        data: data to model.
         latent: dimensions of z, at least 1.
         beta: weight of the rate in nats against nats, at least 0; 1 is the ELBO.
         design: networks and likelihood.
@@ -44,12 +44,12 @@ def beta_vae(
 
 @recipe
 def ae(data: DataSpec, latent: int = 16, design: Design = Design()) -> Built:
-    """The plain autoencoder: a point for a code, the distortion alone.
+    """The plain autoencoder: deterministic codes, the distortion alone.
 
     Good for seeing what a rate is for, and for codes whose density does not matter.
 
     Args:
-        data: what it is to model.
+        data: data to model.
         latent: dimensions of the code, at least 1.
         design: networks and likelihood.
     """
@@ -58,12 +58,12 @@ def ae(data: DataSpec, latent: int = 16, design: Design = Design()) -> Built:
 
 @recipe
 def kl_only(data: DataSpec, latent: int = 16, design: Design = Design()) -> Built:
-    """The rate alone: every posterior becomes the prior, and z says nothing of x.
+    """The rate alone: every posterior becomes the prior, and z carries no information.
 
     Good for seeing what the rate alone does.
 
     Args:
-        data: what it is to model.
+        data: data to model.
         latent: dimensions of z, at least 1.
         design: networks and likelihood.
     """
@@ -77,7 +77,7 @@ def reconstruction_only(data: DataSpec, latent: int = 16, design: Design = Desig
     Good for seeing what the distortion alone does.
 
     Args:
-        data: what it is to model.
+        data: data to model.
         latent: dimensions of z, at least 1.
         design: networks and likelihood.
     """
@@ -91,7 +91,7 @@ def iwae(data: DataSpec, latent: int = 16, samples: int = 10, design: Design = D
     Good for a better likelihood from the same networks, at K times the decoding.
 
     Args:
-        data: what it is to model.
+        data: data to model.
         latent: dimensions of z, at least 1.
         samples: K, at least 1; time a step grows with it.
         design: networks and likelihood.

@@ -1,4 +1,4 @@
-"""What recipes are made with: one latent between a chosen prior and posterior, and checks."""
+"""Helpers of recipes: a single-latent model for a prior and a posterior, and checks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from vaelab.data import DataSpec
 from vaelab.objectives import Distortion, Objective, Rate
 from vaelab.parts.posteriors import Posterior
 from vaelab.parts.priors import Standard
-from vaelab.recipes.design import Design, fit_likelihood, networks, told
+from vaelab.recipes.design import Design, fit_likelihood, networks, with_condition
 from vaelab.recipes.registry import Built
 
 
@@ -19,39 +19,39 @@ def shallow(
     design: Design,
     prior: Conditional | None = None,
 ) -> Built:
-    """A model of one latent: z ~ prior, x ~ likelihood(decoder(z)).
+    """Build a single-latent model: z ~ prior, x ~ likelihood(decoder(z)).
 
     Args:
-        data: what it is to model.
+        data: data to model.
         latent: dimensions of z, at least 1.
-        posterior: of z; the encoder gives it the numbers it needs.
-        objective: what it is trained for.
+        posterior: posterior of z; the encoder has as many outputs as it needs.
+        objective: training objective.
         design: networks and likelihood.
-        prior: of z; the standard normal if not given.
+        prior: prior of z; the standard normal if not given.
     """
     check_latent(latent)
     likelihood, data, reason = fit_likelihood(design, data)
     pair = networks(design, data)
     encoder = pair.encoder(data.shape, posterior.outputs(latent))
-    decoder = told(data, lambda n: pair.decoder(n, data.shape, likelihood.params), latent)
+    decoder = with_condition(data, lambda n: pair.decoder(n, data.shape, likelihood.params), latent)
     generator = Shallow(prior or Standard(latent), posterior, decoder, likelihood)
     return Built(VAE(encoder, generator), objective, data, reason)
 
 
 def weighed(beta: float) -> Objective:
-    """D + β R, for a β of 0 or more."""
+    """Objective D + β R, for β ≥ 0."""
     check_weights(beta=beta)
     return Distortion() + beta * Rate()
 
 
 def check_latent(latent: int) -> None:
-    """Refuses a model without latent dimensions."""
+    """Raise ValueError unless there is at least one latent dimension."""
     if latent < 1:
         raise ValueError(f"latent is {latent}; a model needs at least 1 latent dimension")
 
 
 def check_weights(**weights: float) -> None:
-    """Refuses to reward what is to be small."""
+    """Raise ValueError for a negative weight."""
     for name, weight in weights.items():
         if weight < 0:
             raise ValueError(f"{name} is {weight}; a weight must be 0 or more")

@@ -1,13 +1,13 @@
-"""What any family can be built with: the networks, and the likelihood that fits the data.
+"""Design choices of any family: the networks, and the likelihood that fits the data.
 
-The default likelihood follows from the data, and says why:
+The default likelihood follows from the data, with a stated reason:
 
     binary                     Bernoulli
     grey, nearly two-toned     Bernoulli, binarized afresh at every visit
     integer levels             discretised logistic
     counts                     negative binomial, whose variance may exceed the mean
-    columns that differ        one of these for each kind of column; log-normal for positive ones
-    anything continuous        Gaussian with one learned σ, in a table with names one a column
+    mixed columns              one of these per kind of column; log-normal for positive ones
+    anything continuous        Gaussian with a learned σ; one per column in a table with names
 """
 
 from __future__ import annotations
@@ -58,29 +58,36 @@ DISPERSED = 0.5
 HINTS = {
     parts.COUNTS: (
         " A table of whole numbers that is not stored as uint8 is taken for counts; "
-        "vaelab.data.with_columns says so of any."
+        "vaelab.data.with_columns declares any table to be counts."
     ),
-    parts.MIXED: " vaelab.data.with_columns says what each column of a table is.",
+    parts.MIXED: " vaelab.data.with_columns declares the kind of each column of a table.",
 }
-"""How data comes to be what a likelihood wants."""
+"""Hints on data for likelihoods that need a certain kind."""
 
 
 @dataclass(frozen=True)
 class Design:
-    """The networks and the likelihood of a model.
+    """Networks and likelihood of a model.
+
+    >>> Design(net="conv", likelihood="bernoulli").net
+    'conv'
 
     Attributes:
         net: mlp (any data), conv or resconv (images of any size, and better for colour photos).
-        width: of the hidden layers: 512 units for mlp, 32 channels for conv and resconv.
-        likelihood: of the data given z; auto follows from the data and is printed with the reason.
-        binarize: of grey data under a Bernoulli: dynamic draws anew at every visit in training and
-            once in evaluation, threshold cuts at one half.
+        width: width of the hidden layers: 512 units for mlp, 32 channels for conv and resconv.
+        likelihood: likelihood of the data given z; auto follows from the data and is printed with
+            the reason.
+        binarize: binarization of grey data under a Bernoulli: dynamic draws anew at every visit in
+            training and once in evaluation, threshold cuts at one half.
         sigma: standard deviation of the gaussian-fixed likelihood, at the model's scale.
-        components: of the logistic-mixture likelihood.
-        condition: what the model is told of every example, in training and ever after: nothing;
-            its label, so that it can be asked for examples of a class; or its vector, the numbers
-            that were named beside the data.
-        seed: of the initial weights.
+        components: number of components of the logistic-mixture likelihood.
+        condition: what the model is conditioned on, in training and afterwards: nothing; the label
+            of an example, so that examples of a class can be generated; or its vector, the numbers
+            named beside the data.
+        seed: seed of the initial weights.
+
+    Raises:
+        ValueError: if a field has another type or is out of range.
     """
 
     net: Net = "mlp"
@@ -103,19 +110,19 @@ class Design:
 
 
 class Pair(NamedTuple):
-    """Makers of two networks: `encoder(shape, outputs)` and `decoder(inputs, shape, params)`."""
+    """Constructors of networks: `encoder(shape, outputs)`, `decoder(inputs, shape, params)`."""
 
     encoder: Callable[[Shape, int], nn.Module]
     decoder: Callable[[int, Shape, int], nn.Module]
 
 
 def networks(design: Design, data: DataSpec) -> Pair:
-    """The encoder and decoder makers a design asks for.
+    """Constructors of the encoder and decoder of a design.
 
     Args:
-        design: which networks.
-        data: as the likelihood sees it; an encoder is shown counts by their logarithms and
-            categories one-hot, and told the condition.
+        design: choice of networks.
+        data: data as the likelihood sees it; an encoder receives logarithms of counts, one-hot
+            categories and the condition.
     """
     width = design.width
     hidden, channels = (width or 512,) * 2, width or 32
@@ -128,17 +135,15 @@ def networks(design: Design, data: DataSpec) -> Pair:
         ),
     }
     encoder, decoder = pairs[design.net]
-    return Pair(lambda _, outputs: shown(data, lambda seen: encoder(seen, outputs)), decoder)
+    return Pair(lambda _, outputs: shown(data, lambda shape: encoder(shape, outputs)), decoder)
 
 
 def shown(data: DataSpec, make: Callable[[Shape], nn.Module]) -> nn.Module:
-    """A network of what an encoder is shown: counts by their logarithms, categories one-hot.
-
-    Where there is a condition, it is shown beside these.
+    """Build a network on encoder inputs: log counts, one-hot categories, the condition.
 
     Args:
-        data: as the likelihood sees it.
-        make: the network, for what it is shown, of a shape.
+        data: data as the likelihood sees it.
+        make: function from the shape of these inputs to the network.
     """
     views, shape = _views(data)
     if data.known:
@@ -148,40 +153,40 @@ def shown(data: DataSpec, make: Callable[[Shape], nn.Module]) -> nn.Module:
 
 
 def compared(data: DataSpec) -> nn.Module:
-    """x at the model's scale as numbers (B, …) whose distances mean something.
+    """Module from x at the model's scale to numbers (B, …) with meaningful distances.
 
-    In a table whose columns are known, it costs the same on average, 2 when squared, for two values
-    of a real column to differ as they do, or for two names to be different: real columns are
-    standardised, and so are the logarithms of positive ones and of counts; categories and the two
-    values of binary columns are one-hot. All other data are as they are.
+    In a table with known columns, two values of a real column and two different names contribute
+    the same on average, 2 when squared: real columns are standardised, and so are the logarithms of
+    positive ones and of counts; categories and the two values of binary columns are one-hot. All
+    other data stay as they are.
 
     Args:
-        data: as the likelihood sees it.
+        data: data as the likelihood sees it.
     """
     named = tuple(Column("categories", 2) if c.kind == "binary" else c for c in data.columns)
     return _views(replace(data, columns=named))[0] or nn.Identity()
 
 
-def told(data: DataSpec, make: Callable[[int], nn.Module], inputs: int) -> nn.Module:
-    """A network of a vector, told the condition where there is one.
+def with_condition(data: DataSpec, make: Callable[[int], nn.Module], inputs: int) -> nn.Module:
+    """Build a network on a vector, with the condition as a further input if there is one.
 
     Args:
-        data: as the likelihood sees it.
-        make: the network, for a vector of so many numbers.
-        inputs: of the vector without the condition.
+        data: data as the likelihood sees it.
+        make: function from the number of inputs to the network.
+        inputs: size of the vector without the condition.
     """
     if not data.known:
         return make(inputs)
     return ConcatCondition(make(inputs + data.known), nn.Flatten())
 
 
-def begun(data: DataSpec, root: nn.Module, *shape: int) -> nn.Module:
-    """The root of a hierarchy, told the condition where there is one: `ConditionalRoot`."""
+def conditional_root(data: DataSpec, root: nn.Module, *shape: int) -> nn.Module:
+    """Root of a hierarchy; a `ConditionalRoot` if there is a condition."""
     return ConditionalRoot(root, data.known, *shape) if data.known else root
 
 
 def _views(data: DataSpec) -> tuple[nn.Module | None, Shape]:
-    """What is shown of the columns of a table, and its shape; x itself where they are alike."""
+    """Encodings of the columns of a table and their shape; x itself if the columns are alike."""
     if not data.columns:
         return None, data.shape
     groups, width = [], 0
@@ -218,7 +223,7 @@ def _likelihood_of_columns(data: DataSpec) -> tables.Mixed:
 
 
 def _grouped(data: DataSpec) -> dict[Column, list[int]]:
-    """The places of the columns that are alike."""
+    """Indices of the columns by kind."""
     groups: dict[Column, list[int]] = {}
     for place in range(data.dims):
         column = data.columns[place % len(data.columns)] if data.columns else Column("real")
@@ -231,7 +236,7 @@ def _at(numbers: Sequence[float], places: Sequence[int]) -> list[float]:
 
 
 class FittedLikelihood(NamedTuple):
-    """A likelihood, the data as it will see them, and why it was chosen."""
+    """Likelihood, the data as it will see them, and the reason for the choice."""
 
     likelihood: parts.Likelihood
     data: DataSpec
@@ -239,12 +244,12 @@ class FittedLikelihood(NamedTuple):
 
 
 def fit_likelihood(design: Design, data: DataSpec) -> FittedLikelihood:
-    """The likelihood a design asks for, checked against the data it is to explain.
+    """Choose the likelihood of a design and check it against the data.
 
     Raises:
-        ValueError: where the likelihood does not accept the data's domain, with the range seen.
+        ValueError: if the likelihood does not accept the data's domain; names the observed range.
     """
-    # What another recipe made of it does not carry over.
+    # Choices of another recipe for this data do not carry over.
     data = replace(data, binarize="no", condition=design.condition)
     levels = data.levels or 256
     # Columns known to be real differ in how sharp they are; pixels and plain arrays share a scale.
@@ -277,7 +282,7 @@ def fit_likelihood(design: Design, data: DataSpec) -> FittedLikelihood:
         reason += f"; grey values are binarized ({how})"
     elif design.binarize != "auto":
         raise ValueError(
-            f"binarize={design.binarize} was asked for, but only grey data under a bernoulli "
+            f"binarize={design.binarize} was requested, but only grey data under a bernoulli "
             f"likelihood is binarized; here the data is {data.domain} and the likelihood {name}"
         )
     elif data.domain not in likelihood.accepts:
@@ -289,7 +294,7 @@ def fit_likelihood(design: Design, data: DataSpec) -> FittedLikelihood:
             f"Use one of: {', '.join(fitting)}.{hint}"
         )
     if data.domain == "counts" and likelihood.accepts != parts.COUNTS:
-        data = replace(data, columns=())  # to a density they are numbers like others, standardised
+        data = replace(data, columns=())  # to a density, counts are standardised numbers
     return FittedLikelihood(likelihood, data, f"{name}: {reason}")
 
 
@@ -301,15 +306,15 @@ def _default(data: DataSpec) -> tuple[str, str]:
         kinds = ", ".join(f"{len(places)} {column.kind}" for column, places in groups)
         return "mixed", f"the columns of the data differ ({kinds})"
     if data.domain == "counts":
-        # Of a column of counts the variance is seldom below the mean; of years it always is.
+        # The variance of counts is seldom below the mean; that of years always is.
         ratios = sorted(s**2 / max(m, 1e-9) for m, s in zip(data.offset, data.scale, strict=True))
         least = ratios[len(ratios) // 10]
-        seen = (
+        observed = (
             f"whole numbers, {data.low:g} to {data.high:g}, with a variance of {least:.2g} x mean"
         )
         if least < DISPERSED:
-            return "gaussian", f"the data is {seen}, too little for counts; one σ is learned"
-        return "negative-binomial", f"the data is counts ({seen})"
+            return "gaussian", f"the data is {observed}, too little for counts; one σ is learned"
+        return "negative-binomial", f"the data is counts ({observed})"
     if data.bounded and data.contrast >= TWO_TONED:
         return "bernoulli", f"the data is nearly two-toned (contrast {data.contrast:.2f} of 1)"
     if data.domain == "levels":

@@ -1,7 +1,7 @@
 """Discrete latents: classes, classes beside a continuous latent, and codes from a codebook.
 
-A code has P positions, and each takes one of K codes. With perceptrons the encoder's vector is cut
-into P pieces; with convolutions the positions are the cells of a grid.
+A code has P positions with one of K codes each. With perceptrons the encoder's vector is split into
+P parts; with convolutions the positions are the cells of a grid.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ from vaelab.parts.quantize import (
     ResidualCodes,
 )
 from vaelab.recipes.building import check_latent, check_weights, shallow
-from vaelab.recipes.design import Design, begun, fit_likelihood, networks, shown
+from vaelab.recipes.design import Design, conditional_root, fit_likelihood, networks, shown
 from vaelab.recipes.registry import Built, recipe
 
 WARM = 1.0
-"""Temperature a relaxation starts at, on its way to the one asked for."""
+"""Initial temperature of a relaxation."""
 
 
 @recipe
@@ -58,12 +58,12 @@ def gumbel(
 ) -> Built:
     """Categorical latents: exact draws, with the gradient of a relaxation (1611.01144).
 
-    Good for classes and switches that are found without labels.
+    Good for discovering classes and switches without labels.
 
     Args:
-        data: what it is to model.
-        variables: how many, at least 1.
-        classes: of each variable, at least 2.
+        data: data to model.
+        variables: number of variables, at least 1.
+        classes: classes of each variable, at least 2.
         tau: temperature of the relaxation, above 0, reached from 1 halfway through training.
         design: networks and likelihood.
     """
@@ -83,16 +83,16 @@ def concrete(
 ) -> Built:
     """Relaxed categorical latents, points inside the simplex: an exact gradient (1611.00712).
 
-    Good for as gumbel, where the gradient must be exact and a soft choice will do.
+    Good for the uses of gumbel, if the gradient must be exact and a soft choice will do.
 
-    The rate of a relaxed variable is larger than that of its classes, and drowns what the code
-    says while that is little; so its weight rises from 0 to 1 over the first half of training.
-    A code is the logarithm of the point; the decoder is given the point itself.
+    The rate of a relaxed variable exceeds that of its classes, and early in training it outweighs
+    the information in the code; so its weight rises from 0 to 1 over the first half of training.
+    A code is the logarithm of the point; the decoder receives the point itself.
 
     Args:
-        data: what it is to model.
-        variables: how many, at least 1.
-        classes: of each variable, at least 2.
+        data: data to model.
+        variables: number of variables, at least 1.
+        classes: classes of each variable, at least 2.
         tau: temperature of prior and posterior, above 0; the smaller, the nearer to classes.
         design: networks and likelihood.
     """
@@ -102,7 +102,7 @@ def concrete(
     objective = Distortion() + Rise(0.0, 1.0) * Rate()
     built = shallow(data, variables * classes, posterior, objective, design, prior)
     generator = cast(Shallow, built.model.generator)
-    # exp of a code that was drawn, and a point of the simplex for any other that is given.
+    # exp of a code that was drawn, and a point of the simplex for any other code.
     generator.decoder = Chain(nn.Softmax(-1), generator.decoder, told=1)
     return built
 
@@ -120,21 +120,21 @@ def joint(
     warmup_fraction: float = 0.5,
     design: Design = Design(),
 ) -> Built:
-    """Continuous latents beside categorical ones, which know nothing of each other (1804.00104).
+    """Continuous beside categorical latents, independent of each other (JointVAE, 1804.00104).
 
-    Good for data with kinds and, within each kind, ways to vary.
+    Good for data in classes with continuous variation within each.
 
-    Either may be held to a capacity of its own, as in the paper, which keeps the one from saying
-    what the other should; it rises from 0: D + γ |R₁ − C₁(t)| + γ |R₂ − C₂(t)|.
+    Each may have a capacity of its own, as in the paper, so that neither encodes the content of
+    the other; it rises from 0: D + γ |R₁ − C₁(t)| + γ |R₂ − C₂(t)|.
 
     Args:
-        data: what it is to model.
+        data: data to model.
         latent: dimensions of the continuous latent, at least 1.
-        variables: categorical ones, at least 1.
-        classes: of each of them, at least 2.
+        variables: number of categorical latents, at least 1.
+        classes: classes of each of them, at least 2.
         tau: temperature of their relaxation, above 0, reached from 1 halfway through training.
-        capacity: the rate that the continuous latent is held to, at least 0; free if not given.
-        class_capacity: the same of the categorical ones, at most log K for each of them.
+        capacity: target rate of the continuous latent, at least 0; free if not given.
+        class_capacity: target rate of the categorical ones, at most log K for each of them.
         gamma: weight of the distance from a capacity; above 1, or a rate beyond it may still pay.
         warmup_fraction: share of training that capacities rise for.
         design: networks and likelihood.
@@ -151,7 +151,7 @@ def joint(
         Independent(UniformClasses(variables, classes), one_hot, cut, cut + numbers),
     ]
     decoder = pair.decoder(data.known + latent + numbers, data.shape, likelihood.params)
-    root = begun(data, Blank(data.known), data.known)
+    root = conditional_root(data, Blank(data.known), data.known)
     generator = Ladder(root, blocks, decoder, likelihood)
     encoder = pair.encoder(data.shape, cut + numbers)
     objective = Distortion() + Rate()
@@ -168,7 +168,7 @@ def joint(
 def _held(
     layer: int, name: str, capacity: float | None, gamma: float, rise: float, most: float = math.inf
 ) -> Objective:
-    """γ |R_l − C(t)| for a capacity that rises to so many nats; R_l itself where there is none."""
+    """Capacity term γ |R_l − C(t)| with a rising capacity, or R_l itself without one."""
     if capacity is None:
         return Rate(layer)
     if not 0 <= capacity <= most:
@@ -194,11 +194,11 @@ def vq(
     Good for compression to tokens, and a second model that generates them.
 
     Args:
-        data: what it is to model.
+        data: data to model.
         codes: K, at least 2.
         dim: numbers of a code, at least 1.
-        positions: of a code in an example; with convolutions, the coarsest grid with so many cells.
-        averaged: whether codes follow running averages of what they stand for, or else a gradient.
+        positions: positions of a code; with convolutions, the coarsest grid with so many cells.
+        averaged: True for codes that are running averages of encodings, False for a gradient.
         commitment: weight of the encoder's distance to its codes, at least 0.
         design: networks and likelihood.
     """
@@ -217,17 +217,17 @@ def rvq(
     commitment: float = 0.25,
     design: Design = Design(),
 ) -> Built:
-    """Residual quantisation: each codebook codes what those before it left over (2107.03312).
+    """Residual quantisation: each codebook encodes the residual of those before (2107.03312).
 
     Good for more bits a position than one codebook can hold.
 
     Args:
-        data: what it is to model.
+        data: data to model.
         codes: K of every codebook, at least 2.
         dim: numbers of a code, at least 1.
-        positions: of a code in an example; with convolutions, the coarsest grid with so many cells.
-        stages: codebooks, at least 1.
-        averaged: whether codes follow running averages of what they stand for, or else a gradient.
+        positions: positions of a code; with convolutions, the coarsest grid with so many cells.
+        stages: number of codebooks, at least 1.
+        averaged: True for codes that are running averages of encodings, False for a gradient.
         commitment: weight of the encoder's distance to its codes, at least 0.
         design: networks and likelihood.
     """
@@ -249,9 +249,9 @@ def fsq(
     Good for tokens without a codebook that could die.
 
     Args:
-        data: what it is to model.
-        levels: of each number of a code, at least 2; together they are the codes.
-        positions: of a code in an example; with convolutions, the coarsest grid with so many cells.
+        data: data to model.
+        levels: levels of each number of a code, at least 2; the codes are all combinations.
+        positions: positions of a code; with convolutions, the coarsest grid with so many cells.
         design: networks and likelihood.
     """
     objective = Distortion() + Rate()
@@ -273,11 +273,11 @@ def vq2(
     Good for tokens of structure apart from tokens of detail.
 
     Args:
-        data: what it is to model.
+        data: data to model.
         codes: K of both codebooks, at least 2.
         dim: numbers of a code, at least 1.
-        positions: of the upper code; with convolutions, the coarsest grid with so many cells.
-        averaged: whether codes follow running averages of what they stand for, or else a gradient.
+        positions: positions of the upper code; with convolutions, the coarsest such grid.
+        averaged: True for codes that are running averages of encodings, False for a gradient.
         commitment: weight of the encoder's distance to its codes, at least 0.
         design: networks and likelihood; its convolutions are residual ones of its own.
     """
@@ -303,7 +303,7 @@ def _dense_levels(
     ]
     decoder = MLPDecoder(width, data.shape, params, (width,))
     encoder = shown(data, lambda seen: MLPPyramid(seen, width, len(books)))
-    return encoder, begun(data, Root(width), width), blocks, decoder
+    return encoder, conditional_root(data, Root(width), width), blocks, decoder
 
 
 def _map_levels(
@@ -324,11 +324,11 @@ def _map_levels(
     ]
     decoder = nn.Sequential(nn.GELU(), nn.Conv2d(width, params * shape[0], 3, padding=1))
     encoder = shown(data, lambda seen: ConvPyramid(seen, width, [1] * count))
-    return encoder, begun(data, Root(width, *sizes[0]), width, 1, 1), blocks, decoder
+    return encoder, conditional_root(data, Root(width, *sizes[0]), width, 1, 1), blocks, decoder
 
 
 def _way(width: int, sizes: Sequence[tuple[int, int]]) -> nn.Sequential:
-    """From maps of one size to those of the last of `sizes`, with residual blocks at each."""
+    """Path from maps of one size to the last of `sizes`, with residual blocks at each."""
     steps: list[nn.Module] = [ResidualBottleneck(width)]
     for size in sizes:
         steps += [nn.Upsample(size), ResidualBottleneck(width)]
@@ -338,13 +338,13 @@ def _way(width: int, sizes: Sequence[tuple[int, int]]) -> nn.Sequential:
 def _coded(
     data: DataSpec, books: Sequence[Codebook], positions: int, objective: Objective, design: Design
 ) -> Built:
-    """A model whose one code is quantised by a codebook, or by several in turn."""
+    """Build a model whose single code is quantized by one codebook, or by several in turn."""
     _check_positions(positions)
     likelihood, data, reason = fit_likelihood(design, data)
     dim = books[0].table.shape[1]
     coder = _coder(design, data, positions, dim, likelihood.params)
     blocks = [ResidualCodes(book, coder.positions, book is books[0]) for book in books]
-    root = begun(data, Blank(coder.positions, dim), coder.positions, dim)
+    root = conditional_root(data, Blank(coder.positions, dim), coder.positions, dim)
     generator = Ladder(root, blocks, coder.decoder, likelihood)
     return Built(VAE(coder.encoder, generator), objective, data, reason)
 
@@ -380,7 +380,7 @@ def _codebook(codes: int, dim: int, averaged: bool) -> Codebook:
 
 
 def _objective(averaged: bool, commitment: float) -> Objective:
-    """D + R, and what moves the encoder to its codes and, where nothing else does, the codes."""
+    """D + R, the commitment term, and the codebook loss if codes follow a gradient."""
     check_weights(commitment=commitment)
     objective = Distortion() + Rate() + commitment * Commitment()
     return objective if averaged else objective + CodebookLoss()
@@ -392,6 +392,6 @@ def _check_positions(positions: int) -> None:
 
 
 def check_tau(tau: float) -> None:
-    """Refuses a relaxation at a temperature that is none."""
+    """Raise ValueError unless the temperature is positive."""
     if not tau > 0:
         raise ValueError(f"tau is {tau}; a temperature is above 0")

@@ -1,4 +1,4 @@
-"""Hierarchies: latents from the top down, each posterior meeting the decoder's state."""
+"""Hierarchies: latents from the top down, with posteriors that read the decoder's state."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vaelab.nets.pyramid import ConvPyramid, ResidualBottleneck, resolutions, sc
 from vaelab.objectives import Distortion, Rate
 from vaelab.parts.ladder import ConvBlock, DenseBlock, Root
 from vaelab.recipes.building import check_latent
-from vaelab.recipes.design import Design, begun, fit_likelihood, shown
+from vaelab.recipes.design import Design, conditional_root, fit_likelihood, shown
 from vaelab.recipes.registry import Built, recipe
 
 
@@ -23,14 +23,14 @@ def ladder(
     levels: int = 2,
     design: Design = Design(),
 ) -> Built:
-    """A hierarchy of perceptrons whose posteriors meet the decoder's state (1602.02282).
+    """A hierarchy of perceptrons, posteriors reading the decoder's state (ladder VAE, 1602.02282).
 
     Good for tables and small images with structure at several levels.
 
     Args:
-        data: what it is to model.
+        data: data to model.
         latent: dimensions of z at every level, at least 1.
-        levels: how many, at least 1.
+        levels: number of levels, at least 1.
         design: width and likelihood; its networks are perceptrons.
     """
     if levels < 1:
@@ -41,7 +41,7 @@ def ladder(
     width = design.width or 512
     likelihood, data, reason = fit_likelihood(design, data)
     generator = Ladder(
-        begun(data, Root(width), width),
+        conditional_root(data, Root(width), width),
         [DenseBlock(latent, width, level) for level in range(levels)],
         MLPDecoder(width, data.shape, likelihood.params, (width,)),
         likelihood,
@@ -62,16 +62,17 @@ def deep_ladder(
     Good for the best likelihood on images that time allows.
 
     Args:
-        data: what it is to model, images of any size.
+        data: data to model, images of any size.
         latent: channels of z at every layer, at least 1.
-        layers: how many at each resolution, the coarsest first. The last is the image's own, each
-            one before it has half the sides; the first has at least 1 layer, another may have 0.
+        layers: number of layers at each resolution, the coarsest first. The last is the
+            image's own, each one before it has half the sides; the first has at least 1 layer,
+            another may have 0.
         design: width (32 channels if not set) and likelihood; its convolutions are its own.
     """
     if not data.is_image:
         raise ValueError(
             f"the deep ladder models images (C, H, W); this data has shape {data.shape}. Use the "
-            "recipe ladder, which is made of perceptrons (net mlp)"
+            "recipe ladder, which consists of perceptrons (net mlp)"
         )
     if design.net == "conv":
         raise ValueError(
@@ -96,7 +97,7 @@ def deep_ladder(
             below.append(nn.Upsample(sizes[following]))
         blocks.append(ConvBlock(latent, width, level, nn.Sequential(*below), gain))
     generator = Ladder(
-        begun(data, nn.Sequential(Root(width, *sizes[0]), PixelMajor()), width, 1, 1),
+        conditional_root(data, nn.Sequential(Root(width, *sizes[0]), PixelMajor()), width, 1, 1),
         blocks,
         nn.Sequential(
             ResidualBottleneck(width),

@@ -1,7 +1,7 @@
-"""One latent and a standard normal prior, trained for something other than D + β R.
+"""One latent and a standard normal prior, with objectives other than D + β R.
 
-Each differs from the VAE in its objective alone; the three that need a posterior to go with it
-(DReG, PIWAE and the regularised autoencoder) say so by what they give it.
+Each differs from the VAE in its objective alone, except for three that set a posterior to match
+(DReG, PIWAE and the regularised autoencoder).
 """
 
 from __future__ import annotations
@@ -52,15 +52,15 @@ def annealed(
 ) -> Built:
     """The β-VAE whose β rises from 0, once (1511.06349) or again and again (1903.10145).
 
-    Good for a strong decoder that would otherwise ignore z from the start.
+    Good for strong decoders that would otherwise ignore z from the start.
 
     Args:
-        data: what it is to model.
+        data: data to model.
         latent: dimensions of z, at least 1.
-        beta: weight of the rate that is reached, and by which models are judged; at least 0.
+        beta: final weight of the rate, under which models are evaluated; at least 0.
         schedule: linear rises once, cyclical starts over.
         warmup_fraction: share of training, or of a cycle, that a rise takes.
-        cycles: how many, of a cyclical schedule.
+        cycles: number of cycles of a cyclical schedule.
         design: networks and likelihood.
     """
     check_weights(beta=beta)
@@ -83,10 +83,10 @@ def capacity(
 ) -> Built:
     """The β-VAE of a stated rate, which rises from 0: D + γ |R − C(t)| (Burgess 1804.03599).
 
-    Good for a rate that is chosen rather than found.
+    Good for a rate that is chosen beforehand.
 
     Args:
-        data: what it is to model.
+        data: data to model.
         latent: dimensions of z, at least 1.
         capacity: C at the end, nats an example, at least 0.
         gamma: weight of the distance from C; above 1, or a rate beyond C may still pay.
@@ -113,10 +113,10 @@ def free_bits(
     Good for keeping latents alive that would be given up early.
 
     Args:
-        data: what it is to model.
+        data: data to model.
         latent: dimensions of z, at least 1.
         free: λ, nats a group, at least 0.
-        groups: that the latents are cut into; each is its own if not given.
+        groups: number of equal groups of latents; each latent is its own if not given.
         design: networks and likelihood.
     """
     if groups is not None and (groups < 1 or latent % groups):
@@ -130,12 +130,12 @@ def geco(
 ) -> Built:
     """The VAE of a stated distortion, at the least rate that allows it (GECO, 1810.00597).
 
-    Good for an error that is chosen rather than found.
+    Good for an error that is chosen beforehand.
 
     Args:
-        data: what it is to model.
+        data: data to model.
         latent: dimensions of z, at least 1.
-        distortion: the one to hold, nats for each number of an example.
+        distortion: target distortion, nats per number of an example.
         design: networks and likelihood.
     """
     objective = Rate() + Constraint(Distortion(), distortion * data.dims)
@@ -146,16 +146,16 @@ def geco(
 def dreg(data: DataSpec, latent: int = 16, samples: int = 10, design: Design = Design()) -> Built:
     """The importance-weighted autoencoder with a less noisy gradient (DReG, 1810.04152).
 
-    Good for as iwae, with an encoder that still learns at a large K.
+    Good for the uses of iwae, with an encoder that still learns at a large K.
 
     Args:
-        data: what it is to model.
+        data: data to model.
         latent: dimensions of z, at least 1.
         samples: K, at least 1; at 1 the ELBO, sticking the landing (1703.09194).
         design: networks and likelihood.
     """
     built = shallow(data, latent, DiagonalNormal(), DoublyReparameterised(samples), design)
-    return _steered(built)
+    return _reweighted(built)
 
 
 @recipe
@@ -171,7 +171,7 @@ def miwae(
     Good for a middle way between the VAE's encoder and the IWAE's decoder.
 
     Args:
-        data: what it is to model.
+        data: data to model.
         latent: dimensions of z, at least 1.
         bounds: M, at least 1.
         samples_each: K, at least 1.
@@ -191,17 +191,17 @@ def piwae(
 ) -> Built:
     """A decoder under the bound of M·K draws, an encoder under MIWAE(M, K) (PIWAE, 1802.04537).
 
-    Good for as iwae, with an encoder trained by more and looser bounds.
+    Good for the uses of iwae, with an encoder trained by more and looser bounds.
 
     Args:
-        data: what it is to model.
+        data: data to model.
         latent: dimensions of z, at least 1.
         bounds: M, at least 1.
         samples_each: K, at least 1.
         design: networks and likelihood.
     """
     objective = PartiallyImportanceWeighted(bounds, samples_each)
-    return _steered(shallow(data, latent, DiagonalNormal(), objective, design))
+    return _reweighted(shallow(data, latent, DiagonalNormal(), objective, design))
 
 
 @recipe
@@ -214,13 +214,13 @@ def ciwae(
 ) -> Built:
     """A share of the ELBO and the rest of the importance-weighted bound (CIWAE, 1802.04537).
 
-    Good for as iwae, kept near the ELBO by a share of it.
+    Good for the uses of iwae, closer to the ELBO.
 
     Args:
-        data: what it is to model.
+        data: data to model.
         latent: dimensions of z, at least 1.
         samples: K, at least 1.
-        share: of the ELBO, in [0, 1].
+        share: share of the ELBO, in [0, 1].
         design: networks and likelihood.
     """
     return shallow(data, latent, DiagonalNormal(), CombinedBound(samples, share), design)
@@ -235,7 +235,7 @@ def beta_tc(
     Good for latents that vary one thing each, without a critic.
 
     Args:
-        data: what it is to model; the number of its training rows enters.
+        data: data to model; the number of its training rows enters.
         latent: dimensions of z, at least 1.
         beta: weight of the total correlation, at least 0; 1 is the ELBO.
         design: networks and likelihood.
@@ -253,16 +253,16 @@ def dip(
     weight: float = 1.0,
     design: Design = Design(),
 ) -> Built:
-    """The VAE whose codes are not to covary (DIP-VAE, 1711.00848).
+    """The VAE with a penalty on the covariance of its codes (DIP-VAE, 1711.00848).
 
     Good for latents that do not covary, at the cost of two small terms.
 
     Args:
-        data: what it is to model.
+        data: data to model.
         latent: dimensions of z, at least 1.
-        kind: i looks at the covariance of posterior means, ii at that of the codes.
-        weight: of the squared covariances; the variances' distance from 1 has ten times that under
-            i and the same under ii, as in the paper.
+        kind: i penalises the covariance of posterior means, ii that of the codes.
+        weight: weight of the squared covariances; the variances' distance from 1 has ten times that
+            weight under i and the same under ii, as in the paper.
         design: networks and likelihood.
     """
     check_weights(weight=weight)
@@ -281,12 +281,12 @@ def info_vae(
 ) -> Built:
     """The VAE that trades rate for MMD: D + (1 − α) R + (α + λ − 1) MMD² (InfoVAE, 1706.02262).
 
-    Good for keeping what z tells of x while the codes still fill the prior.
+    Good for informative codes that still fill the prior.
 
     Args:
-        data: what it is to model.
+        data: data to model.
         latent: dimensions of z, at least 1.
-        alpha: α, at most 1; the larger, the more a code may say of its example.
+        alpha: α, at most 1; the larger, the more information a code may carry.
         scale: λ, above 1 − α.
         design: networks and likelihood.
     """
@@ -303,14 +303,14 @@ def info_vae(
 def wae_mmd(
     data: DataSpec, latent: int = 16, weight: float = 10.0, design: Design = Design()
 ) -> Built:
-    """The autoencoder whose codes follow the prior by a kernel (WAE-MMD, 1711.01558).
+    """The autoencoder whose codes match the prior by a kernel (WAE-MMD, 1711.01558).
 
     Good for codes that fill the prior, without a critic.
 
     Args:
-        data: what it is to model.
+        data: data to model.
         latent: dimensions of the code, at least 1.
-        weight: of MMD², which lies between 0 and 14, in nats.
+        weight: weight of MMD², which lies between 0 and 14, in nats.
         design: networks and likelihood.
     """
     check_weights(weight=weight)
@@ -326,16 +326,16 @@ def rae(
     weight: float = 0.01,
     design: Design = Design(),
 ) -> Built:
-    """The autoencoder kept smooth by its decoder and its codes' size (RAE, 1903.12436).
+    """The autoencoder regularised by its decoder and its codes' norm (RAE, 1903.12436).
 
-    Good for the sharpest reconstructions; it generates from a prior fitted afterwards.
+    Good for the sharpest reconstructions, generating from a prior fitted afterwards.
 
     Args:
-        data: what it is to model.
+        data: data to model.
         latent: dimensions of the code, at least 1.
-        penalty: l2 is of the decoder's weights, gradient of its output with respect to the code.
+        penalty: l2 norm of the decoder's weights, or gradient norm of its output by the code.
         beta: weight of ½‖z‖².
-        weight: of the penalty.
+        weight: weight of the penalty.
         design: networks and likelihood.
     """
     check_weights(beta=beta, weight=weight)
@@ -357,14 +357,14 @@ def ms_ssim(
     beta: float = 1.0,
     design: Design = Design(),
 ) -> Built:
-    """The VAE of images that are also to look alike, by their structure (Wang et al. 2003).
+    """The VAE of images with a structural similarity term, MS-SSIM (Wang et al. 2003).
 
     Good for images whose structure matters more than each pixel.
 
     Args:
-        data: what it is to model; images.
+        data: data to model; images.
         latent: dimensions of z, at least 1.
-        weight: of D (1 − MS-SSIM), D the numbers in an image, beside the distortion.
+        weight: weight of D (1 − MS-SSIM), D the numbers in an image, beside the distortion.
         beta: weight of the rate, at least 0.
         design: networks and likelihood.
     """
@@ -378,8 +378,8 @@ def ms_ssim(
     return shallow(data, latent, DiagonalNormal(), objective, design)
 
 
-def _steered(built: Built) -> Built:
-    """The same model, the gradient of whose encoder its objective weighs."""
+def _reweighted(built: Built) -> Built:
+    """Return the same model with a reweighted encoder's gradient."""
     generator = cast(Shallow, built.model.generator)
     generator.posterior = ReweightedPosterior(generator.posterior)
     return built

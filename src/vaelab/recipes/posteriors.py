@@ -1,4 +1,4 @@
-"""One latent whose posterior is more than a diagonal normal; of all else they are the VAE."""
+"""One latent whose posterior is more than a diagonal normal; otherwise the VAE."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def full_covariance(
 ) -> Built:
     """The VAE whose latents may covary given x: a normal with a Cholesky factor for each x.
 
-    What a linear flow makes of a diagonal normal given x is just that.
+    It equals a linear flow of a diagonal normal given x.
 
     Good for few latents that depend on each other given x.
 
     Args:
-        data: what it is to model.
+        data: data to model.
         latent: dimensions of z, at least 1; the encoder gives D(D + 3)/2 numbers for D of them.
         beta: weight of the rate in nats against nats, at least 0; 1 is the ELBO.
         design: networks and likelihood.
@@ -47,7 +47,7 @@ def planar(
     Good for posteriors with more than one mode, in a few latents.
 
     Args:
-        data: what it is to model.
+        data: data to model.
         latent: dimensions of z, at least 1.
         flows: planar maps, at least 1.
         beta: weight of the rate in nats against nats, at least 0; 1 is the ELBO.
@@ -69,7 +69,7 @@ def iaf(
     Good for posteriors of many latents that are far from normal.
 
     Args:
-        data: what it is to model.
+        data: data to model.
         latent: dimensions of z, at least 1.
         flows: autoregressive maps, at least 1.
         beta: weight of the rate in nats against nats, at least 0; 1 is the ELBO.
@@ -88,8 +88,8 @@ def hyperspherical(
     Good for directions: data without a centre to fall into.
 
     Args:
-        data: what it is to model.
-        latent: numbers of z, at least 2: a point on the unit sphere in so many dimensions.
+        data: data to model.
+        latent: dimensions of the space around the unit sphere that holds z, at least 2.
         beta: weight of the rate in nats against nats, at least 0; 1 is the ELBO.
         design: networks and likelihood.
     """

@@ -1,10 +1,10 @@
-"""One latent under a prior that is learned with the model; in all else they are the VAE.
+"""One latent under a prior that is learned with the model; otherwise the VAE.
 
-R = E_q[log q(z|x) − log p(z)], estimated from the walk's own draw unless both are diagonal normals.
+R = E_q[log q(z|x) − log p(z)], estimated from the draw of z unless both are diagonal normals.
 
-A prior that learns soon agrees with posteriors that say nothing yet, and then holds them to it. So
-the rate's weight rises from 0 to β over the first half of training, as where the VampPrior was
-introduced (1705.07120).
+A learned prior soon agrees with posteriors that carry no information yet, and then keeps them
+there. So the rate's weight rises from 0 to β over the first half of training, as in the paper of
+the VampPrior (1705.07120).
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ def learned_prior(
 ) -> Built:
     """The VAE under a normal prior whose mean and spread are learned by dimension.
 
-    Good for seeing which latents the model gives more room than N(0, I) would.
+    Good for seeing the latents that use more room than N(0, I) offers.
 
     Args:
-        data: what it is to model.
+        data: data to model.
         latent: dimensions of z, at least 1.
         beta: weight of the rate in the end, at least 0; 1 is the ELBO.
         design: networks and likelihood.
@@ -53,7 +53,7 @@ def mixture_prior(
     Good for data in clusters.
 
     Args:
-        data: what it is to model.
+        data: data to model.
         latent: dimensions of z, at least 1.
         clusters: components of the mixture, at least 1.
         beta: weight of the rate in the end, at least 0; 1 is the ELBO.
@@ -79,24 +79,24 @@ def vamp(
     Good for a tighter prior in few latents, made of typical inputs.
 
     Args:
-        data: what it is to model.
+        data: data to model.
         latent: dimensions of z, at least 1.
-        pseudo_inputs: how many, at least 1; all of them are encoded at every step.
+        pseudo_inputs: number of pseudo-inputs, at least 1; all are encoded at every step.
         beta: weight of the rate in the end, at least 0; 1 is the ELBO.
         design: networks and likelihood.
     """
     if data.columns:
         raise ValueError(
-            "the vamp prior learns inputs by their gradient, which counts and categories have none "
-            "of; for such a table take mixture_prior or flow_prior"
+            "the vamp prior learns inputs by their gradient, which counts and categories do not "
+            "have; for such a table use mixture_prior or flow_prior"
         )
     if pseudo_inputs < 1:
         raise ValueError(f"pseudo_inputs is {pseudo_inputs}; the prior needs at least 1")
     posterior = DiagonalNormal()
     built = shallow(data, latent, posterior, _warmed(beta), design)
     unit = built.data.bounded
-    told = probe_conditions(built.data, pseudo_inputs)
-    prior = Vamp(built.model.encoder, posterior, pseudo_inputs, data.shape, unit, *told)
+    conditions = probe_conditions(built.data, pseudo_inputs)
+    prior = Vamp(built.model.encoder, posterior, pseudo_inputs, data.shape, unit, *conditions)
     cast(Shallow, built.model.generator).prior = prior
     return built
 
@@ -111,17 +111,17 @@ def flow_prior(
     beta: float = 1.0,
     design: Design = Design(),
 ) -> Built:
-    """The VAE under a normalizing flow (1611.02731): what the posteriors add up to, bent into one.
+    """The VAE under a normalizing flow prior, fitted to the aggregate posterior (1611.02731).
 
     Good for the closest prior to the codes, learned with them.
 
     Args:
-        data: what it is to model.
+        data: data to model.
         latent: dimensions of z, at least 2.
-        flow: coupling, which samples fast, or autoregressive, which is finer and draws one number
-            after another.
+        flow: coupling, which samples fast, or autoregressive, which is finer and samples one
+            number after another.
         layers: maps in the flow, at least 1.
-        flow_width: of the flow's hidden layers.
+        flow_width: width of the flow's hidden layers.
         beta: weight of the rate in the end, at least 0; 1 is the ELBO.
         design: networks and likelihood.
     """

@@ -1,8 +1,8 @@
-"""A recipe: how a model is built, by a name and arguments that can be kept as JSON.
+"""Recipes: models built from a name and arguments that can be saved as JSON.
 
-A recipe function takes the data's specification and typed arguments, and returns what it built. The
-`recipe` decorator records the name and the arguments, so that the same model can be rebuilt from
-`recipe.json` and nothing but a signature decides what is accepted there.
+A recipe function takes the data's specification and typed arguments, and returns a `Built`. The
+`recipe` decorator records its name and arguments, so that the same model can be rebuilt from
+`recipe.json`, and the signature alone decides which arguments are valid.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ P = ParamSpec("P")
 
 
 class Built(NamedTuple):
-    """What a recipe function returns; `reason` says why the likelihood is what it is."""
+    """Result of a recipe function; `reason` states why the likelihood was chosen."""
 
     model: VAE
     objective: Objective
@@ -37,15 +37,20 @@ class Built(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """A model with its objective, and how to build both again.
+    """Model with its objective, and the arguments to rebuild both.
+
+    >>> from vaelab import recipes
+    >>> from vaelab.data import load
+    >>> recipes.vae(load("digits").spec, latent=2).objective.formula
+    'D + R'
 
     Attributes:
-        name: of the recipe function.
+        name: name of the recipe function.
         arguments: all of its arguments by name, defaults included.
-        model: the model, with weights drawn from the design's seed.
-        objective: what it is trained for.
-        data: the data's specification, binarization included.
-        reason: why its likelihood was chosen.
+        model: model, with weights drawn from the design's seed.
+        objective: training objective.
+        data: specification of the data, binarization included.
+        reason: reason for the choice of likelihood.
     """
 
     name: str
@@ -56,12 +61,12 @@ class Recipe:
     reason: str
 
     def fresh(self) -> Recipe:
-        """The recipe built anew, with weights drawn from the design's seed once more."""
+        """Build the recipe again, with weights drawn again from the design's seed."""
         build = RECIPES.get(self.name)
         return copy.deepcopy(self) if build is None else build(self.data, **self.arguments)
 
     def to_json(self) -> dict[str, Any]:
-        """What it takes to build it again, and the reason for its likelihood, as JSON values."""
+        """JSON values to rebuild the recipe from, with the reason for its likelihood."""
         return {
             "recipe": self.name,
             "arguments": as_json(self.arguments),
@@ -70,10 +75,10 @@ class Recipe:
         }
 
     def mismatch_message(self, likelihood: Any) -> str:
-        """Why whole tensors of a kept run may not be those of its recipe as it is built now.
+        """Explain why intact tensors of a saved run may not fit its recipe as it is built now.
 
         Args:
-            likelihood: the reason that the run was kept with.
+            likelihood: reason for the likelihood that was saved with the run.
         """
         if isinstance(likelihood, str) and likelihood != self.reason:
             return (
@@ -94,10 +99,9 @@ RECIPES: dict[str, Callable[..., Recipe]] = {}
 def recipe(
     function: Callable[Concatenate[DataSpec, P], Built],
 ) -> Callable[Concatenate[DataSpec, P], Recipe]:
-    """Makes a recipe of a function `(data, …, design=Design()) -> Built`.
+    """Turn a function `(data, …, design=Design()) -> Built` into a registered recipe.
 
-    The recipe raises a ValueError for an argument of another type than the function's signature
-    asks for.
+    The recipe raises a ValueError for an argument whose type differs from the signature.
     """
     signature, hints = inspect.signature(function), typing.get_type_hints(function)
     if "design" not in signature.parameters:
@@ -119,7 +123,7 @@ def recipe(
 
 
 def find(name: str) -> Callable[..., Recipe]:
-    """The recipe function of a name; dashes and underscores are alike.
+    """Recipe function of a name; dashes and underscores are equivalent.
 
     Raises:
         ValueError: for an unknown name, with the nearest ones.
@@ -132,7 +136,7 @@ def find(name: str) -> Callable[..., Recipe]:
 
 
 def rebuild(name: str, arguments: Mapping[str, Any], data: DataSpec) -> Recipe:
-    """Builds a recipe from its name and JSON arguments, checked against its signature.
+    """Build a recipe from its name and JSON arguments, checked against its signature.
 
     Raises:
         ValueError: for an unknown name, an unknown or missing argument, or one of a wrong type.
@@ -149,7 +153,7 @@ def rebuild(name: str, arguments: Mapping[str, Any], data: DataSpec) -> Recipe:
 
 
 def as_json(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments as JSON values: the inverse of what `rebuild` reads."""
+    """Convert arguments to JSON values, the inverse of what `rebuild` reads."""
     return {
         key: dataclasses.asdict(value) if isinstance(value, Design) else value
         for key, value in arguments.items()
