@@ -1,11 +1,11 @@
-"""Priors fitted afterwards, to what a trained model's codes add up to.
+"""Priors fitted afterwards, to the aggregate posterior of a trained model.
 
-q(z) = 1/N Σ_n q(z | x_n) is seldom the p(z) a model was trained under, and for an autoencoder there
-was none. Where the two differ, draws of p(z) fall where the decoder was never asked; draws of a
-prior fitted to q(z) do not.
+q(z) = 1/N Σ_n q(z | x_n) is seldom the p(z) a model was trained under, and an autoencoder has no
+p(z). If the two differ, draws of p(z) fall outside the region that the decoder was trained on;
+draws of a prior fitted to q(z) do not.
 
-A *kind* is how such a prior is fitted: a frozen dataclass of settings. A new one is a class with
-the decorator `kind`; the command line and the files of a run find it by its name.
+A *prior estimator* defines the fit of such a prior: a frozen dataclass of settings. A new one is a
+class with the decorator `kind`; the command line and the files of a run refer to it by name.
 """
 
 from vaelab.fitted.autoregressive import FittedSequence

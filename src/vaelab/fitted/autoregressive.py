@@ -1,4 +1,4 @@
-"""A prior over codes fitted position by position, each given those before it (1711.00937)."""
+"""Estimator of an autoregressive prior over codes (1711.00937)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,19 @@ from vaelab.utils.validation import check_fields
 @kind
 @dataclass(frozen=True)
 class FittedSequence(PriorEstimator):
-    """A causal transformer over the positions of a code, for latents that are codes or classes.
+    """A causal transformer over the positions of a code, for latents of codes or classes.
+
+        log p(z) = Σ_n log p(k_n | k_1, …, k_(n−1))
+
+    Reference: Neural Discrete Representation Learning, van den Oord et al., 2017, arXiv:1711.00937.
+
+    >>> FittedSequence(layers=1).steps
+    2000
 
     Attributes:
-        width: of its layers, a multiple of 4.
-        layers: of attention, at least 1.
-        steps: of gradient descent, at least 1.
+        width: width of the layers, a multiple of 4.
+        layers: number of attention layers, at least 1.
+        steps: number of gradient steps, at least 1.
     """
 
     name: ClassVar[str] = "autoregressive"

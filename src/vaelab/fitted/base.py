@@ -1,4 +1,4 @@
-"""What it takes to fit a prior to codes, and to build it again from a name and JSON settings."""
+"""Prior estimators: fit a prior to codes, and rebuild it from a name and JSON settings."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from vaelab.utils.validation import validate
 
 
 class PriorEstimator(ABC):
-    """A way to fit a prior; final subclasses are frozen dataclasses of settings, kept as JSON.
+    """Estimator of a prior; final subclasses are frozen dataclasses of settings, saved as JSON.
 
     Attributes:
-        name: what it is called on the command line and in files.
-        of_codes: whether it is for latents of codes or classes, rather than of real numbers.
+        name: name on the command line and in files.
+        of_codes: True for latents of codes or classes, False for real numbers.
     """
 
     name: ClassVar[str]
@@ -31,30 +31,31 @@ class PriorEstimator(ABC):
 
     @abstractmethod
     def build(self, site: Site) -> Conditional:
-        """The prior with nothing learned: what the tensors of a fitted one are loaded into.
+        """Build the untrained prior, into which the tensors of a fitted one are loaded.
 
         Args:
-            site: the model's first latent as it was generated: z (1, …), and its own prior.
+            site: the model's first latent in a generated example: z (1, …), and its own prior.
         """
 
     @abstractmethod
     def fit(
         self, site: Site, codes: Tensor, held_out: Tensor, progress: ProgressCallback = no_progress
     ) -> tuple[PriorEstimator, Conditional]:
-        """The prior fitted to codes, with draws from torch's own generator.
+        """Fit a prior to codes, with draws from torch's global generator.
 
-        Before it comes the kind that builds it again: this one, with what it left open chosen.
+        Returns the estimator with all open settings chosen, which rebuilds the prior, and the
+        prior.
 
         Args:
             site: as in `build`.
-            codes: of training data, (N, …).
-            held_out: of validation data, (M, …), to stop and to choose by; never to learn from.
+            codes: codes of training data, (N, …).
+            held_out: codes of validation data, (M, …), for early stopping and selection only.
             progress: progress callback.
         """
 
 
 AT_ONCE = 256
-"""Codes whose density is asked for at once."""
+"""Codes per evaluation of the density."""
 
 PRIOR_ESTIMATORS: dict[str, type[PriorEstimator]] = {}
 
@@ -62,13 +63,16 @@ K = TypeVar("K", bound=type[PriorEstimator])
 
 
 def kind(cls: K) -> K:
-    """Makes a kind known by its name."""
+    """Register an estimator under its name."""
     PRIOR_ESTIMATORS[cls.name] = cls
     return cls
 
 
 def find_prior_estimator(name: str) -> type[PriorEstimator]:
-    """The kind of a name; dashes and underscores are alike.
+    """Estimator of a name; dashes and underscores are equivalent.
+
+    >>> find_prior_estimator("second_stage").__name__
+    'SecondStage'
 
     Raises:
         ValueError: for an unknown name, with the nearest ones.
@@ -83,7 +87,7 @@ def find_prior_estimator(name: str) -> type[PriorEstimator]:
 
 
 def rebuild(name: str, settings: Mapping[str, Any]) -> PriorEstimator:
-    """A kind from its name and JSON settings, checked against its fields.
+    """Build an estimator from its name and JSON settings, checked against its fields.
 
     Raises:
         ValueError: for an unknown name or setting, or one of a wrong type.
@@ -101,21 +105,21 @@ def rebuild(name: str, settings: Mapping[str, Any]) -> PriorEstimator:
 
 
 def at_least(least: int, **values: int | None) -> None:
-    """Refuses settings that are too small."""
+    """Raise ValueError for settings that are too small."""
     for name, value in values.items():
         if value is not None and value < least:
             raise ValueError(f"{name} is {value}; it must be {least} or more")
 
 
 def standardizer(codes: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and log standard deviation of codes (N, …), by number, each (1, …)."""
+    """Mean and log standard deviation of codes (N, …) by dimension, each (1, …)."""
     shift = codes.mean(0, keepdim=True)
-    # A number that never changes keeps a spread above 0, so that its density is finite.
+    # A constant dimension keeps a spread above 0, so that its density is finite.
     return shift, codes.std(0, unbiased=False, keepdim=True).clamp(min=1e-6).log()
 
 
 @torch.no_grad()
 def nats(prior: Distribution, codes: Tensor) -> float:
-    """Mean of −log p(z) over codes (N, …), of a prior of batch 1."""
+    """Mean of −log p(z) over codes (N, …), for a prior of batch 1."""
     parts = [-prior.expand(len(z)).log_prob(z).double() for z in codes.split(AT_ONCE)]
     return float(torch.cat(parts).mean())

@@ -1,4 +1,4 @@
-r"""A normalizing flow fitted to codes by maximum likelihood, stopped by held-out codes.
+r"""Normalizing flow fitted to codes by maximum likelihood, with early stopping on held-out codes.
 
 max_f Σ_n log N(f(z_n)) + log |det ∂f/∂z_n|                    (1705.07057)
 """
@@ -26,12 +26,20 @@ BATCH, RATE, DECAY = 256, 1e-3, 1e-4
 @kind
 @dataclass(frozen=True)
 class FittedFlow(PriorEstimator):
-    """A normalizing flow of the standardized codes: finer than a mixture where codes are many.
+    """A normalizing flow of the standardized codes: finer than a mixture, given many codes.
+
+        max_f Σ_n log N(f(z_n)) + log |det ∂f/∂z_n|
+
+    Reference: Masked Autoregressive Flow for Density Estimation, Papamakarios et al., 2017,
+    arXiv:1705.07057.
+
+    >>> FittedFlow(flow="coupling").layers
+    5
 
     Attributes:
         flow: autoregressive, or coupling, which is coarser and samples fast in many dimensions.
-        layers: maps in the flow, at least 1.
-        width: of the two hidden layers behind every map.
+        layers: number of maps in the flow, at least 1.
+        width: width of the two hidden layers of every map.
     """
 
     name: ClassVar[str] = "flow"
@@ -50,8 +58,8 @@ class FittedFlow(PriorEstimator):
         self, site: Site, codes: Tensor, held_out: Tensor, progress: ProgressCallback = no_progress
     ) -> tuple[FittedFlow, Flow]:
         prior = self.build(site).to(codes.device)
-        for buffer, found in zip((prior.shift, prior.log_scale), standardizer(codes), strict=True):
-            buffer.copy_(found)
+        for buffer, value in zip((prior.shift, prior.log_scale), standardizer(codes), strict=True):
+            buffer.copy_(value)
         optimizer = torch.optim.AdamW(prior.parameters(), RATE, weight_decay=DECAY)
         best, least, since = copy.deepcopy(prior.state_dict()), math.inf, 0
         for epoch in range(1, EPOCHS + 1):

@@ -1,4 +1,4 @@
-r"""A mixture of normals with full covariances, fitted to codes by expectation–maximisation.
+r"""Mixture of full-covariance normals, fitted to codes by expectation–maximization.
 
 p(z) = Σ_k π_k N(z; μ_k, Σ_k)                (after an autoencoder: Ghosh et al. 1903.12436)
 """
@@ -23,23 +23,23 @@ from vaelab.utils.progress import ProgressCallback, no_progress
 from vaelab.utils.validation import check_fields
 
 RIDGE = 1e-4
-"""Added to every variance, for codes of variance 1: no component shrinks to a point."""
+"""Regularizer added to every variance (codes have variance 1), so that no component collapses."""
 
 ROUNDS, AT_ONCE = 200, 20
 
 TRIED = (1, 2, 5, 10, 20, 50)
-"""Numbers of components to choose from: the first is a single normal, so that none is worse."""
+"""Candidate numbers of components; the first is a single normal, so that none is worse."""
 
 
 @dataclass(frozen=True, eq=False)
 class Whitened(Distribution):
-    """N(mu, Σ) with a full covariance, held by what whitens it: W (z − mu) ~ N(0, I).
+    """Normal distribution N(mu, Σ) parameterized by its whitening matrix: W (z − mu) ~ N(0, I).
 
-    As a mixture meets each example with every component, products with W are many times faster
-    than solving for them.
+    A mixture evaluates each example under every component; products with W are many times faster
+    than triangular solves.
 
     Attributes:
-        mu: (B, …).
+        mu: means, (B, …).
         whitener: W, lower triangular with a positive diagonal, (B, D, D) for z of D numbers.
     """
 
@@ -62,11 +62,11 @@ class Whitened(Distribution):
 
 
 class FullMixture(Conditional):
-    """The mixture as buffers: nothing in it is learned by gradients.
+    """Mixture with all parameters as buffers: no gradients.
 
     Args:
-        components: K.
-        shape: of the latents.
+        components: number of components K.
+        shape: shape of the latents.
     """
 
     log_weights: Tensor
@@ -89,10 +89,17 @@ class FullMixture(Conditional):
 class FittedMixture(PriorEstimator):
     """A mixture of normals with full covariances: quick, and good in a few dozen dimensions.
 
+        p(z) = Σ_k π_k N(z; μ_k, Σ_k)
+
+    Reference: From Variational to Deterministic Autoencoders, Ghosh et al., 2019, arXiv:1903.12436.
+
+    >>> FittedMixture(components=10).name
+    'mixture'
+
     Attributes:
-        components: how many, at least 1; more follow finer detail and need more codes. By default
-            1, 2, 5, 10, 20 and 50 are tried, as far as there are two codes for each, and those
-            under which held-out codes cost least are kept.
+        components: number of components, at least 1; more follow finer detail and need more codes.
+            By default 1, 2, 5, 10, 20 and 50 are tried, as far as there are two codes for each, and
+            the number with the lowest held-out −log p(z) is kept.
     """
 
     name: ClassVar[str] = "mixture"
@@ -104,7 +111,7 @@ class FittedMixture(PriorEstimator):
 
     def build(self, site: Site) -> FullMixture:
         if self.components is None:
-            raise ValueError("components is not set; a mixture is built of a number of them")
+            raise ValueError("components is not set; expected a number to build the mixture from")
         return FullMixture(self.components, *site.z.shape[1:])
 
     def fit(
@@ -119,12 +126,12 @@ class FittedMixture(PriorEstimator):
         codes, held_out = codes.cpu(), held_out.cpu()  # scikit-learn's
         seed = int(torch.randint(2**31 - 1, ()))
         tried = [self.components] if self.components else [k for k in TRIED if 2 * k <= len(codes)]
-        found = []
+        candidates = []
         for before, components in enumerate(tried):
             prior = FullMixture(components, *site.z.shape[1:])
             _fit(prior, codes, seed, partial(_in_turn, progress, before, len(tried)))
-            found.append((nats(prior(), held_out), components, prior))
-        _, components, prior = min(found, key=lambda one: one[:2])
+            candidates.append((nats(prior(), held_out), components, prior))
+        _, components, prior = min(candidates, key=lambda one: one[:2])
         return FittedMixture(components), prior
 
 
@@ -133,20 +140,19 @@ def _in_turn(progress: ProgressCallback, before: int, fits: int, done: int) -> N
 
 
 def _fit(prior: FullMixture, codes: Tensor, seed: int, progress: Callable[[int], None]) -> None:
-    """Fits all of a mixture to codes (N, …) by expectation–maximisation."""
+    """Fit all parameters of a mixture to codes (N, …) by expectation–maximization."""
     # Late: scikit-learn takes a while to import.
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 
     shift, log_scale = standardizer(codes.double())
     standard = (codes - shift) * torch.exp(-log_scale)
-    # It goes on from where it was, so that it can tell how far it is.
+    # A warm start in several calls, to report progress in between.
     fitted = GaussianMixture(
         len(prior.mu), reg_covar=RIDGE, max_iter=AT_ONCE, random_state=seed, warm_start=True
     )
     with warnings.catch_warnings():
-        # Where all rounds are not enough it is a little less than the best, and its held-out
-        # nats say how good.
+        # Without convergence the fit is slightly below the optimum; held-out nats measure it.
         warnings.simplefilter("ignore", ConvergenceWarning)
         for done in range(AT_ONCE, ROUNDS + 1, AT_ONCE):
             fitted.fit(standard.flatten(1).numpy())

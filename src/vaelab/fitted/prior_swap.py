@@ -1,4 +1,4 @@
-"""A model whose first latent has another prior; all else is the model's own, weights included."""
+"""Model with another prior of its first latent, sharing all weights."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from vaelab.distributions import Distribution
 
 
 class PriorOverride(Draw):
-    """A draw that meets the first site with another prior."""
+    """Draw with another prior at the first site."""
 
     def __init__(self, draw: Draw, prior: Distribution) -> None:
         super().__init__(draw.batch, draw.given)
         self.draw, self.prior = draw, prior.expand(draw.batch)
-        self.sites = draw.sites  # one list, so that the walk's owner sees what was met
+        self.sites = draw.sites  # shared, so that the caller observes every site
 
     def meet(self, prior: Distribution, posterior: Posterior, index: int) -> Site:
         return self.draw.meet(self.prior if index == 0 else prior, posterior, index)
 
 
 class WithPrior(Generator):
-    """A program whose first latent has another prior; the latents below keep theirs, given it.
+    """Program with another prior of its first latent; the latents below keep theirs, given it.
 
     Args:
-        generator: the program.
-        prior: of its first latent.
+        generator: original program.
+        prior: prior of its first latent.
     """
 
     def __init__(self, generator: Generator, prior: Conditional) -> None:
@@ -38,7 +38,7 @@ class WithPrior(Generator):
 
     @property
     def likelihood(self) -> nn.Module:
-        """The program's own."""
+        """Likelihood of the original program."""
         return cast(nn.Module, self.generator.likelihood)
 
     def forward(self, draw: Draw) -> Distribution:
@@ -49,5 +49,5 @@ class WithPrior(Generator):
 
 
 def replaced(model: VAE, prior: Conditional) -> VAE:
-    """The model with another prior of its first latent; it shares the model's weights."""
+    """Return the model with another prior of its first latent; it shares the model's weights."""
     return VAE(model.encoder, WithPrior(model.generator, prior)).eval()

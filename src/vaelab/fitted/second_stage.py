@@ -1,8 +1,8 @@
-r"""A second VAE on the codes of the first (Dai & Wipf, 1903.05789).
+r"""Two-stage VAE: a second VAE on the codes of the first (Dai & Wipf, 1903.05789).
 
 p(z) = ∫ p(z|u) p(u) du        u ~ N(0, I),  z ~ N(decoder(u), σ²),  σ learned
 
-The first stage finds where the data lie, the second how densely they lie there.
+The first stage learns the manifold of the data, the second their density on it.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from vaelab.utils.progress import ProgressCallback, no_progress
 from vaelab.utils.validation import check_fields
 
 SAMPLES = 64
-"""Draws of u behind an estimate of a density."""
+"""Draws of u per density estimate."""
 EPOCHS: int | None = None
-"""As many as a plan takes by itself, unless patience ends it."""
+"""Number of epochs; None follows the plan's default, with early stopping."""
 PATIENCE = 30
 
 
 @dataclass(frozen=True, eq=False)
 class Marginal(Distribution):
-    """What a VAE generates: y = (z − shift) / scale ~ ∫ p(y|u) p(u) du.
+    """Marginal distribution of a VAE: y = (z − shift) / scale ~ ∫ p(y|u) p(u) du.
 
-    Draws are exact. Its density is not known: `log_prob` is the logarithm of an estimate with
-    64 draws of u that is right on average (1509.00519), and so too low on average, as a bound on
-    log p(x) built on it remains one.
+    Draws are exact. Its density has no closed form: `log_prob` is the logarithm of an unbiased
+    estimate from 64 draws of u (1509.00519), hence too low on average, so that a bound on log p(x)
+    built on it remains one.
 
     Attributes:
-        shift: (B, …).
-        log_scale: (B, …).
-        model: of vectors y.
+        shift: location, (B, …).
+        log_scale: logarithm of the scale, (B, …).
+        model: VAE of vectors y.
     """
 
     shift: Tensor
@@ -54,7 +54,7 @@ class Marginal(Distribution):
     @property
     def mean(self) -> Tensor:
         raise TypeError(
-            "the mean of what a VAE generates has no closed form; average draws of sample() instead"
+            "the mean of a VAE's samples has no closed form; average draws of sample() instead"
         )
 
     def log_prob(self, x: Tensor) -> Tensor:
@@ -69,11 +69,11 @@ class Marginal(Distribution):
 
 
 class Stage(Conditional):
-    """The second VAE as the prior of the first.
+    """Second VAE as the prior of the first.
 
     Args:
-        model: of standardized codes as vectors.
-        shape: of the latents.
+        model: VAE of standardized codes as vectors.
+        shape: shape of the latents.
     """
 
     shift: Tensor
@@ -91,7 +91,7 @@ class Stage(Conditional):
 
 @dataclass(frozen=True)
 class _Passing:
-    """A listener of a training that passes its steps on."""
+    """Listener that forwards training steps to a progress callback."""
 
     progress: ProgressCallback
 
@@ -105,11 +105,18 @@ class _Passing:
 @kind
 @dataclass(frozen=True)
 class SecondStage(PriorEstimator):
-    """A small VAE on the codes, with one learned σ: for many dimensions, where the others thin out.
+    """A small VAE on the codes, with one learned σ: for many dimensions, where the others fail.
+
+        p(z) = ∫ p(z|u) p(u) du
+
+    Reference: Diagnosing and Enhancing VAE Models, Dai & Wipf, 2019, arXiv:1903.05789.
+
+    >>> SecondStage(latent=8).width
+    256
 
     Attributes:
         latent: dimensions of its own latent; as many as the codes have if not set.
-        width: of its hidden layers.
+        width: width of its hidden layers.
     """
 
     name: ClassVar[str] = "second-stage"
@@ -128,8 +135,8 @@ class SecondStage(PriorEstimator):
     ) -> tuple[SecondStage, Stage]:
         recipe = self._recipe(site)
         stage = Stage(recipe.model, *site.z.shape[1:])
-        for buffer, found in zip((stage.shift, stage.log_scale), standardizer(codes), strict=True):
-            buffer.copy_(found)
+        for buffer, value in zip((stage.shift, stage.log_scale), standardizer(codes), strict=True):
+            buffer.copy_(value)
         train, valid = (
             Split(((z.cpu() - stage.shift) * torch.exp(-stage.log_scale)).flatten(1), None)
             for z in (codes, held_out)
@@ -148,7 +155,7 @@ class SecondStage(PriorEstimator):
 
     def _recipe(self, site: Site) -> Recipe:
         size = math.prod(site.z.shape[1:])
-        # The codes are standardized before they get here; their range is of no account.
+        # The codes are standardized already, so that their range does not matter.
         spec = DataSpec("array", (size,), "float32", None, -1.0, 1.0, (0.0,), (1.0,))
         design = Design(net="mlp", width=self.width, likelihood="gaussian")
         return vae(spec, latent=self.latent or size, design=design)

@@ -1,7 +1,7 @@
-"""A fitted prior: how it was fitted, how good it is, and its two files in a run's folder.
+"""Fitted prior: its estimator, its quality, and its two files in a run's folder.
 
-priors/NAME.safetensors   its tensors
-priors/NAME.json          its kind and settings, its figures, and whose codes it was fitted to
+priors/NAME.safetensors   tensors
+priors/NAME.json          name and settings of the estimator, figures, fingerprint of the model
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ FORMAT = 1
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A prior fitted to the codes of a model.
+    """Prior fitted to the codes of a model.
 
     Attributes:
-        kind: how, with all that was left to the codes chosen.
-        prior: of the model's first latent.
+        kind: estimator, with all settings that depend on the codes chosen.
+        prior: prior of the model's first latent.
         model: fingerprint of the weights whose codes it was fitted to.
         figures: `nats`, −log p(z) of a held-out code under it; `own_nats`, under the model's own
             prior; the numbers of `codes` and `held_out` codes, and the `seed`.
@@ -53,19 +53,19 @@ def fit_codes(
     progress: ProgressCallback = no_progress,
     condition: Condition = (),
 ) -> Fitted:
-    """Fits a prior to draws of a model's first latent.
+    """Fit a prior to draws of a model's first latent.
 
     Args:
-        kind: how.
-        model: whose latent it is.
-        codes: of training data, (N, …), one draw of q(z|x) each; on the model's device.
-        held_out: of validation data, (M, …), likewise.
-        seed: of all draws; the caller's random state is left alone.
+        kind: estimator.
+        model: model of the latent.
+        codes: draws of q(z|x), one per training example, (N, …); on the model's device.
+        held_out: draws for validation data, (M, …), likewise.
+        seed: seed of all draws; the caller's random state is left alone.
         progress: progress callback.
-        condition: anything that a conditional model may be told, (1, C); () for any other.
+        condition: any condition of a conditional model, (1, C); () for any other.
 
     Raises:
-        ValueError: where there are too few codes for it.
+        ValueError: if there are too few codes.
     """
     with fork_rng(seed, codes.device):
         site = first_site(model, condition)
@@ -83,40 +83,41 @@ def fit_codes(
 
 
 def check_sort(kind: PriorEstimator, site: Site) -> None:
-    """Refuses a kind that is for latents of another sort.
+    """Check that an estimator is for this kind of latent.
 
     Raises:
-        ValueError: where codes meet a density, or numbers a table of codes.
+        ValueError: if the latent consists of codes but the estimator is for real numbers, or vice
+            versa.
     """
     if kind.of_codes != isinstance(site.prior, UniformCodes | OneHotCategorical):
         made = "real numbers" if kind.of_codes else "codes or classes"
         fitting = [name for name, cls in PRIOR_ESTIMATORS.items() if cls.of_codes != kind.of_codes]
         raise ValueError(
-            f"the latent is made of {made}, which {kind.name} is not for; there is "
+            f"the latent consists of {made}, but {kind.name} is for others; there is "
             f"{', '.join(fitting)}"
         )
 
 
 @torch.no_grad()
 def first_site(model: VAE, condition: Condition = ()) -> Site:
-    """The first latent of one generated example, of a condition (1, C) where the model has one."""
+    """First latent of one generated example, under a condition (1, C) if the model has one."""
     return model.sample(1, condition=condition).sites[0]
 
 
 def fingerprint(model: VAE) -> str:
-    """A number that another model, or the same one trained anew, does not have."""
-    found = hashlib.sha256()
+    """Hash of a model's weights, which no other model or training has."""
+    digest = hashlib.sha256()
     for name, t in sorted(model.state_dict().items()):
-        found.update(name.encode())
-        found.update(t.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-    return found.hexdigest()
+        digest.update(name.encode())
+        digest.update(t.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def keep(fitted: Fitted, folder: Path, name: str) -> Path:
-    """Writes a prior under a name, both files or neither; returns that of its tensors.
+    """Save a prior under a name, both files or neither; return the path of its tensors.
 
     Raises:
-        ValueError: where the name is not a plain one.
+        ValueError: if the name is not a plain one.
     """
     check_name(name)
     folder.mkdir(parents=True, exist_ok=True)
@@ -135,16 +136,16 @@ def keep(fitted: Fitted, folder: Path, name: str) -> Path:
 
 
 def names(folder: Path) -> list[str]:
-    """The priors that a folder holds."""
+    """Names of the priors in a folder."""
     return sorted(path.stem for path in folder.glob("*.json"))
 
 
 def find(folder: Path, name: str, model: VAE, condition: Condition = ()) -> Fitted:
-    """Reads the prior of a name, fitted to the codes of this model; `condition` as in `fit_codes`.
+    """Read the prior of a name, fitted to the codes of this model; `condition` as in `fit_codes`.
 
     Raises:
-        FileNotFoundError: where there is none, with those that there are.
-        ValueError: where a file is damaged or foreign, or was fitted to other weights.
+        FileNotFoundError: if there is none, with the existing names.
+        ValueError: if a file is damaged or foreign, or was fitted to other weights.
     """
     check_name(name)
     path = folder / f"{name}.json"
@@ -158,7 +159,9 @@ def find(folder: Path, name: str, model: VAE, condition: Condition = ()) -> Fitt
     needed = {"format": int, "kind": str, "settings": dict, "model": str, "figures": dict}
     has = about if isinstance(about, dict) else {}
     if wrong := [key for key, type_ in needed.items() if not isinstance(has.get(key), type_)]:
-        raise ValueError(f"{path} does not describe a prior: {', '.join(wrong)} is missing or odd")
+        raise ValueError(
+            f"{path} does not describe a prior: {', '.join(wrong)} is missing or of another type"
+        )
     if about["format"] != FORMAT:
         raise ValueError(f"{path} has format {about['format']!r}; this version reads {FORMAT}")
     if about["model"] != fingerprint(model):
@@ -177,10 +180,10 @@ def find(folder: Path, name: str, model: VAE, condition: Condition = ()) -> Fitt
 
 
 def check_name(name: str) -> None:
-    """Refuses a name that could be of another place.
+    """Reject a name that could refer to another folder.
 
     Raises:
-        ValueError: where it is not of letters, digits, - and _ alone.
+        ValueError: if it has characters other than letters, digits, -, _ and inner dots.
     """
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
-        raise ValueError(f"{name!r} is no name for a prior; use letters, digits, - and _")
+        raise ValueError(f"{name!r} is not a valid name of a prior; use letters, digits, - and _")

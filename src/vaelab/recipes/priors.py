@@ -111,7 +111,7 @@ def flow_prior(
     beta: float = 1.0,
     design: Design = Design(),
 ) -> Built:
-    """The VAE under a normalizing flow prior, fitted to the aggregate posterior (1611.02731).
+    """The VAE under a normalizing flow prior, learned with the model (1611.02731).
 
     Good for the closest prior to the codes, learned with them.
 

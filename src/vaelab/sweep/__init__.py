@@ -1,4 +1,4 @@
-"""`vaelab sweep`: one recipe at many settings and seeds, and the curve they draw."""
+"""`vaelab sweep`: one recipe at many settings and seeds, with its rate–distortion curve."""
 
 from vaelab.sweep.grid import Member
 from vaelab.sweep.report import Setting, Sweep

@@ -1,4 +1,4 @@
-"""The members of a sweep: every combination of values with every seed, and who trains with whom."""
+"""Members of a sweep: every combination of values with every seed, grouped for joint training."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Member:
     """One run of a sweep.
 
     Attributes:
-        values: what varies, by name; the seed is not among them.
-        seed: of its initial weights and of its noise.
-        recipe: what is trained.
-        plan: how.
-        run: what it became; None where it broke down or was not reached.
-        failure: why it broke down.
-        figures: of the test split.
+        values: varied values by name, without the seed.
+        seed: seed of its initial weights and of its noise.
+        recipe: recipe to train.
+        plan: training plan.
+        run: resulting run; None if it broke down or was not reached.
+        failure: reason if it broke down.
+        figures: figures of the test split.
     """
 
     values: Values
@@ -45,7 +45,7 @@ class Member:
 
     @property
     def name(self) -> str:
-        """Its folder's name, such as beta=0.5,seed=0."""
+        """Name of its folder, such as beta=0.5,seed=0."""
         return ",".join([*(f"{k}={v:.12g}" for k, v in self.values.items()), f"seed={self.seed}"])
 
 
@@ -58,7 +58,7 @@ def grid(
     design: Design,
     plan: Plan,
 ) -> Iterator[Member]:
-    """The members of a sweep, each setting with all of its seeds.
+    """Yield the members of a sweep, each setting with all of its seeds.
 
     Raises:
         ValueError: as `sweep` does.
@@ -85,31 +85,31 @@ def grid(
 
 
 def numeric(build: Callable[..., Recipe]) -> dict[str, tuple[str, Any]]:
-    """What can be varied: a name, whose argument it is, and its type."""
+    """Arguments that can be varied: name ↦ owner and type."""
     hints = typing.get_type_hints(inspect.unwrap(build))
     own = [name for name in inspect.signature(build).parameters if name in hints]
-    found = {name: ("recipe", hints[name]) for name in own}
+    owners = {name: ("recipe", hints[name]) for name in own}
     for home, settings in (("design", Design), ("plan", Plan)):
-        found |= {k: (home, hint) for k, hint in typing.get_type_hints(settings).items()}
-    return {k: (home, hint) for k, (home, hint) in found.items() if is_numeric(k, hint)}
+        owners |= {k: (home, hint) for k, hint in typing.get_type_hints(settings).items()}
+    return {k: (home, hint) for k, (home, hint) in owners.items() if is_numeric(k, hint)}
 
 
 def is_numeric(name: str, hint: Any) -> bool:
-    """Whether an argument takes numbers; a seed is no setting."""
+    """True if an argument takes numbers; a seed is not a setting."""
     kinds = set(typing.get_args(hint) or (hint,)) - {type(None)}
     return name != "seed" and bool(kinds) and kinds <= {int, float}
 
 
 def together(members: Sequence[Member]) -> tuple[list[list[Member]], list[str]]:
-    """Members in teams that can be trained as one, and why there is more than one team."""
+    """Group members that can be trained as one; return the groups and the reasons for several."""
     teams: list[tuple[dict[str, Any], list[Member]]] = []
     reasons = []
     for member in members:
         about = facts(member.recipe.model, member.recipe.objective, member.plan)
         about |= {"data": member.recipe.data.to_json()}
         single = unstackable(member.recipe.model, member.recipe.objective)
-        for known, team in teams:
-            if single is None and difference(known, about) is None:
+        for shared, team in teams:
+            if single is None and difference(shared, about) is None:
                 team.append(member)
                 break
         else:

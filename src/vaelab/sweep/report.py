@@ -1,4 +1,4 @@
-"""What a sweep came to: means and spreads over seeds, as a table, as JSON, as a curve."""
+"""Results of a sweep: means and spreads over seeds, as a table, as JSON, as a curve."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ FIGURES = {
 
 
 class Setting(NamedTuple):
-    """The runs of one setting that came to figures, and its place.
+    """Runs of one setting with figures, and its place on the frontier.
 
     Attributes:
-        values: what was set, by name.
-        members: one a seed.
-        best: whether no other setting beats it in rate and distortion both.
+        values: varied values by name.
+        members: runs, one per seed.
+        best: True if no other setting has both a lower rate and a lower distortion.
     """
 
     values: Values
@@ -44,15 +44,17 @@ class Setting(NamedTuple):
     best: bool
 
     def summary(self, figure: str) -> tuple[float, float | None] | None:
-        """Mean over seeds and their standard deviation, None of a single seed; None without any."""
-        found = [m.figures[figure] for m in self.members if figure in m.figures]
-        if not found:
+        """Mean over seeds and standard deviation (None for a single seed); None without any
+        figures.
+        """
+        values = [m.figures[figure] for m in self.members if figure in m.figures]
+        if not values:
             return None
-        return statistics.fmean(found), statistics.stdev(found) if len(found) > 1 else None
+        return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
 
     @property
     def label(self) -> str:
-        """A few words: `beta 0.5`, or `0.5 · 0.001` where several things vary."""
+        """Short label: `beta 0.5`, or `0.5 · 0.001` if several values vary."""
         if len(self.values) == 1:
             ((name, value),) = self.values.items()
             return f"{name} {value:g}"
@@ -61,13 +63,13 @@ class Setting(NamedTuple):
 
 @dataclass
 class Sweep:
-    """A finished sweep.
+    """Finished sweep.
 
     Attributes:
-        members: its runs, setting by setting.
-        data: what they were trained on.
-        reasons: why not all were trained together, where they were not.
-        path: its folder.
+        members: runs, setting by setting.
+        data: specification of the training data.
+        reasons: reasons if not all members were trained together.
+        path: folder of the sweep.
     """
 
     members: list[Member]
@@ -77,17 +79,17 @@ class Sweep:
 
     @property
     def has_rate(self) -> bool:
-        """Whether its models have a rate, and so an ELBO."""
+        """True if its models have a rate, and so an ELBO."""
         return any("rate" in member.figures for member in self.members)
 
     @property
     def settings(self) -> list[Setting]:
-        """Each setting that came to figures, in order."""
+        """Settings with figures, in order."""
         groups = itertools.groupby(self.members, key=lambda member: member.values)
-        found = [(values, [m for m in members if m.figures]) for values, members in groups]
-        found = [(values, members) for values, members in found if members]
-        best = frontier(np.array([p.mean(0) for p in _points(found)])) if self.has_rate else []
-        return [Setting(values, members, i in best) for i, (values, members) in enumerate(found)]
+        rows = [(values, [m for m in members if m.figures]) for values, members in groups]
+        rows = [(values, members) for values, members in rows if members]
+        best = frontier(np.array([p.mean(0) for p in _points(rows)])) if self.has_rate else []
+        return [Setting(values, members, i in best) for i, (values, members) in enumerate(rows)]
 
 
 def _points(settings: Sequence[tuple[Values, list[Member]]]) -> list[np.ndarray[Any, Any]]:
@@ -98,44 +100,44 @@ def _points(settings: Sequence[tuple[Values, list[Member]]]) -> list[np.ndarray[
     ]
 
 
-def curve(found: Sweep) -> Figure:
-    """The rate–distortion curve with its frontier and spread."""
-    settings = found.settings
+def curve(result: Sweep) -> Figure:
+    """Rate–distortion curve with its frontier and spread."""
+    settings = result.settings
     points = _points([(s.values, s.members) for s in settings])
     return rate_distortion(points, [s.label for s in settings])
 
 
-def describe(found: Sweep) -> dict[str, Any]:
-    """The content of sweep.json."""
+def describe(result: Sweep) -> dict[str, Any]:
+    """Content of sweep.json."""
     settings = []
-    for setting in found.settings:
+    for setting in result.settings:
         about: dict[str, Any] = {"values": setting.values, "frontier": setting.best}
         for figure in FIGURES:
             if (summary := setting.summary(figure)) is not None:
                 about[figure] = {"mean": summary[0], "spread": summary[1]}
         settings.append(about | {"runs": [m.name for m in setting.members]})
     runs: list[dict[str, Any]] = []
-    for m in found.members:
+    for m in result.members:
         about = {"name": m.name, "values": m.values, "seed": m.seed} | m.figures
         runs.append(about if m.figures else about | {"failure": m.failure or "not reached"})
     return {
-        "recipe": found.members[0].recipe.name,
-        "data": found.data.source,
+        "recipe": result.members[0].recipe.name,
+        "data": result.data.source,
         "split": "test",
-        "n": found.data.sizes[2],
+        "n": result.data.sizes[2],
         "unit": "nats per example",
         "spread": "standard deviation over seeds",
         "settings": settings,
         "runs": runs,
-        "not_together": found.reasons,
+        "not_together": result.reasons,
         "vaelab": __version__,
         "torch": str(torch.__version__),
     }
 
 
-def table(found: Sweep) -> Table:
-    """One line a setting: mean ± spread over its seeds."""
-    settings = found.settings
+def table(result: Sweep) -> Table:
+    """Table with one line per setting: mean ± spread over its seeds."""
+    settings = result.settings
     shown = Table(box=SIMPLE_HEAD, show_edge=False)
     figures = [figure for figure in FIGURES if any(s.summary(figure) for s in settings)]
     for name in [*settings[0].values, *(FIGURES[figure] for figure in figures), ""]:
@@ -144,7 +146,7 @@ def table(found: Sweep) -> Table:
         cells = [f"{value:g}" for value in setting.values.values()]
         cells += [_cell(setting.summary(figure)) for figure in figures]
         shown.add_row(*cells, "*" if setting.best else "")
-    if found.has_rate:
+    if result.has_rate:
         shown.caption = "* on the frontier: no other setting has both less rate and less distortion"
         shown.caption_justify = "left"
     return shown

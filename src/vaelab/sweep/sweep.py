@@ -1,7 +1,8 @@
-r"""A sweep: one recipe at many settings and seeds, trained together, and what each came to.
+r"""Sweep: one recipe at many settings and seeds, trained together.
 
-rate R and distortion D of the test split, −ELBO = D + R in nats; for each setting the mean over its
-seeds ± their standard deviation. The frontier is what no other setting beats in R and D both.
+Rate R and distortion D of the test split, −ELBO = D + R in nats; for each setting the mean over its
+seeds ± their standard deviation. The frontier consists of the settings that no other setting
+improves on in both R and D.
 """
 
 from __future__ import annotations
@@ -43,28 +44,28 @@ def sweep(
     plan: Plan = Plan(),
     overwrite: bool = False,
 ) -> Sweep:
-    """Trains a recipe at every combination of values and every seed, together where it can be.
+    """Train a recipe at every combination of values and every seed, together if possible.
 
     Members of one shape are trained as one: they see the same batches in the same order. Each run
-    is kept in a folder of its own in `out`, with sweep.json and the rate–distortion curve beside.
-    Ctrl-C ends the sweep with what was reached.
+    is saved in its own folder in `out`, next to sweep.json and the rate–distortion curve. Ctrl-C
+    ends the sweep with the results so far.
 
     Args:
-        build: a recipe function, such as `recipes.vae`.
-        data: what to train on.
+        build: recipe function, such as `recipes.vae`.
+        data: data to train on.
         vary: values by the name of a numeric argument of the recipe, of `Design` or of `Plan`; a
             name with one value is set and not part of a run's name.
         out: folder of the sweep.
-        seeds: runs a setting, with the seeds of design and plan counted up from theirs.
+        seeds: number of runs per setting, with the seeds of design and plan counted up from theirs.
         given: other arguments of the recipe.
         design: networks and likelihood.
-        plan: how to train.
-        overwrite: whether runs that are there already may be replaced.
+        plan: training plan.
+        overwrite: True to replace existing runs.
 
     Raises:
         ValueError: for a name that cannot vary, a value it cannot take, or a folder in use.
-        NotFinite: where every member broke down.
-        KeyboardInterrupt: where it was interrupted before any epoch was complete.
+        NotFinite: if every member broke down.
+        KeyboardInterrupt: if it was interrupted before any epoch was complete.
     """
     folder = Path(out)
     if (folder / SWEEP).exists() and not overwrite:
@@ -86,31 +87,31 @@ def sweep(
         failures = [member.failure for member in members if member.failure]
         if not failures:
             raise KeyboardInterrupt
-        raise NotFinite(f"every run broke down, the first so: {failures[0]}")
+        raise NotFinite(f"every run broke down, the first with: {failures[0]}")
     for member in members:
         if member.run is not None:
             member.figures = evaluate_test_split(member.run, data, plan.device)
-    found = Sweep(members, data.spec, reasons, folder)
-    atomic_files.write_json(folder / SWEEP, describe(found))
-    if found.has_rate:
+    result = Sweep(members, data.spec, reasons, folder)
+    atomic_files.write_json(folder / SWEEP, describe(result))
+    if result.has_rate:
         for kind in ("png", "svg"):
-            save(curve(found), folder / f"{PICTURE}.{kind}")
-    return found
+            save(curve(result), folder / f"{PICTURE}.{kind}")
+    return result
 
 
 @torch.no_grad()
 def evaluate_test_split(run: Run, data: Data, place: str = "cpu") -> dict[str, float]:
     """Rate, distortion and −ELBO of the test split, each with its standard error, in nats.
 
-    Every run is judged on the same binarization, drawn by the seed of the data's split.
+    Every run is evaluated on the same binarization, drawn by the seed of the data's split.
     """
     device, seed = find_device(place), data.spec.seed
     model = run.model.to(device)
     with fork_rng(seed, device):
         test = Batches(data.test.x, run.data, device, data.test.known(run.data))
-        found = elbo(model, test.fixed(BATCH, seed), conditions=test.conditions(BATCH))
+        estimates = elbo(model, test.fixed(BATCH, seed), conditions=test.conditions(BATCH))
     model.to("cpu")
-    figures = {name: estimate.value for name, estimate in found.items()}
-    figures |= {f"{name}_se": estimate.se for name, estimate in found.items()}
+    figures = {name: estimate.value for name, estimate in estimates.items()}
+    figures |= {f"{name}_se": estimate.se for name, estimate in estimates.items()}
     best = run.history[run.training["best_epoch"] - 1]
     return figures | {name: best[name] for name in USED if name in best}

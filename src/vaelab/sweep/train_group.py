@@ -1,4 +1,4 @@
-"""Training a team: members of one shape as one program, each kept as a run of its own."""
+"""Training of a group: members of one shape as one program, each saved as its own run."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ from vaelab.utils.progress import LOG_EVERY, counted, counting, say
 
 
 class GroupProgress:
-    """A listener of every member of a team: one bar, and in a log a line now and then."""
+    """Listener of every member of a group: one bar, or occasional lines in a log."""
 
     def __init__(self, epochs: int, done: Callable[[int], None]) -> None:
         self.epochs, self.done = epochs, done
-        self.epoch, self.losses, self.said_at = 0, [math.inf], time.monotonic()
+        self.epoch, self.losses, self.printed_at = 0, [math.inf], time.monotonic()
 
     def on_step(self, step: int, steps: int, row: Row) -> None:
-        """Moves the bar."""
+        """Advance the bar."""
         self.done(step)
 
     def on_epoch(self, row: Row, best: Snapshot | None) -> None:
-        """Says the range of the last epoch's losses, where there is no bar."""
+        """Print the range of the last epoch's losses if there is no bar."""
         if row["epoch"] > self.epoch:
-            due = time.monotonic() - self.said_at > LOG_EVERY
+            due = time.monotonic() - self.printed_at > LOG_EVERY
             if self.epoch and due and not sys.stderr.isatty():
                 least, most = min(self.losses), max(self.losses)
                 say(f"epoch {self.epoch}/{self.epochs}: validation loss {least:.2f} to {most:.2f}")
-                self.said_at = time.monotonic()
+                self.printed_at = time.monotonic()
             self.epoch, self.losses = int(row["epoch"]), []
         self.losses.append(row["valid_loss"])
 
 
 def train_group(team: Sequence[Member], data: Data, folder: Path, overwrite: bool) -> None:
-    """Trains members of one shape and keeps their runs; those that break down say why.
+    """Train members of one shape and save their runs; members that break down report the reason.
 
     Raises:
-        KeyboardInterrupt: where one alone was interrupted before its first epoch was complete.
+        KeyboardInterrupt: if a single member was interrupted before its first epoch was complete.
     """
     first, last = team[0], team[-1]
     epochs = first.plan.num_epochs(len(data.train))
@@ -54,7 +54,7 @@ def train_group(team: Sequence[Member], data: Data, folder: Path, overwrite: boo
     names = f"{len(team)} runs as one, {first.name} to {last.name}" if last != first else first.name
     say(
         f"{names}: {parameters:,} parameters each on {find_device(first.plan.device)}, "
-        f"at most {counted(epochs, 'epoch')}; Ctrl-C keeps what was reached"
+        f"at most {counted(epochs, 'epoch')}; Ctrl-C keeps the results so far"
     )
     with counting("steps", steps) as done:
         crowd = GroupProgress(epochs, done)
@@ -94,7 +94,7 @@ def _as_one(team: Sequence[Member], data: Data, folder: Path, crowd: GroupProgre
         for member, keeper, result in zip(team, keepers, results, strict=True):
             if isinstance(result, NotFinite):
                 kept = keeper.abandon()
-                reached = f" What was reached before is in {kept}." if kept else ""
+                reached = f" The state before that is in {kept}." if kept else ""
                 member.failure = f"{result}{reached}"
             elif result.best_epoch == 0:  # interrupted before it was complete
                 keeper.abandon()
