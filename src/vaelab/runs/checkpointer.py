@@ -1,10 +1,9 @@
-"""What a training has reached, kept on disk while it goes on.
+"""Checkpoints of a training run in progress.
 
-    out/unfinished/   a run of its own: metrics.jsonl epoch by epoch, the best weights now and then
-    out/              the run, once it is complete: the files of `unfinished`, renamed into place
+    out/unfinished/   a run: metrics.jsonl epoch by epoch, the best weights every few seconds
+    out/              the run, once complete: the files of `unfinished`, renamed into place
 
-A crash, a full disk or a training that breaks down costs seconds, and never the run that was
-there before.
+A crash, a full disk or a diverging training costs seconds, and never the run that was there before.
 """
 
 from __future__ import annotations
@@ -27,25 +26,25 @@ from vaelab.training import Listener, Plan, Row, Snapshot
 from vaelab.utils import atomic_files
 
 EVERY = 10.0
-"""Seconds between two savings of the best weights."""
+"""Seconds between two checkpoints of the best weights."""
 
 ROWS = 1024
-"""Validation rows that an unfinished run's codes are looked at on: it must not take long."""
+"""Validation rows for the latent summary of an unfinished run, which must be quick."""
 
 
 class Checkpointer:
-    """A listener that writes down what is reached, then passes the word on.
+    """Callback that saves checkpoints and forwards events to another callback.
 
     Args:
-        folder: of the run; made where it is missing.
-        recipe: what is trained.
-        data: what on.
-        plan: how.
-        listener: told next.
-        among: trainings that are kept at the same time and share its cost.
+        folder: folder of the run; created if missing.
+        recipe: recipe to train.
+        data: training data.
+        plan: training plan.
+        listener: next callback, or None.
+        among: number of simultaneous trainings that share the cost of checkpoints.
 
     Raises:
-        OSError: where the folder cannot be written, or has no room for the weights.
+        OSError: if the folder cannot be written, or has no room for the weights.
     """
 
     def __init__(
@@ -59,10 +58,10 @@ class Checkpointer:
     ) -> None:
         self.folder, self.unfinished, self.among = folder, folder / UNFINISHED, among
         self.listener, self.training = listener, asdict(plan)
-        # A copy, as the model itself is elsewhere and half-way through when its best is saved.
+        # A copy, since the model itself has moved on when its best weights are saved.
         self.recipe = copy.deepcopy(recipe)
-        some = data.valid.take(torch.arange(min(ROWS, len(data.valid))))
-        self.valid = Batches(some.x, recipe.data, y=some.known(recipe.data))
+        subset = data.valid.take(torch.arange(min(ROWS, len(data.valid))))
+        self.valid = Batches(subset.x, recipe.data, y=subset.known(recipe.data))
         self.history: list[Row] = []
         self.best: Snapshot | None = None
         self.best_epoch, self.saved_at = 0, float("-inf")
@@ -70,7 +69,7 @@ class Checkpointer:
         shutil.rmtree(self.unfinished, ignore_errors=True)
         try:
             self.unfinished.mkdir(parents=True)
-            # A disk that is full or read-only is better met now than after an hour of training.
+            # Detect a full or read-only disk now rather than after an hour of training.
             size = sum(t.nbytes for t in recipe.model.state_dict().values())
             probe = self.unfinished / "probe"
             atomic_files.write(probe, bytes(size))
@@ -80,12 +79,12 @@ class Checkpointer:
             raise
 
     def on_step(self, step: int, steps: int, row: Row) -> None:
-        """Passes it on."""
+        """Forward the event."""
         if self.listener is not None:
             self.listener.on_step(step, steps, row)
 
     def on_epoch(self, row: Row, best: Snapshot | None) -> None:
-        """Writes the line, and the best weights where they were not written lately."""
+        """Write the metrics, and the best weights if they were not saved recently."""
         self.history.append(row)
         atomic_files.append(self.unfinished / METRICS, json.dumps(row) + "\n")
         if best is not None:
@@ -97,7 +96,7 @@ class Checkpointer:
             self.listener.on_epoch(row, best)
 
     def save(self) -> None:
-        """Writes the best so far as a run, where it was not written yet."""
+        """Save the best weights so far as a run, unless already saved."""
         if self.best is None:
             return
         self.recipe.model.load_state_dict(self.best.weights)
@@ -108,7 +107,7 @@ class Checkpointer:
         self.best = None
 
     def abandon(self) -> Path | None:
-        """After a failure: leaves no trace where nothing was reached, else says where it is."""
+        """Clean up after a failure; return the folder of the last checkpoint, or None."""
         with suppress(OSError):  # the disk may be what failed
             self.save()
         if (self.unfinished / WEIGHTS).exists():
@@ -119,8 +118,8 @@ class Checkpointer:
         return None
 
     def finish(self) -> Path:
-        """Puts the complete run in the place of what was there; returns its folder."""
-        # Figures of the weights that were here would now be wrong.
+        """Replace the previous run by the complete one; return its folder."""
+        # Evaluations of the previous weights are no longer valid.
         for old in self.folder.glob(f"{Path(EVALUATION).stem}*"):
             old.unlink()
         for name in FILES:

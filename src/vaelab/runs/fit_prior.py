@@ -20,18 +20,18 @@ from vaelab.runs.run import PRIORS, Run
 from vaelab.utils.progress import ProgressCallback, no_progress
 
 MOST = 100_000
-"""Training rows whose codes are fitted to; more would take longer and tell little more."""
+"""Largest number of training rows to fit to; more would take longer for little gain."""
 
 
 ROWS = 1024
 
 
 SEVERAL = 8
-"""Things to be told that a prior is compared under."""
+"""Number of conditions under which priors are compared."""
 
 
 OWN = 2**32
-"""Added to the seed: codes drawn with the noise that a model is judged with would flatter it."""
+"""Offset of the seed: codes drawn with the noise of the evaluation would bias it."""
 
 
 def fit_prior(
@@ -44,26 +44,26 @@ def fit_prior(
     seed: int = 0,
     progress: ProgressCallback = no_progress,
 ) -> Fitted:
-    """Fits a prior of a run's first latent to draws of q(z|x), one a training row.
+    """Fit a prior of a run's first latent to draws of q(z|x), one per training row.
 
-    Of several latents it replaces the first one's prior alone. Those of a hierarchy below it keep
-    theirs, given it; those that know nothing of it keep the prior they were trained with, as the
-    classes beside a continuous latent, or the codes of all codebooks but the first.
+    In a model of several latents it replaces the prior of the first alone. Latents of a hierarchy
+    below it keep their priors, given it; independent latents keep the prior they were trained with,
+    such as the classes beside a continuous latent, or the codes of all codebooks but the first.
 
     Args:
-        run: whose codes they are; `run.with_prior(name)` uses what comes of it.
-        kind: how, such as `FittedMixture(components=50)`.
-        data: what the run was trained on; validation rows are held out, to stop by and to judge.
-        name: to keep it under in the run's folder; without one it stays in memory.
-        overwrite: whether a prior of that name may be replaced.
-        seed: of all draws.
+        run: run to fit a prior for; `run.with_prior(name)` uses the result.
+        kind: estimator, such as `FittedMixture(components=50)`.
+        data: data that the run was trained on; validation rows are held out, for early stopping and
+            evaluation.
+        name: name to save it under in the run's folder; without one it stays in memory.
+        overwrite: True to replace an existing prior of that name.
+        seed: seed of all draws.
         progress: progress callback.
 
     Raises:
-        ValueError: where the data has another shape, or too few rows; where a prior of that name
-            is there already, or the run is not kept anywhere; where the kind is for latents of
-            another sort, or what a conditional model is told changes its own prior, as in a
-            hierarchy.
+        ValueError: if the data has another shape or too few rows; if a prior of that name exists or
+            the run is in memory only; if the estimator is for another kind of latent; or if the
+            model's own prior depends on a condition, as in a hierarchy.
     """
     check_served(run, kind)
     if data.spec.shape != run.data.shape:
@@ -81,31 +81,31 @@ def fit_prior(
 
 
 def check_served(run: Run, kind: PriorEstimator) -> None:
-    """Checks that a kind can take the place of a run's prior, before anything is read or fitted.
+    """Check that an estimator can replace a run's prior, before anything is read or fitted.
 
     Raises:
-        ValueError: where it is for latents of another sort, or that prior is told a condition.
+        ValueError: if it is for another kind of latent, or the run's prior depends on a condition.
     """
     with fork_rng(0, run.device):
         check_sort(kind, first_site(run.model, run.example_condition))
     if moved_by_condition(run):
         raise ValueError(
-            f"the prior of this run's first latent is told {run.data.condition} and is another for "
-            "each, p(z|c); a fitted one would be the same for all, and generate other classes than "
-            "are asked for. Fit to a run of one latent, whose prior is told nothing: vae, ae, …"
+            f"the prior of this run's first latent depends on the condition, {run.data.condition}: "
+            "p(z|c); a fitted one would be the same for all, and generate other classes than "
+            "requested. Fit to a run of one latent, whose prior is unconditional: vae, ae, …"
         )
 
 
 def moved_by_condition(run: Run) -> bool:
-    """Whether what the model is told changes the prior of its first latent."""
-    told = tuple(c.to(run.device) for c in probe_conditions(run.data, SEVERAL))
+    """True if the condition changes the prior of the model's first latent."""
+    conditions = tuple(c.to(run.device) for c in probe_conditions(run.data, SEVERAL))
     with torch.no_grad(), fork_rng(0, run.device):
-        prior = run.model.sample(SEVERAL, condition=told).sites[0].prior
+        prior = run.model.sample(SEVERAL, condition=conditions).sites[0].prior
     return not all(torch.allclose(t, t[:1].expand_as(t)) for t in prior.tensors().values())
 
 
 def draws(run: Run, split: Split, seed: int, progress: ProgressCallback = no_progress) -> Tensor:
-    """One draw of the first latent for each of a split's first rows: (N, …), on its device."""
+    """Draw the first latent of each of a split's first rows: (N, …), on the run's device."""
     rows, known = split.x[:MOST], split.known(run.data)
     batches = Batches(rows, run.data, run.device, None if known is None else known[:MOST])
     with torch.no_grad(), fork_rng(seed, run.device):
@@ -117,10 +117,10 @@ def draws(run: Run, split: Split, seed: int, progress: ProgressCallback = no_pro
 
 
 def check_prior_dir(run: Run, name: str, overwrite: bool) -> Path:
-    """The folder for a run's priors, checked to have no other of that name.
+    """Folder for a run's priors, checked to have no other of that name.
 
     Raises:
-        ValueError: where it has one, the name is not a plain one, or the run is not kept anywhere.
+        ValueError: if it has one, the name is not a plain one, or the run is in memory only.
     """
     if run.path is None:
         raise ValueError("the run is in memory only; save it first, or fit a prior without a name")

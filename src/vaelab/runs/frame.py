@@ -15,23 +15,23 @@ if TYPE_CHECKING:
 
 
 def frame(run: Run, raw: Tensor) -> DataFrame:
-    """Rows that a run takes or gives, such as samples, as a pandas data frame.
+    """Convert rows that a run takes or gives, such as samples, to a pandas data frame.
 
-    Columns have their names and numbers the decimals of the data; counts are whole, and categories
-    are their names. Of what class the run was told they are comes last.
+    Columns have the names and decimals of the data; counts are whole, and categories are their
+    names. The class that the run was conditioned on is the last column.
 
     Args:
-        run: whose data they are like.
-        raw: rows on the raw scale, (N, D); or several of each, as variations of N rows, (N, n, D),
-            whose two places are then the index.
+        run: run whose data the rows resemble.
+        raw: rows on the raw scale, (N, D); or several per row, as variations of N rows, (N, n, D),
+            whose two indices then form the index.
 
     Raises:
-        ValueError: where they are no rows of the run's table, or pandas is not installed.
+        ValueError: if they are not rows of the run's table, or pandas is not installed.
     """
     if run.data.is_image or raw.ndim < 2 or raw.shape[-1] != run.data.dims:
         raise ValueError(
-            f"a data frame is of rows of a table, (N, D) or (N, n, D) with D = {run.data.dims} "
-            f"here, not of examples of shape {run.data.shape} in a tensor {tuple(raw.shape)}"
+            f"a data frame holds rows of a table, (N, D) or (N, n, D) with D = {run.data.dims} "
+            f"here, not examples of shape {run.data.shape} in a tensor {tuple(raw.shape)}"
         )
     try:
         import pandas
@@ -58,7 +58,7 @@ def _has_classes(run: Run) -> bool:
 
 
 def _classes(run: Run, n: int) -> Tensor:
-    """Of what class the run was told that n examples are, (n, 1); (n, 0) where of none."""
+    """Class that the run was conditioned on for each of n examples, (n, 1); (n, 0) without any."""
     return (
         run._condition_for(n)[0].argmax(1, keepdim=True).cpu()
         if _has_classes(run)
@@ -67,7 +67,7 @@ def _classes(run: Run, n: int) -> Tensor:
 
 
 def _numbers(run: Run, part: Tensor, classes: Tensor) -> Tensor:
-    """(B, …, D) as one row after another, each with the class of its first place."""
+    """Flatten (B, …, D) to rows, each with the class of its first index."""
     flat = part.cpu().reshape(-1, run.data.dims).float()
     of = classes.repeat_interleave(len(flat) // max(1, len(part)), 0)
     return torch.cat([flat, of.float()], 1)

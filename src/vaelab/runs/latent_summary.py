@@ -1,4 +1,4 @@
-"""Codes: what those of a model look like (a run's codes.json), the ways between them."""
+"""Summary of a model's codes (a run's codes.json), and paths between codes."""
 
 from __future__ import annotations
 
@@ -20,12 +20,16 @@ ROWS = 1024
 
 @dataclass(frozen=True)
 class Codes:
-    """What the codes of the validation split look like, by latent dimension.
+    """Statistics of the codes of the validation split, by latent dimension.
+
+    >>> Codes(mean=[0.0, 0.1], spread=[1.0, 0.01], rate=None).active
+    [True, False]
 
     Attributes:
-        mean: of the posterior means.
-        spread: their standard deviation; a unit is active where its square exceeds 0.01.
-        rate: mean KL in nats; None where it has no closed form by dimension.
+        mean: means of the posterior means.
+        spread: standard deviations of the posterior means; a unit is active if its square exceeds
+            0.01.
+        rate: mean KL in nats, or None if it has no closed form by dimension.
     """
 
     mean: list[float]
@@ -34,48 +38,48 @@ class Codes:
 
     @property
     def active(self) -> list[bool]:
-        """Var_x(E[z_j|x]) > 0.01 (1509.00519)."""
+        """Active units, Var_x(E[z_j|x]) > 0.01 (1509.00519)."""
         return [s**2 > 0.01 for s in self.spread]
 
     @property
     def order(self) -> list[int]:
-        """Dimensions by what they carry, most first: by rate, or by spread without one."""
+        """Dimensions in order of information, most first: by rate, or by spread without one."""
         carried = self.spread if self.rate is None else self.rate
         return sorted(range(len(carried)), key=lambda j: -carried[j])
 
     def check(self, dimensions: Sequence[int], steps: int) -> None:
-        """Refuses a traversal of dimensions that are not there, or of nothing."""
+        """Raise ValueError unless dimensions exist and steps are at least 1."""
         if wrong := [j for j in dimensions if not 0 <= j < len(self.mean)]:
             last = len(self.mean) - 1
-            raise ValueError(f"there is no dimension {wrong[0]}; there is 0 to {last}")
+            raise ValueError(f"dimension {wrong[0]} does not exist; expected 0 to {last}")
         if not len(dimensions) or steps < 1:
             raise ValueError(
-                f"{len(dimensions)} dimensions of {steps} steps were asked for; at least 1 of each "
-                "is needed"
+                f"{len(dimensions)} dimensions of {steps} steps were requested; expected at least "
+                "1 of each"
             )
 
 
-def read_latent_summary(found: Any, path: Path) -> Codes:
-    """What a run's codes.json says.
+def read_latent_summary(content: Any, path: Path) -> Codes:
+    """Parse the content of a run's codes.json.
 
     Raises:
-        ValueError: where it says something else; names the file.
+        ValueError: if it is anything else; names the file.
     """
-    if isinstance(found, dict) and set(found) == {"mean", "spread", "rate"}:
-        rows = [row for name, row in found.items() if name != "rate" or row is not None]
+    if isinstance(content, dict) and set(content) == {"mean", "spread", "rate"}:
+        rows = [row for name, row in content.items() if name != "rate" or row is not None]
         numbers = all(
             isinstance(row, list)
             and all(isinstance(t, int | float) and not abs(t) > 1e300 for t in row)
             for row in rows
         )
         if numbers and len({len(row) for row in rows}) == 1:
-            return Codes(**found)
+            return Codes(**content)
     raise ValueError(f"{path} does not describe codes; restore it or train the run anew")
 
 
 @torch.no_grad()
 def summarize_latents(model: VAE, batches: Batches, seed: int = 0) -> Codes:
-    """Looks at the codes of a split: mean, spread and rate by latent dimension."""
+    """Compute mean, spread and rate of the codes of a split, by latent dimension."""
     means, rates = [], []
     with fork_rng(seed):
         for x, condition in zip(batches.fixed(ROWS, seed), batches.conditions(ROWS), strict=True):
@@ -91,16 +95,16 @@ def summarize_latents(model: VAE, batches: Batches, seed: int = 0) -> Codes:
 
 
 def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """Along the great circle between the directions of a and b (L,), their lengths interpolated."""
+    """Interpolate along the great circle between directions of a and b (L,), and their lengths."""
     cosine = torch.dot(a, b) / (a.norm() * b.norm()).clamp(min=1e-12)
     angle = torch.acos(cosine.clamp(-1, 1))
-    if torch.sin(angle) < 1e-4 or not a.norm() * b.norm() > 0:  # no one circle, or no direction
+    if torch.sin(angle) < 1e-4 or not a.norm() * b.norm() > 0:  # no unique circle, or no direction
         return torch.lerp(a, b, t)
     way = torch.sin((1 - t) * angle) * a / a.norm() + torch.sin(t * angle) * b / b.norm()
     return way / torch.sin(angle) * torch.lerp(a.norm(), b.norm(), t)
 
 
 def check_temperature(temperature: float) -> None:
-    """Refuses a scale of noise that is none."""
+    """Raise ValueError unless the temperature is finite and non-negative."""
     if not 0 <= temperature < math.inf:
-        raise ValueError(f"temperature is {temperature}; it must be 0 or more, and finite")
+        raise ValueError(f"temperature is {temperature}; expected a finite number of 0 or more")

@@ -11,7 +11,7 @@ from vaelab.utils.progress import counted
 
 
 def describe(data: Data) -> str:
-    """One line on what was read."""
+    """One line on the data."""
     spec = data.spec
     if spec.is_image:
         channels, height, width = spec.shape
@@ -36,13 +36,13 @@ def reload_training_data(
     """Training, validation and test rows of the data a run was trained on, raw.
 
     Args:
-        spec: of the run's data.
-        named: where the data is now, if it was in memory or has moved.
-        data_dir: where known data sets live.
+        spec: specification of the run's data.
+        named: present location of the data, if it was in memory or has moved.
+        data_dir: folder of known data sets.
 
     Raises:
-        ValueError: where it cannot be found again or has changed.
-        FileNotFoundError: where it has moved.
+        ValueError: if it cannot be located again or has changed.
+        FileNotFoundError: if it has moved.
     """
     if named is not None:
         return reload(replace(spec, source=named), data_dir=data_dir)
@@ -55,5 +55,5 @@ def reload_training_data(
         return reload(spec, data_dir=data_dir)
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"{error}. Where the run's data has moved, name it with --data"
+            f"{error}. If the run's data has moved, name it with --data"
         ) from None

@@ -1,15 +1,15 @@
-"""A run: a trained model with all it takes to use it, in memory and on disk.
+"""Run: a trained model with all it takes to use it, in memory and on disk.
 
     recipe.json           name and arguments of the recipe, data specification, training, versions
-    weights.safetensors   the best weights
-    objective.safetensors what the objective has learned: a critic's weights, where it has one
-    optimizer.safetensors the optimizer's state that belongs to them
-    metrics.jsonl         one line an epoch
-    codes.json            what training codes look like: spread and rate by latent dimension
+    weights.safetensors   best weights
+    objective.safetensors state of the objective: a critic's weights, if it has one
+    optimizer.safetensors optimizer state of the best weights
+    metrics.jsonl         one line per epoch
+    codes.json            statistics of codes: spread and rate by latent dimension
     priors/               priors fitted afterwards, by name
 
-Loading executes nothing that a file names: a recipe is found by its name among the library's own,
-its arguments are checked against its signature, and every tensor against the model's.
+Loading executes no code named in a file: a recipe is looked up by name in the library, its
+arguments are checked against its signature, and every tensor against the model's.
 """
 
 from __future__ import annotations
@@ -52,25 +52,33 @@ METRICS, CODES = "metrics.jsonl", "codes.json"
 FILES = (WEIGHTS, OBJECTIVE, OPTIMIZER, METRICS, CODES, RECIPE)
 EVALUATION, PRIORS = "evaluation.json", "priors"
 UNFINISHED = "unfinished"
-"""Folder inside a run's own, where a training keeps what it has reached until it is complete."""
+"""Subfolder of a run in which a training in progress keeps its checkpoints."""
 
 
 @dataclass(eq=False)
 class Run:
-    """A trained model: raw data in, raw data out.
+    """Trained model: raw data in, raw data out.
 
-    A *code* is the latents of all sites of one example side by side, (L,). What comes out is the
-    likelihood's mean on the raw scale, unrounded (0–255 for 8-bit images), with `draw=True` a draw;
-    samples of tables are draws unless `draw=False`. What a model is told is said once, by
-    `conditioned_on`.
+    A *code* is the concatenation of the latents of all sites of one example, (L,). Outputs are the
+    likelihood's mean on the raw scale, unrounded (0–255 for 8-bit images), or a draw with
+    `draw=True`; samples of tables are draws unless `draw=False`. Conditional models are conditioned
+    once, by `conditioned_on`.
+
+    >>> import vaelab
+    >>> data = vaelab.load_data("digits")
+    >>> plan = vaelab.Plan(epochs=1)
+    >>> run = vaelab.train(vaelab.recipes.vae(data.spec, latent=2), data, plan)
+    >>> codes = run.encode(data.test.x[:5])
+    >>> codes.shape, tuple(run.decode(codes).shape) == tuple(data.test.x[:5].shape)
+    (torch.Size([5, 2]), True)
 
     Attributes:
-        recipe: what was trained.
-        training: how, as a JSON object.
-        history: one row of figures an epoch.
-        codes: what training codes look like.
-        path: where it is kept, if it is.
-        condition: what a conditional model is told, (1, C) for all examples or (N, C).
+        recipe: trained recipe.
+        training: training settings, as a JSON object.
+        history: one row of figures per epoch.
+        codes: statistics of the codes.
+        path: folder of the run, or None in memory.
+        condition: condition of a conditional model, (1, C) for all examples or (N, C).
     """
 
     recipe: Recipe
@@ -88,7 +96,7 @@ class Run:
             self.shapes = tuple(z.shape[1:] for z in one.latents)
 
     def __repr__(self) -> str:
-        """Three lines: what it is of, how long and how well it was trained, where it is kept."""
+        """Three lines: recipe and data, length and quality of the training, folder."""
         row = self.history[self.training.get("best_epoch", 0) - 1] if self.history else {}
         names = [name for name in ("loss", "rate", "distortion") if f"valid_{name}" in row]
         nats = ", ".join(f"{name} {row[f'valid_{name}']:.2f}" for name in names)
@@ -99,73 +107,74 @@ class Run:
 
     @property
     def model(self) -> VAE:
-        """The model with its best weights, on the CPU unless it was moved with `to`."""
+        """Model with its best weights, on the CPU unless moved with `to`."""
         return self.recipe.model
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """Device of the model."""
         return next(self.model.parameters()).device
 
     def to(self, device: str | torch.device) -> Run:
-        """The run itself, its model moved to a device; what goes in and comes out is on the CPU."""
+        """Move the model to a device and return the run; inputs and outputs stay on the CPU."""
         self.model.to(device)
         return self
 
     @property
     def data(self) -> DataSpec:
-        """The data's specification, normalisation included."""
+        """Specification of the data, normalisation included."""
         return self.recipe.data
 
     @property
     def latent(self) -> int:
-        """Numbers in a code."""
+        """Number of dimensions of a code."""
         return sum(math.prod(shape) for shape in self.shapes)
 
     @property
     def has_rate(self) -> bool:
-        """Whether every posterior has a density; the code of an autoencoder is a point."""
+        """True if every posterior has a density; the code of an autoencoder is a point."""
         with torch.no_grad(), fork_rng(0, self.device):
             x = torch.zeros(1, *self.data.shape, device=self.device)
             return self.model(x, condition=self.example_condition).has_rate
 
     @property
     def example_condition(self) -> Condition:
-        """One thing that the model may be told, (1, C), on its device; () if it is told nothing."""
+        """One possible condition, (1, C), on the run's device; () for an unconditional model."""
         return self._here(*example_condition(self.data)[0])
 
     def conditioned_on(self, known: Known) -> Run:
-        """The run, told what is known of all its examples, or of each: for conditional ones.
+        """Return the run, conditioned on the labels or vectors of all its examples, or of each.
 
         `run.conditioned_on("3").sample(8)`; `run.conditioned_on(labels).encode(raw)`;
         `run.conditioned_on([30.0, 1.7])`.
 
         Args:
             known: labels as the data have them, one for all or one for each example; or (N, C), a
-                weight for each class, which may lie between classes. Where the model is told
+                weight for each class, which may lie between classes. For a model conditioned on
                 vectors, one (C,) for all, or one for each example (N, C).
 
         Raises:
-            ValueError: where there is no such class or vector, or the model is not conditional.
+            ValueError: if there is no such class or vector, or the model is not conditional.
         """
         return replace(self, condition=vectors(self.data, known))
 
     def _condition_for(self, n: int) -> Condition:
-        """What the model is told of n examples: (n, C), or nothing if it is not conditional.
+        """Condition of n examples: (n, C), or () for an unconditional model.
 
         Raises:
-            ValueError: where it is conditional and was given nothing, or another number.
+            ValueError: if the model is conditional and the condition is missing or of another
+                number.
         """
         return broadcast_condition(self.data, self.condition, n)
 
     def anything(self, n: int) -> Condition:
-        """What n samples are of where nothing was given: classes as in training, where known."""
+        """Condition of n samples if none was given: classes as frequent as in training, if any."""
         if self.data.condition != "labels":
             return self._condition_for(n)
         return self.data.tell(sample_labels(self.data, n))
 
     def admit(self, raw: Any) -> Raw:
-        """Raw rows (N, *shape) of the run's data from anything that holds some, checked.
+        """Convert any input to raw rows (N, *shape) of the run's data, and check them.
 
         Args:
             raw: one example or several: an array, tensor, sparse matrix, list, picture or data
@@ -183,56 +192,56 @@ class Run:
         return rows
 
     def encode(self, raw: Any, *, temperature: float = 0.0, seed: int = 0) -> Tensor:
-        """The codes (N, L) of raw rows (N, …): posterior means, or draws at temperature 1."""
+        """Encode raw rows (N, …) to codes (N, L): posterior means, or draws at temperature 1."""
         return torch.cat(list(self.stream_codes(raw, temperature=temperature, seed=seed)))
 
     def stream_codes(
         self, raw: Any, *, temperature: float = 0.0, seed: int = 0
     ) -> Iterator[Tensor]:
-        """What `encode` gives, in parts (B, L) of at most 1,024 rows: memory does not grow with N.
+        """Yield the codes of `encode` in chunks (B, L) of at most 1,024 rows, in constant memory.
 
         Args:
-            raw: raw rows (N, …), or the `Rows` of a file that is too large to be read; of a table
+            raw: raw rows (N, …), or the `Rows` of a file that is too large for memory; for a table
                 also a pandas data frame.
             temperature: 0 for posterior means, 1 for draws.
-            seed: of the draws.
+            seed: seed of the draws.
         """
         check_temperature(temperature)
         rows = self.admit(raw)
-        known = self._condition_for(len(rows))
+        condition = self._condition_for(len(rows))
 
         def codes(start: int) -> Tensor:
             (x,) = self._here(self.data.prepare(rows[start : start + ROWS]))
-            trace = self.model(x, temperature=temperature, condition=self._part(known, start))
+            trace = self.model(x, temperature=temperature, condition=self._part(condition, start))
             return join(trace.latents).cpu()
 
         return map_chunks(codes, range(0, max(1, len(rows)), ROWS), seed, self.device)
 
     @torch.no_grad()
     def decode(self, codes: Any, *, draw: bool = False, seed: int = 0) -> Tensor:
-        """Raw data (N, …) from codes (N, L)."""
+        """Decode codes (N, L) to raw data (N, …)."""
         z = torch.as_tensor(codes, dtype=torch.float32).cpu()
         if z.ndim != 2 or z.shape[1] != self.latent:
             raise ValueError(f"codes have shape {tuple(z.shape)}; expected (N, {self.latent})")
-        known = self._condition_for(len(z))
+        condition = self._condition_for(len(z))
         with fork_rng(seed, self.device):
             traces = (
                 self.model.decode(
                     cut(z[i : i + ROWS].to(self.device), self.shapes),
-                    condition=self._part(known, i),
+                    condition=self._part(condition, i),
                 )
                 for i in range(0, max(1, len(z)), ROWS)
             )
             return torch.cat([self._out(trace, draw) for trace in traces])
 
     def reconstruct(self, raw: Any, *, draw: bool = False, seed: int = 0) -> Tensor:
-        """Raw data (N, …) decoded from the codes of raw rows."""
+        """Decode the codes of raw rows to raw data (N, …)."""
         return self.decode(self.encode(raw), draw=draw, seed=seed)
 
     def sample(
         self, n: int, *, temperature: float = 1.0, draw: bool | None = None, seed: int = 0
     ) -> Tensor:
-        """n new examples (n, …) from the prior; of `anything` where nothing was given."""
+        """Generate n new examples (n, …) from the prior; by default under conditions of `anything`."""
         return torch.cat(
             list(self.stream_samples(n, temperature=temperature, draw=draw, seed=seed))
         )
@@ -240,38 +249,37 @@ class Run:
     def stream_samples(
         self, n: int, *, temperature: float = 1.0, draw: bool | None = None, seed: int = 0
     ) -> Iterator[Tensor]:
-        """What `sample` gives, in parts (B, …) of at most 1,024: memory does not grow with n."""
+        """Yield the samples of `sample` in chunks (B, …) of at most 1,024, in constant memory."""
         if n < 1:
             raise ValueError(f"n is {n}; ask for at least 1 sample")
         check_temperature(temperature)
-        known = None if self.condition is None else self._condition_for(n)
+        given = None if self.condition is None else self._condition_for(n)
         drawn = self.data.drawn if draw is None else draw
 
         def samples(start: int) -> Tensor:
             size = min(ROWS, n - start)
-            told = self.anything(size) if known is None else self._part(known, start)
-            return self._out(self.model.sample(size, temperature, self._here(*told)), drawn)
+            condition = self.anything(size) if given is None else self._part(given, start)
+            return self._out(self.model.sample(size, temperature, self._here(*condition)), drawn)
 
         return map_chunks(samples, range(0, n, ROWS), seed, self.device)
 
     def vary(self, raw: Any, n: int = 8, *, temperature: float = 1.0, seed: int = 0) -> Tensor:
-        """n variations (N, n, …) of each raw row: decoded draws from its posterior."""
+        """Generate n variations (N, n, …) of each raw row: decoded draws from its posterior."""
         if n < 1:
             raise ValueError(f"n is {n}; ask for at least 1 variation")
         rows = self.admit(raw)[:]
-        told = [c.repeat_interleave(n, 0) for c in self._condition_for(len(rows))]
-        run = replace(self, condition=next(iter(told), None))
+        conditions = [c.repeat_interleave(n, 0) for c in self._condition_for(len(rows))]
+        run = replace(self, condition=next(iter(conditions), None))
         codes = run.encode(rows.repeat_interleave(n, 0), temperature=temperature, seed=seed)
         return run.decode(codes, seed=seed).unflatten(0, (len(rows), n))
 
     def interpolate(self, a: Any, b: Any, steps: int = 10, *, spherical: bool = False) -> Tensor:
-        """The walk (steps, …) from one raw example to another, both ends included.
+        """Interpolate (steps, …) from one raw example to another, both ends included.
 
-        Where they are given two classes, what the model is told goes straight from one to the
-        other.
+        Between examples of two classes, the condition is interpolated linearly.
         """
         if steps < 2:
-            raise ValueError(f"steps is {steps}; a walk has at least its 2 ends")
+            raise ValueError(f"steps is {steps}; an interpolation has at least its 2 ends")
         ends = [self.admit(x)[:] for x in (a, b)]
         for x in ends:
             if len(x) != 1:
@@ -280,8 +288,8 @@ class Run:
                 )
         start, end = self.encode(torch.cat(ends))
         t = torch.linspace(0, 1, steps)[:, None]
-        told = [torch.lerp(c[0], c[1], t) for c in self._condition_for(2)]
-        run = replace(self, condition=next(iter(told), None))
+        conditions = [torch.lerp(c[0], c[1], t) for c in self._condition_for(2)]
+        run = replace(self, condition=next(iter(conditions), None))
         return run.decode(slerp(start, end, t) if spherical else torch.lerp(start, end, t))
 
     def traverse(
@@ -292,13 +300,13 @@ class Run:
         start: Tensor | None = None,
         reach: float = 3.0,
     ) -> Tensor:
-        """Each dimension alone from −reach to +reach standard deviations: (len, steps, …).
+        """Vary each dimension alone from −reach to +reach standard deviations: (len, steps, …).
 
         Args:
             dimensions: indices into the code.
-            steps: positions on each.
-            start: the code (L,) it is about and the others stay at; the mean code by default.
-            reach: in standard deviations of the prior, or of the codes where they are wider.
+            steps: number of positions on each dimension.
+            start: code (L,) to vary; the mean code by default.
+            reach: range in standard deviations of the prior, or of the codes if they are wider.
         """
         self.codes.check(dimensions, steps)
         base = torch.tensor(self.codes.mean) if start is None else start
@@ -311,36 +319,38 @@ class Run:
         return self.decode(codes.flatten(0, 1)).unflatten(0, (len(dimensions), steps))
 
     def prior(self, name: str) -> Conditional:
-        """The prior of that name that was fitted to the run's codes (`vaelab.fit_prior`).
+        """Prior of that name that was fitted to the run's codes (`vaelab.fit_prior`).
 
         Raises:
-            FileNotFoundError: where there is none, with those that there are.
-            ValueError: where it is damaged, or was fitted to other weights.
+            FileNotFoundError: if there is none, with the existing names.
+            ValueError: if it is damaged, or was fitted to other weights.
         """
         if self.path is None:
-            raise ValueError("a run in memory keeps no priors; save it, or pass the prior itself")
+            raise ValueError(
+                "a run in memory has no saved priors; save the run, or pass the prior itself"
+            )
         return find(self.path / PRIORS, name, self.model, self.example_condition).prior
 
     def with_prior(self, prior: str | Conditional) -> Run:
-        """The run as it is with another prior of its first latent: one it keeps, or any other.
+        """Return the run with another prior of its first latent: a fitted one, or any other.
 
-        All that draws from a prior or judges by one follows: samples, rates and bounds. Weights
-        are shared, and latents below the first keep the prior they have given it.
+        All computations with a prior follow it: samples, rates and bounds. Weights are shared, and
+        latents below the first keep their prior given it.
         """
         other = self.prior(prior) if isinstance(prior, str) else prior
         recipe = replace(self.recipe, model=replaced(self.model, other).to(self.device))
-        # The rates by dimension were those under the prior it had.
+        # Rates by dimension were those under the previous prior.
         codes = replace(self.codes, rate=None)
         return replace(self, recipe=recipe, codes=codes)
 
     def save(self, path: str | Path, optimizer: Mapping[str, Tensor] | None = None) -> Path:
-        """Writes the run to a folder and returns it; a failure leaves the run that was there.
+        """Save the run to a folder and return it; a failure leaves the existing run unchanged.
 
         Raises:
-            ValueError: where the run was given another prior, which its recipe does not know of.
+            ValueError: if the run has another prior, which its recipe does not include.
         """
         if isinstance(self.model.generator, WithPrior):
-            raise ValueError("a run with another prior is not kept as a run; save the one it is of")
+            raise ValueError("a run with another prior cannot be saved; save the original run")
         folder = Path(path)
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_files.together(folder) as staged:
@@ -371,11 +381,11 @@ class Run:
 
 
 def load(path: str | Path) -> Run:
-    """Reads a run from its folder.
+    """Read a run from its folder.
 
     Raises:
-        FileNotFoundError: where there is no run.
-        ValueError: where a file is damaged, foreign, or names what the library does not have.
+        FileNotFoundError: if there is no run.
+        ValueError: if a file is damaged or foreign, or names something the library does not have.
     """
     folder = Path(path)
     if not (folder / RECIPE).is_file():
@@ -411,7 +421,7 @@ def load(path: str | Path) -> Run:
     run = Run(recipe, about["training"], history, codes, folder)
     if len(codes.mean) != run.latent:
         raise ValueError(
-            f"{folder / CODES} is of codes of {len(codes.mean)} numbers, this model's have "
-            f"{run.latent}; restore the file or train the run anew"
+            f"{folder / CODES} describes codes of {len(codes.mean)} numbers, this model's have "
+            f"{run.latent}; restore the file or train the run again"
         )
     return run

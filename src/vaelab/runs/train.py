@@ -1,4 +1,4 @@
-"""Training a recipe on data, as one call: the fit, the survey of its codes, the run on disk."""
+"""Training of a recipe on data in one call: fit, latent summary, run on disk."""
 
 from __future__ import annotations
 
@@ -25,24 +25,30 @@ def train(
     overwrite: bool = False,
     listener: Listener | None = None,
 ) -> Run:
-    """Trains a recipe and returns the run.
+    """Train a recipe and return the run.
 
-    While it trains, what is reached is kept in `out/unfinished`, itself a run; it takes its place
-    in `out` when it is complete, and not before. Ctrl-C ends the training with what was reached.
+    Checkpoints are kept in `out/unfinished`, itself a run, which replaces the content of `out` only
+    when it is complete. Ctrl-C ends the training with the results so far.
+
+    >>> from vaelab import Plan, load_data, recipes
+    >>> data = load_data("digits")
+    >>> run = train(recipes.vae(data.spec, latent=2), data, Plan(epochs=1))
+    >>> run.sample(3).shape[0]
+    3
 
     Args:
-        recipe: describes what to train; it is built anew, and left as it is.
-        data: the data whose specification the recipe was made for.
-        plan: how to train.
-        out: the folder to keep it in; without one it stays in memory.
-        overwrite: whether a run that is there already may be replaced.
-        listener: told of steps and epochs.
+        recipe: recipe to train; it is built again, and left unchanged.
+        data: data whose specification the recipe was made for.
+        plan: training plan.
+        out: folder of the run; without one it stays in memory.
+        overwrite: True to replace an existing run.
+        listener: callback for steps and epochs.
 
     Raises:
         TypeError: for data that were not loaded.
-        ValueError: where the data is not what the recipe was made for, or `out` holds a run.
-        NotFinite: where training breaks down; what was there before is untouched.
-        KeyboardInterrupt: where it was interrupted before the first epoch was complete.
+        ValueError: if the data does not match the recipe, or `out` holds a run.
+        NotFinite: if training breaks down; existing files are untouched.
+        KeyboardInterrupt: if it was interrupted before the first epoch was complete.
     """
     if not isinstance(data, Data):
         raise TypeError(
@@ -61,20 +67,20 @@ def train(
     except BaseException as error:
         kept = keeper.abandon()
         if isinstance(error, NotFinite) and kept:
-            raise NotFinite(f"{error} What was reached before is in {kept}.") from None
+            raise NotFinite(f"{error} The state before that is in {kept}.") from None
         raise
     run.path = keeper.finish()
     return run
 
 
 def check_data_matches(made_for: DataSpec, given: DataSpec) -> None:
-    """Checks that data are of the kind a recipe was made for, and scaled as that is.
+    """Check that data match the data a recipe was made for, in kind and scale.
 
     Raises:
-        ValueError: names the first thing in which they differ.
+        ValueError: names the first difference.
     """
     names = ["shape", "levels", "offset", "scale"]
-    # A density takes counts for numbers like others, whose columns are not said.
+    # A density treats counts as plain numbers, without column kinds.
     names += ["columns"] if made_for.columns else []
     names += {"none": [], "labels": ["classes"], "vectors": ["vectors"]}[made_for.condition]
     for name in names:
@@ -96,7 +102,7 @@ def _fitted(
 
 
 def finished(recipe: Recipe, data: Data, plan: Plan, result: Fit) -> Run:
-    """The run of a recipe that has been fitted: its training on record, its codes surveyed."""
+    """Run of a fitted recipe: with its training settings and latent summary."""
     codes = summarize_latents(
         recipe.model, Batches(data.valid.x, recipe.data, y=data.valid.known(recipe.data))
     )
@@ -105,17 +111,17 @@ def finished(recipe: Recipe, data: Data, plan: Plan, result: Fit) -> Run:
 
 
 def few_steps(run: Run) -> Length | None:
-    """How long a training of few steps was; None where it had enough, or more brought nothing."""
+    """Length of a training of few steps; None if it had enough, or more brought no improvement."""
     batch_size = run.training.get("batch_size", Plan.batch_size)
     length = Length.of(len(run.history), run.data.sizes[0], batch_size)
     return length if length.few and run.training.get("ending") != "early" else None
 
 
 def check_run_dir(folder: Path, overwrite: bool) -> None:
-    """Checks that a run may be kept in a folder; touches nothing.
+    """Check that a run may be saved in a folder, without changes to it.
 
     Raises:
-        ValueError: where it is a file, or holds a run or what is left of one.
+        ValueError: if it is a file, or holds a run or an unfinished one.
     """
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file; name a folder for the run")
@@ -125,6 +131,6 @@ def check_run_dir(folder: Path, overwrite: bool) -> None:
         raise ValueError(f"{folder} holds a run already; name another, or pass --overwrite")
     if (folder / UNFINISHED).exists():
         raise ValueError(
-            f"{folder / UNFINISHED} holds what a training reached that did not end, or is still "
-            "going on; name another folder, or pass --overwrite to drop it"
+            f"{folder / UNFINISHED} holds a training that did not end, or is still running; "
+            "name another folder, or pass --overwrite to drop it"
         )

@@ -44,9 +44,7 @@ class Setting(NamedTuple):
     best: bool
 
     def summary(self, figure: str) -> tuple[float, float | None] | None:
-        """Mean over seeds and standard deviation (None for a single seed); None without any
-        figures.
-        """
+        """Mean over seeds and standard deviation (None for one seed); None without figures."""
         values = [m.figures[figure] for m in self.members if figure in m.figures]
         if not values:
             return None

@@ -24,7 +24,7 @@ _IN_PYTHON = {
 
 @contextmanager
 def command_line() -> Iterator[None]:
-    """Within this context, messages name the flags of the command line."""
+    """Name the flags of the command line in all messages within this context."""
     token = _COMMAND_LINE.set(True)
     try:
         yield
@@ -38,11 +38,11 @@ def on_command_line() -> bool:
 
 
 _FLAGS = {"vectors": "--condition-columns"}
-"""Options that the command line calls otherwise."""
+"""Options with another name on the command line."""
 
 
 def option(name: str, value: Any = True) -> str:
-    """An option with its value, ready to be typed.
+    """Format an option with its value, ready to be typed.
 
     Args:
         name: the Python argument, as in "skip_unreadable".
@@ -61,7 +61,7 @@ def option(name: str, value: Any = True) -> str:
 
 
 def argument(name: str) -> str:
-    """The bare name of an option: `--columns`, or `columns`."""
+    """Bare name of an option: `--columns`, or `columns`."""
     if not on_command_line():
         return name
     return _FLAGS.get(name, "--" + name.replace("_", "-"))
@@ -76,7 +76,7 @@ def _flag_value(value: Any) -> str:
 
 
 def _joined(parts: Any) -> str:
-    """Parts with commas between them; a part with a comma or quotation mark is quoted."""
+    """Join parts with commas; a part with a comma or quotation mark is quoted."""
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerow(list(parts))
     return line.getvalue()
