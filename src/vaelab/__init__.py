@@ -1,6 +1,6 @@
 """vaelab: variational autoencoders to understand and to use.
 
-The public names, on one screen. They are imported when first asked for, so that `import vaelab` and
+Public names, imported on first use, so that `import vaelab` and
 `vaelab --help` cost nothing.
 """
 
@@ -83,8 +83,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"vaelab has no {name!r}; it has {', '.join(__all__)}")
     module, attribute = _HOME[name]
-    found = importlib.import_module(module)
-    return found if attribute is None else getattr(found, attribute)
+    home = importlib.import_module(module)
+    return home if attribute is None else getattr(home, attribute)
 
 
 def __dir__() -> list[str]:

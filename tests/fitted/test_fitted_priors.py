@@ -292,8 +292,8 @@ def kept(tmp_path: Path) -> tuple[Fitted, Path, VAE]:
     ("change", "message"),
     [
         ({"kind": "os.system"}, "no kind of prior is called 'os.system'"),
-        ({"kind": 5}, "kind is missing or odd"),
-        ({"settings": []}, "settings is missing or odd"),
+        ({"kind": 5}, "kind is missing"),
+        ({"settings": []}, "settings is missing"),
         ({"settings": {"components": "3"}}, "components is '3'; expected a whole number"),
         ({"settings": {"hook": 3}}, "no setting hook; it has components"),
         ({"settings": {"components": 4}}, "does not belong to this prior"),
@@ -330,9 +330,9 @@ def test_names(kept: tuple[Fitted, Path, VAE]) -> None:
     with pytest.raises(FileNotFoundError, match=r"no fitted prior 'other', there is mine; `vaelab"):
         find(path.parent, "other", whose)
     for name in ("../mine", "a/b", "", ".x", "-x"):
-        with pytest.raises(ValueError, match="is no name for a prior"):
+        with pytest.raises(ValueError, match="digits, - and _"):
             keep(fitted, path.parent, name)
-        with pytest.raises(ValueError, match="is no name for a prior"):
+        with pytest.raises(ValueError, match="digits, - and _"):
             find(path.parent, name, whose)
 
 
@@ -374,7 +374,7 @@ def test_a_run_with_another_prior(ae: Run, digits: Data) -> None:
         z = other.model.sample(500).latents[0]
     assert float(z.mean()) == pytest.approx(4, abs=0.2)
     assert torch.equal(other.sample(1, temperature=0.0), ae.decode(torch.full((1, 6), 4.0)))
-    with pytest.raises(ValueError, match="another prior is not kept as a run"):
+    with pytest.raises(ValueError, match="another prior"):
         other.save("nowhere")
     with pytest.raises(FileNotFoundError, match="no fitted prior 'mixture'"):
         ae.with_prior("mixture")
@@ -434,7 +434,7 @@ def test_of_latents_beside_each_other_the_first_alone_is_replaced_and_it_is_said
 def test_a_run_in_memory_and_data_of_another_shape(ladder: Run, few: Data) -> None:
     with pytest.raises(ValueError, match="in memory only; save it first"):
         fit_prior(ladder, SMALL["mixture"], few, name="mine")
-    with pytest.raises(ValueError, match="a run in memory keeps no priors"):
+    with pytest.raises(ValueError, match="run in memory"):
         ladder.with_prior("mine")
     other = replace(few, spec=replace(few.spec, shape=(1, 4, 16)))
     with pytest.raises(ValueError, match=r"shape \(1, 8, 8\), this data has \(1, 4, 16\)"):
@@ -486,9 +486,9 @@ def test_what_a_kind_cannot_serve_is_refused_before_anything_is_said(
     codes = trained(digits, "fsq", epochs=1)
     codes.save(tmp_path / "codes")
     for how, message in (
-        (["mixture", str(tmp_path / "codes")], "made of codes or classes, which mixture is not"),
+        (["mixture", str(tmp_path / "codes")], "there is autoregressive"),
         (["autoregressive", str(ae.path)], "made of real numbers, which autoregressive is not for"),
-        (["mixture", str(ae.path), "--name", "../x"], "is no name for a prior"),
+        (["mixture", str(ae.path), "--name", "../x"], "digits, - and _"),
     ):
         assert cli.main(["fit-prior", *how]) == 2
         said = capsys.readouterr()

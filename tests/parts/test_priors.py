@@ -290,7 +290,7 @@ def test_what_makes_no_sense_is_refused(digits: Data) -> None:
         scale=(1.0,),
         columns=(Column("counts"),),
     )
-    with pytest.raises(ValueError, match=r"counts and categories have none of.*mixture_prior"):
+    with pytest.raises(ValueError, match=r"counts and categories.*mixture_prior"):
         find("vamp")(table)
     points = Vamp(nn.Linear(3, 2), Point(), 5, (3,), bounded=False)
     with pytest.raises(TypeError, match="has no density"):

@@ -288,7 +288,7 @@ def test_what_is_compared_costs_alike_in_every_column() -> None:
         ("logistic-mixture", "counts", "this data is counts"),
         ("gaussian", "mixed", r"Use one of: mixed\."),
         ("laplace", "positive", r"this data is mixed.*Use one of: mixed\."),
-        ("mixed", "real", "this data is real.*with_columns says what each column"),
+        ("mixed", "real", "this data is real.*with_columns"),
     ],
 )
 def test_a_likelihood_that_does_not_fit_is_refused(

@@ -393,7 +393,7 @@ def test_a_prior_that_is_told_is_replaced_by_none_that_is_not() -> None:
             p.add_(0.1 * torch.randn_like(p))
     rows = Batches(few().valid.x, recipe.data, y=few().valid.y)
     run = Run(recipe, {}, [], summarize_latents(recipe.model, rows))
-    with pytest.raises(ValueError, match=r"is told labels and is another for each, p\(z\|c\)"):
+    with pytest.raises(ValueError, match=r"labels: p\(z\|c\)"):
         fit_prior(run, FittedMixture(components=2), few())
 
 

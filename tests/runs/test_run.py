@@ -126,7 +126,7 @@ def test_temperatures_that_are_none_are_refused(vae: Run, temperature: float) ->
     x = torch.zeros(2, 1, 8, 8)
     for made in (lambda **t: vae.sample(2, **t), lambda **t: vae.encode(x, **t),
                  lambda **t: vae.vary(x, **t)):  # fmt: skip
-        with pytest.raises(ValueError, match=f"temperature is {temperature}; it must be 0 or"):
+        with pytest.raises(ValueError, match=f"temperature is {temperature}"):
             made(temperature=temperature)
 
 
@@ -141,8 +141,8 @@ def test_walks_between_things_that_are_no_examples_are_refused(vae: Run, digits:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"dimensions": [0, 3]}, "there is no dimension 3; there is 0 to 2"),
-        ({"dimensions": [-1]}, "there is no dimension -1"),
+        ({"dimensions": [0, 3]}, "3.* 0 to 2"),
+        ({"dimensions": [-1]}, "-1.* 0 to 2"),
         ({"dimensions": []}, "0 dimensions of 9 steps"),
         ({"dimensions": [0], "steps": 0}, "1 dimensions of 0 steps"),
         ({"dimensions": [0], "start": torch.zeros(2)}, r"start has shape \(2,\); expected \(3,\)"),

@@ -2,10 +2,8 @@
 
 from vaelab.distributions.base import (
     Bernoulli,
-    Categorical,
     ContinuousBernoulli,
     Dirac,
-    DiscretizedLogistic,
     Distribution,
     Laplace,
     LogNormal,
@@ -19,6 +17,7 @@ from vaelab.distributions.columns import CategoricalIndex, Joint
 from vaelab.distributions.counts import NegativeBinomial, Poisson, ZeroInflated
 from vaelab.distributions.discrete import Concrete, OneHotCategorical, Quantized, UniformCodes
 from vaelab.distributions.gaussian import FullNormal
+from vaelab.distributions.levels import Categorical, DiscretizedLogistic
 from vaelab.distributions.mixture import Mixture, take
 from vaelab.distributions.mixture_logistic import LogisticMixture
 from vaelab.distributions.sphere import SphereUniform, VonMisesFisher

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vaelab.distributions.base import DiscretizedLogistic, Distribution, gumbel_like, sum_dims
+from vaelab.distributions.base import Distribution, gumbel_like, sum_dims
+from vaelab.distributions.levels import DiscretizedLogistic
 
 
 @dataclass(frozen=True, eq=False)

@@ -166,7 +166,7 @@ def find(folder: Path, name: str, model: VAE, condition: Condition = ()) -> Fitt
         raise ValueError(f"{path} has format {about['format']!r}; this version reads {FORMAT}")
     if about["model"] != fingerprint(model):
         raise ValueError(
-            f"{path} was fitted to the codes of other weights than the run has now; fit it anew "
+            f"{path} was fitted to the codes of other weights than the run has now; fit it again "
             f"with `vaelab fit-prior {about['kind']} {folder.parent} --name {name} --overwrite`"
         )
     try:

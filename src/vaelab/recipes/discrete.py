@@ -302,7 +302,7 @@ def _dense_levels(
         DenseCodes(book, positions * 4**level, width, level) for level, book in enumerate(books)
     ]
     decoder = MLPDecoder(width, data.shape, params, (width,))
-    encoder = shown(data, lambda seen: MLPPyramid(seen, width, len(books)))
+    encoder = shown(data, lambda shape: MLPPyramid(shape, width, len(books)))
     return encoder, conditional_root(data, Root(width), width), blocks, decoder
 
 
@@ -323,7 +323,7 @@ def _map_levels(
         for level, (book, way) in enumerate(zip(books, ways, strict=True))
     ]
     decoder = nn.Sequential(nn.GELU(), nn.Conv2d(width, params * shape[0], 3, padding=1))
-    encoder = shown(data, lambda seen: ConvPyramid(seen, width, [1] * count))
+    encoder = shown(data, lambda shape: ConvPyramid(shape, width, [1] * count))
     return encoder, conditional_root(data, Root(width, *sizes[0]), width, 1, 1), blocks, decoder
 
 
@@ -367,7 +367,7 @@ def _coder(design: Design, data: DataSpec, positions: int, dim: int, params: int
         return Coder(Chain(encoder, cut), decoder, positions)
     halvings, width = halvings_for(data.shape, positions), design.width or 32
     return Coder(
-        shown(data, lambda seen: GridEncoder(seen, dim, halvings, width, stage)),
+        shown(data, lambda shape: GridEncoder(shape, dim, halvings, width, stage)),
         GridDecoder(dim, data.shape, params, halvings, width, stage),
         math.prod(grids(data.shape, halvings)[-1]),
     )

@@ -36,7 +36,7 @@ def ladder(
     if levels < 1:
         raise ValueError(f"levels is {levels}; a ladder needs at least 1")
     if design.net != "mlp":
-        raise ValueError(f"net is {design.net}; the ladder is made of perceptrons (net mlp)")
+        raise ValueError(f"net is {design.net}; the ladder consists of perceptrons (net mlp)")
     check_latent(latent)
     width = design.width or 512
     likelihood, data, reason = fit_likelihood(design, data)
@@ -46,7 +46,7 @@ def ladder(
         MLPDecoder(width, data.shape, likelihood.params, (width,)),
         likelihood,
     )
-    encoder = shown(data, lambda seen: MLPPyramid(seen, width, levels))
+    encoder = shown(data, lambda shape: MLPPyramid(shape, width, levels))
     return Built(VAE(encoder, generator), Distortion() + Rate(), data, reason)
 
 
@@ -76,7 +76,7 @@ def deep_ladder(
         )
     if design.net == "conv":
         raise ValueError(
-            "net is conv; the deep ladder is made of residual convolutions of its own. Leave it at "
+            "net is conv; the deep ladder has residual convolutions of its own. Leave net at "
             "its default (net mlp), or say net resconv"
         )
     check_latent(latent)
@@ -105,5 +105,5 @@ def deep_ladder(
         ),
         likelihood,
     )
-    encoder = shown(data, lambda seen: ConvPyramid(seen, width, layers))
+    encoder = shown(data, lambda shape: ConvPyramid(shape, width, layers))
     return Built(VAE(encoder, generator), Distortion() + Rate(), data, reason)

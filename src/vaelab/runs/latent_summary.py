@@ -74,7 +74,7 @@ def read_latent_summary(content: Any, path: Path) -> Codes:
         )
         if numbers and len({len(row) for row in rows}) == 1:
             return Codes(**content)
-    raise ValueError(f"{path} does not describe codes; restore it or train the run anew")
+    raise ValueError(f"{path} does not describe codes; restore it or train the run again")
 
 
 @torch.no_grad()

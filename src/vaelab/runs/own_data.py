@@ -22,7 +22,7 @@ def describe(data: Data) -> str:
     values = f"{spec.levels} levels" if spec.levels else f"values {spec.low:g} to {spec.high:g}"
     classes = f", {len(spec.classes)} classes" if spec.classes else ""
     if spec.vectors is not None:
-        classes += f", a vector of {len(spec.vectors.offset)} known of each"
+        classes += f", a vector of {len(spec.vectors.offset)} per row"
     train_rows, valid, test = spec.sizes
     return (
         f"{spec.source}: {sum(spec.sizes):,} {what}, {values}{classes}; "

@@ -241,7 +241,7 @@ class Run:
     def sample(
         self, n: int, *, temperature: float = 1.0, draw: bool | None = None, seed: int = 0
     ) -> Tensor:
-        """Generate n new examples (n, …) from the prior; by default under conditions of `anything`."""
+        """Generate n new examples (n, …) from the prior; conditions are those of `anything`."""
         return torch.cat(
             list(self.stream_samples(n, temperature=temperature, draw=draw, seed=seed))
         )
