@@ -107,7 +107,10 @@ def test_missing_path(refused, run):
             "expected a whole number, not 'a'",
         ),
         (("train", "vae", "--data", "--out", "new"), "--data needs a value: a known name (digits"),
-        (("train", "vae", "--out", "new"), "--data is missing: a known name (digits, mnist"),
+        (
+            ("train", "vae", "--out", "new"),
+            "--data is missing: a known name (digits, digits8x8, mnist",
+        ),
         (
             ("sweep", "vae", "--data", "digits8x8", "--out", "s", "--beta", "1,b"),
             "a number, not 'b'",
@@ -484,7 +487,7 @@ def test_a_run_is_not_data(refused, run):
     ):
         said = refused(*args)
         assert f"{run} is a run, a trained model, not data" in said
-        assert "give digits, its training data" in said
+        assert "give digits8x8, its training data" in said
     (run / "recipe.json").write_text("nonsense")
     assert "is a run, a trained model, not data" in refused(*train(run))
 

@@ -178,7 +178,7 @@ def test_every_figure_is_shown_and_defined_on_the_page(digits_run, capsys):
     # Self-contained: nothing is fetched.
     assert not re.search(r'(src|href)="(?!data:|#)', page)
     assert "http" not in page
-    assert "数据为 digits 的测试集 180 个样本，按种子 0 二值化一次" in page
+    assert "数据为 digits8x8 的测试集 180 个样本，按种子 0 二值化一次" in page
     assert "10 类分类器的 64 维特征" in page
 
 
