@@ -9,7 +9,6 @@ import torch
 from vaelab.metrics import Estimate
 from vaelab.reports import svg_charts
 
-
 ACROSS, UP = {"en": "dimension", "zh": "维"}, {"en": "nats", "zh": "nat"}
 ALT = {"zh": "甲 <b>", "en": "a <b>"}
 

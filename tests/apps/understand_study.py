@@ -2,10 +2,9 @@
 
 from PIL import Image
 
-from vaelab.reports.understand import write_page
 from vaelab.reports.understand import figures as pictures
+from vaelab.reports.understand import write_page
 from vaelab.reports.understand.values import MODELS
-
 
 UNITS = {
     "distortion": ("nats", "low"),

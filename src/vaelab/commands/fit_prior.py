@@ -25,7 +25,7 @@ from vaelab.runs.fit_prior import MOST, check_prior_dir, check_served, fit_prior
 from vaelab.runs.own_data import reload_training_data
 from vaelab.runs.run import PRIORS, load
 from vaelab.training import find_device
-from vaelab.utils.progress import following, say
+from vaelab.utils.progress import PartsDisplay, say
 
 EXAMPLE = "vaelab fit-prior mixture runs/digits"
 
@@ -94,9 +94,9 @@ def perform(task: Task, kind: PriorEstimator) -> None:
     say(f"{kind.name} of the first latent of {task.run}, fitted to {rows:,} codes")
     if len(trained.shapes) > 1:
         say(f"it is the first of {len(trained.shapes)}; the others keep the model's own prior")
-    with following() as told:
+    with PartsDisplay() as display:
         fitted = fit_prior(
-            trained, kind, data, name=name, overwrite=task.overwrite, seed=task.seed, told=told
+            trained, kind, data, name=name, overwrite=task.overwrite, seed=task.seed, told=display
         )
     for setting, value in chosen(kind, fitted.kind).items():
         say(f"{setting} {value}: chosen as that under which held-out codes cost least")

@@ -12,14 +12,14 @@ import torch
 from markupsafe import Markup, escape
 from torch import Tensor
 
+from vaelab.data import DataSpec
 from vaelab.evaluation.definitions import DEFINITIONS, GROUPS
-from vaelab.evaluation.result import Message
 from vaelab.evaluation.evaluate import Evaluation
 from vaelab.evaluation.record import Record
-from vaelab.plots.renderers import MOST_PANELS, find_renderer
+from vaelab.evaluation.result import Message
 from vaelab.plots import png, rows
+from vaelab.plots.renderers import MOST_PANELS, find_renderer
 from vaelab.plots.scaling import color_limits, to_display
-from vaelab.data import DataSpec
 from vaelab.reports import svg_charts
 from vaelab.reports.evaluation_table import meaning_of, remarks, written
 from vaelab.reports.page import data_uri, render, tables

@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.table import Table
 
 from vaelab.evaluation.definitions import DEFINITIONS, GROUPS, Definition
-from vaelab.evaluation.result import Message
 from vaelab.evaluation.record import Record
+from vaelab.evaluation.result import Message
+from vaelab.metrics.estimate import Estimate
 from vaelab.reports.translations import BLANK, find
 from vaelab.utils.progress import say
-from vaelab.metrics.estimate import Estimate
 
 UNITS = {"nats": " nats", "bits/dim": " bits/dim", "share": "", "number": "", "distance": ""}
 NAMES, NUMBERS = 22, 26

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vaelab.utils import atomic_files
 from vaelab.reports.page import render
 from vaelab.reports.understand.figures import FIGURES, Gallery
 from vaelab.reports.understand.values import MODELS, Values, state_of
+from vaelab.utils import atomic_files
 
 __all__ = ["write_page"]
 
