@@ -24,7 +24,7 @@ class Definition(NamedTuple):
 
     Attributes:
         title: its name for people.
-        unit: of value and standard error.
+        unit: unit of value and standard error.
         group: under which heading it stands.
         meaning: one line.
         definition: exactly, with its source.
@@ -195,7 +195,12 @@ DEFINITIONS = {
         "factors (Eastwood & Williams 2018).",
     ),
     "dci_informativeness": Definition(
-        *("DCI informativeness", "share", "factors", "factors told right; guessing: {disentanglement.guess:.2f}"),
+        *(
+            "DCI informativeness",
+            "share",
+            "factors",
+            "factors told right; guessing: {disentanglement.guess:.2f}",
+        ),
         "Accuracy of the same forests on points they did not learn, averaged over factors.",
     ),
     "sap": Definition(

@@ -1,4 +1,4 @@
-"""What a part of an evaluation brings home."""
+"""Result of one part of an evaluation."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class Result:
     """Figures and what belongs to them; two are joined by `|`.
 
     Attributes:
-        figures: by their names in `DEFINITIONS`.
+        figures: estimates by their names in `DEFINITIONS`.
         of_each: figures of every example, (N,) in the order of the split, on the CPU.
-        facts: what the figures must be read with, as JSON values.
-        notes: sentences for people: what is loose, missing or too small to tell.
+        facts: settings that the figures depend on, as JSON values.
+        notes: sentences on figures that are loose, missing or of too few examples.
     """
 
     figures: dict[str, Estimate] = field(default_factory=dict)

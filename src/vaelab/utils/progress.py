@@ -51,7 +51,7 @@ MINUTE, HOUR = 60, 3600
 
 
 def say(message: str) -> None:
-    """Print a message to the person at the terminal."""
+    """Print a message to standard error."""
     print(escape_control(message), file=sys.stderr, flush=True)
 
 
