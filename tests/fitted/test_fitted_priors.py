@@ -224,7 +224,7 @@ def test_settings_are_checked() -> None:
         lambda: FittedFlow(layers=0),
         lambda: SecondStage(latent=0),
     ):
-        with pytest.raises(ValueError, match="is 0; it must be 1 or more"):
+        with pytest.raises(ValueError, match="is 0; expected a whole number of at least 1"):
             bad()
     with pytest.raises(ValueError, match=r"no kind of prior is called 'mixtur'. Did you mean mix"):
         find_prior_estimator("mixtur")

@@ -62,6 +62,8 @@ class TrainingDisplay(Display):
         valid = {name: row[f"valid_{name}"] for name in NAMES if f"valid_{name}" in row}
         self.log(
             epoch / self.epochs,
-            lambda: f"epoch {epoch}/{self.epochs}: validation {figures(valid)}{self.used}"
-            f" · {row['images_per_s']:,.0f}/s",
+            lambda: (
+                f"epoch {epoch}/{self.epochs}: validation {figures(valid)}{self.used}"
+                f" · {row['images_per_s']:,.0f}/s"
+            ),
         )

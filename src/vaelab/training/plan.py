@@ -9,7 +9,14 @@ from typing import Literal
 
 import torch
 
-from vaelab.utils.validation import check_fields
+from vaelab.utils.validation import (
+    Count,
+    Fraction,
+    Natural,
+    NonNegative,
+    Positive,
+    check_fields,
+)
 
 Precision = Literal["auto", "fp32", "bf16"]
 Compile = Literal["auto", "on", "off"]
@@ -51,14 +58,14 @@ class Plan:
         seed: of the order of the data and of all noise.
     """
 
-    epochs: int | None = None
-    batch_size: int = 128
-    lr: float = 2e-3
-    weight_decay: float = 0.01
-    warmup: int = 200
-    clip: float = 100.0
-    ema: float | None = None
-    patience: int | None = None
+    epochs: Count | None = None
+    batch_size: Count = 128
+    lr: Positive = 2e-3
+    weight_decay: NonNegative = 0.01
+    warmup: Natural = 200
+    clip: Positive = 100.0
+    ema: Fraction | None = None
+    patience: Count | None = None
     precision: Precision = "auto"
     compile: Compile = "auto"
     device: str = "auto"
@@ -66,18 +73,6 @@ class Plan:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        for name in ("epochs", "batch_size", "patience"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} is {value}; it must be 1 or more")
-        for name in ("lr", "clip"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")
-        for name in ("weight_decay", "warmup"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be 0 or more")
-        if self.ema is not None and not 0 < self.ema < 1:
-            raise ValueError(f"ema is {self.ema}; a decay lies between 0 and 1, such as 0.999")
 
     def num_epochs(self, rows: int) -> int:
         """The epochs for this many training rows."""
