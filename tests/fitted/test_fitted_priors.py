@@ -295,7 +295,7 @@ def kept(tmp_path: Path) -> tuple[Fitted, Path, VAE]:
         ({"kind": 5}, "kind is missing or odd"),
         ({"settings": []}, "settings is missing or odd"),
         ({"settings": {"components": "3"}}, "components is '3'; expected a whole number"),
-        ({"settings": {"hook": 3}}, "no setting hook; it has components"),
+        ({"settings": {"hook": 3}}, "no field hook; it has components"),
         ({"settings": {"components": 4}}, "does not belong to this prior"),
         ({"format": 9}, "has format 9; this version reads 1"),
         ({"model": "0" * 64}, r"other weights than the run has now.*--name mine --overwrite"),

@@ -25,9 +25,10 @@ from .schema_fields import KINDS, NUMBERS, Column, Vectors
 
 BINARIZE = ("no", "dynamic", "threshold")
 CONDITIONS = ("none", "labels", "vectors")
-LATER = frozenset(
-    ["columns", "condition", "sha256", "vectors", "header", "label", "shares", "location", "background", "decimal"]
-)
+LATER = {
+    *("columns", "condition", "sha256", "vectors", "header", "label", "shares", "location"),
+    *("background", "decimal"),
+}
 """Fields that runs of earlier versions lack."""
 
 

@@ -62,7 +62,7 @@ def document(name: str, record: Record, evaluation: Evaluation, run: Run, lang: 
 
 
 def _texts(language: str, name: str, record: Record) -> Texts:
-    tree: Mapping[str, Any] = tables(f"evaluation/{language}.toml")
+    tree = tables(f"evaluation/{language}.toml")
     if language == "en":
         figures = {
             name: {

@@ -35,7 +35,7 @@ class Codes:
 
     def __post_init__(self) -> None:
         if len({len(row) for row in (self.mean, self.spread, self.rate) if row is not None}) > 1:
-            raise ValueError("codes: mean, spread and rate differ in length")
+            raise ValueError("mean, spread and rate differ in length")
 
     @property
     def active(self) -> list[bool]:

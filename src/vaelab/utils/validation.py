@@ -91,7 +91,7 @@ def _plain(value: Any, name: str) -> Any:
     if isinstance(value, bool) or not isinstance(value, Real):
         return value
     if isinstance(value, Integral):
-        if not -LARGEST <= value < LARGEST:
+        if not -LARGEST <= int(value) < LARGEST:
             raise ValueError(f"{name} is {str(value)[:MOST]}; expected a whole number of 64 bits")
         return int(value)
     if not math.isfinite(value):
@@ -112,16 +112,19 @@ def _message(error: str, value: Any, hint: Any, name: str) -> str:
         text = f"expected {' or '.join(_options(hint))}"
     elif text.startswith("Expected"):
         text = re.sub(r", got `.*", "", text)
-        text = re.sub(r"`(.+?)`", lambda types: _in_words(types[1]), text)
-        text = re.sub(r" (<=|>=|<|>) ", lambda bound: _BOUNDS[bound[1]], text)
+        whole = {"object": getattr(hint, "__name__", "")} if dataclasses.is_dataclass(hint) and not path else {}
+        text = re.sub(r"`(.+?)`", lambda types: _in_words(types[1], _WORDS | whole), text)
+        text = re.sub(
+            r" (<=|>=|<|>) (\S+)", lambda b: _BOUNDS[b[1]] + b[2].removesuffix(".0"), text
+        )
     else:  # of a __post_init__
         return text
     shown = repr(value) if len(repr(value)) < MOST else f"{repr(value)[:MOST]}…"
     return f"{name}{path} is {shown}; {text[:1].lower()}{text[1:]}"
 
 
-def _in_words(types: str) -> str:
-    return " or ".join(_WORDS.get(kind, kind) for kind in types.split(" | "))
+def _in_words(types: str, words: Mapping[str, str]) -> str:
+    return " or ".join(words.get(kind, kind) for kind in types.split(" | "))
 
 
 def _options(hint: Any) -> Iterator[str]:
