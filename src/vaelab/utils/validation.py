@@ -112,7 +112,11 @@ def _message(error: str, value: Any, hint: Any, name: str) -> str:
         text = f"expected {' or '.join(_options(hint))}"
     elif text.startswith("Expected"):
         text = re.sub(r", got `.*", "", text)
-        whole = {"object": getattr(hint, "__name__", "")} if dataclasses.is_dataclass(hint) and not path else {}
+        whole = (
+            {"object": getattr(hint, "__name__", "")}
+            if dataclasses.is_dataclass(hint) and not path
+            else {}
+        )
         text = re.sub(r"`(.+?)`", lambda types: _in_words(types[1], _WORDS | whole), text)
         text = re.sub(
             r" (<=|>=|<|>) (\S+)", lambda b: _BOUNDS[b[1]] + b[2].removesuffix(".0"), text
