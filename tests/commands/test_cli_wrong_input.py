@@ -475,7 +475,7 @@ def test_a_run_is_not_data(refused, run):
     ):
         said = refused(*args)
         assert f"{run} is a run, a trained model, not data" in said
-        assert "give digits, its training data" in said
+        assert "give digits8x8, its training data" in said
     (run / "recipe.json").write_text("nonsense")
     assert "is a run, a trained model, not data" in refused(*train(run))
 

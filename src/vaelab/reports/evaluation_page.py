@@ -34,7 +34,7 @@ def document(name: str, record: Record, evaluation: Evaluation, run: Run, lang: 
     """The page of an evaluation, as HTML.
 
     Args:
-        name: of the run.
+        name: name of the run.
         record: the content of evaluation.json.
         evaluation: the figures behind it, example by example.
         run: the run.

@@ -58,7 +58,7 @@ def validate(value: Any, hint: Any, name: str) -> Any:
     Args:
         value: from Python or from JSON, where a dataclass is an object and a named tuple a list.
         hint: a type that msgspec converts to.
-        name: of the value, for messages.
+        name: name of the value in messages.
 
     Raises:
         ValueError: if it is of another type, not finite or out of bounds.
