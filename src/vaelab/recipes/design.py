@@ -71,13 +71,15 @@ class Design:
     Attributes:
         net: mlp (any data), conv or resconv (images of any size, and better for colour photos).
         width: units or channels of the hidden layers: 512 for mlp, 32 for conv and resconv.
-        likelihood: distribution of the data given z; auto follows from the data and is printed with the reason.
+        likelihood: distribution of the data given z; auto follows from the data and is printed with
+            its reason.
         binarize: binarization of grey data under a Bernoulli: dynamic draws anew at every visit in
             training and once in evaluation, threshold cuts at one half.
         sigma: standard deviation of the gaussian-fixed likelihood, at the model's scale.
         components: number of components of the logistic-mixture likelihood.
-        condition: the input that the model is conditioned on: none; the label of an example, so that
-            examples of a class can be generated; or its vector, the numbers named beside the data.
+        condition: the input that the model is conditioned on: none; the label of an example, so
+            that examples of a class can be generated; or its vector, the numbers named beside the
+            data.
         seed: seed of the initial weights.
     """
 

@@ -51,7 +51,8 @@ class Plan:
         ema: decay of averaged weights, which are then evaluated and kept; none if not set.
         patience: epochs without a better validation loss before stopping; none if not set.
         precision: number format of the networks; auto takes bf16 if the processor has its
-            instructions and the networks are large enough to gain. Likelihoods and rates are always float32.
+            instructions and the networks are large enough to gain. Likelihoods and rates are always
+            float32.
         compile: compile the whole training step and cache it; auto compiles if the training is long
             enough to pay for it.
         device: auto, cpu, cuda, cuda:1, mps, …

@@ -150,7 +150,7 @@ class Values:
         return {name: str(count) for name, count in counts.items()}
 
     def statement(self, claim: Mapping[str, Any], t: Texts) -> Markup:
-        """The statement of a claim, composed from its figure and models if the texts do not know it."""
+        """The statement of a claim, composed of its figure and models if it has no text."""
         key, right = f"claims.{claim['id']}", claim.get("right")
         if key in t:
             return t.line(key)
