@@ -1,7 +1,8 @@
 r"""A sweep: one recipe at many settings and seeds, trained together, and the result of each.
 
 rate R and distortion D of the test split, −ELBO = D + R in nats; for each setting the mean over its
-seeds ± their standard deviation. The frontier consists of the settings that no other beats in both R and D.
+seeds ± their standard deviation. The frontier consists of the settings that no other beats in both
+R and D.
 """
 
 from __future__ import annotations
