@@ -323,7 +323,7 @@ def test_splits_and_limits(digits_run, capsys):
     few = evaluated(capsys, digits_run, "--samples", "3", "--limit", "12", "--split", "valid")
     assert (few["split"], few["n"]) == ("valid", 12)
     assert "fid" not in few["figures"]
-    assert any("too few to judge samples" in note for note in few["notes"])
+    assert any("too few to compare samples" in note for note in few["notes"])
     assert any("cannot place a threshold" in note for note in few["notes"])
     assert cli.main(["evaluate", str(digits_run), "--limit", "0"]) == 2
     assert "must be 1 or more" in capsys.readouterr().err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -369,7 +370,13 @@ def test_no_run_is_there(tmp_path: Path) -> None:
         (lambda a: a["arguments"].update(design="vaelab.commands.main.main"), "expected Design"),
         (lambda a: a["arguments"]["design"].update(net="exec"), "design.net is 'exec'"),
         (lambda a: a["arguments"]["design"].update(hook="print"), "no field hook"),
-        (lambda a: a["data"].update(shape=[]), "data spec: shape"),
+        (lambda a: a["data"].update(shape=[]), "shape should be"),
+        (lambda a: a["data"].update(shares=[math.inf] * 10), r"shares\[0\] is inf; expected a fin"),
+        (lambda a: a["training"].update(best_epoch=[1]), r"best_epoch is \[1\]; expected a whole"),
+        (lambda a: a["training"].update(best_epoch=1000), "best_epoch is 1000; .* at most"),
+        (lambda a: a["training"].update(best_epoch=0), "best_epoch is 0; .* at least 1"),
+        (lambda a: a["training"].update(batch_size=[128]), r"training.batch_size is \[128\]"),
+        (lambda a: a["training"].update(ending=None), "training.ending is None; expected text"),
         (lambda a: a["data"].update(code="print"), "data spec: unknown keys: code"),
         (lambda a: a["data"].pop("scale"), "data spec: .*missing keys: scale"),
     ],
@@ -381,6 +388,24 @@ def test_a_recipe_file_that_names_something_else(
     with pytest.raises(ValueError, match=message) as error:
         load(kept)
     assert RECIPE in str(error.value)
+
+
+def test_numbers_of_codes_are_floats_of_one_length(kept: Path) -> None:
+    rewrite(kept / CODES, lambda c: c.update(mean=[0] * len(c["mean"])))
+    run = load(kept)
+    assert [type(mean) for mean in run.codes.mean] == [float] * run.latent
+    assert run.traverse([0], steps=3).shape[:2] == (1, 3)
+    for change, message in (
+        ({"spread": [1.0]}, "mean, spread and rate differ in length"),
+        ({"spread": "wide"}, "codes.spread is 'wide'; expected a list"),
+        ({"mean": [0.0, math.inf, 1.0]}, r"codes.mean\[1\] is inf; expected a finite number"),
+        ({"colour": 1}, "codes has no field colour"),
+    ):
+        shutil.copy(kept / CODES, kept / "backup")
+        rewrite(kept / CODES, lambda c, change=change: c.update(change))
+        with pytest.raises(ValueError, match=f"{CODES}: {message}"):
+            load(kept)
+        shutil.move(kept / "backup", kept / CODES)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "5", "null", "not json", '{"format": 1}'])
