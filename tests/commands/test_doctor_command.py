@@ -42,7 +42,16 @@ def test_json_is_one_object_and_nothing_else(capsys, tmp_path):
     assert found["kind"] == "data"
     assert [f["code"] for f in found["findings"]] == ["leak", "duplicate-rows"]
     first = found["findings"][0]
-    assert set(first) == {"code", "severity", "what", "evidence", "remedy", "fix", "follows", "docs"}
+    assert set(first) == {
+        "code",
+        "severity",
+        "what",
+        "evidence",
+        "remedy",
+        "fix",
+        "follows",
+        "docs",
+    }
     assert first["evidence"]["value"] > first["evidence"]["limit"]
     assert first["docs"] == "docs/findings.md#leak"
     clean = json.loads(said(capsys, table(tmp_path), "--json", status=0).out)
