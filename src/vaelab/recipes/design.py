@@ -12,7 +12,6 @@ The default likelihood follows from the data, with a stated reason:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,7 +25,7 @@ from vaelab.nets.column_encodings import LogCounts, Logs, OneHotEncoding, Views
 from vaelab.nets.conditional import ConcatCondition, ConditionalRoot, beside
 from vaelab.parts import likelihoods as parts
 from vaelab.parts import tables
-from vaelab.utils.validation import check_fields
+from vaelab.utils.validation import Count, Positive, check_fields
 
 Net = Literal["mlp", "conv", "resconv"]
 LikelihoodName = Literal[
@@ -91,22 +90,16 @@ class Design:
     """
 
     net: Net = "mlp"
-    width: int | None = None
+    width: Count | None = None
     likelihood: LikelihoodName = "auto"
     binarize: Binarize = "auto"
-    sigma: float = 1.0
-    components: int = 5
+    sigma: Positive = 1.0
+    components: Count = 5
     condition: ConditionName = "none"
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if self.width is not None and self.width < 1:
-            raise ValueError(f"width is {self.width}; a hidden layer needs at least 1 unit")
-        if not 0 < self.sigma < math.inf:
-            raise ValueError(f"sigma is {self.sigma}; a standard deviation is finite and above 0")
-        if self.components < 1:
-            raise ValueError(f"components is {self.components}; a mixture has at least 1")
 
 
 class Pair(NamedTuple):

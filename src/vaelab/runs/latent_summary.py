@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from torch import Tensor
 from vaelab.core import VAE, fork_rng, join
 from vaelab.data import Batches
 from vaelab.distributions import kl_by_dimension
+from vaelab.utils.validation import validate
 
 ROWS = 1024
 
@@ -35,6 +36,10 @@ class Codes:
     mean: list[float]
     spread: list[float]
     rate: list[float] | None
+
+    def __post_init__(self) -> None:
+        if len({len(row) for row in (self.mean, self.spread, self.rate) if row is not None}) > 1:
+            raise ValueError("mean, spread and rate differ in length")
 
     @property
     def active(self) -> list[bool]:
@@ -65,16 +70,10 @@ def read_latent_summary(content: Any, path: Path) -> Codes:
     Raises:
         ValueError: if it is anything else; names the file.
     """
-    if isinstance(content, dict) and set(content) == {"mean", "spread", "rate"}:
-        rows = [row for name, row in content.items() if name != "rate" or row is not None]
-        numbers = all(
-            isinstance(row, list)
-            and all(isinstance(t, int | float) and not abs(t) > 1e300 for t in row)
-            for row in rows
-        )
-        if numbers and len({len(row) for row in rows}) == 1:
-            return Codes(**content)
-    raise ValueError(f"{path} does not describe codes; restore it or train the run again")
+    try:
+        return cast(Codes, validate(content, Codes, "codes"))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}; restore it or train the run again") from None
 
 
 @torch.no_grad()
