@@ -147,7 +147,7 @@ def test_rows_come_back_as_a_data_frame(run: Path, people: Path) -> None:
 
 
 def test_a_data_frame_of_images_is_refused(digits_run: Run) -> None:
-    with pytest.raises(ValueError, match=r"of examples of shape \(1, 8, 8\)"):
+    with pytest.raises(ValueError, match=r"examples of shape \(1, 8, 8\)"):
         vaelab.frame(digits_run, digits_run.sample(2))
 
 

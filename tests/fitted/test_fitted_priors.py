@@ -487,7 +487,7 @@ def test_what_a_kind_cannot_serve_is_refused_before_anything_is_said(
     codes.save(tmp_path / "codes")
     for how, message in (
         (["mixture", str(tmp_path / "codes")], "there is autoregressive"),
-        (["autoregressive", str(ae.path)], "made of real numbers, which autoregressive is not for"),
+        (["autoregressive", str(ae.path)], "there is flow, mixture, second-stage"),
         (["mixture", str(ae.path), "--name", "../x"], "digits, - and _"),
     ):
         assert cli.main(["fit-prior", *how]) == 2
