@@ -132,7 +132,7 @@ def test_one_latent_alone_may_have_a_capacity_and_none_has_one_beyond_its_reach(
         joint(spec, class_capacity=3.0)
     with pytest.raises(ValueError, match="capacity is -1; a rate is 0 or more"):
         joint(spec, capacity=-1.0)
-    with pytest.raises(ValueError, match="layer 3 was asked for; this model has 2 of latents"):
+    with pytest.raises(ValueError, match=r"layer 3 .*this model has 2"):
         Rate(3)(trace, x)
     with pytest.raises(ValueError, match="layer is 0"):
         Rate(0)
