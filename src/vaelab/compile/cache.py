@@ -189,7 +189,7 @@ def _kept(place: Path) -> Run | None:
 def load_artifact(place: Path) -> Run:
     """The program in a folder, which counts as used now."""
     # Private to torch: the runner that loads a library without importing the compiler. If it goes,
-    # use torch._inductor.aoti_load_package; test_a_kept_program_is_loaded_… fails first.
+    # use torch._inductor.aoti_load_package, which imports it; the test of where it was fails first.
     run: Run = torch._C._aoti.AOTIModelContainerRunnerCpu(str(place / store.LIBRARY), 1).run
     with suppress(OSError):  # a store that this user may only read
         os.utime(place)
@@ -215,7 +215,7 @@ def build(name: str, recording: Recording, examples: Sequence[Tensor], place: Pa
         made.mkdir(mode=0o700)
         options = OPTIONS | {"aot_inductor.output_path": str(work / store.LIBRARY)}
         # Private to torch: compiles a graph of plain operators, which torch.export would trace
-        # again. If it goes, use torch._inductor.aoti_compile_and_package.
+        # again. If it goes, use torch._inductor.aoti_compile_and_package; the same test fails.
         torch._inductor.aot_compile(recording.module(), tuple(examples), options=options)
         (work / store.LIBRARY).rename(made / store.LIBRARY)
         # Beside it lies a list of the operators that it calls through torch's dispatcher.
