@@ -70,7 +70,7 @@ CONSTRUCTION = frozenset({"__init__", "__new__", "__post_init__", "__repr__", "e
 HOOKS = frozenset(vars(nn.Module())) - {"training"}
 """Attributes of every module: dictionaries, compared by what is in them."""
 
-# Private to torch: hooks of all modules, which no module lists. If they go, such hooks are unnoticed
+# Private to torch: hooks of all modules, which no module lists. If they go, such hooks are missed
 # until the next trace; test_hooks_are_seen_that_are_added_later fails first.
 _GLOBAL_HOOKS = [
     value
