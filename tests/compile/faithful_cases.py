@@ -185,6 +185,22 @@ def global_through_a_helper() -> Case:
     return Case(lambda x: x * helper(), lambda: STEPS.update(n=3))
 
 
+COUNT = 0
+
+
+def counted(x: Tensor) -> Tensor:
+    global COUNT
+    COUNT += 1
+    return x * (1.0 if COUNT < 8 else 2.0)
+
+
+@case
+def global_counter() -> Case:
+    global COUNT
+    COUNT = 0
+    return Case(counted)
+
+
 class OfClass:
     n = 0
 
@@ -296,6 +312,23 @@ def attribute_of_a_tensor() -> Case:
     w = torch.ones(8)
     w.scale = 1.0  # type: ignore[attr-defined]
     return Case(lambda x: x * w * w.scale, lambda: setattr(w, "scale", 2.0))  # type: ignore[attr-defined]
+
+
+@case
+def code_of_a_function() -> Case:
+    def function(x: Tensor) -> Tensor:
+        return x * 1.0
+
+    def other(x: Tensor) -> Tensor:
+        return x * 2.0
+
+    return Case(function, lambda: setattr(function, "__code__", other.__code__))
+
+
+@case
+def method_of_a_class() -> Case:
+    kind = type("Kind", (Net,), {})
+    return Case(kind(), lambda: setattr(kind, "forward", lambda self, x: x * 3.0))
 
 
 # Chance and time ------------------------------------------------------------------------------

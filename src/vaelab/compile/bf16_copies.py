@@ -50,7 +50,7 @@ class LowPrecisionCopies:
 
     def _states(self) -> list[tuple[int, int]]:
         # `_version` is private to torch: its count of writes to a tensor. If it goes, copy in every
-        # `refresh`; test_a_copy_follows_a_weight_that_other_code_writes fails first.
+        # `refresh`; test_writes_are_counted fails first.
         return [(t._version, t.data_ptr()) for t in self.sources]
 
 

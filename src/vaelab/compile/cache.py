@@ -8,9 +8,13 @@ seconds and 150 MiB to import.
 
 from __future__ import annotations
 
+import atexit
+import functools
 import hashlib
 import logging
 import os
+import shutil
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -31,6 +35,8 @@ Run = Callable[[list[Tensor]], Sequence[Tensor]]
 
 KEPT_ON = "cpu"
 """Type of device whose programs are kept; for others torch keeps its own caches."""
+
+COMPILER_CACHE = "TORCHINDUCTOR_CACHE_DIR"
 
 WARM_UP = 3
 """Runs before a CUDA graph is captured: the first ones choose its kernels."""
@@ -155,30 +161,35 @@ class Graph:
 
 def load(name: str, recording: Recording, examples: Sequence[Tensor]) -> Run:
     """The kept program of a trace on a CPU, or a new one, which is kept if the store is private."""
-    place = None
     try:
         place = store.open_store() / digest(recording)
-        if place.exists():
-            if store.verify(place):
-                return load_artifact(place)
-            log.info("the kept program of %s is damaged; it is compiled anew", name)
+        if os.path.lexists(place):
+            if (run := _kept(place)) is not None:
+                return run
+            log.info("the kept program of %s is damaged and compiled anew", name)
             store.remove(place)
-    except store.Untrusted as error:
-        log.warning("%s is compiled without keeping the program: %s", name, error)
-        place = None
-    except OSError as error:
-        log.warning("%s is compiled without keeping the program (%s)", name, error)
-        place = None
-    except RuntimeError:  # of libraries that another system lacks
-        store.remove(place) if place is not None else None
-    log.info("compiling %s: some seconds, once", name)
-    return build(recording, examples, place)
+        if not os.access(place.parent, os.W_OK):
+            raise PermissionError(f"{place.parent} cannot be written to")
+    except (store.Untrusted, OSError) as error:
+        log.warning("the program of %s is neither loaded nor kept: %s", name, error)
+        return build(name, recording, examples, None)
+    return build(name, recording, examples, place)
+
+
+def _kept(place: Path) -> Run | None:
+    """A program of the store, or None if it is damaged."""
+    if not store.verify(place):
+        return None
+    try:
+        return load_artifact(place)
+    except RuntimeError:  # of system libraries that have been replaced since
+        return None
 
 
 def load_artifact(place: Path) -> Run:
     """The program in a folder, which counts as used now."""
     # Private to torch: the runner that loads a library without importing the compiler. If it goes,
-    # use torch._inductor.aoti_load_package; test_a_kept_program_is_loaded_… fails first.
+    # use torch._inductor.aoti_load_package, which imports it; the test of where it was fails first.
     run: Run = torch._C._aoti.AOTIModelContainerRunnerCpu(str(place / store.LIBRARY), 1).run
     with suppress(OSError):  # a store that this user may only read
         os.utime(place)
@@ -191,10 +202,12 @@ def digest(recording: Recording) -> str:
     return hashlib.sha256(f"{recording.digest()}{made_for}".encode()).hexdigest()
 
 
-def build(recording: Recording, examples: Sequence[Tensor], place: Path | None) -> Run:
+def build(name: str, recording: Recording, examples: Sequence[Tensor], place: Path | None) -> Run:
     """Compile a trace and load it; keep it in a folder `place` of the store, if there is one."""
+    log.info("compiling %s: some seconds%s", name, ", once" if place else "")
     with (
         store.workshop(place.parent if place else None) as work,
+        private_compiler_cache(),
         silence_inductor(),
         torch.random.fork_rng(devices=[]),
     ):
@@ -202,7 +215,7 @@ def build(recording: Recording, examples: Sequence[Tensor], place: Path | None) 
         made.mkdir(mode=0o700)
         options = OPTIONS | {"aot_inductor.output_path": str(work / store.LIBRARY)}
         # Private to torch: compiles a graph of plain operators, which torch.export would trace
-        # again. If it goes, use torch._inductor.aoti_compile_and_package.
+        # again. If it goes, use torch._inductor.aoti_compile_and_package; the same test fails.
         torch._inductor.aot_compile(recording.module(), tuple(examples), options=options)
         (work / store.LIBRARY).rename(made / store.LIBRARY)
         # Beside it lies a list of the operators that it calls through torch's dispatcher.
@@ -212,6 +225,29 @@ def build(recording: Recording, examples: Sequence[Tensor], place: Path | None) 
         if place is not None:
             store.publish(made, place)
     return run
+
+
+@contextmanager
+def private_compiler_cache() -> Iterator[None]:
+    """Point torch's compiler to a folder of this process alone, unless the user has named one.
+
+    Its default lies under a name that anybody can guess in the system's temporary folder, and it
+    compiles and runs what it finds there.
+    """
+    chosen = os.environ.get(COMPILER_CACHE)
+    os.environ[COMPILER_CACHE] = chosen or _compiler_folder()
+    try:
+        yield
+    finally:
+        if chosen is None:
+            del os.environ[COMPILER_CACHE]
+
+
+@functools.cache
+def _compiler_folder() -> str:
+    folder = tempfile.mkdtemp(prefix="vaelab-compiler-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 @contextmanager

@@ -8,50 +8,36 @@ whose results no comparison of values can predict, such as the clock.
 
 from __future__ import annotations
 
-import dis
 import enum
 import functools
 import logging
 import numbers
 import pathlib
 import re
-import sys
 import types
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
-from operator import call, is_, itemgetter
+from operator import attrgetter, call, is_, itemgetter
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-TRUSTED = frozenset({"vaelab", "torch", "zuko"})
-"""Packages whose code is not read: its effects are tensors, or attributes, which are compared."""
+from vaelab.compile.foreign_code import (
+    IMPURE,
+    IMPURE_BUILTINS,
+    IMPURE_NAMES,
+    TRUSTED,
+    Names,
+    is_foreign,
+    within,
+)
 
 MOST = 20_000
 """Values to compare before each call; beyond these the comparison would cost more than it saves."""
-
-IMPURE = frozenset(
-    {
-        *("time", "random", "secrets", "uuid", "datetime", "numpy.random", "_random"),
-        *("_datetime", "socket", "subprocess", "multiprocessing", "threading", "ctypes"),
-        *("contextvars", "gc"),
-    }
-)
-"""Modules whose functions may return another value at every call."""
-
-IMPURE_NAMES = frozenset(
-    {
-        *("manual_seed", "initial_seed", "get_rng_state", "set_rng_state", "fork_rng"),
-        *("to_dlpack", "_to_dlpack", "urandom", "getrandom", "memmap", "_getframe"),
-    }
-)
-"""Functions of other modules that read or steer hidden state, or hand out memory unobserved."""
-
-IMPURE_BUILTINS = frozenset({"open", "input", "eval", "exec", "globals", "locals", "__import__"})
 
 UNGUARDED = "unguarded"
 """Class attribute that names attributes which a compiled function never reads in Python."""
@@ -84,6 +70,8 @@ CONSTRUCTION = frozenset({"__init__", "__new__", "__post_init__", "__repr__", "e
 HOOKS = frozenset(vars(nn.Module())) - {"training"}
 """Attributes of every module: dictionaries, compared by what is in them."""
 
+# Private to torch: hooks of all modules, which no module lists. If they go, such hooks are missed
+# until the next trace; test_hooks_are_seen_that_are_added_later fails first.
 _GLOBAL_HOOKS = [
     value
     for name, value in vars(nn.modules.module).items()
@@ -231,13 +219,13 @@ class PythonState:
 
     def _builtin(self, found: Any, path: str, name: str, foreign: bool) -> None:
         owner = found.__self__
-        if foreign and (_within(found.__module__, IMPURE) or found.__name__ in IMPURE_NAMES):
+        if foreign and (within(found.__module__, IMPURE) or found.__name__ in IMPURE_NAMES):
             self._refuse(f"it calls {found.__module__}.{found.__name__}")
         elif not isinstance(owner, types.ModuleType | type):
             self._push([(owner, f"{path}.self", name)], foreign)
 
     def _class(self, found: type, path: str, name: str, foreign: bool) -> None:
-        if foreign and _within(found.__module__, IMPURE):
+        if foreign and within(found.__module__, IMPURE):
             self._refuse(f"it uses {found.__module__}.{found.__qualname__}")
         self._members(found, path, CLASS_NOISE)
 
@@ -259,33 +247,25 @@ class PythonState:
         where = f.__qualname__
         cells = ((c, f"{path}.{k}", f"the variable {k} of {where}") for k, c in variables)
         self._push(cells, foreign)
-        defaults = {"defaults": f.__defaults__, "kwdefaults": f.__kwdefaults__}
-        self._push(
-            ((v, f"{path}.{k}", f"the default arguments of {where}") for k, v in defaults.items()),
-            foreign,
-        )
+        for value, part in zip(
+            _rebindable(f), ("code", "default arguments", "keywords"), strict=True
+        ):
+            self._push([(value, f"{path}.{part}", f"the {part} of {where}")], foreign)
         self._mapping(f.__dict__, f"{path}.__dict__", where, foreign)
+        self._keyed.append((_rebindable, f))
         if foreign:
             self._code(f, path)
 
     def _code(self, f: types.FunctionType, path: str) -> None:
         """Read foreign code for the globals that it refers to."""
-        names, imported, variables = set[str](), set[str](), set[str]()
-        codes = [f.__code__]
-        while codes:
-            code = codes.pop()
-            names |= set(code.co_names)
-            for i in dis.get_instructions(code):
-                imported |= {i.argval} if i.opname == "IMPORT_NAME" else set()
-                variables |= {i.argval} if i.opname in ("LOAD_GLOBAL", "LOAD_NAME") else set()
-            codes += [c for c in code.co_consts if isinstance(c, types.CodeType)]
-        for module in sorted(m for m in imported if _within(m, IMPURE)):
+        code = Names(f.__code__)
+        for module in sorted(m for m in code.imported if within(m, IMPURE)):
             self._refuse(f"{f.__qualname__} uses the module {module}")
-        for name in sorted(names & IMPURE_NAMES):
+        for name in sorted(code.all & IMPURE_NAMES):
             self._refuse(f"{f.__qualname__} uses {name}")
-        for name in sorted(variables):
+        for name in sorted(code.variables):
             if name in f.__globals__:
-                self._global(f.__globals__, name, names, f, f"{path}.{name}")
+                self._global(f.__globals__, name, code.all, f, f"{path}.{name}")
             elif name in IMPURE_BUILTINS:
                 self._refuse(f"{f.__qualname__} calls {name}")
 
@@ -296,7 +276,7 @@ class PythonState:
         if not isinstance(value, types.ModuleType):
             self._keep(scope, [name])
             self._push([(value, path, f"the global variable {name}")], True)
-        elif _within(value.__name__, IMPURE):
+        elif within(value.__name__, IMPURE):
             self._refuse(f"{f.__qualname__} uses the module {value.__name__}")
         elif (id(value), id(f)) not in self._modules:
             self._modules.add((id(value), id(f)))
@@ -311,7 +291,7 @@ class PythonState:
         kind = type(found)
         own = getattr(found, "__dict__", None)
         slots = [slot for slot in _slots(kind) if hasattr(found, slot)]
-        if foreign and _within(kind.__module__, IMPURE):
+        if foreign and within(kind.__module__, IMPURE):
             self._refuse(f"{name} is a {kind.__module__}.{kind.__name__}")
         elif (
             foreign
@@ -321,7 +301,7 @@ class PythonState:
             and not isinstance(found, CONTAINERS)
         ):
             self._refuse(f"{name} is a {kind.__name__}, whose state cannot be compared")
-        foreign = is_foreign(kind) or (foreign and not _within(kind.__module__, TRUSTED))
+        foreign = is_foreign(kind) or (foreign and not within(kind.__module__, TRUSTED))
         unguarded = frozenset(getattr(kind, UNGUARDED, ()))
         if own is not None:
             module = isinstance(found, nn.Module)
@@ -366,24 +346,7 @@ VISITS: tuple[tuple[Any, Callable[..., None]], ...] = (
 )
 
 
-def is_foreign(found: Any) -> bool:
-    """Whether a function, class or module is neither trusted nor of Python itself."""
-    named = found.__name__ if isinstance(found, types.ModuleType) else found.__module__
-    root = (named or "").split(".")[0]
-    return root not in TRUSTED and root != "numpy" and root not in sys.stdlib_module_names
-
-
-def foreign_part(*modules: nn.Module) -> str | None:
-    """The name of the first class among modules and their submodules that is not trusted."""
-    for module in chain.from_iterable(m.modules() for m in modules):
-        if not _within(type(module).__module__, TRUSTED):
-            return type(module).__name__
-    return None
-
-
-def _within(module: str | None, packages: frozenset[str]) -> bool:
-    parts = (module or "").split(".")
-    return any(".".join(parts[: i + 1]) in packages for i in range(len(parts)))
+_rebindable = attrgetter("__code__", "__defaults__", "__kwdefaults__")
 
 
 def _slots(kind: type) -> list[str]:

@@ -13,8 +13,8 @@ from torch import Tensor
 _properties = attrgetter("shape", "dtype", "device", "requires_grad")
 
 # `_backward_hooks` is private to torch: gradients pass through the hooks of a tensor, and nothing
-# public lists them. If it goes, hooks that are added later are unnoticed until the next trace;
-# test_a_hook_added_later then fails first.
+# public lists them. If it goes, hooks that are added later are unnoticed until the next trace, and
+# test_hooks_are_seen_that_are_added_later fails first.
 _attached = attrgetter("_backward_hooks", "grad")
 
 _HALF = 0.5
@@ -61,9 +61,9 @@ def ambient(device: str) -> tuple[Any, ...]:
         torch.is_autocast_enabled(device),
         torch.get_autocast_dtype(device),
         *numeric_settings(),
-        # Private to torch: the number of modes that see every operator or function, and the
-        # transforms of torch.func. If they go, drop the entries; test_a_mode_is_not_skipped and
-        # test_a_transform_is_not_skipped then say what is missing.
+        # Private to torch: counts of the modes that see every operator or function, and the
+        # transforms of torch.func. If one goes, run the function where its kind is in use;
+        # test_modes_and_transforms_are_counted fails first.
         torch._C._len_torch_dispatch_stack(),
         torch._C._len_torch_function_stack(),
         torch._C._functorch.peek_interpreter_stack() is None,

@@ -9,7 +9,6 @@ update is written out for the compiler, which then reads every weight, moment an
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -52,7 +51,8 @@ class AdamW:
         self.fused, self.taken = device.type != "mps", 0
         # Counted by weight, as some may have no gradient now and then.
         self.counts = torch.zeros(len(self.weights), device=device if self.fused else "cpu")
-        self.shrink, self.size, self.root = (torch.ones((), device=device) for _ in range(3))
+        self.shrink = torch.ones((), device=device)
+        self.size, self.root = (torch.ones(len(self.weights), device=device) for _ in range(2))
 
     def scale(self, share: float) -> None:
         """Sets the learning rate to a share of its peak."""
@@ -100,25 +100,28 @@ class AdamW:
 
     def prepare(self) -> None:
         """Before `step_traced`: this step's numbers, worked out where no element repeats them."""
-        step = self.taken + 1
+        step = self.counts.double() + 1
         self.shrink.fill_(1 - self.lr * self.decay)
-        self.size.fill_(self.lr / (1 - BETA1**step))
-        self.root.fill_(1 / math.sqrt(1 - BETA2**step))
+        self.size.copy_((self.lr / (1 - BETA1**step)).float())
+        self.root.copy_((1 - BETA2**step).rsqrt().float())
 
     @torch.no_grad()
     def step_traced(self, gradients: Gradients, share: Tensor, total: Tensor) -> None:
         """`step` for the compiler, along gradients times a share."""
         finite = torch.isfinite(total)
-        for w, g, m, v in zip(self.weights, gradients, self.m, self.v, strict=True):
+        sizes, roots = self.size.unbind(), self.root.unbind()
+        rows = zip(self.weights, gradients, self.m, self.v, sizes, roots, strict=True)
+        for w, g, m, v, size, root in rows:
             if g is None:
                 continue
             g = g * share
             new_m = m + (1 - BETA1) * (g - m)
             new_v = v + (1 - BETA2) * (g * g - v)
-            new_w = w * self.shrink - self.size * new_m / (new_v.sqrt() * self.root + self.eps)
+            new_w = w * self.shrink - size * new_m / (new_v.sqrt() * root + self.eps)
             for old, new in ((w, new_w), (m, new_m), (v, new_v)):
                 old.copy_(torch.where(finite, new, old))
-        self.counts.add_(1)
+        moved = [float(g is not None) for g in gradients]
+        self.counts.add_(1 if all(moved) else torch.tensor(moved, device=self.counts.device))
 
     def count(self) -> None:
         """After every step."""
