@@ -37,4 +37,4 @@ def _programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def digits() -> Data:
     """scikit-learn's digits: 1 x 8 x 8, 17 levels."""
-    return load("digits")
+    return load("digits8x8")

@@ -28,7 +28,7 @@ def small(mean: Tensor) -> VAE:
     return composed(mean.shape, (12,), 3, nn.Tanh)
 
 
-TINY = replace(ROWS["vae"], data="digits", valid=100, model=small, batch=100, lr=0.01)
+TINY = replace(ROWS["vae"], data="digits8x8", valid=100, model=small, batch=100, lr=0.01)
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)

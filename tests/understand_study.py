@@ -4,8 +4,8 @@ from PIL import Image
 
 from vaelab.reports.understand import figures as pictures
 from vaelab.reports.understand import write_page
+from vaelab.reports.understand.values import MODELS
 
-MODELS = pictures.MODELS
 UNITS = {
     "distortion": ("nats", "low"),
     "rate": ("nats", None),
@@ -72,8 +72,8 @@ def a_study(labels=True, image=True):
                 "classes": None,
             }
     claims = [claim("holes_prior", 1, n, "hole_prior", True, 76.0) for n in (2, 16)]
-    claims += [claim("path_smoother", 4, 2, "roughness", False, -7.5)]
-    claims += [claim("path_smoother", 4, 16, "roughness", None, 0.4)]
+    claims += [claim("walk_smoother", 4, 2, "roughness", False, -7.5)]
+    claims += [claim("walk_smoother", 4, 16, "roughness", None, 0.4)]
     bound = claim("kl_only_rate", 3, 16, "rate", True, 9.0)
     bound |= {"right": None, "bound": 0.1}
     bound["left"] = {"model": "kl-only-16", "figure": "rate", "value": 0.27, "se": 0.004}
@@ -84,7 +84,9 @@ def a_study(labels=True, image=True):
         f"vae-{n}": {"mean": [(-1) ** j * 0.3 * (j % 5) for j in range(n)], "std": [0.3] * n}
         for n in (2, 16)
     }
-    names = [(panel.file, name) for name, fig in pictures.FIGURES.items() for panel in fig.panels]
+    names = list(
+        dict.fromkeys(panel.file for fig in pictures.FIGURES.values() for panel in fig.panels)
+    )
     drawn = ("map", "gap", "density", "ellipses", "training")
     return {
         "format": 1,
@@ -92,7 +94,7 @@ def a_study(labels=True, image=True):
         "torch": "2.8",
         "device": "cpu",
         "data": {
-            "source": "digits" if image else "some/table <a>.npy",
+            "source": "digits8x8" if image else "some/table <a>.npy",
             "shape": [1, 8, 8] if image else [12],
             "is_image": image,
             "by_column": False,
@@ -171,7 +173,7 @@ def a_study(labels=True, image=True):
                 "height": 672 if any(word in file for word in drawn) else 240,
                 "kind": "drawing" if any(word in file for word in drawn) else "pixels",
             }
-            for file, _ in names
+            for file in names
         ],
     }
 

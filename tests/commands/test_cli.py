@@ -92,7 +92,7 @@ def test_flags_of_a_recipe_follow_its_signature(capsys):
 
 def test_results_to_stdout_messages_to_stderr(tmp_path, capsys):
     out = tmp_path / "run"
-    assert cli.main(["train", "vae", "--data", "digits", "--out", str(out), *QUICK]) == 0
+    assert cli.main(["train", "vae", "--data", "digits8x8", "--out", str(out), *QUICK]) == 0
     said = capsys.readouterr()
     assert "1,797 grey images 8 × 8" in said.err
     assert "bernoulli: the data is nearly two-toned" in said.err
@@ -109,7 +109,7 @@ def test_results_to_stdout_messages_to_stderr(tmp_path, capsys):
 
 def test_one_seed_for_all(tmp_path):
     for name in ("a", "b"):
-        args = ["train", "vae", "--data", "digits", "--out", str(tmp_path / name), "--seed", "3"]
+        args = ["train", "vae", "--data", "digits8x8", "--out", str(tmp_path / name), "--seed", "3"]
         assert cli.main([*args, *QUICK]) == 0
     a, b = ((tmp_path / n / "weights.safetensors").read_bytes() for n in ("a", "b"))
     assert a == b
@@ -178,7 +178,7 @@ def test_a_value_error_from_elsewhere_is_a_bug(monkeypatch, capsys):
     ],
 )
 def test_training_says_which_networks_and_why(recipe, more, said, tmp_path, monkeypatch, capsys):
-    messages = told_of_networks(recipe, "digits", more, tmp_path, monkeypatch, capsys)
+    messages = told_of_networks(recipe, "digits8x8", more, tmp_path, monkeypatch, capsys)
     assert said in messages
     assert "at most 1 epoch of 12 steps" in messages
 

@@ -24,7 +24,7 @@ QUICK = ["--epochs", "1", "--latent", "2", "--width", "16"]
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     run = tmp_path_factory.mktemp("trained") / "run"
-    assert cli.main(["train", "vae", "--data", "digits", "--out", str(run), *QUICK]) == 0
+    assert cli.main(["train", "vae", "--data", "digits8x8", "--out", str(run), *QUICK]) == 0
     return run
 
 
@@ -62,12 +62,12 @@ def train(data, *more, recipe="vae", out="new"):
 
 def test_unknown_names_give_the_nearest(refused):
     assert "Did you mean sample?" in refused("sampel", "x")
-    assert "vae" in refused(*train("digits", recipe="vea"))
+    assert "vae" in refused(*train("digits8x8", recipe="vea"))
     assert "Did you mean mnist" in refused(*train("mnits"))
 
 
 def test_no_recipe(refused):
-    assert "a recipe comes first" in refused("train", "--data", "digits")
+    assert "a recipe comes first" in refused("train", "--data", "digits8x8")
     assert "a recipe comes first" in refused("train")
 
 
@@ -83,23 +83,35 @@ def test_missing_path(refused, run):
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (train("digits", "--latent", "two"), "--latent: expected a whole number, not 'two'"),
-        (train("digits", "--epochs", "many"), "--epochs: expected a whole number, not 'many'"),
-        (train("digits", "--epochs", "1e3"), "--epochs: expected a whole number, not '1e3'"),
-        (train("digits", "--ema", "x"), "--ema: expected a number, not 'x'"),
-        (train("digits", "--net", "transformer"), "--net: expected mlp, conv or resconv, not 'tr"),
-        (train("digits", "--precision", "f32"), "not 'f32'. Did you mean fp32"),
-        (train("digits", "--latnet", "2"), "there is no option --latnet. Did you mean --latent"),
-        (train("digits", "--image-size", "q"), "expected a side, or height,width as in 48,64, not"),
-        (train("digits", "--lr"), "--lr needs a value: peak learning rate of AdamW; it warms up"),
-        (train("digits", "--overwrite", "yes"), "'yes' is one word too many"),
+        (train("digits8x8", "--latent", "two"), "--latent: expected a whole number, not 'two'"),
+        (train("digits8x8", "--epochs", "many"), "--epochs: expected a whole number, not 'many'"),
+        (train("digits8x8", "--epochs", "1e3"), "--epochs: expected a whole number, not '1e3'"),
+        (train("digits8x8", "--ema", "x"), "--ema: expected a number, not 'x'"),
         (
-            train("digits", "--layers", "a", recipe="deep_ladder"),
+            train("digits8x8", "--net", "transformer"),
+            "--net: expected mlp, conv or resconv, not 'tr",
+        ),
+        (train("digits8x8", "--precision", "f32"), "not 'f32'. Did you mean fp32"),
+        (train("digits8x8", "--latnet", "2"), "there is no option --latnet. Did you mean --latent"),
+        (
+            train("digits8x8", "--image-size", "q"),
+            "expected a side, or height,width as in 48,64, not",
+        ),
+        (
+            train("digits8x8", "--lr"),
+            "--lr needs a value: peak learning rate of AdamW; it warms up",
+        ),
+        (train("digits8x8", "--overwrite", "yes"), "'yes' is one word too many"),
+        (
+            train("digits8x8", "--layers", "a", recipe="deep_ladder"),
             "expected a whole number, not 'a'",
         ),
         (("train", "vae", "--data", "--out", "new"), "--data needs a value: a known name (digits"),
         (("train", "vae", "--out", "new"), "--data is missing: a known name (digits, mnist"),
-        (("sweep", "vae", "--data", "digits", "--out", "s", "--beta", "1,b"), "a number, not 'b'"),
+        (
+            ("sweep", "vae", "--data", "digits8x8", "--out", "s", "--beta", "1,b"),
+            "a number, not 'b'",
+        ),
         (("fit-prior", "mixture"), "RUN is missing"),
         (("fit-prior", "mixtrue", "run"), "no kind of prior is called 'mixtrue'. Did you mean mi"),
         (("reconstruct",), "RUN is missing: folder of a trained run\nINPUT is missing: a picture"),
@@ -124,16 +136,16 @@ def test_what_cannot_be_read_is_said_in_plain_words(refused, args, said):
 
 @pytest.mark.parametrize("seed", [2**63, -(2**63) - 1])
 def test_a_seed_is_a_number_of_64_bits(refused, run, seed):
-    for args in (train("digits"), ("sample", run), ("evaluate", run), ("doctor", run)):
+    for args in (train("digits8x8"), ("sample", run), ("evaluate", run), ("doctor", run)):
         assert f"--seed: expected a whole number of 64 bits, not '{seed}'" in refused(
             *args, "--seed", seed
         )
 
 
 def test_settings_that_memory_does_not_hold(refused):
-    said = refused(*train("digits")[:-2], "--width", "1000000000000", status=1)
+    said = refused(*train("digits8x8")[:-2], "--width", "1000000000000", status=1)
     assert "there is not enough memory for this, choose smaller settings" in said
-    assert "there is not enough memory" in refused(*train("digits"), "--width", 2**62, status=1)
+    assert "there is not enough memory" in refused(*train("digits8x8"), "--width", 2**62, status=1)
 
 
 def test_a_home_of_nobody(refused):
@@ -268,16 +280,16 @@ def test_without_its_hook_tyro_speaks_itself(monkeypatch, capsys):
     ],
 )
 def test_value_out_of_range(refused, flag, value):
-    said = refused(*train("digits", flag, value))
+    said = refused(*train("digits8x8", flag, value))
     assert value.lstrip("-") in said
     assert flag.strip("-").replace("-", "_") in said
 
 
 def test_device_that_is_not_there(refused, run, monkeypatch):
     commands = (
-        train("digits"),
-        ("sweep", "vae", "--data", "digits", "--out", "sweep"),
-        ("understand", "--data", "digits"),
+        train("digits8x8"),
+        ("sweep", "vae", "--data", "digits8x8", "--out", "sweep"),
+        ("understand", "--data", "digits8x8"),
         ("fit-prior", "mixture", run),
         ("interpolate", run, "test:0", "test:1"),
         *((name, run, "test:0") for name in ("reconstruct", "vary", "encode")),
@@ -292,13 +304,13 @@ def test_device_that_is_not_there(refused, run, monkeypatch):
 
 
 def test_a_run_is_not_replaced_unasked(refused, run):
-    assert "pass --overwrite" in refused(*train("digits", out=run))
+    assert "pass --overwrite" in refused(*train("digits8x8", out=run))
 
 
 def test_out_is_a_file(refused, tmp_path):
     (tmp_path / "new").write_text("mine")
-    assert "is a file" in refused(*train("digits"))
-    assert refused(*train("digits", out="new/inside"))
+    assert "is a file" in refused(*train("digits8x8"))
+    assert refused(*train("digits8x8", out="new/inside"))
 
 
 @pytest.mark.parametrize("reason", [errno.ENOSPC, errno.EROFS])
@@ -307,10 +319,10 @@ def test_full_or_read_only_disk_keeps_the_old_run(refused, run, monkeypatch, rea
         raise OSError(reason, os.strerror(reason))
 
     monkeypatch.setattr(os, "fsync", full)
-    said = refused(*train("digits", "--overwrite", out=run))
+    said = refused(*train("digits8x8", "--overwrite", out=run))
     assert f"{run}" in said
     assert os.strerror(reason) in said
-    assert os.strerror(reason) in refused(*train("digits", out="fresh"))
+    assert os.strerror(reason) in refused(*train("digits8x8", out="fresh"))
     assert not (run.parent / "fresh").exists()
     assert os.strerror(reason) in refused("sample", run, "-n", "4", "--out", "s.png")
 
@@ -327,7 +339,7 @@ def test_disk_that_fills_up_at_the_end_keeps_the_old_run(run, monkeypatch, capsy
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
     monkeypatch.setattr(Run, "save", fills)
-    assert cli.main([*train("digits", "--overwrite", out=str(run))]) == 2
+    assert cli.main([*train("digits8x8", "--overwrite", out=str(run))]) == 2
     assert "No space left" in capsys.readouterr().err
     after = content(run)
     assert {path: after[path] for path in before} == before
@@ -335,7 +347,7 @@ def test_disk_that_fills_up_at_the_end_keeps_the_old_run(run, monkeypatch, capsy
     monkeypatch.undo()
     assert cli.main(["sample", str(run / "unfinished"), "--out", str(run / "s.png")]) == 0
     (run / "recipe.json").unlink()
-    assert cli.main([*train("digits", out=str(run))]) == 2
+    assert cli.main([*train("digits8x8", out=str(run))]) == 2
     assert "unfinished" in capsys.readouterr().err
 
 

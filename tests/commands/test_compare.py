@@ -22,7 +22,7 @@ from vaelab.training import Plan
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("compare")
-    data = load_data("digits")
+    data = load_data("digits8x8")
     for name, latent in (("one", 1), ("three", 3)):
         recipe = recipes.vae(data.spec, latent=latent, design=Design(width=16))
         train(recipe, data, Plan(epochs=6), out=folder / name)
@@ -80,7 +80,7 @@ def test_names_of_runs_are_shown_as_they_are(runs, tmp_path, capsys):
 
 
 def test_other_examples_are_refused(runs, tmp_path, capsys):
-    data = load_data("digits")
+    data = load_data("digits8x8")
     recipe = recipes.vae(data.spec, latent=1, design=Design(width=16))
     train(recipe, data, Plan(epochs=1), out=tmp_path / "run")
     evaluate(tmp_path / "run", "--limit", "50")
@@ -126,7 +126,7 @@ def test_what_was_not_evaluated_is_named(runs, tmp_path, capsys):
     assert "name two or more" in said(capsys, runs / "one", status=2).err
     err = said(capsys, runs / "one", tmp_path / "nowhere", status=2).err
     assert "does not exist" in err
-    data = load_data("digits")
+    data = load_data("digits8x8")
     recipe = recipes.vae(data.spec, latent=1, design=Design(width=16))
     train(recipe, data, Plan(epochs=1), out=tmp_path / "run")
     err = said(capsys, runs / "one", tmp_path / "run", status=2).err

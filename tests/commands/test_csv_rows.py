@@ -97,7 +97,7 @@ def test_images_keep_their_means(digits_run: Run) -> None:
 
 @pytest.fixture(scope="module")
 def digits_run() -> Run:
-    data = vaelab.load_data("digits")
+    data = vaelab.load_data("digits8x8")
     recipe = vaelab.recipes.vae(data.spec, latent=2, design=vaelab.Design(width=8))
     return vaelab.train(recipe, data, vaelab.Plan(epochs=1))
 

@@ -62,7 +62,7 @@ def test_json_is_one_object_and_nothing_else(capsys, tmp_path):
         (["nowhere.py:loss"], "does not exist"),
         ([loss(losses.broken)], "no such thing"),
         ([loss(losses.gaussian), "--shape", "a,b"], "expected positive numbers"),
-        (["digits", "--limit", "1"], "limit is 1"),
+        (["digits8x8", "--limit", "1"], "limit is 1"),
     ],
 )
 def test_wrong_use_is_2_and_no_traceback(capsys, monkeypatch, tmp_path, args, words):

@@ -85,7 +85,7 @@ def test_the_same_seed_gives_the_same_figures_and_they_are_kept(table, capsys):
 
 
 def test_discrete_data_has_bits_and_a_stated_binarization(tmp_path, capsys):
-    trained(recipes.vae, "digits", tmp_path / "run")
+    trained(recipes.vae, "digits8x8", tmp_path / "run")
     found = evaluated(capsys, tmp_path / "run", "--samples", "20", "--limit", "40", *ONLY)
     assert found["bits_per_dim"] == pytest.approx(found["nll"] / (64 * math.log(2)))
     assert found["binarize"] == "dynamic"
@@ -101,7 +101,7 @@ def test_discrete_data_has_bits_and_a_stated_binarization(tmp_path, capsys):
 
 
 def test_a_point_code_has_a_distortion_only(tmp_path, capsys):
-    trained(recipes.ae, "digits", tmp_path / "run")
+    trained(recipes.ae, "digits8x8", tmp_path / "run")
     found = evaluated(capsys, tmp_path / "run", *ONLY)
     assert found["distortion"] > 0
     assert found["neg_elbo"] is found["rate"] is found["nll"] is found["nll_se"] is None
@@ -131,7 +131,7 @@ def test_data_that_was_in_memory_or_has_moved_can_be_named(tmp_path, capsys):
 @pytest.fixture(scope="module")
 def digits_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("digits") / "run"
-    data = load_data("digits")
+    data = load_data("digits8x8")
     train(
         recipes.vae(data.spec, latent=3, design=Design(width=32)), data, Plan(epochs=6), out=folder
     )
@@ -178,6 +178,8 @@ def test_every_figure_is_shown_and_defined_on_the_page(digits_run, capsys):
     # Self-contained: nothing is fetched.
     assert not re.search(r'(src|href)="(?!data:|#)', page)
     assert "http" not in page
+    assert "数据为 digits 的测试集 180 个样本，按种子 0 二值化一次" in page
+    assert "10 类分类器的 64 维特征" in page
 
 
 def test_every_example_is_kept_in_order(digits_run, capsys):
@@ -187,7 +189,7 @@ def test_every_example_is_kept_in_order(digits_run, capsys):
     for name in ("neg_elbo", "nll"):
         assert float(of_each[name].double().mean()) == pytest.approx(found[name], abs=1e-5)
     run = load(digits_run)
-    x = next(Batches(load_data("digits").test.x, run.data).fixed(500, 0))
+    x = next(Batches(load_data("digits8x8").test.x, run.data).fixed(500, 0))
     with torch.no_grad():
         rate = run.model(x).rate()[0]
     torch.testing.assert_close(of_each["rate"], rate, rtol=1e-4, atol=1e-4)
@@ -208,7 +210,7 @@ def test_annealing_checks_the_bound_from_both_sides(digits_run, capsys):
 
 def test_a_loose_bound_is_called_loose(tmp_path, capsys):
     """No rate in the loss: posteriors shrink to points, and weights are carried by one draw."""
-    data = load_data("digits")
+    data = load_data("digits8x8")
     recipe = recipes.reconstruction_only(data.spec, latent=16, design=Design(width=64))
     train(recipe, data, Plan(epochs=15), out=tmp_path / "run")
     args = ("evaluate", str(tmp_path / "run"), "--samples", "50", *ONLY)
@@ -222,7 +224,7 @@ def test_a_rate_that_is_an_estimate_says_so(tmp_path, digits_run, capsys):
     found = evaluated(capsys, digits_run, *args)
     assert found["rate_is_closed"] is True
     assert not any("no closed form" in note for note in found["notes"])
-    trained(recipes.vamp, "digits", tmp_path / "run")
+    trained(recipes.vamp, "digits8x8", tmp_path / "run")
     found = evaluated(capsys, tmp_path / "run", *args)
     assert found["rate_is_closed"] is False
     assert any("no closed form" in note for note in found["notes"])
@@ -328,7 +330,7 @@ def test_splits_and_limits(digits_run, capsys):
 
 
 def test_hierarchies_and_points_have_the_figures_that_exist(tmp_path, capsys):
-    data = load_data("digits")
+    data = load_data("digits8x8")
     ladder = recipes.ladder(data.spec, latent=2, levels=2, design=Design(width=16))
     train(ladder, data, Plan(epochs=1), out=tmp_path / "ladder")
     found = evaluated(
@@ -370,7 +372,7 @@ def test_a_prior_that_was_fitted_afterwards(digits_run, capsys):
 )
 def test_why_codes_are_not_set_beside_the_prior_is_the_true_reason(make, prior):
     """A sphere is no discrete latent."""
-    data = load_data("digits")
+    data = load_data("digits8x8")
     few = Batches(data.test.x[:64], data.spec)
     run = train(make(data.spec, design=Design(width=16)), data, Plan(epochs=1))
     found, _ = latents.measure_latents(run, few, few, 0)

@@ -10,7 +10,7 @@ from vaelab.data import read_inputs
 from vaelab.runs.run import load
 
 FLAGS = ["--overwrite", "--device", "cpu"]
-QUICK = ["--epochs", "2", "--width", "16", "--data", "digits"]
+QUICK = ["--epochs", "2", "--width", "16", "--data", "digits8x8"]
 
 
 @pytest.fixture(scope="module")
@@ -111,9 +111,11 @@ def test_a_file_is_read_back_as_input(rows, run, inputs, tmp_path):
 def test_a_picture_is_exact_to_the_pixel(rows, run):
     picture = rows("sample", "-n", 1, suffix=".png")
     pixels = np.asarray(picture.convert("L"))
-    scale = pixels.shape[0] // 8
+    scale = round(CELL / 8)
     expected = np.floor(run.sample(1)[0, 0].numpy() / 16 * 255 + 0.5)
-    np.testing.assert_allclose(pixels[scale // 2 :: scale, scale // 2 :: scale], expected, atol=1)
+    half, side = scale // 2, 8 * scale
+    np.testing.assert_allclose(pixels[half:side:scale, half:side:scale], expected, atol=1)
+    assert pixels[side:].min() < 255  # the caption
 
 
 @pytest.mark.parametrize(

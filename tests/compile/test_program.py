@@ -187,7 +187,7 @@ def test_one_that_differs_from_call_to_call_is_left_as_it_is(
         assert torch.equal(program(X), X + i)
     assert len(calls) == 7
     assert caplog.messages == [
-        "it cannot be compiled: it does not do the same at every call; going on without"
+        "it cannot be compiled: it operators differ at every call; going on without"
     ]
     assert instead == []
 
@@ -208,7 +208,7 @@ def test_one_that_changes_later_is_found_out(
     assert torch.equal(program(X), 2 * X)
     assert len(instead) == 1
     assert caplog.messages == [
-        "it cannot be compiled: it does not do the same at every call; going on without"
+        "it cannot be compiled: it operators differ at every call; going on without"
     ]
 
 
@@ -268,7 +268,7 @@ for seed in range(6):
         with torch.no_grad():
             learning.net[0].weight.mul_(-2)
     found, _ = program(X)
-assert program.run is not None, program.why
+assert program.run is not None, program.reason
 print(float(found["loss"]), float(learning.state()[0].sum()), "torch._inductor" in sys.modules)
 """
 

@@ -39,8 +39,8 @@ def test_what_was_written_down_does_what_the_call_did() -> None:
     again.load_state_dict(layer.state_dict())
     torch.manual_seed(1)
     seen, loss = record(lambda x: trained(layer, x))
-    assert seen.why is None
-    assert {id(t) for t in seen.outside} == {id(p) for p in layer.parameters()}
+    assert seen.unsupported_reason is None
+    assert {id(t) for t in seen.captured} == {id(p) for p in layer.parameters()}
     torch.manual_seed(1)
     with torch.no_grad():
         (other,) = seen.module()(X, *(again.get_parameter(n) for n in named(seen, layer)))
@@ -64,7 +64,7 @@ def test_a_number_that_is_added_to_in_place_is_itself_again_in_the_next_call() -
 
 def named(seen: Recording, layer: nn.Module) -> list[str]:
     names = {id(p): name for name, p in layer.named_parameters()}
-    return [names[id(t)] for t in seen.outside]
+    return [names[id(t)] for t in seen.captured]
 
 
 def test_the_same_has_the_same_digest_and_anything_else_another() -> None:
@@ -91,27 +91,27 @@ def test_what_no_program_could_do_is_said_and_the_call_goes_on() -> None:
     generator = torch.Generator().manual_seed(0)
     w = torch.ones(4)
     reasons: dict[str, Callable[[Tensor], Tensor]] = {
-        "looks at the values": lambda x: x if float(x.sum()) > 0 else x + 1,
-        "looks at the values of": lambda x: x[x > 0],
+        "reads the values": lambda x: x if float(x.sum()) > 0 else x + 1,
+        "reads the values of": lambda x: x[x > 0],
         "by tolist": lambda x: x if x.sum(1).tolist()[0] > 0 else x + 1,
         "by numpy": lambda x: x if x.numpy().sum() > 0 else x + 1,
         "by __array__": lambda x: x if np.asarray(x).sum() > 0 else x + 1,
         "a random generator of its own": lambda x: x + torch.rand(3, generator=generator),
         "a sparse tensor": lambda x: torch.sparse.mm(SPARSE, x.T),
-        "share their memory": lambda x: x * A.mul_(1) + B,
+        "share memory": lambda x: x * A.mul_(1) + B,
         "what it did not compute": lambda x: w,
     }
     for reason, function in reasons.items():
         seen, found = record(function)
-        assert seen.why is not None
-        assert reason in seen.why
+        assert seen.unsupported_reason is not None
+        assert reason in seen.unsupported_reason
         assert isinstance(found, Tensor)
 
 
 def test_tensors_that_share_their_memory_may_be_read() -> None:
     """As the offsets and scales of a table's columns."""
     seen, found = record(lambda x: x * A + B)
-    assert seen.why is None
+    assert seen.unsupported_reason is None
     (again,) = seen.module()(X, A, B)
     assert torch.equal(again, found)
 
@@ -121,8 +121,8 @@ SPARSE = torch.eye(3).to_sparse()
 
 
 def test_one_tensor_in_two_places_is_told_from_two_that_may_differ() -> None:
-    assert Recording([X, X]).why == "it is given one tensor twice"
-    assert Recording([X, X + 1]).why is None
+    assert Recording([X, X]).unsupported_reason == "one tensor is passed twice"
+    assert Recording([X, X + 1]).unsupported_reason is None
 
 
 def test_calls_that_differ_are_told_apart() -> None:
@@ -147,13 +147,13 @@ def test_calls_that_differ_are_told_apart() -> None:
 
     one = Counting()
     for function, why in (
-        (one.grows, "does not do the same"),
-        (one.multiplies, "does not do the same"),
+        (one.grows, "operators differ"),
+        (one.multiplies, "operators differ"),
         (one.replaces, "replaces tensors of its own"),
         (one.stays, None),
     ):
         first, second = record(function)[0], record(function)[0]
-        found = second.differs(first)
+        found = second.difference(first)
         assert found is None if why is None else found is not None and why in found
 
 

@@ -13,7 +13,7 @@ from vaelab.data import DataSpec, Rows, load, read_inputs
 from vaelab.data import fingerprint as fingerprints
 from vaelab.data.images import decode as images
 
-DIGITS = load("digits")
+DIGITS = load("digits8x8")
 GREY = DataSpec("array", (1, 8, 6), "uint8", 256, 0, 255, (0.0,), (255.0,))
 RGB = replace(GREY, shape=(3, 8, 6))
 UNIT = DataSpec("array", (1, 8, 6), "float32", None, -1, 1, (-1.0,), (2.0,))
@@ -31,7 +31,7 @@ def test_rows_of_the_own_data() -> None:
 
 
 def test_rows_of_the_own_data_follow_its_seed_and_shares() -> None:
-    other = load("digits", seed=7, valid=0.3, test=100)
+    other = load("digits8x8", seed=7, valid=0.3, test=100)
     assert torch.equal(read_inputs("test:0-99", other.spec)[0], other.test.x)
     assert torch.equal(read_inputs("test:", other.spec)[0], other.test.x)
     assert torch.equal(read_inputs("valid:0-9", other.spec)[0], other.valid.x[:10])

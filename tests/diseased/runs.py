@@ -42,23 +42,23 @@ def table(folder):
 
 
 def vae(folder):
-    trained(folder, recipes.vae, "digits", 40, latent=8)
+    trained(folder, recipes.vae, "digits8x8", 40, latent=8)
 
 
 def autoencoder(folder):
-    trained(folder, recipes.ae, "digits", 25, latent=8)
+    trained(folder, recipes.ae, "digits8x8", 25, latent=8)
 
 
 def beta_of_two(folder):
-    trained(folder, recipes.beta_vae, "digits", 50, 1e-2, GAUSSIAN, latent=8, beta=2.0)
+    trained(folder, recipes.beta_vae, "digits8x8", 50, 1e-2, GAUSSIAN, latent=8, beta=2.0)
 
 
 def beta_of_a_half(folder):
-    trained(folder, recipes.beta_vae, "digits", 40, latent=8, beta=0.5)
+    trained(folder, recipes.beta_vae, "digits8x8", 40, latent=8, beta=0.5)
 
 
 def importance_weighted(folder):
-    trained(folder, recipes.iwae, "digits", 40, latent=8, samples=5)
+    trained(folder, recipes.iwae, "digits8x8", 40, latent=8, samples=5)
 
 
 def of_a_table(folder):
@@ -71,16 +71,16 @@ FEW_STEPS = set(HEALTHY) - {of_a_table}
 
 
 def collapsed(folder):
-    trained(folder, recipes.beta_vae, "digits", 20, latent=8, beta=20.0)
+    trained(folder, recipes.beta_vae, "digits8x8", 20, latent=8, beta=20.0)
 
 
 def hardly_begun(folder):
     """A rate of 0.05 nats, against which a swapped z may well cost more than 0.1."""
-    trained(folder, recipes.vamp, "digits", 3, 1e-3, Design())
+    trained(folder, recipes.vamp, "digits8x8", 3, 1e-3, Design())
 
 
 def deaf_decoder(folder):
-    run = trained(folder, recipes.vae, "digits", 20, latent=8)
+    run = trained(folder, recipes.vae, "digits8x8", 20, latent=8)
     first = next(p for p in run.model.generator.decoder.parameters() if p.ndim == 2)
     with torch.no_grad():
         first.zero_()
@@ -88,11 +88,11 @@ def deaf_decoder(folder):
 
 
 def no_rate(folder):
-    trained(folder, recipes.reconstruction_only, "digits", 40, latent=8)
+    trained(folder, recipes.reconstruction_only, "digits8x8", 40, latent=8)
 
 
 def beta_of_four(folder):
-    trained(folder, recipes.beta_vae, "digits", 20, 1e-2, GAUSSIAN, latent=8, beta=4.0)
+    trained(folder, recipes.beta_vae, "digits8x8", 20, 1e-2, GAUSSIAN, latent=8, beta=4.0)
 
 
 def by_heart(folder):
@@ -104,7 +104,7 @@ def by_heart(folder):
 
 def too_much_noise(folder):
     design = Design(width=64, likelihood="gaussian-fixed")
-    trained(folder, recipes.vae, "digits", 10, design=design, latent=8)
+    trained(folder, recipes.vae, "digits8x8", 10, design=design, latent=8)
 
 
 def density_of_two_values(folder):
@@ -113,28 +113,28 @@ def density_of_two_values(folder):
 
 
 def three_epochs(folder):
-    trained(folder, recipes.vae, "digits", 3, 2e-3, latent=8)
+    trained(folder, recipes.vae, "digits8x8", 3, 2e-3, latent=8)
 
 
 def five_epochs(folder):
     """60 steps, whose schedule has come to its end: the loss looks as if it had levelled off."""
-    trained(folder, recipes.vae, "digits", 5, 2e-3, Design(), latent=4)
+    trained(folder, recipes.vae, "digits8x8", 5, 2e-3, Design(), latent=4)
 
 
 def twenty_epochs(folder):
     """240 steps, whose loss rests where its learning rate does: 1.5 nats above that of 4,008."""
-    trained(folder, recipes.vae, "digits", 20, 2e-3, Design(), latent=8)
+    trained(folder, recipes.vae, "digits8x8", 20, 2e-3, Design(), latent=8)
 
 
 def steps_too_small(folder):
     """1,080 steps, no few, that lead nowhere."""
-    trained(folder, recipes.vae, "digits", 12, 3e-5, batch_size=16, latent=8)
+    trained(folder, recipes.vae, "digits8x8", 12, 3e-5, batch_size=16, latent=8)
 
 
 def with_priors(folder):
     """Priors of one component, of far too many for its codes, and of a corner of the codes."""
-    run = trained(folder, recipes.vae, "digits", 40, latent=8)
-    data = load("digits")
+    run = trained(folder, recipes.vae, "digits8x8", 40, latent=8)
+    data = load("digits8x8")
     codes, held_out = (draws(run, split, 1) for split in (data.train, data.valid))
     for name, components, of in (
         ("one", 1, codes),
@@ -157,19 +157,19 @@ class Stop:
 
 
 def interrupted(folder):
-    trained(folder, recipes.vae, "digits", 30, latent=8, listener=Stop())
+    trained(folder, recipes.vae, "digits8x8", 30, latent=8, listener=Stop())
 
 
 def killed(folder):
     """What a training leaves that was ended from outside."""
-    run = trained(folder, recipes.vae, "digits", 5, latent=8)
+    run = trained(folder, recipes.vae, "digits8x8", 5, latent=8)
     run.training |= {"ending": "unfinished", "epochs": 40}
     run.save(folder / "run" / "unfinished")
     (folder / "run" / "recipe.json").unlink()
 
 
 def wild_learning_rate(folder):
-    trained(folder, recipes.vae, "digits", 20, 0.3, latent=8)
+    trained(folder, recipes.vae, "digits8x8", 20, 0.3, latent=8)
 
 
 def thirty_latents_for_two_factors(folder):
@@ -181,7 +181,7 @@ def one_latent_for_two_factors(folder):
 
 
 def silent_level(folder):
-    run = trained(folder, recipes.ladder, "digits", 20, 1e-2, GAUSSIAN)
+    run = trained(folder, recipes.ladder, "digits8x8", 20, 1e-2, GAUSSIAN)
     block = run.model.generator.blocks[0]
     with torch.no_grad():
         for parameter in (*block.to_prior.parameters(), *block.to_posterior.parameters()):

@@ -1,7 +1,9 @@
 """`vaelab doctor FILE.py:function`: planted mistakes are found, healthy losses are left alone."""
 
+import inspect
 import json
 import re
+from functools import cache
 
 import pytest
 import torch
@@ -14,6 +16,7 @@ from vaelab.doctor.loss_loader import kinds, role
 FILE = losses.__file__
 
 
+@cache
 def examined(function, **kwargs):
     return examine_loss(f"{FILE}:{function.__name__}", **kwargs)
 
@@ -40,14 +43,108 @@ def test_a_planted_mistake_is_found(loss, code):
         losses.kl_by_share_of_the_data: {"mean-reconstruction"},
         losses.exp_forgotten: {"no-gradient"},
         losses.sampled: {"kl-form"},
+        losses.sample_of_another_width: {"random"},
+        losses.kl_of_batch_moments: {"no-gradient"},
     }
     assert set(found) - {code} <= also.get(loss, set())
+
+
+INFO = {"random", "reconstruction-unknown"}
+"""Findings that are worth knowing, and no mistake by themselves."""
+
+
+@pytest.mark.parametrize(("loss", "code"), losses.ILL.items(), ids=named)
+def test_a_mistake_makes_the_exit_status_1(loss, code):
+    assert examined(loss).reaches("warning") or code in INFO
+
+
+REPAIRED = """
+import math
+import torch
+import torch.nn.functional as F
+from diseased import losses
+
+BETA = losses.BETA
+
+def loss{signature}:
+    x0, r0 = torch.full_like({x}, 0.3), torch.full_like({r}, 0.6)
+    mu0, s0 = torch.zeros_like({mu}), torch.full_like({s}, {neutral})
+    mu1 = torch.linspace(-1, 1, len({mu})).view(-1, *[1] * ({mu}.ndim - 1)).expand_as({mu})  # of some variance
+    own = lambda x, r, mu, s: losses.{name}({arguments})
+    {rest}
+    {fix}
+    return {total}
+"""
+
+
+@pytest.mark.parametrize(
+    ("loss", "code"),
+    [(loss, code) for loss, code in losses.ILL.items() if code not in INFO],
+    ids=named,
+)
+def test_the_fix_can_be_applied_and_the_finding_goes(loss, code, tmp_path):
+    """The line that is offered takes the place of the term it is for; the rest stays."""
+    report = examined(loss)
+    finding = next(f for f in report.findings if f.code == code)
+    called = dict(report.figures["arguments"])
+    roles = {"x": called.get("x"), "r": called.get("reconstruction")}
+    roles |= {"mu": called.get("mu"), "s": called.get("scale")}
+    parameters = inspect.signature(loss).parameters
+    arguments = ", ".join(next((r for r, n in roles.items() if n == p), p) for p in parameters)
+    rest = {
+        "kl": "rest = own({x}, {r}, mu1, s0) - own(x0, r0, mu1, s0)",
+        "reconstruction": "rest = own(x0, r0, {mu}, {s}) - own(x0, r0, mu0, s0)",
+        "loss": "loss = own({x}, {r}, {mu}, {s})",
+    }[finding.fix.target]
+    total = {"kl": "rest + kl", "reconstruction": "rest + reconstruction", "loss": "loss"}
+    (tmp_path / "repaired.py").write_text(
+        REPAIRED.format(
+            signature=inspect.signature(loss),
+            name=loss.__name__,
+            neutral=0.0 if "log" in called.get("scale", "log") else 1.0,
+            arguments=arguments,
+            rest=rest.format(**roles),
+            fix=finding.fix.change.replace("\n", "\n    "),
+            total=total[finding.fix.target],
+            **roles,
+        )
+    )
+    again = examine_loss(f"{tmp_path / 'repaired.py'}:loss")
+    assert code not in codes(again)
+    others = {f.code for f in report.findings} - {code}
+    assert {f.code for f in again.findings if f.severity != "info"} <= others
+
+
+@pytest.mark.parametrize("name", ["criterion", "learned_noise_once"])
+def test_a_module_is_a_loss_and_its_learned_scale_is_found(name):
+    found = codes(examine_loss(f"{FILE}:{name}"))
+    assert found == ([] if name == "criterion" else ["noise-cost"])
+
+
+def test_where_a_clamp_ends_and_what_a_mean_is_over_is_said():
+    (finding,) = examined(losses.clamped_below).findings
+    assert finding.evidence.value == pytest.approx(-4)
+    (finding,) = examined(losses.clamped_log_std).findings
+    assert "below log_std = -3 and above log_std = 1" in finding.what
+    (finding,) = examined(losses.mean_over_pixels).findings
+    assert "averaged over height and width" in finding.what
+    (finding,) = examined(losses.channels_and_batch_alike).findings
+    assert "averaged over channels" in finding.what
+    about = "\n".join(examined(losses.logits_and_a_dictionary).about)
+    assert "of images it would average the reconstruction over height and width" in about
 
 
 @pytest.mark.parametrize(
     ("loss", "beta"),
     [
         (losses.bce_mean_over_batch, 1.0),
+        (losses.summed, 1.0),
+        (losses.one_sample, 1.0),
+        (losses.learned_noise, 1.0),
+        (losses.fixed_noise, 0.01),
+        (losses.mean_over_channels, 3.0),
+        (losses.clamped_below, 1.0),
+        (losses.reversed_std, 1.0),
         (losses.gaussian, 1.0),
         (losses.squared_error_and_std, 0.5),
         (losses.beta_four_for_images, 4.0),
@@ -96,7 +193,7 @@ def test_the_terms_of_an_odd_kl_are_told():
 
 
 def test_a_shape_can_be_given_and_images_are_tried():
-    assert examined(losses.beta_four_for_images).figures["shape"] == [1, 28, 28]
+    assert examined(losses.beta_four_for_images).figures["shape"] == [3, 20, 28]
     found = examined(losses.mean_reconstruction, shape=(3, 8, 8)).figures["effective_beta"]
     assert found == pytest.approx(192 / 2)
 

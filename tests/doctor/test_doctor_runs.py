@@ -59,7 +59,7 @@ def test_a_planted_disease_is_found(make, wanted, tmp_path):
 @pytest.fixture(scope="module")
 def short_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("doctor")
-    runs.trained(folder, runs.recipes.vae, "digits", 6, latent=4)
+    runs.trained(folder, runs.recipes.vae, "digits8x8", 6, latent=4)
     return folder / "run"
 
 

@@ -27,7 +27,7 @@ TWO = {"factor_vae", "modularity", "infom", "dci_disentanglement"}
 
 
 def test_labels_are_one_factor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data, folder = load("digits"), tmp_path / "run"
+    data, folder = load("digits8x8"), tmp_path / "run"
     recipe = recipes.vae(data.spec, latent=3, design=Design(width=32))
     run = train(recipe, data, Plan(epochs=20), out=folder)
     args = ["evaluate", str(folder), "--parts", "likelihood", "--samples", "5", "--factors"]

@@ -247,12 +247,12 @@ def test_fitting_is_repeatable_and_leaves_the_random_state_alone() -> None:
 def test_a_fit_tells_how_far_it_is(name: str) -> None:
     heard: list[tuple[str, int, int]] = []
 
-    def told(what: str, done: int, total: int, nats: float | None = None) -> None:
+    def progress(what: str, done: int, total: int, nats: float | None = None) -> None:
         heard.append((what, done, total))
         assert nats is None or math.isfinite(nats)
 
     codes = torch.randn(120, 2)
-    fit_codes(SMALL[name], model(2), codes, codes, told=told)
+    fit_codes(SMALL[name], model(2), codes, codes, progress=progress)
     assert len({(what, total) for what, _, total in heard}) == 1
     done = [n for _, n, _ in heard]
     assert done == sorted(set(done))
@@ -472,7 +472,7 @@ def test_a_prior_that_is_worse_is_not_recommended(
     for lost, recommended in ((-0.5, True), (0.25, False)):
         figures = {"nats": 10.0 + lost, "own_nats": 10.0}
         worse = SimpleNamespace(figures=figures, kind=FittedMixture(components=7))
-        monkeypatch.setattr("vaelab.runs.fit_prior.fit_prior", lambda *_, made=worse, **__: made)
+        monkeypatch.setattr("vaelab.commands.fit_prior.fit_prior", lambda *_, won=worse, **__: won)
         assert cli.main(["fit-prior", "mixture", str(ae.path), "--name", "untried"]) == 0
         said = capsys.readouterr()
         assert ("--prior untried" in said.out) == recommended

@@ -33,7 +33,7 @@ SMALL = Design(width=8)
 def data(kind: str) -> Data:
     rng = np.random.default_rng(0)
     if kind == "digits":
-        return load("digits")
+        return load("digits8x8")
     if kind == "colour":
         return load(rng.integers(0, 256, (40, 3, 9, 7), dtype=np.uint8))
     if kind == "large":

@@ -73,7 +73,7 @@ def test_lines_follow_walks_and_fade_what_is_idle() -> None:
     assert np.array_equal(second.get_xdata(), across)
     assert second.get_color() == "#808080" != first.get_color()
     assert [t.get_text() for t in fig.legends[0].get_texts()] == ["z0: 1.20", "z1: 0.00"]
-    with pytest.raises(ValueError, match="do not fit walks"):
+    with pytest.raises(ValueError, match="do not fit paths"):
         lines(walks, across, HEADER, "deviations", ["z0"])
     assert [axes.get_xlabel() for axes in fig.axes[:4]] == ["", *["deviations"] * 3]
     # Names without an order have no height: they are words, each walk on a line of its own.

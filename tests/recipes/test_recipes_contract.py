@@ -45,7 +45,7 @@ def data(kind: str) -> Data:
     """Small sets of every shape: real digits, colour images of an odd size, a table."""
     rng = np.random.default_rng(0)
     if kind == "digits":
-        return load("digits")
+        return load("digits8x8")
     if kind == "colour":
         return load(rng.integers(0, 256, (60, 3, 9, 7), dtype=np.uint8))
     if kind == "table":

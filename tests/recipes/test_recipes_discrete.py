@@ -42,12 +42,12 @@ ZOO: dict[str, tuple[Any, dict[str, Any]]] = {
 def build(name: str, net: str = "mlp") -> Recipe:
     function, arguments = ZOO[name]
     design = Design(net=net, width=32, likelihood="gaussian")  # type: ignore[arg-type]
-    return function(load("digits").spec, **arguments, design=design)
+    return function(load("digits8x8").spec, **arguments, design=design)
 
 
 @cache
 def trained(name: str) -> Run:
-    recipe, digits = build(name), load("digits")
+    recipe, digits = build(name), load("digits8x8")
     plan = Plan(epochs=10, batch_size=64, lr=1e-2)
     result = fit(recipe.model, recipe.objective, digits, recipe.data, plan)
     codes = summarize_latents(recipe.model, Batches(digits.valid.x, recipe.data))
@@ -56,7 +56,7 @@ def trained(name: str) -> Run:
 
 def without_code() -> float:
     """Nats an image costs any decoder that ignores z: the mean image, and the best one sigma."""
-    digits = load("digits")
+    digits = load("digits8x8")
     variance = float(digits.spec.prepare(digits.train.x).var(0).mean())
     return 32 * (math.log(2 * math.pi * variance) + 1)
 
@@ -97,14 +97,14 @@ def test_most_codes_are_used_and_the_history_says_how_many(name: str) -> None:
     assert math.prod(each) ** (1 / len(each)) == pytest.approx(last["perplexity"], rel=1e-6)
     assert math.prod(sizes) ** (1 / len(sizes)) / 4 < last["perplexity"]
     # It is no part of the objective, and a code's numbers are no units.
-    x = run.data.prepare(load("digits").valid.x[:4])
+    x = run.data.prepare(load("digits8x8").valid.x[:4])
     assert "perplexity" not in run.recipe.objective(run.model(x), x).parts
     assert "active_units" not in last
 
 
 def test_the_rate_of_each_latent_reaches_the_capacity_of_its_own() -> None:
     """Left to itself the class says nothing here, and the other latent little."""
-    digits, design = load("digits"), Design(width=32, likelihood="gaussian")
+    digits, design = load("digits8x8"), Design(width=32, likelihood="gaussian")
     recipe = joint(digits.spec, latent=4, capacity=5.0, class_capacity=1.5, design=design)
     plan = Plan(epochs=8, batch_size=64, lr=1e-2)
     (*_, row) = fit(recipe.model, recipe.objective, digits, recipe.data, plan).history
@@ -116,11 +116,11 @@ def test_the_rate_of_each_latent_reaches_the_capacity_of_its_own() -> None:
 
 
 def test_one_latent_alone_may_have_a_capacity_and_none_has_one_beyond_its_reach() -> None:
-    spec = load("digits").spec
+    spec = load("digits8x8").spec
     recipe = joint(spec, class_capacity=2.0, warmup_fraction=0.8, design=Design(width=8))
     assert recipe.objective.formula == "D + R_1 + 2 |R_2 − C|"
     Clock([*recipe.objective.named_buffers()]).set(0.4)
-    x = recipe.data.prepare(load("digits").valid.x[:4])
+    x = recipe.data.prepare(load("digits8x8").valid.x[:4])
     torch.manual_seed(0)
     trace = recipe.model(x)
     parts = recipe.objective(trace, x).parts
@@ -141,7 +141,7 @@ def test_one_latent_alone_may_have_a_capacity_and_none_has_one_beyond_its_reach(
 @pytest.mark.parametrize("name", ["vq", "vq-gradient"])
 def test_codes_follow_a_gradient_or_averages_and_never_both(name: str) -> None:
     recipe = build(name)
-    x = recipe.data.prepare(load("digits").valid.x[:32])
+    x = recipe.data.prepare(load("digits8x8").valid.x[:32])
     loss = recipe.objective(recipe.model(x), x).mean
     tables = [p for key, p in recipe.model.named_parameters() if key.endswith("book.table")]
     assert len(tables) == (name == "vq-gradient")
@@ -153,7 +153,7 @@ def test_codes_follow_a_gradient_or_averages_and_never_both(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["vq", "vq-gradient"])
 def test_a_runs_codes_are_those_of_its_codebook_on_disk_and_back(name: str, tmp_path: Path) -> None:
-    run, raw = trained(name), load("digits").test.x[:20]
+    run, raw = trained(name), load("digits8x8").test.x[:20]
     codes = run.encode(raw).view(20, 16, 8)
     table = next(m.table for m in run.model.modules() if isinstance(m, Codebook))
     assert torch.equal(table[nearest(codes, table)], codes)
@@ -167,7 +167,7 @@ def test_a_runs_codes_are_those_of_its_codebook_on_disk_and_back(name: str, tmp_
 @pytest.mark.parametrize("name", ["gumbel", "joint"])
 def test_classes_are_encoded_as_classes(name: str) -> None:
     run = trained(name)
-    codes = run.encode(load("digits").test.x[:20])
+    codes = run.encode(load("digits8x8").test.x[:20])
     classes = codes[:, -10:]
     assert set(classes.unique().tolist()) == {0.0, 1.0}
     assert torch.equal(classes.sum(1), torch.ones(20))
@@ -179,7 +179,7 @@ def digit_codes(run: Run, split: Tensor) -> Tensor:
 
 @cache
 def fitted() -> Fitted:
-    run, digits = trained("vq"), load("digits")
+    run, digits = trained("vq"), load("digits8x8")
     codes, held_out = (digit_codes(run, s.x) for s in (digits.train, digits.valid))
     return fit_codes(FittedSequence(width=32, layers=1, steps=300), run.model, codes, held_out)
 
@@ -191,7 +191,7 @@ def test_a_prior_fitted_to_codes_finds_what_the_uniform_one_wastes() -> None:
     # Its draws look more like codes of digits than uniform ones do: to the prior, and decoded.
     model = trained("vq").model
     own, better = model.sample(200), replaced(model, fitted().prior).sample(200)
-    pixels = load("digits").train.x.float().flatten(1) / 16
+    pixels = load("digits8x8").train.x.float().flatten(1) / 16
     apart = [
         torch.cdist(trace.likelihood.mean.detach().flatten(1), pixels).amin(1).mean()
         for trace in (own, better)
@@ -203,7 +203,7 @@ def test_a_fitted_prior_is_kept_and_found(tmp_path: Path) -> None:
     run = trained("vq")
     keep(fitted(), tmp_path, "prior")
     again = find(tmp_path, "prior", run.model)
-    z = digit_codes(run, load("digits").test.x[:30])
+    z = digit_codes(run, load("digits8x8").test.x[:30])
     ours, theirs = (f.prior().expand(30).log_prob(z) for f in (fitted(), again))
     assert torch.equal(ours, theirs)
 
@@ -254,4 +254,4 @@ def test_what_makes_no_code_is_refused(
     function: Any, arguments: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        function(load("digits").spec, **arguments)
+        function(load("digits8x8").spec, **arguments)

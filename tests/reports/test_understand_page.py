@@ -6,13 +6,24 @@ import pytest
 from understand_study import UNITS, a_study, claim, written
 
 from vaelab.commands.main import overview
-from vaelab.reports.understand import tables, write_page
-from vaelab.reports.understand.curves import HEIGHT, LINE, curves
-from vaelab.reports.understand.translations import LANGUAGES, formulas, texts
-from vaelab.reports.understand.values import Facts
+from vaelab.reports.page import tables
+from vaelab.reports.svg_charts import CURVES_HEIGHT as HEIGHT
+from vaelab.reports.svg_charts import LINE, curves
+from vaelab.reports.translations import BLANK, LANGUAGES
+from vaelab.reports.understand import write_page
+from vaelab.reports.understand.figures import FIGURES
+from vaelab.reports.understand.values import COMMANDS, state_of
 
 VOID = {"meta", "link", "img", "br", "input", "hr", "mspace", "line", "circle", "rect"}
 HAN = re.compile(r"[\u4e00-\u9fff]")
+
+
+def texts(language):
+    return tables(f"understand/{language}.toml", f"understand/{language}-figures.toml")
+
+
+def formulas():
+    return tables("understand/formulas.toml")
 
 
 def visible(page):
@@ -70,7 +81,7 @@ def keys(tree, room=""):
 
 
 def blanks(text):
-    return set(re.findall(r"\{([\w.-]+)\}", text))
+    return {name for name, _ in BLANK.findall(text)}
 
 
 def test_both_languages_have_the_same_texts_with_no_word_missing():
@@ -105,7 +116,10 @@ def test_page_is_whole(tmp_path, labels, image, lang):
     assert all(load.startswith(("data:", "#")) for load in page.loads)
     assert {load[1:] for load in page.loads if load[0] == "#"} <= page.ids
     assert all(image["data-alt-en"] and HAN.search(image["data-alt-zh"]) for image in page.images)
-    assert len(page.images) == len(study["pictures"]) + 5 + 2 * 2  # codes, curves
+    shown = {p["file"] for p in study["pictures"]}
+    panels = [panel for figure in FIGURES.values() for panel in figure.panels]
+    assert {panel.file for panel in panels} == shown
+    assert len(page.images) == len(panels) + 5 + 2 * 2  # codes, curves
     assert not HAN.search("".join(page.texts["en"]))
     assert "k-NN balls" in text
     assert path.stat().st_size < 6e6
@@ -175,10 +189,10 @@ def test_nothing_fails_where_everything_holds(tmp_path):
 
 def test_a_verdict_is_taken_from_the_study():
     given = claim("holes_prior", 1, 2, "hole_prior", None, 5.0)
-    assert tables.state(given) == "open"
-    assert tables.state(given | {"verdict": "holds"}) == "yes"
-    assert tables.state(given | {"verdict": "fails"}) == "no"
-    assert tables.state(given | {"right": {"value": None}}) == "missing"
+    assert state_of(given) == "open"
+    assert state_of(given | {"verdict": "holds"}) == "yes"
+    assert state_of(given | {"verdict": "fails"}) == "no"
+    assert state_of(given | {"right": {"value": None}}) == "missing"
 
 
 def test_the_best_are_marked_as_the_study_says(tmp_path):
@@ -219,32 +233,31 @@ def test_what_was_not_drawn_is_left_out(tmp_path):
     study["history"], study["inputs"] = {}, []
     page = parsed(written(tmp_path, study))
     assert "manifold" not in page.ids
-    assert len(page.images) == len(study["pictures"])
+    assert len(page.images) == len(study["pictures"]) + len(FIGURES["first"].panels)
 
 
 def test_curves_stay_in_their_panel_whatever_the_values():
-    words = Facts(a_study(), "demo").words
     lines = {
         "ae": [5.0, 5.0],
         "kl-only": [0.0, 0.0],
         "vae": [-3.0, None],
         "reconstruction-only": [1e6],
     }
-    drawn = curves(lines, list(words.values()), {"en": "a", "zh": "b"})
+    drawn = curves(
+        lines, {name: {"en": name, "zh": name} for name in lines}, {"en": "a", "zh": "b"}
+    )
     heights = [
         float(y) for y in re.findall(r'y[12]?="([-\d.]+)"|,([-\d.]+)', drawn) for y in y if y
     ]
     assert all(0 <= y <= HEIGHT for y in heights)
     names = sorted(
-        float(y) for y in re.findall(r'class="name" lang="en" x="\d+" y="([\d.]+)"', drawn)
+        float(y) for y in re.findall(r'class="name" lang="en" x="[\d.]+" y="([\d.]+)"', drawn)
     )
     assert all(b - a >= LINE - 0.11 for a, b in pairwise(names))
 
 
 def test_the_commands_it_offers_exist():
-    offered = {
-        name for text in tables.COMMANDS.values() for name in re.findall(r"vaelab (\S+)", text)
-    }
+    offered = {name for text in COMMANDS.values() for name in re.findall(r"vaelab (\S+)", text)}
     known = set(re.findall(r"^  (\w+) ", overview(), re.MULTILINE))
     assert offered - {"understand"} <= known
 

@@ -24,7 +24,7 @@ PLAN = Plan(epochs=3)
 
 @pytest.fixture(scope="module")
 def digits():
-    return load_data("digits")
+    return load_data("digits8x8")
 
 
 def small(data):
@@ -77,7 +77,7 @@ def test_data_of_another_kind_than_the_recipe_is_made_for_are_refused(digits):
 
 def test_data_that_were_not_loaded_are_refused(digits):
     with pytest.raises(TypeError, match=r"data is a str; .* vaelab\.load_data"):
-        train(small(digits), "digits", PLAN)
+        train(small(digits), "digits8x8", PLAN)
 
 
 def test_what_is_kept_on_the_way_is_a_run(tmp_path, digits, monkeypatch):

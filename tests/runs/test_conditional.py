@@ -47,7 +47,7 @@ SHORT = Plan(epochs=2, batch_size=128)
 
 @cache
 def digits() -> Data:
-    return load("digits")
+    return load("digits8x8")
 
 
 @cache
@@ -206,9 +206,10 @@ def test_the_way_between_two_classes() -> None:
 def test_classes_by_numbers_of_numpy_and_torch_and_by_no_others() -> None:
     spec = make("vae").data
     three = vectors(spec, 3)
-    for same in (np.int64(3), np.array([3]), [np.int32(3)], [torch.tensor(3)], torch.tensor([3])):
-        assert torch.equal(vectors(spec, same), three)
-    for wrong, named in (([1.0, 2.7], "1.0"), ([np.float32(2.5)], "2.5"), (np.float64(1), "1.0")):
+    same = (np.int64(3), np.array([3]), [np.int32(3)], [torch.tensor(3)], torch.tensor([3]))
+    for label in (*same, "3", 3.0, np.float64(3), np.array(["3"]), torch.tensor([3.0])):
+        assert torch.equal(vectors(spec, label), three)
+    for wrong, named in (([1.0, 2.7], "2.7"), ([np.float32(2.5)], "2.5"), (True, "True")):
         with pytest.raises(ValueError, match=f"there is no class {named}"):
             vectors(spec, wrong)
     with pytest.raises(ValueError, match="a weight of a class that was given is not finite"):
@@ -226,7 +227,7 @@ def test_what_is_told_must_fit() -> None:
         run.conditioned_on(["1", "2"]).sample(5)
     with pytest.raises(ValueError, match=r"expected \(N, 10\)"):
         run.conditioned_on(torch.zeros(5, 3))
-    with pytest.raises(ValueError, match="say of which class the examples are"):
+    with pytest.raises(ValueError, match="give the class of the examples, one of 0, 1"):
         run.encode(digits().test.x[:3])
     with pytest.raises(ValueError, match="trained without a condition"):
         trained("none").conditioned_on("3")
@@ -304,7 +305,7 @@ def test_a_compiled_step_is_the_eager_one(name: str) -> None:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("conditional") / "run"
-    how = ["--data", "digits", "--condition", "labels", "--epochs", "2", "--width", "16"]
+    how = ["--data", "digits8x8", "--condition", "labels", "--epochs", "2", "--width", "16"]
     assert cli.main(["train", "vae", *how, "--out", str(folder)]) == 0
     return folder
 
@@ -409,7 +410,7 @@ def test_commands_refuse(folder: Path, tmp_path: Path, capsys: pytest.CaptureFix
     rows = str(tmp_path / "rows.npy")
     assert "--class" in refused("encode", run, rows, "--out", str(tmp_path / "x.npy"))
     assert "has no fitted prior 'flow'" in refused("doctor", run, "--prior", "flow")
-    assert "is no run; leave --prior out" in refused("doctor", "digits", "--prior", "mixture")
+    assert "is no run; leave --prior out" in refused("doctor", "digits8x8", "--prior", "mixture")
     np.save(tmp_path / "plain.npy", np.random.default_rng(0).random((60, 4), dtype=np.float32))
     how = ["--data", str(tmp_path / "plain.npy"), "--condition", "labels", "--out"]
     assert "this data has none" in refused("train", "vae", *how, str(tmp_path / "run"))

@@ -126,7 +126,7 @@ def test_a_vector_is_worth_nats_and_samples_follow_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", sorted(RECIPES))
 def test_any_family_takes_a_vector(name: str) -> None:
     """Of images, by any network: what differs is only how many numbers it is told."""
-    digits = load("digits")
+    digits = load("digits8x8")
     ink = load(digits.train.x.numpy(), vectors=digits.train.x.float().mean((1, 2, 3)).numpy())
     recipe = find(name)(ink.spec, design=Design(width=8, condition="vectors"))
     x, (c,) = recipe.data.prepare(ink.valid.x[:6]), recipe.data.tell(ink.valid.vectors[:6])  # type: ignore[index]
@@ -144,7 +144,7 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
     x, c = arrays()
     run = trained("vectors")
     for call, message in (
-        (lambda: run.sample(3), "say what is known of the examples, a vector of 2 numbers"),
+        (lambda: run.sample(3), "give the condition of the examples, a vector of 2 numbers"),
         (lambda: run.conditioned_on([1.0]), r"vectors of \(1, 1\); expected \(N, 2\)"),
         (lambda: run.conditioned_on("cat"), "told vectors of 2 numbers, not 'cat'"),
         (lambda: run.conditioned_on([1.0, float("nan")]), "not finite"),
@@ -157,10 +157,10 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
         (lambda: load(x, vectors="age"), "an array of that name is looked for in an .npz"),
         (lambda: load(x, vectors="0,7"), "rows with 3 columns, 0 to 2"),
         (lambda: load(x, vectors="0-2"), "leave at least one to be modelled"),
-        (lambda: load("digits", vectors="0"), "no table"),
+        (lambda: load("digits8x8", vectors="0"), "no table"),
         (
             lambda: find("vae")(load(x).spec, design=Design(condition="vectors")),
-            "--condition-columns",
+            "name them with vectors",
         ),
         (lambda: Batches(x=data().test.x, spec=run.data), "and these come without"),
     ):

@@ -94,9 +94,9 @@ def test_rows_are_answered_alike_in_large_numbers(vae: Run, digits: Data) -> Non
     assert vae.sample(1500).shape == (1500, 1, 8, 8)
 
 
-@pytest.mark.parametrize("shape", [(1, 8, 8), (8, 8), (2, 1, 8, 7), (2, 3, 8, 8)], ids=str)
+@pytest.mark.parametrize("shape", [(64,), (8, 7), (2, 1, 8, 7), (2, 3, 8, 8)], ids=str)
 def test_rows_of_another_shape_are_refused(vae: Run, shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"rows of shape \(.*1, 8, 8\) are expected"):
+    with pytest.raises(ValueError, match=r"expected one example of shape \(1, 8, 8\) or several"):
         vae.encode(torch.zeros(shape, dtype=torch.uint8))
 
 
@@ -132,9 +132,9 @@ def test_temperatures_that_are_none_are_refused(vae: Run, temperature: float) ->
 
 def test_walks_between_things_that_are_no_examples_are_refused(vae: Run, digits: Data) -> None:
     a = digits.test.x[0]
-    for b in (digits.test.x[:1], a[:, :7], a[0]):
+    for b in (digits.test.x[:2], a[:, :7]):
         for ends in ((a, b), (b, a), (b, b)):
-            with pytest.raises(ValueError, match=r"one example of shape \(1, 8, 8\) is expected"):
+            with pytest.raises(ValueError, match=r"one example of shape \(1, 8, 8\)"):
                 vae.interpolate(*ends)
 
 
@@ -320,7 +320,7 @@ def test_what_a_run_keeps(kept: Path, vae: Run) -> None:
     about = json.loads((kept / RECIPE).read_text())
     assert about["recipe"] == "vae"
     assert about["arguments"]["design"]["likelihood"] == "gaussian"
-    assert about["data"]["source"] == "digits"
+    assert about["data"]["source"] == "digits8x8"
     assert about["torch"] == str(torch.__version__)
     lines = (kept / METRICS).read_text().splitlines()
     assert [json.loads(line) for line in lines] == vae.history

@@ -69,7 +69,7 @@ def test_the_figures_are_those_of_the_runs(made: Sweep) -> None:
             assert setting[figure]["spread"] == pytest.approx(statistics.stdev(values))
     assert kept["settings"][0]["rate"]["mean"] > kept["settings"][2]["rate"]["mean"]
     assert any(setting["frontier"] for setting in kept["settings"])
-    assert (kept["split"], kept["n"], kept["data"]) == ("test", 180, "digits")
+    assert (kept["split"], kept["n"], kept["data"]) == ("test", 180, "digits8x8")
 
 
 def test_the_curve_is_drawn(made: Sweep) -> None:
@@ -195,7 +195,7 @@ def test_what_is_there_is_not_replaced_unless_asked(digits: Data, tmp_path: Path
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    line = "sweep vae --data digits --latent 2 --width 16 --epochs 1 --beta 0.5,4 --seeds 2"
+    line = "sweep vae --data digits8x8 --latent 2 --width 16 --epochs 1 --beta 0.5,4 --seeds 2"
     assert cli.main([*line.split(), "--lr", "1e-3,2e-3", "--out", str(tmp_path / "s")]) == 0
     said = capsys.readouterr()
     assert "8 runs as one" in said.err
@@ -220,7 +220,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 def test_wrong_words_are_refused(
     args: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["sweep", *args, "--data", "digits", "--out", "nowhere"]) == 2
+    assert cli.main(["sweep", *args, "--data", "digits8x8", "--out", "nowhere"]) == 2
     assert message in " ".join(capsys.readouterr().err.split())
     assert not Path("nowhere").exists()
 

@@ -82,7 +82,7 @@ def test_a_training_that_is_not_compiled_imports_no_compiler() -> None:
     program = """
 import sys, torch, vaelab
 from vaelab.training import Plan
-data = vaelab.load_data("digits")
+data = vaelab.load_data("digits8x8")
 recipe = vaelab.recipes.vae(data.spec, latent=2)
 vaelab.fit(recipe.model, recipe.objective, data, recipe.data, Plan(epochs=1, compile="off"))
 sys.exit("torch._dynamo" in sys.modules)

@@ -23,7 +23,7 @@ from vaelab.training.step import Step
 
 SHORT = Plan(epochs=3, batch_size=100, precision="fp32", compile="off")
 
-SPEC = load("digits").spec
+SPEC = load("digits8x8").spec
 TOGETHER = [
     name
     for name in RECIPES

@@ -163,7 +163,7 @@ def small(tmp_path_factory):
         for name, value in {"SAMPLES": 400, "PRIOR_DRAWS": 1000, "KL_DRAWS": 100}.items():
             patch.setattr(measures, name, value)
         folder, told = tmp_path_factory.mktemp("understand"), ProgressRecorder()
-        found = study(load("digits"), wide=3, epochs=2, out=folder / "runs", watcher=told)
+        found = study(load("digits8x8"), wide=3, epochs=2, out=folder / "runs", watcher=told)
         common = ground(found.data, found.run("vae", 3).data)
         reached = {latent: reach(common, latent) for latent in found.sizes}
         measured = {
@@ -256,7 +256,7 @@ def test_what_is_there_is_not_replaced_unasked(small):
 
 def test_the_wide_size_is_wider_than_the_map():
     with pytest.raises(ValueError, match="above 2"):
-        study(load("digits"), wide=2)
+        study(load("digits8x8"), wide=2)
 
 
 def test_data_without_labels_is_paired_anyhow_and_compared_in_pixels():

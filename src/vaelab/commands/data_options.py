@@ -16,9 +16,9 @@ class Source:
     """What data to read.
 
     Attributes:
-        data: a known name (digits, mnist, fashion-mnist, kmnist, binarized_mnist, sprites), a file
-            of arrays (.npy, or .npz with x and, for labels, y), a table (.csv, .tsv, .parquet), or
-            a folder or zip of pictures (folders in it are classes).
+        data: a known name (digits, digits8x8, mnist, fashion-mnist, kmnist, binarized_mnist,
+            sprites), a file of arrays (.npy, or .npz with x and, for labels, y), a table (.csv,
+            .tsv, .parquet), or a folder or zip of pictures (folders in it are classes).
         seed: of the split, the initial weights and the training.
         data_dir: where known data sets live; by default VAELAB_DATA, else ~/.cache/vaelab/data.
         image_size: to bring pictures of a folder to: a side, or height,width as in 48,64.
@@ -46,7 +46,7 @@ class Source:
 
     def read(self) -> Data:
         """Reads the data and says on stderr what it found."""
-        with following() as told:
+        with following() as progress:
             found = load(
                 self.data,
                 data_dir=self.data_dir,
@@ -56,7 +56,7 @@ class Source:
                 columns=None if self.columns is None else as_kinds(self.columns),
                 label=self.label,
                 vectors=self.condition_columns,
-                told=told,
+                progress=progress,
             )
         for line in [describe(found), *found.notes]:
             say(line)

@@ -1,9 +1,9 @@
-"""Using a run: `sample`, `reconstruct`, `vary`, `interpolate`, `traverse`, `encode`.
+"""`sample`, `reconstruct`, `vary`, `interpolate`, `traverse`, `encode`: commands that use a run.
 
-Each parameter is a flag, each docstring its help. What comes out is a picture (.png), or the rows
-themselves on the scale of the data (.npy, .npz): unrounded means, or with --draw what the
-likelihood gives back, in the data's own integer levels. Rows of a table are also written as .csv,
-with the names of columns and categories, counts and categories whole.
+Each parameter is a flag, each docstring its help. Output is a picture with a caption (.png), or
+rows on the scale of the data (.npy, .npz): unrounded means, or with --draw draws from the
+likelihood, in the data's own integer levels. Rows of a table are also written as .csv, with the
+names of columns and categories, counts and categories whole.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from vaelab.data import DataSpec, Raw, read_inputs
 from vaelab.data.command_inputs import reload
 from vaelab.data.condition import read, sample_labels
 from vaelab.data.tabular.header import Heading, abbreviate_names
-from vaelab.plots import Picture, gallery
+from vaelab.plots import Picture, captioned, gallery
 from vaelab.plots.renderers import find_renderer
-from vaelab.plots.scaling import levels
+from vaelab.plots.scaling import levels, run_title
 from vaelab.runs.run import Run, load
 from vaelab.training import find_device
 from vaelab.utils.progress import counted, say
@@ -71,6 +71,8 @@ DataDir = Annotated[
     Path | None,
     arg(help="where known data sets live; by default VAELAB_DATA, else ~/.cache/vaelab/data."),
 ]
+Captioned = tuple[Picture, str]
+"""A picture and its caption."""
 KINDS = (".png", ".npy", ".npz", ".csv")
 FAR = 6
 """Standard deviations from the mean of its training vectors at which a model knows nothing."""
@@ -106,7 +108,8 @@ def sample(
         say(f"no --class was named: {_classes(model.data)}")
         if not model.data.is_image:  # a row is written with its class
             with fork_rng(seed):
-                model = model.conditioned_on(sample_labels(model.data, max(n, 1)))
+                (condition,) = model.data.tell(sample_labels(model.data, max(n, 1)))
+                model = replace(model, condition=condition)
     if prior is not None:
         model = model.with_prior(prior)
     elif not model.has_rate:
@@ -117,7 +120,14 @@ def sample(
     draw = draw or (model.data.drawn and not mean)
     parts = model.stream_samples(n, temperature=temperature, draw=draw, seed=seed)
     how, data = find_renderer(model.data), outline(model, out)
-    _write(out, model, parts, n, draw, lambda x: how.samples(x, data)[0])
+
+    def drawn(x: Tensor) -> Captioned:
+        picture, legend = how.samples(x, data)
+        origin = "the prior" if prior is None else f"the fitted prior {prior}"
+        heat = "" if temperature == 1 else f" at temperature {temperature:g}"
+        return picture, f"{counted(n, 'sample')}: decoded draws from {origin}{heat}{legend}"
+
+    _write(out, model, parts, n, draw, drawn)
     print(f"{out}  {counted(n, 'new example')}")
 
 
@@ -142,7 +152,7 @@ def reconstruct(
     model, raw = _read(input, model, data_dir)
     made = model.reconstruct(raw, draw=draw, seed=seed)
     how = find_renderer(model.data)
-    _write(out, model, [made], len(made), draw, lambda x: how.comparison(raw, x)[0])
+    _write(out, model, [made], len(made), draw, lambda x: how.comparison(raw, x))
     print(f"{out}  {counted(len(raw), 'reconstruction')}")
 
 
@@ -175,7 +185,7 @@ def vary(
         say(POINTS)
     made = model.vary(raw, n, temperature=temperature, seed=seed)
     how, axes = find_renderer(model.data), ("example", "variation")
-    _write(out, model, [made], len(made), False, lambda x: how.variations(raw, x)[0], *axes)
+    _write(out, model, [made], len(made), False, lambda x: how.variations(raw, x), *axes)
     print(f"{out}  {counted(n, 'variation')} each of {counted(len(raw), 'example')}")
 
 
@@ -218,14 +228,9 @@ def interpolate(
             for i, (x, y) in enumerate(zip(starts, ends, strict=True))
         ]
     )
-    written = as_rows(replace(model, condition=None), [made], count, "walk", "step")
-    write(
-        out,
-        as_picture(lambda: find_renderer(model.data).interpolations(made))
-        | as_array([made], len(made))
-        | written,
-    )
-    print(f"{out}  {counted(count, 'walk')} of {counted(steps, 'step')}")
+    unconditional, how = replace(model, condition=None), find_renderer(model.data)
+    _write(out, unconditional, [made], count, False, how.interpolations, "walk", "step")
+    print(f"{out}  {counted(count, 'interpolation')} of {counted(steps, 'step')}")
 
 
 def traverse(
@@ -261,8 +266,8 @@ def traverse(
         start = model.encode(raw[:1])[0]
     picture, caption = gallery.traverse(model, most, steps, start)
     rows = model.traverse(model.codes.order[:most], steps, start=start)
-    written = as_rows(replace(model, condition=None), [rows], len(rows), "dimension", "step")
-    write(out, as_picture(lambda: picture) | as_array([rows], len(rows)) | written)
+    unconditional, axes = replace(model, condition=None), ("dimension", "step")
+    _write(out, unconditional, [rows], len(rows), False, lambda _: (picture, caption), *axes)
     print(f"{out}  {caption}")
 
 
@@ -345,10 +350,12 @@ def _read(source: str, run: Run, data_dir: Path | None) -> tuple[Run, Tensor]:
 
 def _find(source: str, run: Run, data_dir: Path | None) -> tuple[Run, Raw]:
     """The rows, and the run told of them: of its own rows it knows what it was trained with."""
-    raw, notes, known = read_inputs(source, run.data, data_dir=data_dir)
+    raw, notes, known = read_inputs(source, run.data, data_dir=data_dir, beside=run.path)
     for note in notes:
         say(note)
-    return (run if known is None or run.condition is not None else run.conditioned_on(known)), raw
+    if known is not None and run.condition is None:
+        run = replace(run, condition=run.data.tell(known)[0])
+    return run, raw
 
 
 def _between(model: Run, one: Run, other: Run, i: int) -> Run:
@@ -365,9 +372,14 @@ def _write(
     parts: Iterable[Tensor],
     n: int,
     draw: bool,
-    picture: Callable[[Tensor], Picture],
+    picture: Callable[[Tensor], Captioned],
     *axes: str,
 ) -> None:
+    """Write n examples in parts (B, …) as the suffix asks for; a picture has a caption strip."""
+
+    def drawn() -> Picture:
+        image, caption = picture(torch.cat(list(parts)))
+        return captioned(image, caption, run_title(run))
+
     rows = (levels(part, run.data) if draw else part for part in parts)
-    drawn = as_picture(lambda: picture(torch.cat(list(parts))))
-    write(out, drawn | as_array(rows, n) | as_rows(run, parts, n, *axes))
+    write(out, as_picture(drawn) | as_array(rows, n) | as_rows(run, parts, n, *axes))

@@ -2,10 +2,11 @@
 
 Nothing here knows a model. Sample grids are pixel-exact (`grids`, `cells`), drawings (`maps`,
 `curves`) are matplotlib figures made without pyplot; both have a transparent background and
-mid-grey ink, so that one file serves light and dark pages. Pictures hold no words but the names
-they are given: captions belong to the page.
+mid-grey ink, so that one file serves light and dark pages. `captioned` puts a strip of text below
+a picture that stands alone; on a page, captions belong to the page.
 """
 
+from vaelab.plots.captions import captioned
 from vaelab.plots.curves import bars, training_curves
 from vaelab.plots.grids import comparison, grid, manifold, picture, rows, strips, traversal
 from vaelab.plots.maps import density_map, field_map, latent_map, limits
@@ -19,6 +20,7 @@ __all__ = [
     "Picture",
     "agreement",
     "bars",
+    "captioned",
     "class_styles",
     "comparison",
     "density_map",

@@ -1,7 +1,7 @@
-"""The pictures a run is left with: what it makes, what it keeps, and how it learned.
+"""The gallery of a run: samples, reconstructions, variations, interpolations, maps and curves.
 
-Every function takes the run and its data and returns a picture with what it shows. The rows shown
-are held out, a choice fixed by seed 0.
+Every function takes the run and its data and returns a picture with its caption, or None if the
+picture does not fit the run. The examples are held out, and chosen by seed 0.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ from vaelab.data import Data, example_condition
 from vaelab.distributions import Normal
 from vaelab.plots import Picture
 from vaelab.plots.renderers import find_renderer
-from vaelab.plots.scaling import to_display
+from vaelab.plots.scaling import run_title, to_display
 from vaelab.runs.run import Run
 from vaelab.training.record import NAMES, USED, layers
+from vaelab.utils.progress import counted
 
 MOST_CODES = 4000
 MOST_DIMENSIONS = 16
 MOST_LAYERS = 10
-"""Layers whose rates are drawn, those that carry most: one line a colour."""
+"""Layers whose rates are drawn, those of the highest rate: one colour each."""
 REACH = 3.0  # standard deviations that a traversal goes to either side
 SIDE = 20
 """Images across and up a manifold."""
@@ -35,9 +36,12 @@ Shown = tuple[Picture, str] | None
 
 
 def save_gallery(run: Run, data: Data, folder: Path) -> list[tuple[Path, str]]:
-    """Draws every picture that fits the run into its folder; returns paths and captions.
+    """Draw every picture that fits the run into a folder, each above a strip with its caption.
 
-    A picture of this name that does not fit the run any more is removed.
+    A picture of the same name that no longer fits the run is removed.
+
+    Returns:
+        Path and caption of each picture, in the order of `PICTURES`.
     """
     made = []
     for name, draw in PICTURES.items():
@@ -47,54 +51,53 @@ def save_gallery(run: Run, data: Data, folder: Path) -> list[tuple[Path, str]]:
             path.unlink(missing_ok=True)
             continue
         picture, caption = drawn
-        made.append((plots.save(picture, path), caption))
+        strip = plots.captioned(picture, caption, run_title(run))
+        made.append((plots.save(strip, path), caption))
     return made
 
 
 def samples(run: Run, data: Data) -> Shown:
-    """New examples."""
+    """Samples: decoded draws from the prior."""
     how = find_renderer(run.data)
     n = how.new
     which = places(data, n)
-    known = told(run, data, which[torch.arange(n) % len(which)])
+    known = conditioned(run, data, which[torch.arange(n) % len(which)])
     picture, legend = how.samples(known.sample(n), data.train.x[:MOST_CODES])
-    point = "" if run.has_rate else "; an autoencoder was not trained to answer them"
-    return picture, f"{n:,} new examples: draws from the prior, decoded{point}{legend}"
+    point = "" if run.has_rate else "; an autoencoder is not trained to decode them"
+    return picture, f"{counted(n, 'sample')}: decoded draws from the prior{point}{legend}"
 
 
 def reconstructions(run: Run, data: Data) -> Shown:
-    """Originals over reconstructions."""
+    """Held-out examples above their reconstructions."""
     how = find_renderer(run.data)
-    run, raw = chosen(run, data, how.kept)
+    run, raw = held_out(run, data, how.kept)
     return how.comparison(raw, run.reconstruct(raw))
 
 
 def variations(run: Run, data: Data) -> Shown:
-    """Draws from posteriors."""
+    """Variations: decoded draws from the posteriors of held-out examples."""
     if not run.has_rate:
         return None
     how = find_renderer(run.data)
     n, across = how.varied
-    run, raw = chosen(run, data, n)
+    run, raw = held_out(run, data, n)
     picture, caption = how.variations(raw, run.vary(raw, across))
-    return picture, f"{caption}: decoded posterior draws"
+    return picture, f"{caption}, decoded posterior draws"
 
 
 def interpolation(run: Run, data: Data) -> Shown:
-    """Straight walks between pairs."""
+    """Interpolations: straight lines between the codes of held-out pairs, decoded."""
     order = places(data, 2 * find_renderer(run.data).interpolated)
     half = len(order) // 2
     if half == 0:
         return None
     x, pairs = data.test.x, order[: 2 * half].view(2, half).T
-    made = torch.stack([told(run, data, pair).interpolate(*x[pair]) for pair in pairs])
-    return find_renderer(run.data).interpolations(
-        made
-    ), "walks in latent space between held-out pairs"
+    made = torch.stack([conditioned(run, data, pair).interpolate(*x[pair]) for pair in pairs])
+    return find_renderer(run.data).interpolations(made)
 
 
 def training(run: Run, data: Data) -> Shown:
-    """Curves over epochs."""
+    """Training curves: loss, rate and distortion by epoch."""
     names = [name for name in NAMES if name in run.history[0]]
     curves: dict[str, dict[str, list[float]]] = {
         who: {name: [row[prefix + name] for row in run.history] for name in names}
@@ -114,7 +117,7 @@ def training(run: Run, data: Data) -> Shown:
 
 
 def latent_map(run: Run, data: Data) -> Shown:
-    """Two latent dimensions by class."""
+    """Map of the posterior means in two latent dimensions, by class."""
     if not flat(run):
         return None
     held = [
@@ -129,29 +132,33 @@ def latent_map(run: Run, data: Data) -> Shown:
         posterior = run.model(run.data.prepare(raw), condition=condition).sites[0].posterior
     sigma = posterior.sigma.numpy() if isinstance(posterior, Normal) else None
     seen = None if labels is None else labels.numpy()
-    picture = plots.latent_map(posterior.mean.numpy(), sigma, seen, run.data.classes)
-    ellipses = "" if sigma is None else ", ellipses at 1 and 2 σ"
     by_class = "" if labels is None else " by class"
-    return picture, f"{len(raw):,} held-out posterior means{by_class}{ellipses}; circles: the prior"
+    title = f"posterior means{by_class}"
+    mu = posterior.mean.numpy()
+    picture = plots.latent_map(mu, sigma, seen, run.data.classes, title=title)
+    ellipses = "" if sigma is None else "; ellipses: some posteriors at 1 and 2 σ"
+    return picture, f"{len(raw):,} held-out {title}; circles: N(0, I) at 1 and 2 σ{ellipses}"
 
 
 def manifold(run: Run, data: Data) -> Shown:
-    """Decoded images over two latent dimensions."""
+    """Manifold: images decoded from a grid of two latent dimensions."""
     if not flat(run) or not run.data.is_image:
         return None
     line = torch.special.ndtri((torch.arange(SIDE) + 0.5) / SIDE)
     z = torch.cartesian_prod(-line, line).flip(1)  # the top row is the largest second coordinate
-    where = "the prior's quantiles"
-    if not run.has_rate:  # without a rate codes lie where they like
+    grid = "the prior's quantiles"
+    if not run.has_rate:  # nothing holds the codes of an autoencoder to the prior
         z = torch.tensor(run.codes.mean) + z * torch.tensor(run.codes.spread)
-        where = "quantiles of the codes' spread"
+        grid = "quantiles of the codes' spread"
+    (left, low), (right, high) = z.min(0).values.tolist(), z.max(0).values.tolist()
     run, of_class = first(run)
     picture = plots.manifold(to_display(run.decode(z), run.data), SIDE)
-    return picture, f"{SIDE} × {SIDE} decoded codes over {where}{of_class}"
+    ends = f"left to right z0 from {left:.2f} to {right:.2f}, bottom to top z1 from {low:.2f}"
+    return picture, f"decoded codes at {grid}: {ends} to {high:.2f}{of_class}".replace(" -", " −")
 
 
 def traversal(run: Run, data: Data) -> Shown:
-    """One dimension a row."""
+    """Traversal: one latent dimension a row, the others at their means."""
     if flat(run) and run.data.is_image:
         return None
     run, of_class = first(run)
@@ -162,7 +169,14 @@ def traversal(run: Run, data: Data) -> Shown:
 def traverse(
     run: Run, most: int, steps: int = 9, start: Tensor | None = None
 ) -> tuple[Picture, str]:
-    """The dimensions that carry most, one a row; the rate of each beside it, idle ones faded."""
+    """Traverse the dimensions of the highest rate, one a row; inactive ones are faded.
+
+    Args:
+        run: a trained run.
+        most: dimensions, at most.
+        steps: positions on each, from −3 to 3 standard deviations.
+        start: the code that is moved, (L,); by default the mean code.
+    """
     order = run.codes.order[:most]
     made = run.traverse(order, steps, start=start, reach=REACH)
     rates = run.codes.rate
@@ -171,8 +185,9 @@ def traverse(
     deviations = torch.linspace(-REACH, REACH, steps).tolist()
     picture, n, place = find_renderer(run.data).traversal(made, names, active, deviations)
     by = "spread" if rates is None else f"rate (nats, {place})"
-    idle = "" if all(active[:n]) else ", idle ones faded"
-    return picture, f"{n} of {run.latent} latent dimensions by {by}{idle}"
+    idle = "" if all(active[:n]) else "; inactive ones faded"
+    reach = f"left to right −{REACH:g} σ to {REACH:g} σ"
+    return picture, f"{n} of {run.latent} latent dimensions by {by}, {reach}{idle}"
 
 
 PICTURES: dict[str, Callable[[Run, Data], Shown]] = {
@@ -188,30 +203,30 @@ PICTURES: dict[str, Callable[[Run, Data], Shown]] = {
 
 
 def flat(run: Run) -> bool:
-    """Whether all latents are one site of two dimensions."""
+    """True if the latents are one site of two dimensions."""
     return run.shapes == ((2,),)
 
 
-def chosen(run: Run, data: Data, n: int) -> tuple[Run, Tensor]:
-    """Held-out rows, and the run told what is known of them."""
+def held_out(run: Run, data: Data, n: int) -> tuple[Run, Tensor]:
+    """Held-out rows, and the run conditioned on them."""
     which = places(data, n)
-    return told(run, data, which), data.test.x[which]
+    return conditioned(run, data, which), data.test.x[which]
 
 
-def told(run: Run, data: Data, which: Tensor) -> Run:
-    """The run told what is known of some held-out rows, where it is conditional."""
+def conditioned(run: Run, data: Data, which: Tensor) -> Run:
+    """The run, conditioned on some held-out rows if it is conditional."""
     known = data.test.known(run.data)
-    return run if known is None else run.conditioned_on(known[which])
+    return run if known is None else replace(run, condition=run.data.tell(known[which])[0])
 
 
 def first(run: Run) -> tuple[Run, str]:
-    """The run told one thing of all examples where it is conditional, and how to say so."""
+    """The run, under one condition for all examples if it is conditional, and its description."""
     condition, words = example_condition(run.data)
     return (replace(run, condition=condition[0]), f", all {words}") if condition else (run, "")
 
 
 def places(data: Data, n: int) -> Tensor:
-    """Where held-out rows are, in an order fixed by seed 0; classes take turns if there are any."""
+    """Indices of n held-out rows, in an order fixed by seed 0 in which classes take turns."""
     x, y = data.test.x, data.test.y
     order = permutation(len(x), 0).tolist()
     if y is not None:

@@ -6,20 +6,17 @@ Every function takes images (…, C, H, W) in [0, 1] or vectors (…, D) and lay
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
-import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from vaelab.plots.captions import INK, TEXT, font
 from vaelab.plots.cells import PAPER, Array, Bytes, cells
 
 Span = tuple[float, float]
 
 APART = 6  # times the gap: between blocks that are read one after the other
-TEXT = 13  # pixels
 FADED = 80  # of 255: opacity of what is shown as inactive
-INK = (128, 128, 128, 255)
 
 
 def _paper(height: int, width: int) -> Bytes:
@@ -227,43 +224,38 @@ def traversal(
 
 
 def manifold(x: Array, columns: int | None = None, scale: int | None = None) -> Image.Image:
-    """Decoded images of a regular grid of z, edge to edge.
+    """Decoded images of a regular grid of z, a pixel apart.
 
     Args:
         x: (n·m, C, H, W), row by row from the top; the top row is the largest second coordinate.
         columns: across; by default the square root of their number.
         scale: as for `grid`.
     """
-    return grid(x, columns, scale, gap=0)
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-    return ImageFont.truetype(path, size=size)
+    return grid(x, columns, scale, gap=1)
 
 
 def _header(deviations: Sequence[float], width: int, gap: int) -> Bytes:
     """Standard deviations, each over the middle of a column of `width`; ends alone where tight."""
     texts = [f"{t:+.3g}σ".replace("-", "−").replace("+0σ", "0") for t in deviations]
-    font = _font(TEXT)
+    typeface = font(TEXT)
     image = _image(_paper(TEXT + 6, len(texts) * (width + gap) - gap))
     pen = ImageDraw.Draw(image)
-    tight = max(map(font.getlength, texts)) > width
+    tight = max(map(typeface.getlength, texts)) > width
     ends = {0: ("l", 0), len(texts) - 1: ("r", image.width)} if tight else {}
     for i, text in enumerate(texts):
         if tight and i not in ends:
             continue
         side, x = ends.get(i, ("m", i * (width + gap) + width / 2))
-        pen.text((x, image.height / 2), text, INK, font, anchor=f"{side}m")
+        pen.text((x, image.height / 2), text, INK, typeface, anchor=f"{side}m")
     return np.asarray(image)
 
 
 def _margin(texts: Sequence[str], height: int, gap: int) -> Bytes:
     """Texts set to the right, each at the middle of a row of `height`."""
-    font = _font(min(TEXT, height))
-    width = math.ceil(max(font.getlength(text) for text in texts)) + 1
+    typeface = font(min(TEXT, height))
+    width = math.ceil(max(typeface.getlength(text) for text in texts)) + 1
     image = _image(_paper(len(texts) * (height + gap) - gap, width))
     pen = ImageDraw.Draw(image)
     for i, text in enumerate(texts):
-        pen.text((width, i * (height + gap) + height / 2), text, INK, font, anchor="rm")
+        pen.text((width, i * (height + gap) + height / 2), text, INK, typeface, anchor="rm")
     return np.asarray(image)

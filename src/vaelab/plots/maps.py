@@ -6,8 +6,10 @@ averaged exactly over each pixel through the normal distribution function, so th
 narrower than a pixel keep their weight (Hoffman & Johnson, "ELBO surgery", 2016).
 """
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -109,6 +111,7 @@ def latent_map(
     ellipses: int = 40,
     extent: Extent | None = None,
     prior: bool = True,
+    title: str = "",
 ) -> Figure:
     """Posterior means by class, with the posteriors' ellipses, names, and the prior's circles.
 
@@ -122,12 +125,14 @@ def latent_map(
         extent: (x0, x1, y0, y1) shown, by default `limits(mu)`; give the same to every map that
             is to be compared.
         prior: draw the circles of radius 1 and 2 of N(0, I).
+        title: over the axes.
 
     Raises:
         ValueError: another shape, values that are not finite, labels outside the classes.
     """
     codes = _codes(mu)
     kinds, names = _kinds(labels, classes, len(codes))
+    named = axes is None
     looks = style.class_styles(max(1, len(names)))
     axes = _axes(axes, extent or limits(mu))
     if prior:
@@ -138,7 +143,13 @@ def latent_map(
         scales = _codes(sigma, "sigma")
         for i in chosen[:ellipses]:
             _ellipse(axes, codes[i], scales[i], looks[kinds[i]].color)
+    if named:
+        axes.set_xlabel("z0")
+        axes.set_ylabel("z1")
+    if title:
+        axes.set_title(title)
     if 0 < len(names) <= MOST_LABELS:
+        owner(axes).draw_without_rendering()  # names are laid out within the final axes
         _names(axes, codes, kinds, names, looks)
     return owner(axes)
 
@@ -187,19 +198,58 @@ def _names(
     looks: Sequence[ClassStyle],
     size: float = 10.0,
 ) -> None:
-    """Each class's name at the median of its codes, moved where two would overlap."""
+    """Class names at the medians of their codes; those of classes that coincide stand together."""
     present = [k for k in range(len(names)) if (kinds == k).any()]
-    anchors = np.array([np.median(codes[kinds == k], axis=0) for k in present])
+    anchors = {k: np.median(codes[kinds == k], axis=0) for k in present}
     x0, x1, y0, y1 = (*axes.get_xlim(), *axes.get_ylim())
-    inches = axes.get_window_extent().height / owner(axes).dpi
-    em = size / 72 * (y1 - y0) / inches
-    boxes = np.array([[em * (0.75 * len(names[k]) + 0.5), 1.35 * em] for k in present])
-    inside = np.array([[x0, y0], [x1, y1]]) + np.array([[1.0], [-1.0]]) * boxes.max(axis=0) / 2
-    places = style.separate(anchors.clip(*inside), boxes)
-    for k, anchor, place in zip(present, anchors, places, strict=True):
-        if math.dist(anchor, place) > em:
-            axes.plot(*zip(anchor, place, strict=True), lw=0.8, zorder=9, color=looks[k].color)
-        style.write(axes, place[0], place[1], names[k], looks[k].color, size)
+    em = size / 72 * (y1 - y0) / (axes.get_window_extent().height / owner(axes).dpi)
+    widest = max(len(names[k]) for k in present)
+    cell = np.array([em * (0.75 * widest + 0.5), 1.35 * em])
+    across = 5 if widest <= 2 else 1
+    low, high = np.array([x0, y0]), np.array([x1, y1])
+    for group in _groups(anchors, cell, across, low, high):
+        columns = min(across, len(group.members))
+        rows = math.ceil(len(group.members) / columns)
+        for i, k in enumerate(sorted(group.members)):
+            step = np.array([i % columns - (columns - 1) / 2, (rows - 1) / 2 - i // columns])
+            x, y = group.centre + step * cell
+            style.write(axes, x, y, names[k], looks[k].color, size)
+
+
+class _Group(NamedTuple):
+    """Classes whose names stand together, around a centre (2,), in a box of some size (2,)."""
+
+    members: tuple[int, ...]
+    centre: Floats
+    size: Floats
+
+
+def _groups(
+    anchors: Mapping[int, Floats], cell: Floats, across: int, low: Floats, high: Floats
+) -> list[_Group]:
+    """The classes, joined until no two boxes of names overlap; all boxes lie within the axes."""
+
+    def joined(members: tuple[int, ...]) -> _Group:
+        columns = min(across, len(members))
+        box = cell * np.array([columns, math.ceil(len(members) / columns)])
+        centre = np.mean([anchors[k] for k in members], axis=0)
+        inside = np.minimum(np.maximum(centre, low + box / 2), high - box / 2)
+        return _Group(members, inside, box)
+
+    groups = [joined((k,)) for k in anchors]
+    while True:
+        clash = next(
+            (
+                (a, b)
+                for a, b in itertools.combinations(groups, 2)
+                if (np.abs(a.centre - b.centre) < (a.size + b.size) / 2).all()
+            ),
+            None,
+        )
+        if clash is None:
+            return groups
+        groups = [g for g in groups if all(g is not one for one in clash)]
+        groups.append(joined(clash[0].members + clash[1].members))
 
 
 @styled()

@@ -1,6 +1,7 @@
-"""How examples are shown: images and long rows cell by cell, rows of a table column by column.
+"""Renderers: pictures of examples, cell by cell or column by column.
 
-This is the one place where the kind of a picture follows from the data.
+Images and long rows are drawn as cells, rows of a table as one panel a column; `find_renderer` is
+the one place that decides it from the data.
 """
 
 from __future__ import annotations
@@ -27,15 +28,15 @@ LATTICE = 560
 
 
 class Renderer(ABC):
-    """How raw examples of a run are shown.
+    """Pictures of raw examples of one data set, each with its caption.
 
     Attributes:
-        new: samples in a picture.
-        kept: reconstructions.
-        varied: examples that are varied, and variations of each.
-        interpolated: pairs that are interpolated.
-        steps: on a traversal.
-        legible: whether each column has its own panel, so that values can be read off.
+        new: number of samples in a picture.
+        kept: number of reconstructions.
+        varied: number of examples that are varied, and of variations of each.
+        interpolated: number of interpolated pairs.
+        steps: number of positions on a traversal.
+        legible: True if each column has its own panel, so that values can be read off.
     """
 
     new: ClassVar[int]
@@ -50,19 +51,19 @@ class Renderer(ABC):
 
     @abstractmethod
     def samples(self, made: Tensor, data: Tensor | None) -> tuple[Picture, str]:
-        """New examples (N, …), beside rows of the data where these help; and how to read it."""
+        """Samples (N, …), beside rows of the data if these help; and the end of the caption."""
 
     @abstractmethod
     def comparison(self, raw: Tensor, made: Tensor) -> tuple[Picture, str]:
-        """Originals (N, …) and their reconstructions; and how to read it."""
+        """Originals (N, …) and their reconstructions; and the caption."""
 
     @abstractmethod
     def variations(self, raw: Tensor, made: Tensor) -> tuple[Picture, str]:
-        """Originals (N, …) and variations (N, n, …) of each; and how to read it."""
+        """Originals (N, …) and variations (N, n, …) of each; and the caption."""
 
     @abstractmethod
-    def interpolations(self, made: Tensor) -> Picture:
-        """Walks (N, steps, …)."""
+    def interpolations(self, made: Tensor) -> tuple[Picture, str]:
+        """Decoded points (N, steps, …) between the codes of N pairs; and the caption."""
 
     @property
     @abstractmethod
@@ -97,19 +98,24 @@ class GridRenderer(Renderer):
         picture = plots.comparison(
             self._shown(raw), self._shown(made), span=color_limits(self.spec)
         )
-        return picture, f"{len(raw)} held-out examples above their reconstructions"
+        return picture, f"upper rows: {len(raw)} originals; lower rows: their reconstructions"
 
     def variations(self, raw: Tensor, made: Tensor) -> tuple[Picture, str]:
         picture = plots.rows(
             list(self._shown(made)), self._shown(raw), span=color_limits(self.spec)
         )
-        return picture, "held-out examples at the left, variations of each"
+        return picture, "left: originals; right: variations of each"
 
-    def interpolations(self, made: Tensor) -> Picture:
+    def interpolations(self, made: Tensor) -> tuple[Picture, str]:
         values = self._shown(made)
-        # Images from left to right, strips from top to bottom.
-        lines = values if self.spec.is_image else values.swapaxes(0, 1)
-        return plots.rows(list(lines), span=color_limits(self.spec))
+        across = self.spec.is_image
+        lines = values if across else values.swapaxes(0, 1)
+        ends, between = ("left and right", "rows") if across else ("top and bottom", "columns")
+        picture = plots.rows(list(lines), span=color_limits(self.spec))
+        return (
+            picture,
+            f"{ends}: reconstructions of pairs; {between}: interpolations of their codes",
+        )
 
     @property
     def side(self) -> int:
@@ -149,15 +155,17 @@ class ColumnRenderer(Renderer):
 
     def comparison(self, raw: Tensor, made: Tensor) -> tuple[Picture, str]:
         picture = plots.agreement(self._rows(raw), self._rows(made), self._header())
-        return picture, f"{len(raw)} held-out rows across, their reconstructions up{self._only()}"
+        return picture, f"across: {len(raw)} originals; up: their reconstructions{self._only()}"
 
     def variations(self, raw: Tensor, made: Tensor) -> tuple[Picture, str]:
         picture = plots.spread(self._rows(raw), self._rows(made), self._header())
-        return picture, f"held-out rows as bars, variations of each as points{self._only()}"
+        return picture, f"bars: originals; points: variations of each{self._only()}"
 
-    def interpolations(self, made: Tensor) -> Picture:
+    def interpolations(self, made: Tensor) -> tuple[Picture, str]:
         across = np.linspace(0, 1, made.shape[1])
-        return plots.lines(self._rows(made), across, self._header(), "from end to end")
+        picture = plots.lines(self._rows(made), across, self._header(), "from end to end")
+        caption = "left and right: reconstructions of pairs; between: interpolations of their codes"
+        return picture, f"{caption}{self._only()}"
 
     def lattice(self, made: Tensor) -> Picture:
         return plots.plane(self._rows(made), self._header())
@@ -187,6 +195,6 @@ class ColumnRenderer(Renderer):
 
 
 def find_renderer(spec: DataSpec) -> Renderer:
-    """How examples of this data are shown."""
+    """Renderer of examples of this data."""
     long = spec.dims > MOST_PANELS and not spec.header
     return GridRenderer(spec) if spec.is_image or long else ColumnRenderer(spec)

@@ -1,4 +1,4 @@
-"""Raw rows as what pictures take: images on [0, 1], table rows with their columns comparable.
+"""Raw rows at the scale of pictures: images on [0, 1], table rows with comparable columns.
 
 Images whose values have no bounds are shown between the least and the greatest value of the
 training data, so that equal greys stay equal values from picture to picture.
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vaelab.data import DataSpec
-from vaelab.plots import grid, save
+from vaelab.plots import captioned, grid, save
 from vaelab.runs.run import Run
+from vaelab.utils.progress import counted
 
 Array = NDArray[np.float32]
 
@@ -32,27 +33,37 @@ def to_display(raw: Tensor, spec: DataSpec) -> Array:
 
 
 def color_limits(spec: DataSpec) -> tuple[float, float] | None:
-    """The ends of the colours, which only vectors need."""
+    """Values at the ends of the colour map for vectors, or None for images."""
     if spec.is_image:
         return None
     return (0.0, 1.0) if spec.bounded else SPAN
 
 
-def picture(run: Run, raw: Tensor, path: str | Path) -> Path:
-    """Draws what a run takes or gives, such as samples, into a .png file.
+def run_title(run: Run) -> str:
+    """A run in a line, for captions: its recipe, data, latent dimensions, epochs and folder."""
+    name = Path(run.data.source).name
+    epochs, latent = counted(len(run.history), "epoch"), counted(run.latent, "latent dimension")
+    folder = "" if run.path is None else f" · {run.path}"
+    return f"{run.recipe.name} on {name}, {latent}, {epochs}{folder}"
+
+
+def picture(run: Run, raw: Tensor, path: str | Path, caption: str = "") -> Path:
+    """Draw examples, such as samples of a run, into a .png file, above a line on the run.
 
     Args:
-        run: whose data they are like; it tells what is black and what is white.
+        run: whose data they are like; it decides the values of black and white.
         raw: examples on the raw scale, (N, *shape); or several of each, as variations of N
-            examples, (N, n, *shape): a line for each.
-        path: of the file; what is there is replaced.
+            examples, (N, n, *shape), one line for each.
+        path: of the file; an existing one is replaced.
+        caption: printed below the picture, before the line on the run.
 
     Returns:
         The path of the file.
     """
     across = raw.shape[1] if raw.ndim == len(run.data.shape) + 2 else None
     flat = raw if across is None else raw.flatten(0, 1)
-    return save(grid(to_display(flat, run.data), across, span=color_limits(run.data)), path)
+    drawn = grid(to_display(flat, run.data), across, span=color_limits(run.data))
+    return save(captioned(drawn, caption, run_title(run)), path)
 
 
 def levels(raw: Tensor, spec: DataSpec) -> Tensor:

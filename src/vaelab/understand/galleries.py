@@ -26,7 +26,7 @@ REACH = 0.98
 def strip(run: Run, segment: Segment) -> Picture:
     """What is decoded along a segment of a two-dimensional latent space."""
     how = find_renderer(run.data)
-    return how.interpolations(run.decode(segment.points(how.steps))[None])
+    return how.interpolations(run.decode(segment.points(how.steps))[None])[0]
 
 
 def redraws(run: Run, ground: Benchmark, rows: Tensor, draws: Tensor) -> Picture:
@@ -40,7 +40,8 @@ def interpolations(run: Run, ground: Benchmark, count: int = PATHS) -> Picture:
     how, pairs = find_renderer(run.data), ground.pairs[:count]
     ends = [encode(run, ground.held.x[pairs[:, side]]).mu for side in (0, 1)]
     paths = interpolation_path(ends[0], ends[1], how.steps - 1)
-    return how.interpolations(run.decode(paths.flatten(0, 1)).unflatten(0, paths.shape[:2]))
+    made = run.decode(paths.flatten(0, 1)).unflatten(0, paths.shape[:2])
+    return how.interpolations(made)[0]
 
 
 def samples(run: Run, ground: Benchmark) -> Picture:

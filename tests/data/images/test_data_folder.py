@@ -222,7 +222,7 @@ def broken(folder: Path, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["cut.jpg", "cut.png", "text.png", "empty.gif", "float.tif"])
 def test_unreadable_pictures(tmp_path: Path, kind: str) -> None:
     broken(fill(tmp_path, height=64, width=64), kind)
-    with pytest.raises(ValueError, match=rf"1 of 13 pictures .*{kind}: .*--skip-unreadable"):
+    with pytest.raises(ValueError, match=rf"1 of 13 pictures .*{kind}: .*skip_unreadable=True"):
         load(tmp_path)
     data = load(tmp_path, skip_unreadable=True)
     assert sum(data.spec.sizes) == 12
@@ -311,7 +311,7 @@ def test_reading_tells_how_far_it_is_and_keeps_the_order(tmp_path: Path) -> None
         Image.new("L", (8, 8), 8 * i).save(tmp_path / f"{i:02}.png")
     (tmp_path / "29.png").write_text("not a picture")
     heard: list[tuple[int, int]] = []
-    found = from_folder(tmp_path, None, True, lambda done, total: heard.append((done, total)))
+    found = from_folder(tmp_path, None, True, lambda _, done, total: heard.append((done, total)))
     assert heard == [(i, 29) for i in range(1, 30)]
     assert found.x.dtype == torch.uint8
     assert found.x[:, 0, 0, 0].tolist() == [8 * i for i in range(29)]

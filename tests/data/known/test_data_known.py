@@ -255,8 +255,29 @@ def test_binarized_mnist_is_converted_once(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_digits() -> None:
+def test_digits_hold_the_first_images_of_each_class_of_mnist() -> None:
     data = load("digits")
+    assert data.spec.sizes == (1600, 200, 200)
+    assert (data.spec.shape, data.spec.levels, data.spec.high) == ((1, 28, 28), 256, 255)
+    assert all((split.y.bincount() == len(split) // 10).all() for split in (data.train, data.test))
+    folder = registry.default_data_dir() / "mnist"
+    if not (folder / "t10k-images-idx3-ubyte.gz").exists():
+        pytest.skip("MNIST is not on disk")
+    mnist = idx_set(registry.MNIST, folder)
+    kept = registry.digits(folder)
+    for part, rows, start, stop in (
+        (slice(1_600), slice(60_000), 0, 160),
+        (slice(1_600, 1_800), slice(60_000), 160, 180),
+        (slice(1_800, None), slice(60_000, None), 0, 20),
+    ):
+        for label in range(10):
+            ours = kept.x[part][kept.y[part] == label]
+            theirs = mnist.x[rows][mnist.y[rows] == label][start:stop]
+            assert torch.equal(ours, theirs)
+
+
+def test_digits8x8() -> None:
+    data = load("digits8x8")
     assert data.spec.shape == (1, 8, 8)
     assert (data.spec.levels, data.spec.dtype, data.spec.high) == (17, "uint8", 16)
     assert data.spec.classes == tuple("0123456789")
@@ -273,7 +294,9 @@ def test_misspelt_names(name: str, near: str) -> None:
 
 
 def test_strange_names_list_the_known() -> None:
-    with pytest.raises(ValueError, match="Known: digits, mnist, fashion-mnist, kmnist, binarized"):
+    with pytest.raises(
+        ValueError, match="Known: digits, digits8x8, mnist, fashion-mnist, kmnist, binarized"
+    ):
         load("qqqqqq")
 
 

@@ -158,7 +158,7 @@ def test_batches_are_at_the_models_scale(data: Data) -> None:
 
 
 def test_labels_are_a_factor_where_there_are_no_others() -> None:
-    digits = load("digits").test
+    digits = load("digits8x8").test
     assert digits.factors is None
     variation = digits.variation
     assert variation is not None

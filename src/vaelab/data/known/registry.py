@@ -7,17 +7,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from vaelab.data.splits import SourceData
 
 from .binarized_mnist import binarized_mnist
+from .digits import CLASSES, digits, digits8x8
 from .download import fetch
 from .idx import read_idx
 from .sprites import all_sprites, sprites
-
-_DIGITS = tuple("0123456789")
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ MNIST = IdxSet(  # LeCun et al. 1998
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
         "https://storage.googleapis.com/cvdf-datasets/mnist/",
     ),
-    classes=_DIGITS,
+    classes=CLASSES,
     files=_files(
         sha256=(  # of the content: the gzip wrappers differ from mirror to mirror
             "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -105,16 +103,6 @@ def default_data_dir() -> Path:
     """`VAELAB_DATA` if it is set, else `~/.cache/vaelab/data`."""
     named = os.environ.get("VAELAB_DATA")
     return Path(os.path.expanduser(named)) if named else Path.home() / ".cache" / "vaelab" / "data"
-
-
-def digits(folder: Path) -> SourceData:
-    """scikit-learn's 1,797 digits, 8×8, values 0–16; nothing is read from `folder`."""
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    x = torch.from_numpy(bunch.images.astype(np.uint8)[:, None])
-    y = torch.from_numpy(bunch.target.astype(np.int64))
-    return SourceData(x, y, (len(x), 0, 0), _DIGITS)
 
 
 def idx_set(what: IdxSet, folder: Path) -> SourceData:
@@ -160,6 +148,7 @@ def _same_md5(path: Path, md5: str | None) -> bool:
 
 KNOWN: dict[str, Callable[[Path], SourceData]] = {
     "digits": digits,
+    "digits8x8": digits8x8,
     "mnist": partial(idx_set, MNIST),
     "fashion-mnist": partial(idx_set, FASHION),
     "kmnist": partial(idx_set, KUZUSHIJI),

@@ -37,9 +37,11 @@ function show(button) {
   hide();
   const source = document.querySelector(`${button.hash} [lang="${root.lang}"]`);
   tip.innerHTML = source ? `<p>${source.innerHTML}</p>` : "";
-  const facts = document.createElement("p");
-  facts.textContent = button.dataset.facts;
-  tip.append(facts);
+  if (button.dataset.facts) {
+    const facts = document.createElement("p");
+    facts.textContent = button.dataset.facts;
+    tip.append(facts);
+  }
   tip.hidden = false;
   const at = button.getBoundingClientRect(), width = tip.offsetWidth, height = tip.offsetHeight;
   const left = Math.max(12, Math.min(at.left, root.clientWidth - width - 12));
