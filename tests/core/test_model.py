@@ -18,7 +18,7 @@ from vaelab.core import (
     Trace,
     full_precision,
 )
-from vaelab.distributions import Dirac, Distribution, Mixture, Normal, OneHot
+from vaelab.distributions import Dirac, Distribution, Mixture, Normal, Quantized
 from vaelab.parts.likelihoods import FixedGaussian
 from vaelab.parts.posteriors import DiagonalNormal, Point
 from vaelab.parts.priors import Standard
@@ -188,7 +188,7 @@ def test_update_buffers_hands_every_site_to_the_part_that_inferred_it() -> None:
     assert [level.met for level in levels] == [[site] for site in trace.sites]
 
 
-def test_trace_coordinates_are_the_posterior_means_of_sites_that_have_any() -> None:
+def test_trace_units_are_the_posterior_means_of_sites_that_have_any() -> None:
     one, two = (
         Normal(torch.randn(B, L), torch.randn(B, L)),
         Normal(torch.randn(B, 3), torch.ones(B, 3)),
@@ -196,11 +196,11 @@ def test_trace_coordinates_are_the_posterior_means_of_sites_that_have_any() -> N
     prior = Normal(torch.zeros(B, L), torch.zeros(B, L))
     wide = Normal(torch.zeros(B, 3), torch.zeros(B, 3))
     sites = Site(one.sample(), prior, one), Site(two.sample(), wide, two)
-    assert torch.equal(Trace(sites, prior).coordinates, torch.cat([one.mu, two.mu], 1))
-    index = torch.eye(3)[torch.tensor([0, 2, 1, 1, 0])]
-    discrete = Site(index, OneHot(torch.zeros(B, 3)), OneHot(index.log().clamp(min=-5)))
-    assert torch.equal(Trace((discrete, sites[0]), prior).coordinates, one.mu)
-    assert Trace((discrete,), prior).coordinates.shape == (B, 0)
+    assert torch.equal(Trace(sites, prior).units, torch.cat([one.mu, two.mu], 1))
+    code = torch.randn(B, 1, 3)
+    discrete = Site(code, prior, Quantized(code, code, torch.zeros(B, 1, dtype=torch.long)))
+    assert torch.equal(Trace((discrete, sites[0]), prior).units, one.mu)
+    assert Trace((discrete,), prior).units.shape == (B, 0)
 
 
 def test_a_ladder_of_one_level_takes_a_tuple_of_one() -> None:
