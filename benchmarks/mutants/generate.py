@@ -192,11 +192,12 @@ class _Visitor(cst.CSTVisitor):
 
 def _is_left_out(node: cst.CSTNode) -> bool:
     docstring = m.SimpleStatementLine(body=[m.Expr(m.SimpleString() | m.ConcatenatedString())])
+    log = m.Call(func=m.Attribute(value=m.Name("log"), attr=m.Name("info") | m.Name("warning")))
     call = m.Call(func=m.Name("len") | m.Name("isinstance") | m.Name("cast") | m.Name("range"))
     kinds = (cst.Annotation, cst.Decorator, cst.Raise, cst.Import, cst.ImportFrom, cst.Assert)
     return (
         isinstance(node, (*kinds, cst.FormattedString, cst.ConcatenatedString))
-        or m.matches(node, docstring | _STRICT)
+        or m.matches(node, docstring | _STRICT | log)
         or (m.matches(node, call) and not m.matches(node, m.Call(func=m.Name("range"))))
         or m.matches(node, m.If(test=m.Name("TYPE_CHECKING")))
         or m.matches(node, m.Assign(targets=[m.AssignTarget(m.Name("__all__"))]))
