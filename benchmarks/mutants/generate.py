@@ -139,11 +139,12 @@ def mark(node: cst.SimpleString) -> Iterator[cst.SimpleString]:
 
 def drop_argument(node: cst.Call) -> Iterator[cst.Call]:
     """A call with one argument less."""
-    for i in range(len(node.args)):
-        if len(node.args) > 1 or node.args[i].keyword:
+    for i, argument in enumerate(node.args):
+        if (len(node.args) > 1 or argument.keyword) and not m.matches(argument, _STRICT):
             yield node.with_changes(args=[*node.args[:i], *node.args[i + 1 :]])
 
 
+_STRICT = m.Arg(keyword=m.Name("strict"))  # of zip: an assertion, as `assert` is
 _LEFT_OUT = {operator_assignment, operator_string}
 _OPERATORS: list[tuple[type, Callable[..., Iterable[cst.CSTNode]]]] = [
     *(
@@ -191,11 +192,12 @@ class _Visitor(cst.CSTVisitor):
 
 def _is_left_out(node: cst.CSTNode) -> bool:
     docstring = m.SimpleStatementLine(body=[m.Expr(m.SimpleString() | m.ConcatenatedString())])
+    log = m.Call(func=m.Attribute(value=m.Name("log"), attr=m.Name("info") | m.Name("warning")))
     call = m.Call(func=m.Name("len") | m.Name("isinstance") | m.Name("cast") | m.Name("range"))
     kinds = (cst.Annotation, cst.Decorator, cst.Raise, cst.Import, cst.ImportFrom, cst.Assert)
     return (
         isinstance(node, (*kinds, cst.FormattedString, cst.ConcatenatedString))
-        or m.matches(node, docstring)
+        or m.matches(node, docstring | _STRICT | log)
         or (m.matches(node, call) and not m.matches(node, m.Call(func=m.Name("range"))))
         or m.matches(node, m.If(test=m.Name("TYPE_CHECKING")))
         or m.matches(node, m.Assign(targets=[m.AssignTarget(m.Name("__all__"))]))

@@ -33,6 +33,7 @@ from generate import Mutant, sample
 
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / ".mutants"
+FAILED = KEPT / "failed"
 BEGIN, END = "<!-- mutants: begin -->", "<!-- mutants: end -->"
 PRELOADED = (
     "torch",
@@ -67,7 +68,7 @@ class Room:
 ROOMS = {
     room.name: room
     for room in (
-        Room("core", ("tests/core", "tests/training/test_step.py", "tests/parts/test_ladder.py")),
+        Room("core", ("tests/core", "tests/parts", "tests/training/test_step.py")),
         Room("distributions", ("tests/distributions", "tests/parts")),
         Room("parts", ("tests/parts", "tests/core/test_oracles.py")),
         Room("objectives", ("tests/objectives", "tests/core/test_oracles.py")),
@@ -187,20 +188,40 @@ def tests_for(mutant: Mutant, table: dict[str, object]) -> list[str]:
 
 
 def judge(mutant: Mutant, table: dict[str, object]) -> tuple[str, float, str]:
-    """Run the tests that may notice a mutant, until one fails."""
+    """Run the tests that may notice a mutant, until one fails that passes without it."""
     tests = tests_for(mutant, table)
     if not tests:
         return "survived", 0.0, "no test executes it"
     limit = 30 + 4 * sum(table["seconds"][test] for test in tests)
     start = time.monotonic()
+    code = forked(lambda: tried(tests, mutant), limit)
+    seconds = time.monotonic() - start
+    if code in (0, 5):
+        return "survived", seconds, f"{len(tests)} tests"
+    blamed = FAILED.read_text().split("\n")[:1] if code == 1 else []
+    trusted = table.setdefault("trusted", set())
+    if blamed and blamed[0] not in trusted and forked(lambda: tried(blamed, None), limit):
+        table["failed"] = [*table["failed"], *blamed]
+        return judge(mutant, table)
+    # Nothing to blame: an import that crashes, or tests that are not those of the table.
+    if code not in (1, -1) and forked(lambda: tried([*tests, "--collect-only"], None), limit):
+        raise SystemExit("the tests have changed since their coverage was measured")
+    trusted.update(blamed)
+    return "killed", seconds, f"{len(tests)} tests"
 
-    def tried() -> int:
+
+def tried(tests: list[str], mutant: Mutant | None) -> int:
+    """The exit status of pytest on a mutant, or on the source; the failure is in FAILED."""
+    if mutant:
         sys.meta_path.insert(0, Overlay(mutant))
-        return int(pytest.main([*tests, *OPTIONS, "-x", "--doctest-modules"]))
+    FAILED.write_text("")
+    return int(pytest.main([*tests, *OPTIONS, "-x", "--doctest-modules"], plugins=[_Failures()]))
 
-    code = forked(tried, limit)
-    verdict = "survived" if code in (0, 5) else "killed"
-    return verdict, time.monotonic() - start, f"{len(tests)} tests"
+
+class _Failures:
+    def pytest_runtest_logreport(self, report) -> None:  # type: ignore[no-untyped-def]
+        if report.failed:
+            FAILED.write_text(report.nodeid)
 
 
 def forked(function: Callable[[], int], limit: float) -> int:
@@ -238,6 +259,8 @@ def equivalents() -> dict[tuple[str, str, str], str]:
 def run(room: Room, n: int, seed: int, keep: bool) -> list[Outcome]:
     """Judge n mutants of a room; the outcomes are kept in `.mutants`."""
     known, table = equivalents(), reach(room, keep)
+    if not table["lines"]:
+        raise SystemExit(f"no test of {room.name} ran: {KEPT / 'last.log'} says why")
     print(f"{room.name}: {len(table['seconds'])} tests, {len(table['failed'])} fail as it is")
     for test in table["failed"]:
         print(f"  fails without a mutant: {test}")

@@ -6,8 +6,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vaelab.core import VAE, Evidence, Given, Ladder, Shallow, Site, Trace, full_precision
-from vaelab.distributions import Dirac, Distribution, Mixture, Normal
+from vaelab.core import (
+    VAE,
+    Evidence,
+    FromPosterior,
+    FromPrior,
+    Given,
+    Ladder,
+    Shallow,
+    Site,
+    Trace,
+    full_precision,
+)
+from vaelab.distributions import Dirac, Distribution, Mixture, Normal, Quantized
 from vaelab.parts.likelihoods import FixedGaussian
 from vaelab.parts.posteriors import DiagonalNormal, Point
 from vaelab.parts.priors import Standard
@@ -141,6 +152,88 @@ def test_ladder_unfolds_evidence_in_tuples_to_the_example_it_belongs_to() -> Non
             torch.testing.assert_close(mean, getattr(one, name).mean.expand_as(mean))
     log_w = thrice.log_weights(x)
     torch.testing.assert_close(log_w, once.log_weights(x).expand_as(log_w))
+
+
+class Counting(DiagonalNormal):
+    """A posterior, or a level, that keeps the sites of which it was notified."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.met: list[Site] = []
+
+    def update_buffers(self, site: Site) -> None:
+        self.met.append(site)
+
+
+class CountingLevel(Level):
+    def __init__(self, index: int) -> None:
+        super().__init__(index)
+        self.met: list[Site] = []
+
+    def update_buffers(self, site: Site) -> None:
+        self.met.append(site)
+
+
+def test_update_buffers_hands_every_site_to_the_part_that_inferred_it() -> None:
+    posterior = Counting()
+    program = Shallow(Standard(L), posterior, nn.Linear(L, D), FixedGaussian())
+    model = VAE(nn.Linear(D, 2 * L), program)
+    trace = model(torch.randn(B, D))
+    model.update_buffers(trace)
+    assert posterior.met == [trace.sites[0]]
+    levels = [CountingLevel(0), CountingLevel(1)]
+    model = VAE(Two(), Ladder(Zeros(), levels, nn.Linear(L, D), FixedGaussian()))
+    trace = model(torch.randn(B, D))
+    model.update_buffers(trace)
+    assert [level.met for level in levels] == [[site] for site in trace.sites]
+
+
+def test_trace_units_are_the_posterior_means_of_sites_that_have_any() -> None:
+    one, two = (
+        Normal(torch.randn(B, L), torch.randn(B, L)),
+        Normal(torch.randn(B, 3), torch.ones(B, 3)),
+    )
+    prior = Normal(torch.zeros(B, L), torch.zeros(B, L))
+    wide = Normal(torch.zeros(B, 3), torch.zeros(B, 3))
+    sites = Site(one.sample(), prior, one), Site(two.sample(), wide, two)
+    assert torch.equal(Trace(sites, prior).units, torch.cat([one.mu, two.mu], 1))
+    code = torch.randn(B, 1, 3)
+    discrete = Site(code, prior, Quantized(code, code, torch.zeros(B, 1, dtype=torch.long)))
+    assert torch.equal(Trace((discrete, sites[0]), prior).units, one.mu)
+    assert Trace((discrete,), prior).units.shape == (B, 0)
+
+
+def test_a_ladder_of_one_level_takes_a_tuple_of_one() -> None:
+    evidence = torch.randn(B, L)
+    program = Ladder(Zeros(), [Level(0)], nn.Linear(L, D), FixedGaussian())
+    (site,) = VAE(Two(), program).infer((evidence,), 2, 0.0).sites
+    torch.testing.assert_close(site.z, evidence.repeat(2, 1))
+
+
+def test_draws_are_at_temperature_one_by_default_and_scale_with_it() -> None:
+    n = 20_000
+    q = Normal(torch.full((n, 1), 3.0), torch.full((n, 1), 0.5).log())
+    p = Normal(torch.full((1, 1), -1.0), torch.full((1, 1), 2.0).log())
+    deep = Level(0).prior(torch.zeros(n, 1))
+    for scale in (1.0, 0.5):
+        how = {} if scale == 1.0 else {"temperature": scale}
+        inferred = FromPosterior(torch.zeros(n, 1), **how).meet(p.expand(n), lambda _: q, 0).z
+        assert float(inferred.mean()) == pytest.approx(3, abs=0.02)
+        assert float(inferred.std()) == pytest.approx(0.5 * scale, rel=0.03)
+        imagined = FromPrior(n, **how).meet(p.expand(n), lambda _: q, 0).z
+        below = Given([deep.mu], **how).meet(p.expand(n), lambda _: q, 1).z
+        for z in (imagined, below):
+            assert float(z.mean()) == pytest.approx(-1, abs=0.06)
+            assert float(z.std()) == pytest.approx(2 * scale, rel=0.03)
+    model = shallow()
+    with torch.no_grad():
+        x = torch.randn(B, D)
+        q = model(x).sites[0].posterior
+        default = torch.stack([model.infer(model.encoder(x)).latents[0] for _ in range(2000)])
+        prior = model.sample(n).latents[0]
+    assert isinstance(q, Normal)
+    torch.testing.assert_close(default.std(0), q.log_sigma.exp(), rtol=0.1, atol=0)
+    assert float(prior.std()) == pytest.approx(1, rel=0.03)
 
 
 def test_nothing_given_is_refused() -> None:

@@ -377,6 +377,19 @@ def test_logistic_likelihoods_start_at_mid_grey() -> None:
         assert many.mu[0, 0, 0, 0].tolist() == pytest.approx([0.125, 0.375, 0.625, 0.875])
 
 
+def test_logistic_mixture_of_a_table_has_a_choice_for_every_column_and_the_levels_given() -> None:
+    output = given(3, 1.0, (B, 3 * 4 * D)).float()
+    found = LogisticMixtureLevels(5, 4)(output)
+    assert found.levels == 5
+    assert found.logits.shape == found.mu.shape == found.log_scale.shape == (B, D, 4)
+    logits, mu, log_scale = output.view(B, 3, 4, D).movedim(2, -1).unbind(1)
+    torch.testing.assert_close(found.logits, logits)
+    torch.testing.assert_close(found.mu, mu + torch.tensor([0.125, 0.375, 0.625, 0.875]))
+    torch.testing.assert_close(found.log_scale, 10 * torch.tanh((log_scale - 2.3) / 10))
+    image = LogisticMixtureLevels(5, 4)(given(3, 1.0, (2, 3 * 4 * 2, 3, 3)).float())
+    assert image.logits.shape == (2, 1, 3, 3, 4)
+
+
 def test_learned_scales_start_at_one_over_e() -> None:
     mu = given(2)
     for scale in (

@@ -1,0 +1,45 @@
+"""Draws from a seed, and the caller's own random state beside them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vaelab.core.random import fork_rng, map_chunks, permutation
+
+
+def drawn(seed: int, n: int) -> Tensor:
+    return torch.randn(n, generator=torch.Generator().manual_seed(seed))
+
+
+def test_fork_rng_draws_from_the_seed_and_leaves_the_callers_state() -> None:
+    torch.manual_seed(3)
+    expected = torch.randn(2)
+    torch.manual_seed(3)
+    first = torch.randn(1)
+    with fork_rng(7):
+        assert torch.equal(torch.randn(4), drawn(7, 4))
+    assert torch.equal(torch.cat([first, torch.randn(1)]), expected)
+
+
+def test_map_chunks_is_one_sequence_of_draws_whatever_happens_in_between() -> None:
+    torch.manual_seed(3)
+    expected = torch.randn(3)
+    torch.manual_seed(3)
+    weight = torch.ones((), requires_grad=True)
+    parts, own = [], []
+    for part in map_chunks(lambda start: start + weight * torch.randn(2), (0, 10, 20), 7):
+        parts.append(part)
+        own.append(torch.randn(1))
+    with fork_rng(7):
+        whole = torch.cat([start + torch.randn(2) for start in (0, 10, 20)])
+    assert torch.equal(torch.cat(parts), whole)
+    assert torch.equal(torch.cat(own), expected)
+    assert not any(part.requires_grad for part in parts)
+
+
+def test_permutation_is_one_of_all_numbers_and_the_seeds_own() -> None:
+    order = permutation(50, 1)
+    assert order.sort().values.tolist() == list(range(50))
+    assert torch.equal(order, torch.randperm(50, generator=torch.Generator().manual_seed(1)))
+    assert order.tolist() != permutation(50, 2).tolist()
