@@ -7,6 +7,7 @@ from PIL import Image
 
 from vaelab.commands import main as cli
 from vaelab.data import read_inputs
+from vaelab.plots.cells import CELL
 from vaelab.runs.run import load
 
 FLAGS = ["--overwrite", "--device", "cpu"]
