@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test test-slow check bench bench-understand bench-zoo bench-published clean clean-bench help
+.PHONY: demo test mutants test-slow check bench bench-understand bench-zoo bench-published clean clean-bench help
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -21,8 +21,12 @@ demo: $(STAMP)  ## install, train a VAE on real digits, look at what it learned
 	$(BIN)/vaelab train vae --data digits --latent 2 --out demo/digits --overwrite
 	$(BIN)/vaelab understand --data digits --out demo/understand --overwrite
 
-test: $(STAMP)  ## the tests
-	$(BIN)/python -m pytest
+test: $(STAMP)  ## the tests, on two processes
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+mutants: $(STAMP)  ## the share of small wrong changes that the tests notice, by room (an hour)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt mutmut
+	$(BIN)/python benchmarks/mutants/run.py --page docs/guarantees.md
 
 test-slow: $(STAMP)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow

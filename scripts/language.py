@@ -51,7 +51,7 @@ def violations() -> Iterator[str]:
         for line, text in docstrings(path):
             place = f"{path.relative_to(ROOT)}:{line}"
             if opening := FORBIDDEN.match(text.lstrip()):
-                yield f"{place}: begins with {opening[0]!r}; begin with a noun or a verb"
+                yield f"{place}: begins with {opening[0]!r}, not a noun or an imperative verb"
             if argument := ARGUMENT.search(text):
                 yield f"{place}: the description {argument[0].strip()!r} lacks its noun"
 

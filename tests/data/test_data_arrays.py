@@ -84,7 +84,7 @@ def test_types_and_domains(array: np.ndarray, dtype: str, levels: int | None, do
     data = load(array)
     assert (data.spec.dtype, data.spec.levels, data.spec.domain) == (dtype, levels, domain)
     assert str(data.train.x.dtype) == f"torch.{dtype}"
-    doubtful = data.spec.domain == "counts" and array.dtype.kind == "i"
+    doubtful = data.spec.domain == "counts"
     assert any("save them as uint8" in note for note in data.notes) == doubtful
     x = data.spec.prepare(data.train.x)
     if data.spec.bounded:
@@ -148,7 +148,6 @@ def nan_at(*place: int) -> np.ndarray:
     [
         (np.zeros(20), "1 axes"),
         (np.zeros((20, 2, 2, 2, 2)), "5 axes"),
-        (np.zeros((20, 5, 6, 7)), "1, 3 or 4 channels"),
         (np.array([[{}], [None]] * 10), "not an array of object"),
         (np.array([["a"]] * 20), "not an array of <U1"),
         (np.zeros((20, 3), complex), "not an array of complex"),
@@ -163,7 +162,7 @@ def test_arrays_that_cannot_be_used(array: np.ndarray, message: str) -> None:
         load(array)
 
 
-@pytest.mark.parametrize("source", [[1, 2, 3], (1,), 5, None, {"x": BYTES}])
+@pytest.mark.parametrize("source", [[1, 2, 3], (1,), 5, None, {"z": BYTES}])
 def test_other_kinds_are_refused(source: object) -> None:
     with pytest.raises(TypeError):
         load(source)  # type: ignore[arg-type]
@@ -403,6 +402,7 @@ class Stream(IterableDataset[int]):
     [
         (Stream(), TypeError, "is a stream"),
         (Odd({"x": 1}), TypeError, "item 0 should be a numpy array"),
+        (Odd({"a": 1}), TypeError, "items with a were seen; expected one of x, image"),
         (Odd((1, 2, 3)), TypeError, "items of 3 parts"),
         (
             Odd(np.zeros(3), np.zeros(4)),

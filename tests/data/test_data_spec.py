@@ -152,7 +152,7 @@ def test_missing_json_is_refused() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"shape": (2, 3)}, "shape should be"),
+        ({"shape": (2, 3, 4, 5)}, "shape should be"),
         ({"shape": (0,)}, "shape should be"),
         ({"dtype": "float32"}, "raw data are uint8"),
         ({"levels": None}, "raw data are uint8"),

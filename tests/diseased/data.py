@@ -80,9 +80,29 @@ def one_large_column(folder):
     return saved(folder, x=x * np.where(np.arange(20) == 7, 1_000_000, 1))
 
 
+def many_zeros(folder):
+    """A spike at 0 that other values come near to is no code."""
+    x = columns()
+    x[:, 2] = np.where(rng().random(len(x)) < 0.4, 0, np.exp(x[:, 2]).round(2))
+    return saved(folder, x=x)
+
+
+def counts_with_zeros(folder):
+    g = rng()
+    return saved(folder, x=g.poisson(4, (600, 3)) * (g.random((600, 3)) < 0.7))
+
+
+def two_far_values(folder):
+    """Of two values neither is a code for the other's absence."""
+    x = columns()
+    x[:, 1] = np.where(x[:, 1] > 0, 100.0, 3.0)
+    (folder / "t.csv").write_text("a,b,c\n" + "\n".join(f"{r[0]},{r[1]},{r[2]}" for r in x))
+    return folder / "t.csv"
+
+
 HEALTHY = [
     *(digits, table, named_columns, sorted_by_time, few_values, folder_of_pictures, own_splits),
-    one_large_column,
+    *(one_large_column, many_zeros, counts_with_zeros, two_far_values),
 ]
 
 
@@ -168,6 +188,66 @@ def unscaled_test(folder):
     return saved(folder, x_train=x[:400], x_valid=x[400:500], x_test=255 * x[500:])
 
 
+def shifted_test(folder):
+    x = columns()
+    return saved(folder, x_train=x[:400], x_valid=10 + x[400:500], x_test=10 + x[500:])
+
+
+def sentinels(folder):
+    """Missing values written as −999 in a fifth of the rows, where 40 is a usual deviation."""
+    x = 300 + 40 * columns()
+    x[rng().random(len(x)) < 0.2, 1] = -999
+    return saved(folder, x=x)
+
+
+def sentinels_in_labelled_rows(folder):
+    x = columns()
+    x[::7, 2] = 9999
+    return saved(folder, x=x, y=np.arange(len(x)) % 3)
+
+
+def sentinels_of_a_table(folder):
+    x = columns()
+    x[::5, 0], x[::9, 3] = -999, -1e30
+    lines = ["height,age,mass,rate", *(",".join(f"{v:.4g}" for v in row[:4]) for row in x)]
+    (folder / "survey.csv").write_text("\n".join(lines))
+    return folder / "survey.csv"
+
+
+def sentinels_of_maps(folder):
+    x = 20 + 3 * rng().normal(size=(200, 1, 8, 8))
+    x[:, :, :3, :2] = -9999.0
+    return saved(folder, x=x.astype(np.float32))
+
+
+def spent(folder):
+    """Money with zeros among it, which no logarithm takes."""
+    g = rng()
+    spend = np.where(g.random(2000) < 0.4, 0, np.exp(3 + 2.5 * g.normal(size=2000))).round(2)
+    lines = ["spend,other", *(f"{a},{b:.3f}" for a, b in zip(spend, g.normal(size=2000)))]
+    (folder / "spend.csv").write_text("\n".join(lines))
+    return folder / "spend.csv"
+
+
+def incomes(folder):
+    x = columns(2000)
+    x[:, 1] = np.exp(2.5 * rng().normal(size=2000))
+    return saved(folder, x=x)
+
+
+def overshoot(folder):
+    """Resized pictures, a little beyond 0–255."""
+    x = IMAGES[:, None] / 16 * 255
+    return saved(folder, x=(x + 4 * rng().normal(size=x.shape)).astype(np.float32))
+
+
+def repeated_table(folder):
+    x = columns()
+    lines = [f"{r[0]:.3f},{r[1]:.3f},{r[2]:.3f}" for r in x]
+    (folder / "twice.csv").write_text("a,b,c\n" + "\n".join([*lines, *lines[:80]]))
+    return folder / "twice.csv"
+
+
 def rare_class(folder):
     keep = np.r_[np.flatnonzero(LABELS == 0), np.flatnonzero(LABELS == 1)[:12]]
     return saved(folder, x=IMAGES[keep], y=LABELS[keep])
@@ -217,6 +297,15 @@ ILL = {
     far_outlier: "outliers",
     unscaled_test: "split-mismatch",
     rare_class: "imbalance",
+    shifted_test: "split-mismatch",
+    sentinels: "sentinel",
+    sentinels_in_labelled_rows: "sentinel",
+    sentinels_of_a_table: "sentinel",
+    sentinels_of_maps: "sentinel",
+    spent: "outliers",
+    incomes: "outliers",
+    overshoot: "image-range",
+    repeated_table: "duplicate-rows",
     wrapped_bytes: "wrapped-bytes",
     times_in_seconds: "lost-precision",
     mixed_sizes: "mixed-sizes",

@@ -7,9 +7,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import mutual_info_score, roc_auc_score
+from scipy.stats import t
+from sklearn.metrics import balanced_accuracy_score, mutual_info_score, roc_auc_score
+from sklearn.neighbors import NearestCentroid
 from torch import Tensor
 
+from vaelab.metrics import disentanglement_figures as figures
 from vaelab.metrics import disentanglement_information as information
 from vaelab.metrics import disentanglement_predictors as predictors
 from vaelab.metrics.disentanglement_figures import Disentanglement, disentanglement
@@ -263,6 +266,40 @@ def test_sap_is_r_squared_where_values_are_ordered() -> None:
     r2 = np.corrcoef(codes[500:].T, FACTORS[500:, 3].double())[2, :2] ** 2
     found = predictors.sap(codes[:500], FACTORS[:500, 3:], codes[500:], FACTORS[500:, 3:], (True,))
     assert found == pytest.approx(abs(r2[0] - r2[1]))
+
+
+def test_sap_of_categories_is_scikit_learns_balanced_accuracy() -> None:
+    draws = generator(4)
+    rare = (torch.rand(1200, generator=draws) < 0.1).long() + (
+        torch.rand(1200, generator=draws) < 0.3
+    ).long()
+    codes = rare[:, None] * torch.tensor([0.9, 0.3, 1.5]) + noise(1200, 3)
+    a, b = slice(0, 600), slice(600, 1200)
+    scores = []
+    for j in range(3):
+        nearest = NearestCentroid().fit(codes[a, j : j + 1], rare[a])
+        guess = nearest.predict(codes[b, j : j + 1])
+        scores.append(balanced_accuracy_score(rare[b], guess, adjusted=True))
+        assert scores[-1] != pytest.approx((guess == rare[b].numpy()).mean(), abs=0.05)
+    best, second = sorted(scores)[:0:-1]
+    found = predictors.sap(codes[a], rare[a, None], codes[b], rare[b, None], (False,))
+    assert found == pytest.approx(best - second, abs=1e-9)
+
+
+def test_standard_errors_of_figures_are_those_of_two_halves_by_hand(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """se² = t² mean over cuts of (θ_A − θ_B)² / 4, and the figure the mean of both halves."""
+    sides = [[0.2, 0.5], [0.3, 0.9]]  # two cuts of two halves
+    planted = iter([value for cut in sides for value in cut])
+    monkeypatch.setattr(figures, "_counted", lambda z, v, generator: {})
+    monkeypatch.setattr(
+        figures, "_predicted", lambda *_: ({"infoe": next(planted)}, torch.zeros(4, 4).double())
+    )
+    found = judged(PERFECT, FACTORS).figures["infoe"]
+    assert found.value == pytest.approx((0.2 + 0.5 + 0.3 + 0.9) / 4)
+    student = t.ppf(0.975, 2) / 1.96
+    assert found.se == pytest.approx(student * math.sqrt((0.3**2 + 0.6**2) / 2 / 4))
 
 
 def test_what_cannot_be_judged_is_refused() -> None:

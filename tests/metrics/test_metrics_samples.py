@@ -6,6 +6,7 @@ import os
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from sklearn.datasets import load_digits
 
 from vaelab.metrics import (
@@ -95,6 +96,25 @@ def test_equal_distributions_have_the_expected_density_and_coverage():
         spread = np.std([getattr(p, figure).value for p in found])
         claimed = np.mean([getattr(p, figure).se for p in found])
         assert spread / 1.6 < claimed < spread * 2.5
+
+
+def test_standard_errors_are_those_of_halves_by_hand(monkeypatch):
+    """se² = t² mean over 12 cuts of (first − second)² / 2, from a half's size to the whole."""
+    monkeypatch.setattr(samples, "CUTS", 3)
+    real, fake, k = normal(24, 3, 1).double(), (0.7 * normal(36, 3, 2) + 0.4).double(), 2
+    draws, squares = generator(5), []
+    for _ in range(3):
+        o, u = torch.randperm(24, generator=draws), torch.randperm(36, generator=draws)
+        first = np.array(naive(real[o[:12]], fake[u[:18]], k))
+        second = np.array(naive(real[o[12:]], fake[u[18:]], k))
+        squares.append((first - second) ** 2)
+    expected = stats.t.ppf(0.975, 12) / 1.96 * np.sqrt(np.mean(squares, axis=0) / 2 * 12 / 24)
+    got = precision_recall_density_coverage(real, fake, k, seed=5)
+    assert got.density.se == pytest.approx(expected[2], rel=2e-3)
+    for figure, from_halves in ((got.precision, 0), (got.recall, 1), (got.coverage, 3)):
+        hits = torch.arange(figure.n) < round(figure.value * figure.n)
+        least = Estimate.share(hits).se
+        assert figure.se == pytest.approx(max(expected[from_halves], least), rel=2e-3)
 
 
 def test_one_mode_of_two_has_precision_but_half_the_coverage():

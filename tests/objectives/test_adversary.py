@@ -325,6 +325,17 @@ def test_the_scale_of_features_is_not_the_critics_to_change() -> None:
     torch.testing.assert_close(found[0], found[1], rtol=1e-3, atol=1e-2)
 
 
+def test_critic_features_spread_moves_a_tenth_of_the_way_in_one_step() -> None:
+    vae, x = model(), torch.randn(500, D)
+    objective = objectives(vae)["features"]
+    assert isinstance(objective, CriticFeatures)
+    torch.testing.assert_close(objective.spread, torch.ones_like(objective.spread))
+    deviation = objective.critic.features(x).std(0, correction=0).detach()
+    assert float((deviation - 1).abs().max()) > 0.1
+    objective.update_buffers(vae(x), x)
+    torch.testing.assert_close(objective.spread, 0.9 + 0.1 * deviation)
+
+
 def test_the_critic_of_data_sees_reconstructions_and_imaginings() -> None:
     vae, x = model(), torch.randn(4000, D)
     objective = objectives(vae)["features"]

@@ -25,9 +25,12 @@ from vaelab.distributions import (
     ZeroInflated,
 )
 from vaelab.parts.likelihoods import (
+    LaplaceLikelihood,
     LearnedGaussian,
     Likelihood,
+    LogisticLevels,
     LogisticMixtureLevels,
+    PixelGaussian,
     StudentLikelihood,
 )
 from vaelab.parts.tables import (
@@ -340,3 +343,51 @@ def test_student_forgives_an_outlier_that_a_gaussian_does_not() -> None:
     assert float(stated(mu).log_df.detach().exp()) == pytest.approx(3.0, rel=1e-2)
     assert sum(p.requires_grad for p in learned.parameters()) == 2
     assert sum(p.requires_grad for p in stated.parameters()) == 1
+
+
+def test_pixel_gaussian_has_a_floor_of_minus_five_under_its_log_sigma() -> None:
+    mu, log_sigma = given(1), torch.tensor([[-9.0, -6.0, -4.5, 1.0]]).expand(B, D).double()
+    found = PixelGaussian()(torch.cat([mu, log_sigma], 1))
+    torch.testing.assert_close(found.mu, mu)
+    free = [10 * math.tanh(-0.45), 10 * math.tanh(0.1)]
+    assert found.log_sigma[-1].tolist() == pytest.approx([-5, -5, *free])
+
+
+@pytest.mark.parametrize("likelihood", [LogisticLevels(256), LogisticMixtureLevels(256, 4)])
+def test_logistic_likelihoods_have_a_floor_of_minus_seven_under_their_log_scale(
+    likelihood: Likelihood,
+) -> None:
+    output = torch.zeros(2, likelihood.params, 3, 3)
+    output[0] = -40.0
+    log_scale = likelihood(output).log_scale  # type: ignore[attr-defined]
+    assert float(log_scale[0].max()) == float(log_scale[0].min()) == -7
+    assert (
+        float(log_scale[1].max())
+        == float(log_scale[1].min())
+        == pytest.approx(10 * math.tanh(-0.23))
+    )
+
+
+def test_logistic_likelihoods_start_at_mid_grey() -> None:
+    for levels in (256, 17):
+        one = LogisticLevels(levels)(torch.zeros(2, 2, 3, 3))
+        torch.testing.assert_close(one.mean, torch.full_like(one.mean, 0.5))
+        many = LogisticMixtureLevels(levels, 4)(torch.zeros(2, 12, 3, 3))
+        torch.testing.assert_close(many.mean, torch.full_like(many.mean, 0.5))
+        assert many.mu[0, 0, 0, 0].tolist() == pytest.approx([0.125, 0.375, 0.625, 0.875])
+
+
+def test_learned_scales_start_at_one_over_e() -> None:
+    mu = given(2)
+    for scale in (
+        LearnedGaussian()(mu).log_sigma,
+        LearnedGaussian(D)(mu).log_sigma,
+        LaplaceLikelihood(D)(mu).log_scale,
+        StudentLikelihood(shape=(D,))(mu).log_scale,
+    ):
+        assert scale.shape == mu.shape
+        assert scale.detach().unique().tolist() == pytest.approx([10 * math.tanh(-0.1)])
+    for df, expected in ((None, 10), (3.0, 3)):
+        above_one = 10 * math.tanh(math.log(expected - 1) / 10)
+        started = StudentLikelihood(df)(mu).log_df.exp().detach().unique().tolist()
+        assert started == pytest.approx([1 + math.exp(above_one)])

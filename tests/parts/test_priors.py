@@ -109,12 +109,12 @@ def counts(z: Tensor, K: int) -> np.ndarray:
 def test_components_are_drawn_at_random_and_by_their_weights() -> None:
     K = 8
     p = far_apart(K)
-    expected = 4000 * p.log_weights[0].exp().numpy()
+    expected = 4000 * p.log_weights[0].double().softmax(0).numpy()
     seen = counts(p.expand(4000).sample(), K)
     assert stats.chisquare(seen, expected).pvalue > 0.01
     # Few draws too: the first N components in turn, a known mistake, would never leave them.
     few = sum(counts(p.expand(3).sample(), K) for _ in range(400))
-    assert stats.chisquare(few, 1200 * p.log_weights[0].exp().numpy()).pvalue > 0.01
+    assert stats.chisquare(few, 1200 * p.log_weights[0].double().softmax(0).numpy()).pvalue > 0.01
     first = counts(take(p.components, torch.arange(3)).sample().repeat(400, 1), K)
     assert first[3:].sum() == 0
     # Temperature is that of the components, at 0 their centres; which one remains a draw.

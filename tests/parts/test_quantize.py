@@ -13,8 +13,6 @@ from torch import Tensor
 from vaelab.distributions import kl
 from vaelab.distributions.discrete import entropy
 from vaelab.parts.quantize import (
-    DEAD,
-    DECAY,
     AveragedCodebook,
     Codebook,
     FiniteScalars,
@@ -23,6 +21,7 @@ from vaelab.parts.quantize import (
 )
 
 B, P, D, K = 5, 3, 2, 7
+DECAY, DEAD = 0.99, 0.05
 BOOKS: dict[str, type[LearnedCodebook] | type[AveragedCodebook]] = {
     "learned": LearnedCodebook,
     "averaged": AveragedCodebook,

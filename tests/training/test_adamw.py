@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from vaelab.training.adamw import EVERY, TINY, AdamW
+from vaelab.training.adamw import AdamW
 
 LR, DECAY = 1e-2, 0.3
+TINY, EVERY = 1e-25, 200
 
 
 def some(seed: int) -> list[Tensor]:

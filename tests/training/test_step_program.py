@@ -67,7 +67,7 @@ def compare(name: str, digits: Data, bf16: bool, **tolerance: float) -> None:
                     learner.optimizer.prepare()
                 step(batch)
     assert ours.program is not None
-    assert ours.program.run is not None, ours.program.why
+    assert ours.program.run is not None, ours.program.reason
     found = state(theirs)
     for key, t in state(ours).items():
         torch.testing.assert_close(t, found[key], msg=lambda m, key=key: f"{key}: {m}", **tolerance)

@@ -46,7 +46,7 @@ class Source:
 
     def read(self) -> Data:
         """Reads the data and says on stderr what it found."""
-        with following() as told:
+        with following() as progress:
             found = load(
                 self.data,
                 data_dir=self.data_dir,
@@ -56,7 +56,7 @@ class Source:
                 columns=None if self.columns is None else as_kinds(self.columns),
                 label=self.label,
                 vectors=self.condition_columns,
-                told=told,
+                progress=progress,
             )
         for line in [describe(found), *found.notes]:
             say(line)

@@ -94,9 +94,15 @@ def perform(task: Task, kind: PriorEstimator) -> None:
     say(f"{kind.name} of the first latent of {task.run}, fitted to {rows:,} codes")
     if len(trained.shapes) > 1:
         say(f"it is the first of {len(trained.shapes)}; the others keep the model's own prior")
-    with following() as told:
+    with following() as progress:
         fitted = fit_prior(
-            trained, kind, data, name=name, overwrite=task.overwrite, seed=task.seed, told=told
+            trained,
+            kind,
+            data,
+            name=name,
+            overwrite=task.overwrite,
+            seed=task.seed,
+            progress=progress,
         )
     for setting, value in chosen(kind, fitted.kind).items():
         say(f"{setting} {value}: chosen as that under which held-out codes cost least")

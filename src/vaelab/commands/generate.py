@@ -108,7 +108,8 @@ def sample(
         say(f"no --class was named: {_classes(model.data)}")
         if not model.data.is_image:  # a row is written with its class
             with fork_rng(seed):
-                model = model.conditioned_on(sample_labels(model.data, max(n, 1)))
+                (condition,) = model.data.tell(sample_labels(model.data, max(n, 1)))
+                model = replace(model, condition=condition)
     if prior is not None:
         model = model.with_prior(prior)
     elif not model.has_rate:
@@ -349,10 +350,12 @@ def _read(source: str, run: Run, data_dir: Path | None) -> tuple[Run, Tensor]:
 
 def _find(source: str, run: Run, data_dir: Path | None) -> tuple[Run, Raw]:
     """The rows, and the run told of them: of its own rows it knows what it was trained with."""
-    raw, notes, known = read_inputs(source, run.data, data_dir=data_dir)
+    raw, notes, known = read_inputs(source, run.data, data_dir=data_dir, beside=run.path)
     for note in notes:
         say(note)
-    return (run if known is None or run.condition is not None else run.conditioned_on(known)), raw
+    if known is not None and run.condition is None:
+        run = replace(run, condition=run.data.tell(known)[0])
+    return run, raw
 
 
 def _between(model: Run, one: Run, other: Run, i: int) -> Run:

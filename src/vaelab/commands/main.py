@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from vaelab.utils.options import command_line
 from vaelab.utils.text import did_you_mean, escape_control
 from vaelab.version import __version__
 
@@ -134,7 +135,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.getLogger("vaelab").addHandler(_SAID)
     logging.getLogger("vaelab").setLevel(logging.INFO)
     try:
-        status = _run(list(sys.argv[1:] if argv is None else argv))
+        with command_line():
+            status = _run(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
         return status
     except SystemExit as exit:  # tyro, after it has shown help or what it could not parse

@@ -1,6 +1,7 @@
-"""Functions of tensors as machine code: recorded as they run, made once, kept between processes."""
+"""Trace, compile ahead of time and cache functions of tensors across processes."""
 
 from vaelab.compile.program import Program
+from vaelab.compile.python_state import foreign_part
 from vaelab.compile.recording import recording
 
-__all__ = ["Program", "recording"]
+__all__ = ["Program", "foreign_part", "recording"]

@@ -1,9 +1,9 @@
-"""What was recorded as machine code, kept in folders whose names say what it does.
+"""Compiled programs: ahead of time and kept in the store on a CPU, in memory on an accelerator.
 
-The name is the digest of the operators, of the layout of their tensors and of all that code is made
-for: torch's version, the processor's instructions, the number of threads. So nothing kept is ever
-out of date, and a program is loaded in a millisecond, without the compiler, which takes seconds and
-150 MiB to import.
+The name of a program is the digest of its graph, of the layout of its tensors, and of all that its
+code is generated for: torch's version, the processor's instructions, the numeric settings. A kept
+program is thus never out of date, and loads in a millisecond without the compiler, which takes
+seconds and 150 MiB to import.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import shutil
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -22,87 +20,97 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vaelab.compile.bf16_copies import keep_casts
+from vaelab.compile import store
+from vaelab.compile.bf16_copies import LowPrecisionCopies, keep_copies
 from vaelab.compile.recording import Recording
+from vaelab.compile.tensor_state import numeric_settings
 
 log = logging.getLogger(__name__)
 
-Run = Callable[[list[Tensor]], list[Tensor]]
+Run = Callable[[list[Tensor]], Sequence[Tensor]]
 
 KEPT_ON = "cpu"
-"""The kind of device whose programs are kept; for others torch keeps what it makes, its own way."""
-
-LIBRARY = "program.so"
-
-MOST = 200
-"""Programs that are kept; beyond these, the ones unused for longest make room."""
+"""Type of device whose programs are kept; for others torch keeps its own caches."""
 
 WARM_UP = 3
-"""Runs before kernels are recorded: the first ones choose them."""
+"""Runs before a CUDA graph is captured: the first ones choose its kernels."""
 
 OPTIONS: dict[str, Any] = {
-    # The noise of the calls before, so that compiling changes figures by rounding only.
+    # Draw the noise of eager calls, so that compiling changes figures by rounding only.
     "fallback_random": True,
 }
 
 
-def folder() -> Path:
-    """Where programs are kept: `VAELAB_PROGRAMS` if it is set, else `~/.cache/vaelab/programs`."""
-    named = os.environ.get("VAELAB_PROGRAMS")
-    place = Path(named) if named else Path("~", ".cache", "vaelab", "programs")
-    return place.expanduser().absolute()
-
-
-def make(what: str, seen: Recording, examples: Sequence[Tensor]) -> Run:
-    """A program of a recording, which takes the inputs and the tensors from outside in one list.
+class Compiled:
+    """A program of inputs and captured tensors, in one list.
 
     Args:
-        what: its name for people.
-        seen: what it is to do; changed.
-        examples: tensors as it will be given.
+        run: maps the tensors, and any copies after them, to outputs.
+        copies: low-precision copies that the program keeps, or None.
     """
-    if any(t.device.type != KEPT_ON for t in examples):
-        log.info("compiling %s: some seconds", what)
-        return accelerated(seen, examples[: len(examples) - len(seen.outside)])
-    casts = keep_casts(seen.graph, examples)
-    run = load(what, seen, [*examples, *casts.kept])
 
-    def with_casts(tensors: list[Tensor]) -> list[Tensor]:
-        casts.refresh()
-        return run([*tensors, *casts.kept])
+    def __init__(self, run: Run, copies: LowPrecisionCopies | None = None) -> None:
+        self.run, self.copies = run, copies
 
-    return with_casts
+    def __call__(self, tensors: list[Tensor]) -> Sequence[Tensor]:
+        if self.copies is None:
+            return self.run(tensors)
+        self.copies.refresh()
+        return self.run([*tensors, *self.copies.kept])
+
+    def forget(self) -> None:
+        """Make every copy anew before the next run."""
+        if self.copies is not None:
+            self.copies.forget()
 
 
-def accelerated(seen: Recording, inputs: Sequence[Tensor]) -> Run:
-    """A program for an accelerator, which was seen to run; on CUDA one graph of its kernels.
+def make(name: str, recording: Recording, exclusive: bool = False) -> Compiled:
+    """Compile a trace, or load its program from the store.
 
-    Its tensors from outside stay where they are, as a graph of kernels must have them.
+    Args:
+        name: noun phrase for messages.
+        recording: a closed trace; its graph is changed.
+        exclusive: whether low-precision copies of weights may be kept between runs.
     """
-    with quietly():
-        program = torch._inductor.compile(seen.bound(), list(inputs), options=OPTIONS)
-    count, devices = len(inputs), {t.device for t in [*inputs, *seen.outside]}
+    tensors = recording.tensors
+    if any(t.device.type != KEPT_ON for t in tensors):
+        log.info("compiling %s: some seconds", name)
+        return Compiled(accelerated(recording))
+    copies = keep_copies(recording.graph, tensors) if exclusive else None
+    kept = [] if copies is None else copies.kept
+    return Compiled(load(name, recording, [*tensors, *kept]), copies)
+
+
+def accelerated(recording: Recording) -> Run:
+    """A program for an accelerator; on CUDA one graph of its kernels.
+
+    Captured tensors are bound to it, as a graph of kernels needs them at fixed addresses.
+    """
+    inputs = recording.inputs
+    with silence_inductor():
+        program = torch._inductor.compile(recording.bound(), inputs, options=OPTIONS)
+    count, devices = len(inputs), {t.device for t in recording.tensors}
 
     def run(tensors: list[Tensor]) -> list[Tensor]:
         return list(program(*tensors[:count]))
 
     if {device.type for device in devices} == {"cuda"} and len(devices) == 1:
         try:
-            with without_trace(seen.outside), torch.cuda.device(*devices):
+            with without_trace(recording.captured), torch.cuda.device(*devices):
                 graph = Graph(program, inputs)
                 graph(list(inputs))
                 torch.cuda.synchronize()
             return graph
         except Exception as error:
-            log.warning("without CUDA graphs, as they fail here: %s", error)
-    with without_trace(seen.outside):
+            log.warning("without CUDA graphs, which fail here: %s", error)
+    with without_trace(recording.captured):
         run(list(inputs))
     return run
 
 
 @contextmanager
 def without_trace(tensors: Sequence[Tensor]) -> Iterator[None]:
-    """What runs inside leaves these tensors and all noise as they were."""
+    """Restore these tensors and the random generators at the end."""
     devices = sorted({t.device.index for t in tensors if t.device.type == "cuda"})
     before = [t.detach().clone() for t in tensors]
     with torch.no_grad(), torch.random.fork_rng(devices=devices):
@@ -114,18 +122,18 @@ def without_trace(tensors: Sequence[Tensor]) -> Iterator[None]:
 
 
 class Graph:
-    """A program as one CUDA graph: kernels that are started together, not one by one.
+    """A program as one CUDA graph, whose kernels are launched together.
 
-    It reads and writes where it did when it was recorded: inputs are copied there, and what it
-    returns stays there until the next run. Noise is drawn afresh in each.
+    It reads and writes at the addresses of its capture: inputs are copied there, and outputs stay
+    there until the next run. Noise is drawn afresh in each run.
 
     Args:
-        program: of tensors of one device, the current one; run to warm up and to be recorded.
-        inputs: as it will be given.
+        program: function of tensors on the current device; run to warm up and to be captured.
+        inputs: tensors with the layouts of later calls.
     """
 
     def __init__(self, program: Callable[..., Sequence[Tensor]], inputs: Sequence[Tensor]) -> None:
-        self.program = program  # which holds the tensors that the kernels know by their places
+        self.program = program  # keeps the tensors alive whose addresses the kernels hold
         self.inputs = [x.clone() for x in inputs]
         aside = torch.cuda.Stream()
         aside.wait_stream(torch.cuda.current_stream())
@@ -134,68 +142,81 @@ class Graph:
                 program(*self.inputs)
         torch.cuda.current_stream().wait_stream(aside)
         self.graph = torch.cuda.CUDAGraph()
-        # Other threads, as one that reads rows ahead, go on as they like.
+        # Only this thread is held to the capture: another one may be reading rows ahead.
         with torch.cuda.graph(self.graph, stream=aside, capture_error_mode="thread_local"):
             self.outputs = list(program(*self.inputs))
 
     def __call__(self, tensors: list[Tensor]) -> list[Tensor]:
-        for ours, given in zip(self.inputs, tensors, strict=False):
-            ours.copy_(given)
+        for own, given in zip(self.inputs, tensors, strict=False):
+            own.copy_(given)
         self.graph.replay()
         return self.outputs
 
 
-def load(what: str, seen: Recording, examples: Sequence[Tensor]) -> Run:
-    """The kept program of what is done on a CPU, or a new one, which is kept."""
-    place = folder() / name(seen)
-    if place.exists():
-        with suppress(RuntimeError):  # of a file that was damaged, or of another system's libraries
-            return opened(place)
-    log.info("compiling %s: some seconds, once, as it is kept for the next time", what)
-    build(seen, examples, place)
-    return opened(place)
+def load(name: str, recording: Recording, examples: Sequence[Tensor]) -> Run:
+    """The kept program of a trace on a CPU, or a new one, which is kept if the store is private."""
+    place = None
+    try:
+        place = store.open_store() / digest(recording)
+        if place.exists():
+            if store.verify(place):
+                return load_artifact(place)
+            log.info("the kept program of %s is damaged; it is compiled anew", name)
+            store.remove(place)
+    except store.Untrusted as error:
+        log.warning("%s is compiled without keeping the program: %s", name, error)
+        place = None
+    except OSError as error:
+        log.warning("%s is compiled without keeping the program (%s)", name, error)
+        place = None
+    except RuntimeError:  # of libraries that another system lacks
+        store.remove(place) if place is not None else None
+    log.info("compiling %s: some seconds, once", name)
+    return build(recording, examples, place)
 
 
-def opened(place: Path) -> Run:
-    """A program that is kept; it counts as used now."""
-    run: Run = torch._C._aoti.AOTIModelContainerRunnerCpu(str(place / LIBRARY), 1).run
-    with suppress(OSError):  # as where everybody's are kept by another user
+def load_artifact(place: Path) -> Run:
+    """The program in a folder, which counts as used now."""
+    # Private to torch: the runner that loads a library without importing the compiler. If it goes,
+    # use torch._inductor.aoti_load_package; test_a_kept_program_is_loaded_… fails first.
+    run: Run = torch._C._aoti.AOTIModelContainerRunnerCpu(str(place / store.LIBRARY), 1).run
+    with suppress(OSError):  # a store that this user may only read
         os.utime(place)
     return run
 
 
-def name(seen: Recording) -> str:
-    """The digest of what a program does and of what it is made for."""
-    made_for = (torch.__version__, torch.cpu.get_capabilities(), torch.get_num_threads(), OPTIONS)
-    return hashlib.sha256(f"{seen.digest()}{made_for}".encode()).hexdigest()
+def digest(recording: Recording) -> str:
+    """SHA-256 of a program's graph and of all that its code is generated for."""
+    made_for = (torch.__version__, torch.cpu.get_capabilities(), numeric_settings(), OPTIONS)
+    return hashlib.sha256(f"{recording.digest()}{made_for}".encode()).hexdigest()
 
 
-def build(seen: Recording, examples: Sequence[Tensor], place: Path) -> None:
-    """Compiles a recording into a folder `place`, which is there whole or not at all."""
-    place.parent.mkdir(parents=True, exist_ok=True)
+def build(recording: Recording, examples: Sequence[Tensor], place: Path | None) -> Run:
+    """Compile a trace and load it; keep it in a folder `place` of the store, if there is one."""
     with (
-        tempfile.TemporaryDirectory(dir=place.parent) as work,
-        quietly(),
+        store.workshop(place.parent if place else None) as work,
+        silence_inductor(),
         torch.random.fork_rng(devices=[]),
     ):
-        made = Path(work) / "made"
-        made.mkdir()
-        options = OPTIONS | {"aot_inductor.output_path": str(Path(work) / LIBRARY)}
-        torch._inductor.aot_compile(seen.module(), tuple(examples), options=options)
-        (Path(work) / LIBRARY).rename(made / LIBRARY)
-        # What it calls through torch's dispatcher is listed in a file that lies beside it.
-        for listed in Path(work).glob("*.wrapper.json"):
-            listed.rename((made / LIBRARY).with_suffix(".json"))
-        shutil.rmtree(place, ignore_errors=True)
-        with suppress(OSError):  # another process was there first, with the same
-            made.rename(place)
-    with suppress(OSError):  # as where another process makes room at the same time
-        make_room(place.parent)
+        made = work / "made"
+        made.mkdir(mode=0o700)
+        options = OPTIONS | {"aot_inductor.output_path": str(work / store.LIBRARY)}
+        # Private to torch: compiles a graph of plain operators, which torch.export would trace
+        # again. If it goes, use torch._inductor.aoti_compile_and_package.
+        torch._inductor.aot_compile(recording.module(), tuple(examples), options=options)
+        (work / store.LIBRARY).rename(made / store.LIBRARY)
+        # Beside it lies a list of the operators that it calls through torch's dispatcher.
+        for listed in work.glob("*.wrapper.json"):
+            listed.rename((made / store.LIBRARY).with_suffix(".json"))
+        run = load_artifact(made)
+        if place is not None:
+            store.publish(made, place)
+    return run
 
 
 @contextmanager
-def quietly() -> Iterator[None]:
-    """What the compiler remarks inside is nothing that a person could act on."""
+def silence_inductor() -> Iterator[None]:
+    """Hide the compiler's remarks: nobody could act on them."""
     compiler = logging.getLogger("torch._inductor")
     level = compiler.level
     with warnings.catch_warnings():
@@ -205,10 +226,3 @@ def quietly() -> Iterator[None]:
             yield
         finally:
             compiler.setLevel(level)
-
-
-def make_room(where: Path) -> None:
-    """Removes the programs unused for longest, beyond those that are kept; and what was begun."""
-    found = sorted(where.iterdir(), key=lambda p: p.stat().st_mtime, reverse=True)
-    for old in found[MOST:]:
-        shutil.rmtree(old, ignore_errors=True)

@@ -1,11 +1,17 @@
-r"""A function of tensors as one program.
+r"""A function of tensors with a compiled program in its place.
 
-f(x) → y,  reading and writing tensors of its own in place
+f(x) → y, reading and writing tensors of its own in place
 
-The first calls are calls as any other, while what they do is written down. As soon as two of them
-did the same, that is what f does: from then on a program runs in its place, with the noise that f
-would have drawn. What f decides in Python, and does not decide anew from its tensors, stays as it
-was; so that this is not overlooked, now and then a call is written down again.
+The first calls run eagerly and are traced. Once two consecutive traces match, f is compiled, and
+the program is held to the eager call of the second trace. From then on it runs in place of f, with
+the noise that f would draw, as long as everything holds that the trace took for granted:
+
+    the layout of the inputs                          else this call runs f
+    Python state that f can reach (`PythonState`)     else f is traced anew
+    properties of its tensors (`TensorState`)         else f is traced anew
+    modes and numeric settings (`ambient`)            else this call runs f
+
+Calls 8, 16, 32, … are traced again, and so is the first one after `revisit`.
 """
 
 from __future__ import annotations
@@ -16,85 +22,225 @@ from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
-from vaelab.compile.cache import Run, make
-from vaelab.compile.recording import Recording, layout
+from vaelab.compile.agreement import disagreement
+from vaelab.compile.cache import Compiled, make
+from vaelab.compile.python_state import PythonState
+from vaelab.compile.recording import Recording, layout, recording, storage
+from vaelab.compile.tensor_state import TensorState, ambient
 
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 CALLS = 4
-"""In so many, two that follow each other must have done the same; the first may set things up."""
+"""Traces within which two consecutive ones must match; the first may set things up."""
 
-AGAIN = 2_000
-"""Once in so many calls, it is seen whether the function still does what its program does."""
+FIRST_CHECK = 8
+"""Call of a program that is traced again, and so are those at twice its number, and so on."""
+
+SELDOM = 500
+"""Fewest calls between two traces at the end of epochs: a trace takes the time of some 15 calls."""
+
+RESTARTS = 3
+"""Times that f is compiled anew because what the trace took for granted has changed."""
 
 
 class Program(Generic[T]):
-    """A function of tensors, and the program that takes its place.
+    """A function of tensors, compiled once its calls are seen to repeat.
 
     Args:
-        name: what it is, in words, for what is said of it.
-        function: of tensors to tensors, and None, both in tuples, lists and dictionaries. It may
-            read tensors of its own, and change them in place.
+        name: noun phrase for messages, such as "the training step".
+        function: maps tensors to tensors and None, in tuples, lists and dictionaries. It may read
+            tensors of its own, and change them in place.
+        exclusive: whether nothing else writes the function's tensors between two calls without
+            either counting a new version (as all but `.data` does) or calling `revisit`. The
+            program may then keep low-precision copies of weights from call to call.
 
     Attributes:
-        run: the program, once there is one.
-        why: why there is none and will be none, in words; None where nothing speaks against it.
+        run: the compiled program, or None.
+        reason: why the function is not compiled and will not be, or None.
     """
 
-    def __init__(self, name: str, function: Callable[..., T]) -> None:
-        self.name, self.function = name, function
-        self.seen: Recording | None = None
-        self.run: Run | None = None
-        self.why: str | None = None
-        self.calls = 0
+    def __init__(self, name: str, function: Callable[..., T], exclusive: bool = False) -> None:
+        self.name, self.function, self.exclusive = name, function, exclusive
+        self.recording: Recording | None = None
+        self.run: Compiled | None = None
+        self.reason: str | None = None
+        self.calls = self.traces = self.restarts = self.traced_at = 0
+        self.due = False
+        self.state: PythonState | None = None
 
     def __call__(self, *given: Any) -> T:
-        """f(*given), by the program where it is laid out as in the first call."""
-        inputs = tree_leaves(given)
-        if self.why is not None or not self._fits(inputs):
+        """f(*given), by the program if everything holds that its trace took for granted."""
+        if self.reason is not None or recording():
             return self.function(*given)
+        inputs, spec = tree_flatten(given)
+        if not self._fits(inputs, spec):
+            return self.function(*given)
+        if self.run is None:
+            return self._trace(given, inputs)
+        if (change := self._change()) is not None:
+            self._restart(change)
+            return self.function(*given) if self.reason else self._trace(given, inputs)
         self.calls += 1
-        if self.run is None or self.seen is None or self.calls % AGAIN == 0:
-            return self._watch(given, inputs)
+        if self.due or (self.calls >= FIRST_CHECK and self.calls.bit_count() == 1):
+            return self._trace(given, inputs)
+        assert self.recording is not None
         with torch.no_grad():
-            return self._shaped(self.run([*inputs, *self.seen.outside]))
+            return self._shaped(self.run([*inputs, *self.recording.captured]))
 
-    def _fits(self, inputs: Sequence[Tensor]) -> bool:
-        return self.seen is None or [layout(x) for x in inputs] == self.seen.given
+    def revisit(self) -> None:
+        """Trace the next call again, unless the last trace is recent, and `refresh`."""
+        self.due = self.calls - self.traced_at >= SELDOM
+        self.refresh()
 
-    def _watch(self, given: Sequence[Any], inputs: Sequence[Tensor]) -> T:
-        """A call as any other, written down, and what follows from it for the program."""
+    def refresh(self) -> None:
+        """Read all that is kept from call to call afresh, as other code may have run."""
+        if self.run is not None:
+            self.run.forget()
+
+    def _fits(self, inputs: Sequence[Any], spec: Any) -> bool:
+        """Whether a call is one that the trace is, or would be, a trace of."""
+        if not all(isinstance(x, Tensor) for x in inputs):
+            self._give_up("it takes arguments that are not tensors")
+            return False
+        if self.recording is None:
+            self.input_spec = spec
+            self.ambient = ambient(self._device(inputs))
+            return True
+        try:
+            return (
+                spec == self.input_spec
+                and [layout(x) for x in inputs] == self.recording.input_layouts
+                and ambient(self._device(inputs)) == self.ambient
+                and not self._overlaps(inputs)
+            )
+        except RuntimeError:  # tensors without memory of their own, as under a transform
+            return False
+
+    def _device(self, inputs: Sequence[Tensor]) -> str:
+        return inputs[0].device.type if inputs else "cpu"
+
+    def _overlaps(self, inputs: Sequence[Tensor]) -> bool:
+        """Whether an input shares memory with a tensor that the function writes."""
+        if self.run is None:
+            return False
+        places = [storage(x) for x in inputs]
+        shared = not self.written.isdisjoint(places)
+        return shared or (self.writes_inputs and len({*places}) < len(places))
+
+    def _change(self) -> str | None:
+        """The first thing, besides inputs and values, that is not as it was traced; or None."""
+        assert self.state is not None
+        if not self.state.unchanged():
+            now = PythonState(self.function, (Program,))
+            if (name := now.difference(self.state)) is not None:
+                return name
+            self.state = now
+        return None if self.tensors.unchanged() else "a tensor's layout, dtype, memory or gradient"
+
+    def _restart(self, change: str) -> None:
+        """Forget the program after a change outside of the function."""
+        self.run, self.recording, self.state, self.traces = None, None, None, 0
+        self.restarts += 1
+        if self.restarts > RESTARTS:
+            self._give_up(_advice(change))
+        else:
+            log.info("%s is compiled anew, as %s has changed", self.name, change)
+
+    def _give_up(self, reason: str) -> None:
+        self.run, self.recording, self.state, self.reason = None, None, None, reason
+        log.warning("%s cannot be compiled: %s; going on without", self.name, reason)
+
+    def _trace(self, given: Sequence[Any], inputs: Sequence[Tensor]) -> T:
+        """Run a call eagerly, trace it, and compile the function if it repeats the last trace."""
+        self.due, self.traced_at, before = False, self.calls, self.state
+        if self.state is None or not self.state.unchanged():
+            self.state = PythonState(self.function, (Program,))
+        state = self.state
+        tensors = TensorState(state.tensors)
         now = Recording(inputs)
-        with now:
-            found = self.function(*given)
-        leaves, self.spec = tree_flatten(found)
-        self.there = [leaf is not None for leaf in leaves]
-        now.close([leaf for leaf in leaves if leaf is not None])
-        differs = "it was not seen before" if self.seen is None else now.differs(self.seen)
-        self.seen, self.why = now, now.why
-        if self.why is None and differs is None and self.run is None:
-            self._make(inputs)
-        elif self.why is None and differs is not None and self.calls >= CALLS:
-            self.run, self.why = None, differs
-        if self.why is not None:
-            log.warning("%s cannot be compiled: %s; going on without", self.name, self.why)
+        try:
+            with now:
+                found = self.function(*given)
+        except Exception as error:
+            if now.unsupported_reason is not None:
+                raise
+            now.undo()
+            found = self.function(*given)  # which raises again if the error is its own
+            self._give_up(f"it does not run while it is traced ({type(error).__name__}: {error})")
+            return found
+        leaves, self.output_spec = tree_flatten(found)
+        outputs = list({id(leaf): leaf for leaf in leaves if leaf is not None}.values())
+        number = {id(leaf): i for i, leaf in enumerate(outputs)}
+        self.places = [None if leaf is None else number[id(leaf)] for leaf in leaves]
+        now.close(outputs)
+        change = self._changed_by_call(before, tensors)
+        self._judge(now, change, outputs)
         return found
 
-    def _make(self, inputs: Sequence[Tensor]) -> None:
-        assert self.seen is not None
+    def _changed_by_call(self, before: PythonState | None, tensors: TensorState) -> str | None:
+        """The first Python state that changed in a traced call, or since the last; or None."""
+        assert self.state is not None
+        old, name = self.state, None
+        if not old.unchanged():
+            self.state = PythonState(self.function, (Program,))
+            name = self.state.difference(old)
+        if name is None and before is not None and before is not old:
+            name = old.difference(before)
+        if name is None and not tensors.unchanged():
+            name = "the gradient, layout or memory of a tensor"
+        return name
+
+    def _judge(self, now: Recording, change: str | None, outputs: Sequence[Tensor]) -> None:
+        """Compile the function, keep its program, wait for another trace, or give up."""
+        assert self.state is not None
+        last, self.recording = self.recording, now
+        self.traces += 1
+        reason = self.state.unsupported_reason or now.unsupported_reason
+        difference = None if last is None or reason is not None else now.difference(last)
+        if reason is None and now.overlaps():
+            self.recording, difference = None, "an input shares memory with a tensor it writes"
+        if reason is not None:
+            self._give_up(reason)
+        elif change is not None or difference is not None:
+            if self.traces >= CALLS or self.run is not None:
+                self._give_up(_advice(change) if change is not None else str(difference))
+        elif last is not None and self.run is None:
+            self._make(now, outputs)
+        now.release()
+
+    def _make(self, now: Recording, outputs: Sequence[Tensor]) -> None:
+        assert self.state is not None
+        guarded = {id(t): t for t in [*self.state.tensors, *now.captured]}
+        self.tensors = TensorState(
+            t for number, t in guarded.items() if number not in self.state.unguarded
+        )
+        self.written = {storage(now.tensors[i]) for i in now.before}
+        self.writes_inputs = any(i < len(now.inputs) for i in now.before)
+        self.calls = self.traced_at = 0
         try:
-            self.run = make(self.name, self.seen, [*inputs, *self.seen.outside])
-        except Exception as error:  # whatever a compiler may come to
+            run = make(self.name, now, self.exclusive)
+            reason = disagreement(run, now, outputs)
+        except Exception as error:  # anything that a compiler may raise
             lines = str(error).strip().splitlines() or [""]
-            self.why = f"{type(error).__name__}: {lines[0]}"
+            reason = f"{type(error).__name__}: {lines[0]}"
+        if reason is not None:
+            self._give_up(reason)
+        else:
+            self.run = run
 
     def _shaped(self, tensors: Sequence[Tensor]) -> T:
-        """What the program returned, in the shape that the function returns it in."""
-        rest = iter(tensors)
-        leaves = [next(rest) if there else None for there in self.there]
-        found: T = tree_unflatten(leaves, self.spec)
+        """The outputs of the program, in the structure that the function returns."""
+        leaves = [None if i is None else tensors[i] for i in self.places]
+        found: T = tree_unflatten(leaves, self.output_spec)
         return found
+
+
+def _advice(change: str) -> str:
+    return (
+        f"{change} changes in Python, where a program would not see it; keep a number that changes "
+        "in a buffer, changed in place, or let it follow training by a schedule such as vaelab.Rise"
+    )

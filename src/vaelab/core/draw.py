@@ -1,14 +1,14 @@
-r"""Where z comes from.
+r"""Draws: the source of each latent z in a generative program.
 
 A generative program is written once, as code that asks a `Draw` for each latent:
 
     z = draw(prior, posterior)
 
-Training, generating, reconstructing and clamping differ only in the draw that is handed in:
+Training, generation, reconstruction and editing differ only in the draw that is passed in:
 
-    FromPosterior   z ~ q(z|x)          infer: the ELBO, bounds, encoding (temperature 0)
-    FromPrior       z ~ p(z)            generate
-    Given           z = the given one   decode, edit; what is not given is drawn from the prior
+    FromPosterior   z ~ q(z|x)            infer: the ELBO, bounds, encoding (temperature 0)
+    FromPrior       z ~ p(z)              generate
+    Given           z = the given latent  decode, edit; latents that are not given follow the prior
 """
 
 from __future__ import annotations
@@ -22,17 +22,25 @@ from torch import Tensor
 from vaelab.distributions.base import Dirac, Distribution, kl
 
 Evidence = Tensor | tuple[Tensor, ...]
-"""What an encoder says of x: (B, …), or one such tensor a level of a hierarchy."""
+"""Output of an encoder for x: (B, …), or a tuple of such tensors, one per level of a hierarchy."""
 
 Condition = tuple[Tensor, ...]
-"""What is known of every example beforehand: nothing, or one vector each, (B, C)."""
+"""Condition of every example: empty, or one vector each, (B, C)."""
 
 Posterior = Callable[[Evidence], Distribution]
 
 
 @dataclass(frozen=True, eq=False)
 class Site:
-    """One latent as it was met on the walk: its value (B, …) and the two distributions there."""
+    """One latent of an execution: its value (B, …), its prior and its posterior.
+
+    >>> import torch
+    >>> from vaelab.distributions import Normal
+    >>> zero = torch.zeros(1, 2)
+    >>> q, p = Normal(zero + 1, zero), Normal(zero, zero)
+    >>> Site(q.sample(), p, q).rate()
+    (tensor([1.]), True)
+    """
 
     z: Tensor
     prior: Distribution
@@ -40,16 +48,16 @@ class Site:
 
     @property
     def has_rate(self) -> bool:
-        """Whether the posterior has a density; a deterministic code has no rate."""
+        """True if the posterior has a density; a deterministic code has no rate."""
         return self.posterior.has_density
 
     def rate(self) -> tuple[Tensor, bool]:
-        """KL(q ‖ p) in nats (B,), and whether it is the closed form.
+        """KL(q ‖ p) in nats (B,), and True if it is in closed form.
 
-        Where none is registered for the pair it is the estimate log q(z) − log p(z).
+        If no closed form is registered for the pair, the rate is the estimate log q(z) − log p(z).
 
         Raises:
-            TypeError: where the posterior is a point, which has no rate.
+            TypeError: if the posterior is a point, which has no rate.
         """
         closed = kl(self.posterior, self.prior)
         if closed is not None:
@@ -58,11 +66,11 @@ class Site:
 
 
 class Draw(ABC):
-    """Answers a program's request for a latent and remembers each site it was asked at.
+    """Source of the latents of a program; records the site of every request.
 
     Args:
-        batch: B, how many examples are walked.
-        given: what is known of them, of batch B; the program hands it to its parts.
+        batch: number of examples B.
+        given: condition of the examples, batch B; the program passes it to its parts.
     """
 
     def __init__(self, batch: int, given: Condition = ()) -> None:
@@ -70,18 +78,18 @@ class Draw(ABC):
         self.sites: list[Site] = []
 
     def __call__(self, prior: Distribution, posterior: Posterior) -> Tensor:
-        """Returns z (B, …) for this site."""
+        """Return z (B, …) for this site."""
         site = self.meet(prior.expand(self.batch), posterior, len(self.sites))
         self.sites.append(site)
         return site.z
 
     @abstractmethod
     def meet(self, prior: Distribution, posterior: Posterior, index: int) -> Site:
-        """Decides the value at the site of this index."""
+        """Return the site at this index, with its value."""
 
 
 class FromPosterior(Draw):
-    """z ~ q(z|x) from the evidence of an encoder; temperature 0 takes the posterior's centre."""
+    """z ~ q(z|x) from the evidence of an encoder; its centre at temperature 0."""
 
     def __init__(self, evidence: Evidence, temperature: float = 1.0, given: Condition = ()) -> None:
         first = evidence[0] if isinstance(evidence, tuple) else evidence
@@ -94,7 +102,7 @@ class FromPosterior(Draw):
 
 
 class FromPrior(Draw):
-    """z ~ p(z), n of them; temperature scales the prior's spread."""
+    """z ~ p(z), n of them; temperature scales the spread of the prior."""
 
     def __init__(self, n: int, temperature: float = 1.0, given: Condition = ()) -> None:
         super().__init__(n, given)
@@ -105,12 +113,12 @@ class FromPrior(Draw):
 
 
 class Given(Draw):
-    """The first sites take the given latents (B, …); those below are drawn from their prior.
+    """Given latents (B, …) at the first sites; the sites below are drawn from their prior.
 
     Args:
-        latents: one tensor a site, in the order of the walk; at least one.
-        temperature: of the prior draws at the sites that were not given.
-        given: what is known of the examples.
+        latents: one tensor per site, in the order of the program; at least one.
+        temperature: temperature of the prior draws at the sites that were not given.
+        given: condition of the examples.
     """
 
     def __init__(
@@ -129,7 +137,12 @@ class Given(Draw):
 
 
 def tile(evidence: Evidence, samples: int) -> Evidence:
-    """Repeats evidence K times along the batch: (B, …) → (K·B, …), sample-major."""
+    """Repeat evidence K times along the batch: (B, …) → (K·B, …), sample-major.
+
+    >>> import torch
+    >>> tile(torch.tensor([1, 2]), 2)
+    tensor([1, 2, 1, 2])
+    """
     if samples == 1:
         return evidence
     if isinstance(evidence, tuple):

@@ -1,10 +1,10 @@
-r"""The walk: a generative program, walked with a draw.
+r"""Generative programs, their executions (traces) and the VAE.
 
 p(x, z) = p(z₁) p(z₂|z₁) … p(x|z)          q(z|x) = q(z₁|x) q(z₂|z₁, x) …
 
 log w = log p(x|z) + Σ_sites [log p(z) − log q(z|x)],   E_q[w] = p(x)
 
-Where something is known of x beforehand, every part of this may be conditioned on it.
+In a conditional model every factor may depend on a condition c of x as well.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from vaelab.distributions.base import Distribution
 
 
 class Conditional(nn.Module, ABC):
-    """A module that yields a distribution: p(· | given); with nothing given, unconditional."""
+    """Module that yields a distribution p(· | given); unconditional if nothing is given."""
 
     @abstractmethod
     def forward(self, *given: Tensor) -> Distribution:
-        """The distribution given tensors of shape (B, …)."""
+        """Return the distribution given tensors of shape (B, …)."""
 
     def update_buffers(self, site: Site) -> None:
-        """Changes state that is no gradient's, after a step that met this site; without gradients.
+        """Update state that has no gradient, after a step with this site and without gradients.
 
-        A codebook that follows its codes' averages does; nothing of the kind happens in `forward`.
+        A codebook that follows running averages of its codes does so here, never in `forward`.
         """
 
     if TYPE_CHECKING:  # nn.Module.__call__ is untyped; declared here, callers keep their types
@@ -43,13 +43,13 @@ class Conditional(nn.Module, ABC):
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """One walk: distributions are kept, numbers are computed when asked for.
+    """Execution of a program: it keeps distributions and computes numbers on demand.
 
     Attributes:
-        sites: the latents in the order they were met, batch K·B.
+        sites: latents in the order of the program, batch K·B.
         likelihood: p(x|z), batch K·B.
-        samples: K, the number of draws for each example.
-        given: what was known of the examples, batch K·B.
+        samples: number of draws per example, K.
+        given: condition of the examples, batch K·B.
     """
 
     sites: tuple[Site, ...]
@@ -59,7 +59,7 @@ class Trace:
 
     @property
     def latents(self) -> tuple[Tensor, ...]:
-        """Every site's z, (K·B, …)."""
+        """z of every site, (K·B, …)."""
         return tuple(site.z for site in self.sites)
 
     def log_likelihood(self, x: Tensor) -> Tensor:
@@ -75,17 +75,17 @@ class Trace:
 
     @property
     def has_rate(self) -> bool:
-        """Whether every site has one."""
+        """True if every site has a rate."""
         return all(site.has_rate for site in self.sites)
 
     def rate(self) -> tuple[Tensor, bool]:
-        """R = Σ_sites KL(q ‖ p) in nats (K·B,), and whether all of it is in closed form."""
+        """R = Σ_sites KL(q ‖ p) in nats (K·B,), and True if all of it is in closed form."""
         rates = [site.rate() for site in self.sites]
         return torch.stack([nats for nats, _ in rates]).sum(0), all(closed for _, closed in rates)
 
     @property
     def units(self) -> Tensor:
-        """Posterior means of every site whose numbers are units, side by side, (K·B, L)."""
+        """Posterior means of every site with coordinates, concatenated, (K·B, L)."""
         means = [s.posterior.mean.flatten(1) for s in self.sites if s.posterior.has_coordinates]
         z = self.latents[0]
         return torch.cat(means, 1) if means else z.new_empty(len(z), 0)
@@ -96,32 +96,48 @@ class Trace:
 
 
 def join(latents: Iterable[Tensor]) -> Tensor:
-    """Latents (B, …) of all sites side by side, as one code (B, L)."""
+    """Concatenate the latents (B, …) of all sites to one code (B, L).
+
+    >>> join([torch.zeros(5, 2), torch.zeros(5, 3, 4)]).shape
+    torch.Size([5, 14])
+    """
     return torch.cat([z.flatten(1) for z in latents], 1)
 
 
 def cut(codes: Tensor, shapes: Iterable[Sequence[int]]) -> list[Tensor]:
-    """The inverse of `join`, for latents of these shapes without the batch."""
+    """Split codes (B, L) into latents of these shapes (without the batch): the inverse of `join`.
+
+    >>> [z.shape for z in cut(torch.zeros(5, 14), [(2,), (3, 4)])]
+    [torch.Size([5, 2]), torch.Size([5, 3, 4])]
+    """
     shapes = [tuple(shape) for shape in shapes]
     parts = codes.split([math.prod(shape) for shape in shapes], 1)
     return [z.unflatten(1, shape) for z, shape in zip(parts, shapes, strict=True)]
 
 
 class Generator(nn.Module, ABC):
-    """A generative program: it asks the draw for each latent and yields the likelihood."""
+    """Generative program: it requests each latent from the draw and yields the likelihood."""
 
     @abstractmethod
     def forward(self, draw: Draw) -> Distribution:
-        """p(x | z…), batch `draw.batch`."""
+        """Return p(x | z…), batch `draw.batch`."""
 
     @abstractmethod
     def update_buffers(self, sites: Sequence[Site]) -> None:
-        """Hands every site of a walk to the part that inferred it, for
-        `Conditional.update_buffers`."""
+        """Pass every site of a trace to `update_buffers` of the part that inferred it."""
 
 
 class Shallow(Generator):
-    """One latent: p(z) p(x|z), with q(z | evidence); what is known the last two are told."""
+    """Single-latent program p(z) p(x|z), with q(z | evidence).
+
+    In a conditional model the posterior and the decoder receive the condition.
+
+    Args:
+        prior: p(z).
+        posterior: q(z | evidence, condition).
+        decoder: module z, condition ↦ parameters of the likelihood.
+        likelihood: p(x | decoder's output).
+    """
 
     def __init__(
         self,
@@ -143,32 +159,36 @@ class Shallow(Generator):
 
 
 class Block(nn.Module, ABC):
-    """One level of a hierarchy: what it expects, what it infers, and how it changes the state h."""
+    """Level of a hierarchy: its prior, its posterior and its update of the state h."""
 
     @abstractmethod
     def prior(self, h: Tensor) -> Distribution:
-        """p(z | h) for the state h (B, …)."""
+        """Return p(z | h) for the state h (B, …)."""
 
     @abstractmethod
     def posterior(self, h: Tensor, evidence: Evidence) -> Distribution:
-        """q(z | h, evidence)."""
+        """Return q(z | h, evidence)."""
 
     @abstractmethod
     def merge(self, h: Tensor, z: Tensor) -> Tensor:
-        """The state below this level, (B, …)."""
+        """Return the state below this level, (B, …)."""
 
     def update_buffers(self, site: Site) -> None:
-        """As `Conditional.update_buffers`, for the posterior of this level."""
+        """Update state without a gradient, as `Conditional.update_buffers`."""
 
 
 class Ladder(Generator):
-    """Latents from the top down; each posterior sees the decoder's state and the evidence.
+    """Hierarchy of latents from the top down; a posterior reads the decoder's state too.
+
+        h ← root(c)      z_l ~ p(z_l | h)  or  q(z_l | h, evidence)      h ← merge_l(h, z_l)
+
+    Reference: Ladder Variational Autoencoders, Sønderby et al., 2016, arXiv:1602.02282.
 
     Args:
-        root: n, and what is known where something is ↦ the state above the first level, (n, …);
-            it is through the state that all below is told.
-        blocks: the levels, top first.
-        decoder: the last state ↦ the likelihood's parameters.
+        root: module n, condition ↦ the state above the first level, (n, …). All levels receive the
+            condition through the state.
+        blocks: levels, top first.
+        decoder: module from the last state to the parameters of the likelihood.
         likelihood: p(x | decoder's output).
     """
 
@@ -196,12 +216,25 @@ class Ladder(Generator):
 
 
 class VAE(nn.Module):
-    """An encoder and a generator: every member of the family.
+    """Variational autoencoder: an encoder and a generative program.
+
+    Reference: Auto-Encoding Variational Bayes, Kingma & Welling, 2013, arXiv:1312.6114.
+
+    >>> from vaelab.parts.likelihoods import BernoulliLikelihood
+    >>> from vaelab.parts.posteriors import DiagonalNormal
+    >>> from vaelab.parts.priors import Standard
+    >>> likelihood, decoder = BernoulliLikelihood(), nn.Linear(2, 6)
+    >>> generator = Shallow(Standard(2), DiagonalNormal(), decoder, likelihood)
+    >>> model, x = VAE(nn.Linear(6, 4), generator), torch.ones(5, 6)
+    >>> model(x, samples=3).log_weights(x).shape
+    torch.Size([3, 5])
+    >>> model.sample(4).likelihood.mean.shape
+    torch.Size([4, 6])
 
     Args:
-        encoder: any module x (B, …), and what is known of x where something is ↦ evidence, a
-            tensor or a tuple of them with batch B.
-        generator: the generative program.
+        encoder: any module from x (B, …), and the condition if there is one, to evidence: a tensor
+            or a tuple of tensors with batch B.
+        generator: generative program.
     """
 
     def __init__(self, encoder: nn.Module, generator: Generator) -> None:
@@ -215,13 +248,13 @@ class VAE(nn.Module):
         temperature: float = 1.0,
         condition: Condition = (),
     ) -> Trace:
-        """Infers: K latents for each x.
+        """Infer K latents for each x.
 
         Args:
-            x: (B, …) at the model's scale.
-            samples: K; the encoder runs once, its evidence is tiled.
-            temperature: scales the posteriors' spread; 0 gives their centres.
-            condition: what is known of each x, (B, C), for a conditional model; () for any other.
+            x: data (B, …) at the model's scale.
+            samples: number of draws K; the encoder runs once, its evidence is tiled.
+            temperature: scale of the posteriors' spread; 0 gives their centres.
+            condition: condition of each x, (B, C), for a conditional model; () for any other.
         """
         return self.infer(self.encoder(x, *condition), samples, temperature, condition)
 
@@ -232,22 +265,22 @@ class VAE(nn.Module):
         temperature: float = 1.0,
         condition: Condition = (),
     ) -> Trace:
-        """As `forward`, from what the encoder said of x; bounds encode once and infer often."""
-        known = cast(Condition, tile(condition, samples))
-        return self._walk(FromPosterior(tile(evidence, samples), temperature, known), samples)
+        """Infer from the evidence of an encoder; bounds encode once and infer often."""
+        repeated = cast(Condition, tile(condition, samples))
+        return self._walk(FromPosterior(tile(evidence, samples), temperature, repeated), samples)
 
     def sample(self, n: int, temperature: float = 1.0, condition: Condition = ()) -> Trace:
-        """Generates n examples from the prior, of a condition (n, C) where the model has one."""
+        """Generate n examples from the prior, under a condition (n, C) if the model has one."""
         return self._walk(FromPrior(n, temperature, condition))
 
     def decode(
         self, latents: Sequence[Tensor], temperature: float = 1.0, condition: Condition = ()
     ) -> Trace:
-        """Decodes the first sites' latents (B, …); the sites below are drawn from their prior."""
+        """Decode latents (B, …) of the first sites; the others are drawn from their prior."""
         return self._walk(Given(latents, temperature, condition))
 
     def update_buffers(self, trace: Trace) -> None:
-        """Lets every part change what is not a gradient's to change, after a step on this walk."""
+        """Update all state that has no gradient, after a step on this trace."""
         self.generator.update_buffers(trace.sites)
 
     def _walk(self, draw: Draw, samples: int = 1) -> Trace:
@@ -266,5 +299,5 @@ class VAE(nn.Module):
 
 
 def full_precision(t: Tensor) -> Tensor:
-    """float32 for what autocast left in half precision; float32 and float64 stay as they are."""
+    """Convert the half precision of autocast to float32; keep float32 and float64."""
     return t.float() if t.dtype in (torch.bfloat16, torch.float16) else t

@@ -1,4 +1,4 @@
-"""Draws that come from a seed and leave the caller's random state alone."""
+"""Seeded random draws that leave the caller's random state unchanged."""
 
 from __future__ import annotations
 
@@ -13,11 +13,16 @@ CPU = torch.device("cpu")
 
 @contextmanager
 def fork_rng(seed: int, device: torch.device = CPU) -> Iterator[None]:
-    """Draws inside come from a seed; the caller's random states are left alone.
+    """Seed all draws inside the context and restore the caller's random states afterwards.
+
+    >>> with fork_rng(0):
+    ...     first = torch.rand(1)
+    >>> with fork_rng(0):
+    ...     assert torch.equal(torch.rand(1), first)
 
     Args:
-        seed: of all draws.
-        device: where draws are made, beside the CPU.
+        seed: seed of all draws.
+        device: device of the draws, besides the CPU.
     """
     with torch.random.fork_rng(devices=_cards(device)):
         torch.manual_seed(seed)
@@ -27,13 +32,13 @@ def fork_rng(seed: int, device: torch.device = CPU) -> Iterator[None]:
 def map_chunks(
     make: Callable[[int], Tensor], starts: Iterable[int], seed: int, device: torch.device = CPU
 ) -> Iterator[Tensor]:
-    """Parts drawn one after another from one seed; in between, the caller's draws are its own.
+    """Yield chunks drawn in sequence from one seed, apart from the caller's draws in between.
 
     Args:
-        make: a part, from where it starts.
-        starts: of the parts.
-        seed: of all draws.
-        device: where draws are made, beside the CPU.
+        make: function from the start of a chunk to the chunk.
+        starts: starts of the chunks.
+        seed: seed of all draws.
+        device: device of the draws, besides the CPU.
     """
     cards, states = _cards(device), None
     for start in starts:
@@ -48,7 +53,11 @@ def map_chunks(
 
 
 def permutation(n: int, seed: int) -> Tensor:
-    """The numbers 0 to n − 1 in an order that a seed decides, (n,)."""
+    """Permutation of 0, …, n − 1 determined by a seed, (n,).
+
+    >>> sorted(permutation(4, seed=0).tolist())
+    [0, 1, 2, 3]
+    """
     return torch.randperm(n, generator=torch.Generator().manual_seed(seed))
 
 

@@ -1,9 +1,8 @@
-r"""Numbers that change while a model is trained, as functions of the share of it that is done.
+r"""Schedules: numbers that change during training, as functions of its progress t ∈ [0, 1].
 
-Weights of an objective follow them, and so may a part of the model, as a relaxation's temperature.
-
-t ∈ [0, 1] is the progress of training; a model is always judged at t = 1, so that every epoch is
-held to the objective it will end with.
+Weights of an objective follow them, and so may a part of the model, such as the temperature of a
+relaxation. A model is always evaluated at t = 1, so that every epoch is compared under the final
+objective.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ PROGRESS = "progress"
 
 
 class Schedule(nn.Module, ABC):
-    """A number that depends on the progress of training, which `fit` sets before every step."""
+    """Number that depends on the progress of training, which `fit` sets before every step."""
 
     progress: Tensor
 
@@ -29,7 +28,7 @@ class Schedule(nn.Module, ABC):
 
     @abstractmethod
     def forward(self) -> Tensor:
-        """The number now, ()."""
+        """Return the current number, ()."""
 
     if TYPE_CHECKING:
 
@@ -37,7 +36,11 @@ class Schedule(nn.Module, ABC):
 
 
 class Constant(Schedule):
-    """The same number always."""
+    """Constant number.
+
+    >>> Constant(4.0)()
+    tensor(4., dtype=torch.float64)
+    """
 
     value: Tensor
 
@@ -53,12 +56,23 @@ class Constant(Schedule):
 
 
 class Rise(Schedule):
-    """A line from one number to another over the first share of training, then level.
+    """Linear warm-up over the first share of training, constant afterwards.
+
+    Reference: Generating Sentences from a Continuous Space, Bowman et al., 2015, arXiv:1511.06349.
+
+    >>> rise = Rise(0.0, 1.0, warmup_fraction=0.5)
+    >>> rise.progress.fill_(0.25)
+    tensor(0.2500, dtype=torch.float64)
+    >>> rise()
+    tensor(0.5000, dtype=torch.float64)
 
     Args:
-        start: at t = 0.
-        end: from t = `warmup_fraction` on.
-        warmup_fraction: share of training it takes, in (0, 1].
+        start: value at t = 0.
+        end: value from t = `warmup_fraction` on.
+        warmup_fraction: share of training that the warm-up takes, in (0, 1].
+
+    Raises:
+        ValueError: if `warmup_fraction` is out of range.
     """
 
     start: Tensor
@@ -68,8 +82,8 @@ class Rise(Schedule):
         super().__init__()
         if not 0 < warmup_fraction <= 1:
             raise ValueError(
-                f"warmup_fraction is {warmup_fraction}; it is a share of training, above 0 and "
-                "at most 1"
+                f"warmup_fraction is {warmup_fraction}; expected a share of training above 0 "
+                "and at most 1"
             )
         self.warmup_fraction = warmup_fraction
         self.register_buffer("start", _number(start), persistent=False)
@@ -85,12 +99,23 @@ class Rise(Schedule):
 
 
 class Cycles(Schedule):
-    """Rises from 0 to a number again and again, staying there for part of each (1903.10145).
+    """Cyclical warm-up from 0 to a number, which is held for the rest of each cycle.
+
+    Reference: Cyclical Annealing Schedule: A Simple Approach to Mitigating KL Vanishing, Fu et al.,
+    2019, arXiv:1903.10145.
+
+    >>> cycles = Cycles(1.0, cycles=4, warmup_fraction=0.5)
+    >>> _ = cycles.progress.fill_(0.25 + 0.25 / 4)  # a quarter into the second cycle
+    >>> cycles()
+    tensor(0.5000, dtype=torch.float64)
 
     Args:
-        end: reached in every cycle, and held at the end of training.
-        cycles: how many, at least 1.
-        warmup_fraction: share of a cycle that the rise takes, in (0, 1].
+        end: value reached in every cycle, and held at the end of training.
+        cycles: number of cycles, at least 1.
+        warmup_fraction: share of a cycle that the warm-up takes, in (0, 1].
+
+    Raises:
+        ValueError: if `cycles` or `warmup_fraction` is out of range.
     """
 
     end: Tensor
@@ -100,8 +125,7 @@ class Cycles(Schedule):
         if cycles < 1 or not 0 < warmup_fraction <= 1:
             raise ValueError(
                 f"cycles is {cycles} and warmup_fraction {warmup_fraction}; expected at least 1 "
-                "cycle, and a share of it "
-                "above 0 and at most 1"
+                "cycle, and a share of a cycle above 0 and at most 1"
             )
         self.cycles, self.warmup_fraction = cycles, warmup_fraction
         self.register_buffer("end", _number(end), persistent=False)
@@ -110,14 +134,18 @@ class Cycles(Schedule):
         return f"({self.cycles} × 0 → {float(self.end):g})"
 
     def forward(self) -> Tensor:
-        # The last cycle ends held, not at the 0 of a cycle that will never come.
+        # At t = 1 the last cycle stays at its end instead of starting over at 0.
         inside = torch.remainder(self.progress * self.cycles, 1.0)
         share = torch.where(self.progress >= 1, torch.ones_like(inside), inside)
         return self.end * (share / self.warmup_fraction).clamp(max=1.0)
 
 
 def as_schedule(weight: float | Schedule) -> Schedule:
-    """A number as the schedule that never changes."""
+    """Convert a number to a constant schedule.
+
+    Raises:
+        ValueError: if it is not finite.
+    """
     if isinstance(weight, Schedule):
         return weight
     if not math.isfinite(weight):
@@ -126,6 +154,6 @@ def as_schedule(weight: float | Schedule) -> Schedule:
 
 
 def _number(value: float) -> Tensor:
-    # A buffer, so that in a population it differs from member to member; a scalar of double
-    # precision, so that it is the one given whatever the precision of the model.
+    # A buffer, so that members of a population may differ; double precision, so that the value is
+    # exact whatever the precision of the model.
     return torch.tensor(value, dtype=torch.float64)

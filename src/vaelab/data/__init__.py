@@ -5,7 +5,8 @@ from vaelab.data.loading.mapped_rows import Raw, Rows
 from vaelab.data.loading.streaming import placing
 from vaelab.data.tabular.typed_columns import with_columns
 
-from .command_inputs import raw_rows, read_inputs
+from .admission import admit
+from .command_inputs import read_inputs, read_split
 from .condition import (
     Known,
     broadcast_condition,
@@ -31,14 +32,15 @@ __all__ = [
     "Raw",
     "Rows",
     "Split",
+    "admit",
     "broadcast_condition",
     "cli_example",
     "example_condition",
     "load",
     "placing",
     "probe_conditions",
-    "raw_rows",
     "read_inputs",
+    "read_split",
     "sample_labels",
     "vectors",
     "with_columns",

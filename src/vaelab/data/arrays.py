@@ -1,12 +1,4 @@
-"""Arrays and array files: checked, laid out as rows, and kept small.
-
-(N, D) are vectors; (N, H, W), (N, H, W, C) and (N, C, H, W) are images and come out as
-(N, C, H, W). What has levels comes out as uint8, everything else as float32:
-
-    uint8 of any shape          levels, for nobody keeps a table of measurements so
-    0 and 1 of any type         two levels
-    whole 0–255 in images       levels, whatever type they are kept in
-    whole numbers in a table    numbers: counts where none is negative (see `measure`)
+"""Arrays and array files: rows and labels under the names they go by.
 
 A `.npy` file above 1 GiB is mapped, not read: it is looked at piece by piece, and its rows
 stay where they are until they are asked for. Nothing here ever unpickles.
@@ -14,27 +6,31 @@ stay where they are until they are asked for. Nothing here ever unpickles.
 
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vaelab.data.loading.mapped_rows import Array, Raw, Rows, forward
+from vaelab.data.loading.mapped_rows import Array
 
 from .factors import factors, taken
+from .layout import lay_out
 from .splits import SourceData
-
-MAPPED = 2**30
-"""Bytes above which an array file is mapped instead of read."""
 
 _EXACT = 2**53
 """Beyond it not every whole number is a double."""
 
-_PARTS = (("train", ("train",)), ("valid", ("valid", "val")), ("test", ("test",)))
+PARTS = {
+    "train": ("train", "training"),
+    "valid": ("valid", "val", "validation", "dev", "eval"),
+    "test": ("test", "testing"),
+}
+"""The splits, and what their arrays and folders are called."""
+
 _DAMAGED = (
     *(ValueError, EOFError, OSError, KeyError, zipfile.BadZipFile, zlib.error),
     # A header may claim more than there is memory for, a member be encrypted or packed oddly.
@@ -42,68 +38,126 @@ _DAMAGED = (
 )
 """What reading an array file may raise."""
 
-_X = ("x", "data", "images", "image")
+_X = ("x", "data", "images", "image", "features")
 _Y = ("y", "labels", "label", "targets", "target")
+_UNNAMED = ("arr_0", "arr_1")
+
+MAPPED = 2**30
+"""Bytes above which an array file is mapped instead of read."""
 
 
-def from_arrays(x: object, y: object = None, notes: tuple[str, ...] = ()) -> SourceData:
+def from_arrays(
+    x: object,
+    y: object = None,
+    notes: tuple[str, ...] = (),
+    *,
+    kind: str = "auto",
+    background: str = "white",
+) -> SourceData:
     """Rows, and labels if there are any, that are already in memory.
 
     Args:
-        x: (N, D), (N, H, W), (N, H, W, C) or (N, C, H, W); numpy or torch. An array that numpy
-            has mapped from a file and that is above 1 GiB stays there.
+        x: (N, D), (N, T, C), (N, H, W), (N, H, W, C) or (N, C, H, W); numpy, torch or scipy.sparse.
+            An array that numpy has mapped from a file and that is above 1 GiB stays there.
         y: (N,), integers or names.
         notes: to go before those made here.
+        kind: as for `lay_out`.
+        background: as for `lay_out`.
 
     Raises:
         TypeError: for anything but arrays.
         ValueError: for a wrong rank, objects, NaN or infinity.
     """
-    raw, made, lost = rows(as_numpy(x, "the data"))
-    labels, classes = (None, ()) if y is None else label(y, len(raw))
-    return SourceData(raw, labels, (len(raw), 0, 0), classes, notes=notes + made, lost=lost)
+    array = as_numpy(x, "the data")
+    laid = lay_out(array, kind, background, is_mapped(array))
+    labels, classes = (None, ()) if y is None else label(y, len(laid.x))
+    return SourceData(
+        laid.x,
+        labels,
+        (len(laid.x), 0, 0),
+        classes,
+        notes=notes + laid.notes,
+        lost=laid.lost,
+        ends=laid.ends,
+    )
 
 
-def from_file(path: Path) -> SourceData:
+def from_file(path: Path, *, kind: str = "auto", background: str = "white") -> SourceData:
     """A `.npy` or `.npz` file; `pick` and `data.factors` know the names an `.npz` may use."""
     arrays = read_arrays(path)
+    how: dict[str, Any] = {"kind": kind, "background": background}
     try:
-        parts = [
-            next((n for n in (f"x_{name}" for name in names) if n in arrays), None)
-            for _, names in _PARTS
-        ]
+        parts = [_of_part(arrays, names, _X) for names in PARTS.values()]
         kept = [name for name in parts if name is not None]
-        made = taken(arrays, [name[1:] for name in kept] if parts[0] else [""])
-        found = _in_parts(arrays, kept, parts) if parts[0] else from_arrays(*pick(arrays))
+        if parts[0] is None:
+            made = taken(arrays, [""])
+            found = from_arrays(*pick(arrays), **how)
+        else:
+            suffixes = [name[1:] for name in kept]  # factors belong to x_train, x_test
+            made = taken(arrays, suffixes) if all(n.startswith("x_") for n in kept) else None
+            found = _in_parts(arrays, kept, parts, how)
         return found if made is None else replace(found, factors=factors(*made, len(found.x)))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
 
-def _in_parts(arrays: dict[str, Array], kept: list[str], parts: list[str | None]) -> SourceData:
+def _of_part(arrays: dict[str, Array], parts: Sequence[str], names: Sequence[str]) -> str | None:
+    """The array of a split: x_train, train_images, train_x, …, or train alone."""
+    forms = [f"{n}_{part}" for part in parts for n in names]
+    forms += [f"{part}_{n}" for part in parts for n in names]
+    forms += parts if names is _X and len(arrays) > 1 else ()
+    return next((form for form in forms if form in arrays), None)
+
+
+def in_parts(arrays: dict[str, Array]) -> tuple[list[Array], Array | None] | None:
+    """The rows of each split of an `.npz`, and the labels of all; None if it has no splits."""
+    parts = [_of_part(arrays, names, _X) for names in PARTS.values()]
+    if parts[0] is None:
+        return None
+    kept = [name for name in parts if name is not None]
+    return [arrays[name] for name in kept], _labels(arrays, kept, parts)
+
+
+def _in_parts(
+    arrays: dict[str, Array], kept: list[str], parts: list[str | None], how: dict[str, Any]
+) -> SourceData:
     rest = {arrays[name].shape[1:] for name in kept}
     if len(rest) > 1:
         raise ValueError(f"{', '.join(kept)} hold examples of different shapes: {rest}")
-    found = from_arrays(np.concatenate([arrays[n] for n in kept]), _labels(arrays, kept))
+    labels = _labels(arrays, kept, parts)
+    found = from_arrays(np.concatenate([arrays[n] for n in kept]), labels, **how)
     counts = [0 if name is None else len(arrays[name]) for name in parts]
     return replace(found, own=(counts[0], counts[1], counts[2]))
 
 
-def _labels(arrays: dict[str, Array], parts: Sequence[str]) -> Array | None:
-    """The labels of all parts, (N,), each as long as its part; None where none of them has any.
+def _labels(
+    arrays: dict[str, Array], kept: Sequence[str], parts: Sequence[str | None]
+) -> Array | None:
+    """The labels of all parts, (N,), each as long as its part; None if none of them has any.
 
     Raises:
         ValueError: names the array that is missing, or of another length or rank.
     """
-    names = {part: f"y{part[1:]}" for part in parts}
-    missing = [name for name in names.values() if name not in arrays]
-    if len(missing) == len(parts):
+    there = dict(zip(PARTS, parts, strict=True))
+    names = {
+        there[part]: _of_part(arrays, spellings, _Y)
+        for part, spellings in PARTS.items()
+        if there[part] is not None
+    }
+    if not any(names.values()):
         return None
-    if missing:
-        there = ", ".join(name for name in names.values() if name in arrays)
-        raise ValueError(f"there is {there}, but no {', '.join(missing)}; label every part or none")
+    if missing := [part for part, name in names.items() if name is None]:
+        seen = ", ".join(name for name in names.values() if name)
+        wanted = ", ".join(
+            f"y{part[1:]}" if part[:2] == "x_" else f"labels of {part}" for part in missing if part
+        )
+        raise ValueError(f"there is {seen}, but no {wanted}; label every part or none")
     return np.concatenate(
-        [_flat(arrays[name], len(arrays[part]), name) for part, name in names.items()]
+        [
+            _flat(arrays[name], len(arrays[part]), name)
+            for part, name in names.items()
+            if part and name
+        ]
     )
 
 
@@ -168,6 +222,10 @@ def pick(arrays: dict[str, Array]) -> tuple[Array, Array | None]:
     """
     x = [name for name in _X if name in arrays]
     y = [name for name in _Y if name in arrays]
+    if set(arrays) == set(_UNNAMED):  # np.savez(file, x, y)
+        first, second = (arrays[name] for name in _UNNAMED)
+        if first.ndim > 1 and second.shape in (first.shape[:1], (len(first), 1)):
+            return first, second
     if not x:
         x = [name for name in arrays if name not in y]
     if len(x) != 1 or len(y) > 1:
@@ -181,7 +239,7 @@ def pick(arrays: dict[str, Array]) -> tuple[Array, Array | None]:
 
 
 def as_numpy(values: object, what: str) -> Array:
-    """A numpy array or torch tensor as numpy.
+    """A numpy array, torch tensor or sparse matrix as numpy.
 
     Raises:
         TypeError: for anything else.
@@ -199,132 +257,35 @@ def as_numpy(values: object, what: str) -> Array:
         return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
     if isinstance(values, np.ndarray):
         return values
-    raise TypeError(
-        f"{what} should be a numpy array or a torch tensor, not {type(values).__name__}; "
-        "try numpy.asarray(...)"
-    )
+    if hasattr(values, "toarray") and hasattr(values, "tocsr"):  # scipy.sparse
+        return np.asarray(values.toarray())
+    raise TypeError(f"{what} should be a numpy array or a torch tensor, not {described(values)}")
+
+
+def described(values: object) -> str:
+    """The type of a value, and the way from it to an array, if there is one."""
+    name = type(values).__name__
+    if hasattr(values, "__iter__") and hasattr(values, "dataset"):
+        return f"a {name}; give its .dataset"
+    if isinstance(values, dict):
+        return f"a {name} with {', '.join(map(str, list(values)[:5]))}; give one of its values"
+    if hasattr(values, "to_pandas"):
+        return f"a {name}; give .to_pandas()"
+    if hasattr(values, "to_numpy"):
+        return f"a {name}; give .to_numpy()"
+    if hasattr(values, "__array__"):
+        return f"a {name}; give numpy.asarray(…)"
+    return f"a {name}"
+
+
+def is_mapped(array: Array) -> bool:
+    """True for an array whose rows stay in its file."""
+    return isinstance(array, np.memmap) and array.nbytes > MAPPED
 
 
 def _is_npy(path: Path) -> bool:
     with open(path, "rb") as file:
         return file.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX
-
-
-class Laid(NamedTuple):
-    """Rows as they are laid out.
-
-    Attributes:
-        x: (N, D) or (N, C, H, W), uint8 or float32.
-        notes: what was changed.
-        lost: whether values are whole that had fractions as they were given.
-    """
-
-    x: Raw
-    notes: tuple[str, ...]
-    lost: bool
-
-
-def rows(array: Array) -> Laid:
-    """Checked rows, and what there is to say of them.
-
-    Raises:
-        ValueError: for a wrong rank or type, no values at all, NaN or infinity.
-    """
-    if array.dtype.kind not in "buif":
-        raise ValueError(
-            f"numbers are expected, not an array of {array.dtype} (its first entry is "
-            f"{array.ravel()[0] if array.size else None!r})"
-        )
-    if array.size == 0:
-        raise ValueError(f"the array is empty: its shape is {array.shape}")
-    mapped = isinstance(array, np.memmap) and array.nbytes > MAPPED
-    array, notes = _lay_out(array)
-    kind, lost, more = _kind(array)
-    notes += more
-    if mapped:
-        notes += (f"its {array.nbytes / 1e9:.1f} GB stay in the file, read as they are needed",)
-        return Laid(Rows(array, kind), notes, lost)
-    array = np.ascontiguousarray(array, kind)
-    x = torch.from_numpy(array if array.flags.writeable else array.copy())
-    return Laid(x, notes, lost)
-
-
-def _lay_out(array: Array) -> tuple[Array, tuple[str, ...]]:
-    if array.ndim == 2:
-        return array, ()
-    if array.ndim == 3:
-        return array[:, None], ()
-    if array.ndim != 4:
-        raise ValueError(
-            f"an array of {array.ndim} axes, {array.shape}, was seen; expected (N, D) vectors or "
-            "(N, H, W), (N, H, W, C) or (N, C, H, W) images"
-        )
-    notes: tuple[str, ...] = ()
-    first, last = array.shape[1] in (1, 3, 4), array.shape[3] in (1, 3, 4)
-    if not first and not last:
-        raise ValueError(
-            f"images of shape {array.shape} were seen; expected 1, 3 or 4 channels on the second "
-            "axis (N, C, H, W) or the last (N, H, W, C)"
-        )
-    if first and last:
-        notes += (f"{array.shape} was read as (N, C, H, W): {array.shape[1]} channels",)
-    if not first:
-        array = array.transpose(0, 3, 1, 2)
-    if array.shape[1] == 4:
-        array = array[:, :3]
-        notes += ("the fourth channel (alpha) was left out",)
-    return array, notes
-
-
-def _kind(array: Array) -> tuple[np.dtype[Any], bool, tuple[str, ...]]:
-    """uint8 for what has levels, else float32; whether it loses fractions; what to know of it."""
-    byte, real = np.dtype(np.uint8), np.dtype(np.float32)
-    if array.dtype == byte:
-        return byte, False, ()
-    low, high, binary, whole, lost = np.inf, -np.inf, True, True, False
-    for _, piece in forward(array):
-        # Of numpy, these keep a nan; the built-in min and max lose it.
-        low, high = np.minimum(low, piece.min()), np.maximum(high, piece.max())
-        binary = binary and bool(((piece == 0) | (piece == 1)).all())
-        fractions = piece[piece != np.rint(piece)]
-        whole = whole and not fractions.size
-        with np.errstate(over="ignore"):
-            lost = lost or bool((np.rint(fractions.astype(real)) == fractions.astype(real)).any())
-    if not (np.isfinite(low) and np.isfinite(high)):
-        _check_finite(array, array.dtype, "in the array")
-    bytes_too = low >= 0 and high <= 255 and whole
-    if binary or (bytes_too and array.ndim == 4):
-        return byte, False, ()
-    with np.errstate(over="ignore"):
-        if not np.isfinite(np.array([low, high]).astype(real)).all():
-            _check_finite(array, real, "as 32-bit floats")
-    if bytes_too and array.dtype.kind in "iu":
-        return (
-            real,
-            lost,
-            (
-                f"the whole numbers of this {array.dtype} table are taken for counts; if they are "
-                "levels, such as grey values, save them as uint8",
-            ),
-        )
-    return real, lost, ()
-
-
-def _check_finite(array: Array, kind: np.dtype[Any], where: str) -> None:
-    count = nans = 0
-    first: tuple[int, ...] = ()
-    for start, piece in forward(array):
-        values = piece.astype(kind)
-        wrong = ~np.isfinite(values)
-        if wrong.any() and not first:
-            row, *place = (int(i) for i in np.argwhere(wrong)[0])
-            first = (start + row, *place)
-        count, nans = count + int(wrong.sum()), nans + int(np.isnan(values).sum())
-    if count:
-        raise ValueError(
-            f"{nans:,} NaN and {count - nans:,} infinite values {where}, the first in row "
-            f"{first[0]} at {first[1:]}; leave these rows out or fill the values in"
-        )
 
 
 def label(y: object, count: int) -> tuple[Tensor, tuple[str, ...]]:
@@ -349,4 +310,20 @@ def label(y: object, count: int) -> tuple[Tensor, tuple[str, ...]]:
     if names.dtype.kind not in "buiU":
         raise ValueError(f"labels should be whole numbers or names, not {names.dtype}")
     classes, index = np.unique(names, return_inverse=True)
+    if names.dtype.kind == "U":
+        order = in_order(map(str, classes))
+        places = {name: i for i, name in enumerate(order)}
+        index = np.array([places[str(name)] for name in classes])[index]
+        return torch.from_numpy(index.astype(np.int64)), order
     return torch.from_numpy(index.astype(np.int64)), tuple(str(name) for name in classes)
+
+
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Names of classes in order: whole numbers by value, texts by letter.
+
+    >>> in_order(["10", "9"]), in_order(["10", "9", "a"])
+    (('9', '10'), ('10', '9', 'a'))
+    """
+    names = set(names)
+    numbers = all(name.lstrip("-").isdecimal() for name in names)
+    return tuple(sorted(names, key=lambda name: (int(name) if numbers else 0, name)))

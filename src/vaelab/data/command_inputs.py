@@ -5,8 +5,9 @@ and v / 255 on the unit interval where they are continuous. Pictures none of who
 are of these levels as they are.
 """
 
+import os
 import re
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,14 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaelab.data.loading.mapped_rows import Array, Raw, Rows, pieces
-from vaelab.data.tabular.header import difference
-from vaelab.data.tabular.reader import SUFFIXES, Table, from_frame, is_frame, read_table
-from vaelab.data.tabular.schema import left_out, like
-from vaelab.data.tabular.typed_columns import check_columns
+from vaelab.data.known.registry import KNOWN
+from vaelab.data.loading.mapped_rows import Array, Raw
+from vaelab.data.tabular.header import as_names, difference
+from vaelab.data.tabular.reader import SUFFIXES, read_table
+from vaelab.data.tabular.schema import left_out
 
-from .arrays import as_numpy, pick, read_arrays
-from .arrays import rows as laid_out
+from .admission import admit, is_path
+from .arrays import in_parts, pick, read_arrays
 from .fingerprint import OF_FILES, alike
 from .load import existing, load
 from .spec import DataSpec
@@ -47,7 +48,12 @@ class Inputs(NamedTuple):
 
 
 def read_inputs(
-    source: str | Path | Array | Tensor, spec: DataSpec, *, data_dir: str | Path | None = None
+    source: Any,
+    spec: DataSpec,
+    *,
+    data_dir: str | Path | None = None,
+    beside: Path | None = None,
+    skip: bool = False,
 ) -> Inputs:
     """Raw rows, shaped and scaled as the data a run was trained on.
 
@@ -59,53 +65,103 @@ def read_inputs(
             data frame, in memory.
         spec: of the run's data.
         data_dir: where known sets live, as for `load`.
+        beside: the folder of the run, near which its data may lie.
+        skip: leave out pictures that cannot be read.
 
     Raises:
         FileNotFoundError: for a missing path.
         ValueError: for rows of another shape, values the run's data cannot have, or a bad
             selection.
     """
-    if is_frame(source):
-        return _named(from_frame(source), spec)
-    if isinstance(source, np.ndarray | Tensor):
-        return Inputs(_fit(as_numpy(source, "the input"), spec, "the array"))
+    if not is_path(source):
+        return _admitted(source, spec, "the input")
     selection = _ROWS.fullmatch(str(source))
     if selection:
-        return _own_rows(selection[1], selection[2], spec, data_dir)
+        return _own_rows(selection[1], selection[2], spec, data_dir, beside)
     path = existing(str(source))
     if path.suffix.lower() in (".npy", ".npz"):
-        return Inputs(_fit(pick(read_arrays(path))[0], spec, path.name))
+        return _admitted(_rows_of(path), spec, path.name)
     if path.suffix.lower() in SUFFIXES and path.is_file():
-        return _named(read_table(path), spec)
-    return _pictures(path, spec)
+        return _admitted(read_table(path, spec.decimal), spec, path.name)
+    return _pictures(path, spec, skip)
 
 
-def raw_rows(raw: Any, spec: DataSpec) -> Raw:
-    """Rows in memory, (N, *spec.shape), that are taken as they are; a pandas data frame by name.
+def read_split(source: str | Path, spec: DataSpec) -> Split:
+    """All rows of a file that is named at use, with their labels if it has any.
+
+    Args:
+        source: the path of arrays, a table, or a folder or zip of pictures.
+        spec: of the run's data.
 
     Raises:
-        ValueError: where they have another number of axes, or values that are not finite.
+        FileNotFoundError: for a missing path.
+        ValueError: for rows that the run's data cannot have, or labels of other classes.
     """
-    if is_frame(raw):
-        return _named(from_frame(raw), spec).raw
-    rows = raw if isinstance(raw, Rows) else torch.as_tensor(raw).cpu()
-    if rows.ndim != 1 + len(spec.shape):
-        raise ValueError(
-            f"rows of shape (N, {', '.join(map(str, spec.shape))}) are expected, not "
-            f"{tuple(rows.shape)}; one example alone is x[None]"
-        )
-    if isinstance(rows, Tensor) and len(wrong := (~rows.isfinite()).nonzero()):
-        raise ValueError(
-            f"row {int(wrong[0, 0])} holds NaN or infinite values; leave it out or fill them in"
-        )
-    return rows
+    inputs = read_inputs(source, spec)
+    labels = _labels_of(Path(os.path.expanduser(source)), spec)
+    if labels is not None and len(labels) != len(inputs.raw):
+        raise ValueError(f"{source} has {len(labels):,} labels for {len(inputs.raw):,} rows")
+    return Split(inputs.raw, labels, vectors=_vectors_of(Path(source), spec))
 
 
-def reload(spec: DataSpec, *, data_dir: str | Path | None = None) -> tuple[Split, Split, Split]:
+def _rows_of(path: Path) -> Array:
+    arrays = read_arrays(path)
+    parts = in_parts(arrays)
+    return np.concatenate(parts[0]) if parts else pick(arrays)[0]
+
+
+def _labels_of(path: Path, spec: DataSpec) -> Tensor | None:
+    """The labels in a file as class numbers of the run's data; None if either has none."""
+    if not spec.classes:
+        return None
+    names: Sequence[Any] | None = None
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        arrays = read_arrays(path)
+        parts = in_parts(arrays)
+        names = parts[1] if parts else pick(arrays)[1]
+    elif suffix in SUFFIXES and path.is_file() and spec.label:
+        table = read_table(path, spec.decimal)
+        if spec.label in table.names:
+            column = table.column(spec.label)
+            names = [column.text(i) for i in range(len(column))]
+    elif path.is_dir() or suffix == ".zip":
+        from vaelab.data.images.folder import class_names
+
+        names = class_names(path)
+    return None if names is None else spec.class_numbers(names)
+
+
+def _vectors_of(path: Path, spec: DataSpec) -> Tensor | None:
+    """The condition vectors in a file, if the run's data have some that a file holds."""
+    if spec.vectors is None or spec.vectors.source == "array":
+        return None
+    if path.suffix.lower() in SUFFIXES:
+        table = read_table(path, spec.decimal)
+        columns = [table.column(name).values for name in as_names(spec.vectors.source)]
+        return torch.from_numpy(np.stack(columns, 1).astype(np.float32))
+    arrays = read_arrays(path)
+    found = arrays.get(spec.vectors.source.lower())
+    return None if found is None else torch.from_numpy(found.astype(np.float32))
+
+
+def _admitted(raw: Any, spec: DataSpec, name: str) -> Inputs:
+    rows, notes, changes = admit(raw, spec, name)
+    return Inputs(rows, (*notes, *changes))
+
+
+def reload(
+    spec: DataSpec, *, data_dir: str | Path | None = None, beside: Path | None = None
+) -> tuple[Split, Split, Split]:
     """Training, validation and test rows of the data a run was trained on.
 
+    Args:
+        spec: of the run's data.
+        data_dir: where known sets live.
+        beside: the folder of the run; a relative path is also looked for near it.
+
     Raises:
-        ValueError: where the data were in memory, or are no longer the same.
+        ValueError: if the data were in memory, or are no longer the same.
     """
     if spec.source == "array":
         raise ValueError(
@@ -118,7 +174,7 @@ def reload(spec: DataSpec, *, data_dir: str | Path | None = None) -> tuple[Split
         )
     _, valid, test = spec.sizes
     data = load(
-        spec.source,
+        _place(spec, beside),
         data_dir=data_dir,
         seed=spec.seed,
         valid=valid,
@@ -128,6 +184,9 @@ def reload(spec: DataSpec, *, data_dir: str | Path | None = None) -> tuple[Split
         columns=left_out(spec) if spec.header else None,
         label=spec.label or None,
         vectors=None if spec.vectors is None else spec.vectors.source,
+        kind=_KINDS[len(spec.shape)],
+        background=spec.background,
+        decimal=spec.decimal,
     )
     if spec.header and (told := difference(spec.header, data.spec.header)):
         raise ValueError(f"{spec.source} has changed since the run: {told}")
@@ -148,15 +207,25 @@ def reload(spec: DataSpec, *, data_dir: str | Path | None = None) -> tuple[Split
     return data.train, data.valid, data.test
 
 
-def _named(table: Table, spec: DataSpec) -> Inputs:
-    if spec.is_image:
-        raise ValueError(f"{table.name} is a table; the run's data are pictures {spec.shape}")
-    array, notes = like(table, spec)
-    return Inputs(_fit(array, spec, table.name), notes)
+_KINDS = {1: "auto", 2: "series", 3: "auto"}
 
 
-def _own_rows(part: str, selection: str, spec: DataSpec, data_dir: str | Path | None) -> Inputs:
-    splits = dict(zip(("train", "valid", "test"), reload(spec, data_dir=data_dir), strict=True))
+def _place(spec: DataSpec, beside: Path | None) -> str:
+    """The first place where the data of a run are: as typed, where they were, or near the run."""
+    if spec.source in KNOWN or not spec.location:
+        return spec.source
+    name = os.path.expanduser(spec.source)
+    places = [Path(spec.location), Path(name)]
+    if beside is not None and not os.path.isabs(name):
+        places += [folder / name for folder in (beside, *beside.resolve().parents)]
+    return str(next((place for place in places if place.exists()), spec.source))
+
+
+def _own_rows(
+    part: str, selection: str, spec: DataSpec, data_dir: str | Path | None, beside: Path | None
+) -> Inputs:
+    rows = reload(spec, data_dir=data_dir, beside=beside)
+    splits = dict(zip(("train", "valid", "test"), rows, strict=True))
     own = splits[part]
     if selection:
         own = own.take(_selected(part, selection, len(own.x)))
@@ -183,58 +252,11 @@ def _selected(part: str, selection: str, n: int) -> Tensor:
     return torch.cat(index)
 
 
-def _fit(array: Array, spec: DataSpec, name: str) -> Raw:
-    """One example or several, checked against what the run's data can be."""
-    shape = spec.shape
-    # One example first: (28, 28) is one grey image, not 28 vectors.
-    single = {shape, (*shape[1:], shape[0])} | ({shape[1:]} if shape[0] == 1 else set())
-    if array.shape in single:
-        array = array[None]
-    try:
-        raw = laid_out(array).x
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from None
-    if raw.shape[1:] != shape:
-        raise ValueError(
-            f"{name} has the shape {array.shape}; expected one example of shape {shape} or "
-            f"several, (N, *{shape})"
-        )
-    ends = [torch.aminmax(piece) for piece in pieces(raw)]
-    low, high = float(min(end.min for end in ends)), float(max(end.max for end in ends))
-    if spec.levels is not None:
-        whole = all(bool((piece == piece.round()).all()) for piece in pieces(raw))
-        if low < 0 or high > spec.levels - 1 or not whole:
-            raise ValueError(
-                f"{name} has values from {low:g} to {high:g}; the run's data are whole numbers "
-                f"from 0 to {spec.levels - 1}"
-            )
-        return _as(raw, torch.uint8)
-    least, most = spec.offset[0], spec.offset[0] + spec.scale[0]
-    if spec.domain == "unit" and (low < least or high > most):
-        raise ValueError(
-            f"{name} has values from {low:g} to {high:g}; the run's data lie in "
-            f"[{least:g}, {most:g}]"
-        )
-    raw = _as(raw, torch.float32)
-    if spec.columns:
-        try:
-            check_columns(raw, spec.columns)
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from None
-    return raw
-
-
-def _as(raw: Raw, dtype: torch.dtype) -> Raw:
-    if isinstance(raw, Rows):
-        return replace(raw, kind=np.dtype(np.uint8 if dtype == torch.uint8 else np.float32))
-    return raw.to(dtype)
-
-
-def _pictures(path: Path, spec: DataSpec) -> Inputs:
+def _pictures(path: Path, spec: DataSpec, skip: bool) -> Inputs:
     from vaelab.data.images.decode import abbreviate, gather
     from vaelab.data.images.folder import listed, one_file
 
-    if not spec.is_image or spec.shape[0] not in (1, 3) or spec.domain == "real":
+    if not spec.is_image or spec.shape[0] not in (1, 3, 4) or spec.domain == "real":
         raise ValueError(
             f"{path.name} would be read as a picture; the run's data are {spec.domain} values of "
             f"shape {spec.shape}. Give a .npy array"
@@ -242,13 +264,17 @@ def _pictures(path: Path, spec: DataSpec) -> Inputs:
     channels, height, width = spec.shape
     if path.is_dir() or path.suffix.lower() == ".zip":
         with listed(path) as (pictures, _):
-            gathered = gather(pictures, (height, width), channels)
+            gathered = gather(pictures, (height, width), channels, background=spec.background)
     else:
-        gathered = gather([one_file(path)], (height, width), channels)
-    if gathered.unreadable:
+        gathered = gather([one_file(path)], (height, width), channels, background=spec.background)
+    if gathered.unreadable and not (skip and gathered.kept):
         raise ValueError(f"pictures that cannot be read: {abbreviate(gathered.unreadable)}")
     notes = gathered.notes
+    if gathered.unreadable:
+        notes += (f"left out, as they cannot be read: {abbreviate(gathered.unreadable)}",)
     x = torch.from_numpy(gathered.x)
+    if x.dtype != torch.uint8:
+        return _deep(x, gathered.ends, spec, notes, path)
     if spec.levels is None:
         raw = x.float() / 255 * spec.scale[0] + spec.offset[0]
         return Inputs(
@@ -266,3 +292,23 @@ def _pictures(path: Path, spec: DataSpec) -> Inputs:
     if spec.levels < 256:
         notes += (f"grey values 0–255 were mapped to 0–{spec.levels - 1}",)
     return Inputs((x.float() * (spec.levels - 1) / 255).round().to(torch.uint8), notes)
+
+
+def _deep(
+    x: Tensor, ends: tuple[float, float] | None, spec: DataSpec, notes: tuple[str, ...], path: Path
+) -> Inputs:
+    """Pictures deeper than 8 bits on the interval of the run's data."""
+    if spec.levels is None and (ends is None or spec.scale[0] > 255):
+        inputs = _admitted(x, spec, path.name)
+        return inputs._replace(notes=(*notes, *inputs.notes))
+    if ends is None:
+        raise ValueError(
+            f"{path.name} holds floats, which have no range of their own; the run's data are "
+            f"{spec.domain} values from {spec.value_range}. Give a .npy array on that scale"
+        )
+    share = x / ends[1]
+    if spec.levels is None:
+        return Inputs(share * spec.scale[0] + spec.offset[0], notes)
+    top = spec.levels - 1
+    note = f"values 0–{ends[1]:.0f} were mapped to 0–{top}"
+    return Inputs((share * top).round().to(torch.uint8), (*notes, note))

@@ -10,13 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vaelab.utils.options import on_command_line, option
+
 from .arrays import as_numpy, pick, read_arrays
 from .schema_fields import in_words
 from .spec import DataSpec
 
 Known = int | str | Sequence[Any] | np.ndarray[Any, Any] | Tensor
-"""One class or several, by number or name, or vectors (N, C) of a weight for each class; or, where
-a model is told vectors, one (C,) or several (N, C)."""
+"""One label or several, as the data have them, or weights (N, C) of the classes; if a model is
+conditioned on vectors, one (C,) or several (N, C)."""
 
 
 def vectors(spec: DataSpec, known: Known) -> Tensor:
@@ -28,7 +30,7 @@ def vectors(spec: DataSpec, known: Known) -> Tensor:
     if not spec.known:
         raise ValueError(
             "this model was trained without a condition, so it takes no class or vector; train one "
-            "with --condition labels, or --condition vectors"
+            f"with {option('condition', 'labels')}, or {option('condition', 'vectors')}"
         )
     return _classes(spec, known) if spec.condition == "labels" else _vectors(spec, known)
 
@@ -71,10 +73,12 @@ def broadcast_condition(spec: DataSpec, condition: Tensor | None, n: int) -> tup
         return ()
     labels = spec.condition == "labels"
     if condition is None:
-        what = f"of which class the examples are, with --class; there is {', '.join(spec.classes)}"
+        what = f"the class of the examples, one of {', '.join(spec.classes)}"
         if not labels:
-            what = f"what is known of the examples, {in_words(spec.known)}, with --condition-values"
-        raise ValueError(f"this model is conditional: say {what} (in Python run.conditioned_on(…))")
+            what = f"the condition of the examples, {in_words(spec.known)}"
+        flag = "--class" if labels else "--condition-values"
+        how = f"with {flag}" if on_command_line() else "with run.conditioned_on(…)"
+        raise ValueError(f"this model is conditional: give {what}, {how}")
     if len(condition) not in (1, n):
         what = "classes were named" if labels else "vectors were given"
         raise ValueError(f"{len(condition)} {what} for {n} examples; give 1 or {n}")
@@ -93,13 +97,12 @@ def example_condition(spec: DataSpec) -> tuple[tuple[Tensor, ...], str]:
     if not spec.known:
         return (), ""
     if spec.condition == "labels":
-        return (vectors(spec, 0),), f"of class {spec.classes[0]}"
+        return spec.tell(torch.zeros(1, dtype=torch.int64)), f"of class {spec.classes[0]}"
     return (torch.zeros(1, spec.known),), "told the mean vector"
 
 
 def cli_example(spec: DataSpec) -> str:
-    """What a model must be told on the command line, with numbers that are typical; nothing where
-    it need not be told."""
+    """The option of a typical condition on the command line; empty if a label or nothing is."""
     if spec.condition != "vectors" or spec.vectors is None:
         return ""
     return " --condition-values " + ",".join(f"{number:.3g}" for number in spec.vectors.offset)
@@ -131,10 +134,10 @@ def _vectors(spec: DataSpec, known: Known) -> Tensor:
 
 
 def _classes(spec: DataSpec, known: Known) -> Tensor:
-    if isinstance(known, np.ndarray):
+    if isinstance(known, np.ndarray) and known.dtype.kind in "buif":
         known = torch.as_tensor(as_numpy(known, "the condition"))
-    if isinstance(known, Tensor) and known.is_floating_point():
-        if known.ndim != 2 or known.shape[1] != spec.known:
+    if isinstance(known, Tensor) and known.is_floating_point() and known.ndim == 2:
+        if known.shape[1] != spec.known:
             raise ValueError(
                 f"the condition has shape {tuple(known.shape)}; expected (N, {spec.known}), a "
                 "weight for each class"
@@ -142,18 +145,8 @@ def _classes(spec: DataSpec, known: Known) -> Tensor:
         if not known.isfinite().all():
             raise ValueError("a weight of a class that was given is not finite")
         return known.float()
-    if isinstance(known, Tensor):
+    if isinstance(known, Tensor | np.ndarray):
         known = known.flatten().tolist()
-    named: Sequence[Any] = [known] if isinstance(known, int | str | np.generic) else known
-    (condition,) = spec.tell(torch.tensor([_number(spec, one) for one in named]))
+    one = isinstance(known, str | bool | int | float) or not hasattr(known, "__iter__")
+    (condition,) = spec.tell(spec.class_numbers([known] if one else known))  # type: ignore[arg-type]
     return condition
-
-
-def _number(spec: DataSpec, one: Any) -> int:
-    if isinstance(one, str) and one in spec.classes:
-        return spec.classes.index(one)
-    if isinstance(one, np.generic | Tensor):
-        one = one.item()
-    if not isinstance(one, int) or not 0 <= one < spec.known:
-        raise ValueError(f"there is no class {one!r}; there is {', '.join(spec.classes)}")
-    return one

@@ -16,18 +16,21 @@ from vaelab.data.known.sprites import dsprites, is_dsprites
 from vaelab.data.tabular.header import as_names
 from vaelab.data.tabular.reader import SUFFIXES, Table, from_frame, is_frame, read_table
 from vaelab.data.tabular.schema import as_rows
+from vaelab.utils.options import argument
 from vaelab.utils.progress import ProgressCallback, no_progress
 from vaelab.utils.text import did_you_mean
 
-from .arrays import from_arrays, from_file, refuse_size
+from .arrays import from_file, refuse_size
 from .condition_vectors import add, describe
 from .fingerprint import fingerprint
 from .spec import DataSpec
 from .splits import Data, SourceData, choose
 from .statistics import measure_columns, measure_fields
+from .torch_dataset import How, from_memory
 
 Source: TypeAlias = (
-    "str | os.PathLike[str] | np.ndarray[Any, Any] | Tensor | tuple[Any, Any] | Dataset[Any]"
+    "str | os.PathLike[str] | np.ndarray[Any, Any] | Tensor | tuple[Any, ...] | list[Any]"
+    " | Mapping[str, Any] | Dataset[Any]"
 )
 
 # Of 60,000 training images; everywhere else a tenth.
@@ -49,8 +52,11 @@ def load(
     skip_unreadable: bool = False,
     columns: Mapping[str, str] | None = None,
     label: str | None = None,
-    told: ProgressCallback = no_progress,
+    progress: ProgressCallback = no_progress,
     vectors: Any = None,
+    kind: str = "auto",
+    background: str = "white",
+    decimal: str = "",
 ) -> Data:
     """Load, check, split and describe a data set.
 
@@ -58,8 +64,9 @@ def load(
         source: a known name (`digits`, `digits8x8`, `mnist`, `fashion-mnist`, `kmnist`,
             `binarized_mnist`, `sprites`, `sprites-all`); the path of a `.npy` or `.npz` file (that
             of dSprites among them), of a table (`.csv`, `.tsv`, `.parquet`), or of a folder or zip
-            of pictures; or, in memory, an array or tensor, a pair (x, y) of them, a pandas data
-            frame, or a map-style torch data set.
+            of pictures; or, in memory, an array, tensor or sparse matrix, a pair (x, y) of them, a pandas data
+            frame, a list of pictures, a map-style data set or a loader of one; or splits of these,
+            (train, test), (train, valid, test) or a mapping by these names.
         data_dir: where known sets live, each in a folder of its name; None: `VAELAB_DATA`, else
             `~/.cache/vaelab/data`. What is missing is fetched there once.
         seed: of the split.
@@ -74,11 +81,15 @@ def load(
             `"real"`, `"positive"`, `"binary"`, `"counts"`, `"categories"` or `"out"`, by name;
             under `"*"` for all that are not named.
         label: of a table with names, the column that holds labels, and is not modelled.
-        told: now and then, how many pictures of how many were read.
+        progress: called with the number of pictures read and their total.
         vectors: what is known of each row, for a model to be told (`Design(condition="vectors")`):
             an array (N, C); the name of one in the .npz that the rows are in; or columns, which
             are then not modelled: of a table by name, `"age,income"`, of an array by number,
             `"0,3-5"` from 0, ends included.
+        kind: of arrays, `"table"`, `"images"` or `"series"`; `"auto"` to find it out.
+        background: of transparent pictures: `"white"`, `"black"`, "#rrggbb"; `"alpha"` to read the
+            alpha as a grey picture, `"keep"` for all four channels.
+        decimal: of a table, the decimal mark of numbers, "." or ","; "" to find it out.
 
     Returns:
         The data, raw: x is (N, C, H, W) or (N, D), uint8 or float32; y is int64 or None. The rows
@@ -93,15 +104,18 @@ def load(
     >>> data.spec.shape, data.spec.levels, data.spec.sizes
     ((1, 28, 28), 256, (1600, 200, 200))
     """
-    named = _table(source)
+    if decimal not in ("", ".", ","):
+        raise ValueError(f"decimal is {decimal!r}; expected '.' or ','")
+    named = _table(source, decimal)
     if named is None:
         if columns or label:
             raise ValueError(
-                f"{'--columns' if columns else '--label'} names columns of a table (.csv, .tsv, "
-                ".parquet, a data frame), and the columns here have no names. Labels of an array "
-                "are y beside x in an .npz; with_columns says what its columns are"
+                f"{argument('columns' if columns else 'label')} names columns of a table (.csv, "
+                ".tsv, .parquet, a data frame), and the columns here have no names. Labels of an "
+                "array are y beside x in an .npz; with_columns says what its columns are"
             )
-        name, found = _find(source, data_dir, image_size, skip_unreadable, told)
+        how = How(image_size, kind, background)
+        name, found = _find(source, data_dir, how, skip_unreadable, progress)
     else:
         refuse_size(image_size, "tables")
         name, table = named
@@ -118,7 +132,7 @@ def load(
     measured = (
         measure_columns(train.x, found.columns)
         if found.columns
-        else measure_fields(train.x, validation.x, held.x, lost=found.lost)
+        else measure_fields(train.x, validation.x, held.x, lost=found.lost, ends=found.ends)
     )
     levels, low, high = measured.levels, measured.low, measured.high
     spec = DataSpec(
@@ -141,6 +155,9 @@ def load(
         sha256=fingerprint(found.x, found.y, found.vectors, files=found.files),
         vectors=None if train.vectors is None else describe(train.vectors, origin),
         shares=shares(train.y, len(found.classes)),
+        location="" if name in KNOWN or name == "array" else str(Path(name).expanduser().resolve()),
+        background=background,
+        decimal=decimal,
     )
     notes = found.notes
     if low == high:
@@ -150,6 +167,8 @@ def load(
             f"validation: {len(validation):,} of {own_train:,} rows, drawn by seed {seed}"
             + ("" if own_test else f"; test: {len(held):,}, likewise"),
         )
+    elif not own_test:
+        notes += (f"test: {len(held):,} of {own_train:,} rows, drawn by seed {seed}",)
     return Data(spec, train, validation, held, notes)
 
 
@@ -164,47 +183,40 @@ def shares(labels: Tensor | None, classes: int) -> tuple[float, ...]:
 def _find(
     source: Source,
     data_dir: str | os.PathLike[str] | None,
-    image_size: int | tuple[int, int] | None,
+    how: How,
     skip_unreadable: bool,
-    told: ProgressCallback,
+    progress: ProgressCallback,
 ) -> tuple[str, SourceData]:
-    if isinstance(source, str | os.PathLike):
-        name = os.fspath(source)
-        if name in KNOWN:
-            refuse_size(image_size, f"the images of {name}")
-            base = default_data_dir() if data_dir is None else Path(os.path.expanduser(data_dir))
-            return name, KNOWN[name](base / name)
-        path = existing(name)
-        if path.suffix.lower() in (".npy", ".npz"):
-            refuse_size(image_size, "arrays")
-            return name, dsprites(path) if is_dsprites(path) else from_file(path)
-        if path.is_dir() or path.suffix.lower() == ".zip":
-            from vaelab.data.images.folder import from_folder
+    if not isinstance(source, str | os.PathLike):
+        return "array", from_memory(source, how)
+    name = os.fspath(source)
+    if name in KNOWN:
+        refuse_size(how.image_size, f"the images of {name}")
+        base = default_data_dir() if data_dir is None else Path(os.path.expanduser(data_dir))
+        return name, KNOWN[name](base / name)
+    path = existing(name)
+    if path.suffix.lower() in (".npy", ".npz"):
+        refuse_size(how.image_size, "arrays")
+        if is_dsprites(path):
+            return name, dsprites(path)
+        return name, from_file(path, kind=how.kind, background=how.background)
+    if path.is_dir() or path.suffix.lower() == ".zip":
+        from vaelab.data.images.folder import from_folder
 
-            return name, from_folder(path, image_size, skip_unreadable, told)
-        raise ValueError(
-            f"{name} is not a kind of file that can be loaded; expected a table (.csv, .tsv, "
-            ".parquet), arrays (.npy, .npz), or a folder or .zip of pictures"
-        )
-    if isinstance(source, Dataset):
-        from .torch_dataset import from_dataset
-
-        return "array", from_dataset(source, image_size)
-    refuse_size(image_size, "arrays")
-    if isinstance(source, tuple | list):
-        if len(source) != 2:
-            raise TypeError(f"a pair (x, y) is expected, not {len(source)} things")
-        return "array", from_arrays(*source)
-    return "array", from_arrays(source)
+        return name, from_folder(path, how.image_size, skip_unreadable, progress, how.background)
+    raise ValueError(
+        f"{name} is not a kind of file that can be loaded; expected a table (.csv, .tsv, "
+        ".parquet), arrays (.npy, .npz), or a folder or .zip of pictures"
+    )
 
 
-def _table(source: Source) -> tuple[str, Table] | None:
+def _table(source: Source, decimal: str) -> tuple[str, Table] | None:
     """A table whose columns have names, if the source is one."""
     if is_frame(source):
-        return "array", from_frame(source)
+        return "array", from_frame(source, decimal)
     if isinstance(source, str | os.PathLike) and str(source).lower().endswith(SUFFIXES):
         path = existing(os.fspath(source))
-        return None if path.is_dir() else (os.fspath(source), read_table(path))
+        return None if path.is_dir() else (os.fspath(source), read_table(path, decimal))
     return None
 
 

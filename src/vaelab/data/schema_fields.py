@@ -123,6 +123,9 @@ def _is_vectors(value: object) -> bool:
 _PAIR, _INTS, _NUMBERS = _all(_is_int, 2), _all(_is_int), _all(_is_number)
 TYPES: dict[str, tuple[str, Callable[[object], bool]]] = {
     "source": ("text", _is_text),
+    "location": ("text", _is_text),
+    "background": ("text", _is_text),
+    "decimal": ("text", _is_text),
     "shape": ("a list of integers", lambda v: _INTS(v) and v != []),
     "dtype": ("text", _is_text),
     "levels": ("an integer or null", lambda v: v is None or _is_int(v)),

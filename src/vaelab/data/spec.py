@@ -8,16 +8,19 @@ likelihood is a density of the numbers themselves.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from vaelab.data.tabular.header import Heading
 from vaelab.data.tabular.header import read as read_header
+from vaelab.utils.options import argument
 
+from .layout import exact
 from .schema_fields import KINDS, NUMBERS, TYPES, Column, Vectors
 
 BINARIZE = ("no", "dynamic", "threshold")
@@ -30,12 +33,12 @@ class DataSpec:
 
     Args:
         source: a known name, a path as it was typed, or `"array"`.
-        shape: of one example: (C, H, W) for images, (D,) for vectors.
+        shape: of one example: (C, H, W) for images, (T, C) for series, (D,) for vectors.
         dtype: of the raw values: `"uint8"` or `"float32"`.
         levels: raw values are the integers 0..levels−1; None where they are continuous.
         low: smallest raw value of the training rows.
         high: largest raw value of the training rows.
-        offset: one number, or one per column of a table.
+        offset: one number, or one per column of a table or channel of a series.
         scale: as `offset`; all positive. Columns that are not real keep their mean and deviation
             here, positive ones those of their logarithm, and are not scaled by them.
         contrast: Var(x) / (E x (1 − E x)) of training values x in [0, 1]: 1 for pure black and
@@ -56,6 +59,9 @@ class DataSpec:
         sha256: fingerprint of the raw rows, or of the files they were decoded from; empty where it
             is not known.
         vectors: that are known of every row; None where there are none.
+        location: the absolute path of the source, if it is a file or folder; else empty.
+        background: of transparent parts of pictures.
+        decimal: the decimal mark of a table's numbers, if it was given.
 
     Raises:
         ValueError: where the fields contradict each other.
@@ -88,10 +94,13 @@ class DataSpec:
     sha256: str = ""
     vectors: Vectors | None = None
     shares: tuple[float, ...] = ()
+    location: str = ""
+    background: str = "white"
+    decimal: str = ""
 
     def __post_init__(self) -> None:
-        if len(self.shape) not in (1, 3) or min(self.shape) < 1:
-            raise ValueError(f"shape should be (D,) or (C, H, W), not {self.shape}")
+        if len(self.shape) not in (1, 2, 3) or min(self.shape) < 1:
+            raise ValueError(f"shape should be (D,), (T, C) or (C, H, W), not {self.shape}")
         if (self.dtype, self.levels is None) not in (("uint8", False), ("float32", True)):
             raise ValueError(
                 "raw data are uint8 with levels or float32 without, "
@@ -99,7 +108,7 @@ class DataSpec:
             )
         if self.levels is not None and not 2 <= self.levels <= 256:
             raise ValueError(f"levels should be 2 to 256, not {self.levels}")
-        columns = (1,) if self.is_image else (1, self.dims)
+        columns = (1,) if self.is_image else (1, self.shape[-1])
         if len(self.offset) not in columns or len(self.scale) != len(self.offset):
             raise ValueError(
                 f"offset and scale should hold one number each (or one per column of a table), "
@@ -123,9 +132,8 @@ class DataSpec:
             )
         if self.condition == "vectors" and self.vectors is None:
             raise ValueError(
-                "the condition is to be vectors, but this data has none; say which with "
-                "--condition-columns, "
-                "in Python load_data(x, vectors=c), or leave the condition at none"
+                "the condition is to be vectors, but this data has none; name them with "
+                f"{argument('vectors')}, or leave the condition at none"
             )
         if self.shares and (len(self.shares) != len(self.classes) or min(self.shares) < 0):
             raise ValueError(
@@ -136,7 +144,7 @@ class DataSpec:
             self.vectors.check()
         if self.columns:
             self._check_columns()
-        if self.header and (self.is_image or len(self.header) != self.dims):
+        if self.header and (len(self.shape) > 1 or len(self.header) != self.dims):
             raise ValueError(
                 f"the header has {len(self.header)} names; expected one for each column of a "
                 f"table, and rows here have the shape {self.shape}"
@@ -144,11 +152,12 @@ class DataSpec:
         if self.binarize != "no" and not self.bounded:
             raise ValueError(
                 f"binarize={self.binarize!r} needs data in [0, 1] or with levels; "
-                f"these are {self.domain} values from {self.low:g} to {self.high:g}"
+                f"these are {self.domain} values from {self.value_range}"
             )
 
     def _check_columns(self) -> None:
-        if self.is_image or self.levels is not None or len(self.columns) not in (1, self.dims):
+        flat = len(self.shape) == 1
+        if not flat or self.levels is not None or len(self.columns) not in (1, self.dims):
             raise ValueError(
                 f"columns are of a table of float32 rows, one for all or {self.dims} of them; "
                 f"{len(self.columns)} were given for {self.dtype} rows of shape {self.shape}"
@@ -187,6 +196,29 @@ class DataSpec:
         vector = () if self.vectors is None else self.vectors.offset
         return {"none": 0, "labels": len(self.classes), "vectors": len(vector)}[self.condition]
 
+    def class_numbers(self, labels: Iterable[Any]) -> Tensor:
+        """Numbers (N,) of classes, int64, from labels as the data have them, of any type.
+
+        Raises:
+            ValueError: for a label that is no class of the data.
+
+        >>> spec = DataSpec("array", (1,), "uint8", 2, 0, 1, (0.0,), (1.0,), classes=("5", "10"))
+        >>> spec.class_numbers([10, "5", 5.0])
+        tensor([1, 0, 0])
+        """
+        places = {name: i for i, name in enumerate(self.classes)}
+        labels = list(labels)
+        names = list(map(label_name, labels))
+        for label, name in zip(labels, names, strict=True):
+            if name not in places:
+                one = label.item() if hasattr(label, "item") else label
+                raise ValueError(f"there is no class {one!r}; there is {', '.join(self.classes)}")
+        return torch.tensor([places[name] for name in names], dtype=torch.int64)
+
+    def class_names(self, numbers: Iterable[int]) -> list[str]:
+        """Labels from class numbers such as `Split.y`, the inverse of `class_numbers`."""
+        return [self.classes[int(number)] for number in numbers]
+
     def tell(self, known: Tensor | None) -> tuple[Tensor, ...]:
         """What a model is told of rows: nothing, or (B, C), one-hot or standardised.
 
@@ -216,7 +248,10 @@ class DataSpec:
             return self.header
         columns = self.columns or (Column("real" if self.levels is None else "counts"),)
         whole = [columns[j % len(columns)].kind not in NUMBERS for j in range(self.dims)]
-        return tuple(Heading(str(j), (), 0 if whole[j] else None) for j in range(self.dims))
+        names = list(map(str, range(self.dims)))
+        if len(self.shape) == 2:
+            names = [f"{t}.{c}" for t in range(self.shape[0]) for c in range(self.shape[1])]
+        return tuple(Heading(names[j], (), 0 if whole[j] else None) for j in range(self.dims))
 
     @property
     def drawn(self) -> bool:
@@ -230,6 +265,20 @@ class DataSpec:
     def is_image(self) -> bool:
         """Whether an example is (C, H, W)."""
         return len(self.shape) == 3
+
+    @property
+    def is_series(self) -> bool:
+        """True if an example is (T, C): T steps of C channels."""
+        return len(self.shape) == 2
+
+    def flat(self, x: Tensor) -> Tensor:
+        """Series (…, T, C) as rows of a table (…, T · C); all other examples as they are."""
+        return x.flatten(-2) if self.is_series else x
+
+    @property
+    def value_range(self) -> str:
+        """The range of the training values, no more rounded than they were tested."""
+        return f"{exact(self.low)} to {exact(self.high)}"
 
     @property
     def dims(self) -> int:
@@ -313,7 +362,8 @@ class DataSpec:
         # Which runs of earlier versions do not have.
         record = {
             **{"columns": [], "condition": "none", "sha256": "", "vectors": None},
-            **{"header": [], "label": "", "shares": []},
+            **{"header": [], "label": "", "shares": [], "location": ""},
+            **{"background": "white", "decimal": ""},
             **record,
         }
         names = {field.name for field in fields(cls)}
@@ -352,6 +402,18 @@ class DataSpec:
             # Plain numbers: nothing to copy to the device.
             return self.offset[0], self.scale[0]
         return _by_column(self.offset, self.scale, self.columns, rows.device)
+
+
+def label_name(label: Any) -> str:
+    """A label as the data's classes write it: 1, 1.0 and "1" are one label.
+
+    >>> label_name(1.0), label_name(True), label_name("cat")
+    ('1', 'True', 'cat')
+    """
+    if hasattr(label, "item"):
+        label = label.item()
+    whole = isinstance(label, float) and label.is_integer()
+    return str(int(label)) if whole else str(label)
 
 
 @lru_cache(maxsize=16)

@@ -110,6 +110,7 @@ class SourceData:
         label: of such a table, the column that the labels are from.
         lost: whether values had fractions that 32-bit floats lose, so that whole ones were not.
         vectors: (N, C), float32, numbers that are known of each row, or None.
+        ends: of the interval that values lie in, if the source says so, or None.
         files: (N, 32), uint8, the SHA-256 of the file that each row was decoded from, or None.
     """
 
@@ -127,6 +128,7 @@ class SourceData:
     lost: bool = False
     vectors: Tensor | None = None
     files: Tensor | None = None
+    ends: tuple[float, float] | None = None
 
     def rows(self, index: Tensor) -> Split:
         """The rows of those numbers, (N,), with all that belongs to them."""

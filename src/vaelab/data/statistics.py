@@ -23,6 +23,37 @@ from .schema_fields import Column
 _SMALL = 31
 
 
+SLACK = 1e-4
+"""The share of its width by which values may lie beyond an interval."""
+_BRIGHT = 64
+"""The least maximum of pictures whose fractions are grey values on 0 to 255."""
+
+
+def interval(least: float, most: float, picture: bool) -> tuple[float, float] | None:
+    """The known interval that values lie in, but for rounding at its ends: (low, high).
+
+    [0, 1] for all data; for pictures also [−1, 1] and [0, 255].
+
+    Args:
+        least: of the values.
+        most: of the values.
+        picture: the values are of pictures.
+
+    >>> interval(0, 1.0000005, picture=False), interval(0, 254.5, picture=True)
+    ((0.0, 1.0), (0.0, 255.0))
+    """
+    known = [(0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)] if picture else [(0.0, 1.0)]
+    for low, high in known:
+        if high == 255 and most <= _BRIGHT:
+            continue
+        if low <= least and most <= high:
+            return low, high
+        slack = SLACK * (high - low)
+        if low - slack <= least and most <= high + slack and most - least >= (high - low) / 2:
+            return low, high
+    return None
+
+
 class Measures(NamedTuple):
     """The measured fields of a `DataSpec`."""
 
@@ -35,20 +66,26 @@ class Measures(NamedTuple):
     columns: tuple[Column, ...] = ()
 
 
-def measure_fields(train: Raw, *others: Raw, lost: bool = False) -> Measures:
-    """Where values can lie is read from every row; statistics from the training rows alone.
+def measure_fields(
+    train: Raw,
+    *others: Raw,
+    lost: bool = False,
+    ends: tuple[float, float] | None = None,
+) -> Measures:
+    """Measure the range on every row, and statistics on the training rows alone.
 
     Args:
         train: (M, *shape), raw training rows, uint8 or float32.
         others: the rows of the other splits.
-        lost: whether values are whole only because float32 has lost their fractions.
+        lost: values are whole only because float32 has lost their fractions.
+        ends: of the interval that values lie in, if the source says so.
 
     >>> measure_fields(torch.tensor([[0, 1]]).byte(), torch.tensor([[0, 0]]).byte()).levels
     2
     """
     if train.dtype == torch.uint8:
         return _bytes(train, *others)
-    return _reals(lost, train, *others)
+    return _reals(lost, ends, train, *others)
 
 
 def measure_columns(train: Raw, columns: Sequence[Column]) -> Measures:
@@ -61,7 +98,8 @@ def measure_columns(train: Raw, columns: Sequence[Column]) -> Measures:
     found, logs = Columns(), Columns()
     for piece in pieces(train):
         found.add(piece)
-        logs.add(torch.where(positive, piece, 1.0).double().log())
+        if positive.any():
+            logs.add(torch.where(positive, piece, 1.0).double().log())
     return Measures(
         None,
         float(found.low.min()),
@@ -95,19 +133,19 @@ def _counts(x: Raw) -> Tensor:
     return counts
 
 
-def _reals(lost: bool, train: Raw, *others: Raw) -> Measures:
-    found = Columns()
+def _reals(lost: bool, ends: tuple[float, float] | None, train: Raw, *others: Raw) -> Measures:
+    found, dims = Columns(), train.ndim - 1
     for piece in pieces(train):
-        # A picture has one scale for all its pixels, a table one for each column.
-        found.add(piece.reshape(-1, 1) if train.ndim == 4 else piece)
+        # A picture has one scale for all its pixels, a series one per channel, a table per column.
+        found.add(piece.reshape(-1, 1) if dims == 3 else piece.reshape(-1, piece.shape[-1]))
     low, high = float(found.low.min()), float(found.high.max())
     least, most = low, high
-    whole = train.ndim == 2 and all(_whole(piece) for x in (train, *others) for piece in pieces(x))
+    whole = dims == 1 and all(_whole(piece) for x in (train, *others) for piece in pieces(x))
     for piece in (piece for other in others for piece in pieces(other)):
         least, most = min(least, float(piece.min())), max(most, float(piece.max()))
-    unit = least >= 0 and most <= 1
-    if unit or (train.ndim == 4 and least >= -1 and most <= 1):
-        offset, scale = (0.0, 1.0) if unit else (-1.0, 2.0)
+    ends = ends or interval(least, most, dims == 3)
+    if ends is not None and ends[0] <= least and most <= ends[1]:
+        offset, scale = ends[0], ends[1] - ends[0]
         mean = float(found.mean.mean())
         variance = float(found.variance.mean() + found.mean.var(correction=0))
         contrast = _contrast((mean - offset) / scale, variance / scale**2)

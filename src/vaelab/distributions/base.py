@@ -3,11 +3,10 @@ r"""Distributions over a batch, in nats per example.
     log p(x) = Σ_dims log p(x_d)          KL(q ‖ p) = Σ_dims E_q[log q(z_d) − log p(z_d)]
 
 A `Distribution` is a frozen dataclass of tensors whose first dimension is the batch B (or 1, which
-broadcasts). It differs from `torch.distributions` in three ways that this library rests on: every
-log-probability is already summed over an example's dimensions, so that no figure depends on a
-`reduction=` argument; sampling is *location + temperature · noise*, so that temperature 0 is the
-deterministic answer everywhere; and sampling is out of place, so that it runs under
-`torch.func.vmap` and `torch.compile`.
+broadcasts). It differs from `torch.distributions` in three ways: every log-probability is already
+summed over an example's dimensions, so that no result depends on a `reduction=` argument; sampling
+is *location + temperature · noise*, so that temperature 0 is the deterministic answer everywhere;
+and sampling is out of place, so that it runs under `torch.func.vmap` and `torch.compile`.
 """
 
 from __future__ import annotations
@@ -26,17 +25,21 @@ LOG_2PI = math.log(2 * math.pi)
 
 
 def sum_dims(t: Tensor) -> Tensor:
-    """Sums everything but the batch dimension: (B, …) → (B,)."""
+    """Sum over all dimensions but the batch: (B, …) → (B,).
+
+    >>> sum_dims(torch.ones(2, 3, 4))
+    tensor([12., 12.])
+    """
     return t.flatten(1).sum(1) if t.ndim > 1 else t
 
 
 class Distribution(ABC):
-    """A distribution for each of B examples; final subclasses are frozen dataclasses of tensors.
+    """Distribution for each of B examples; final subclasses are frozen dataclasses of tensors.
 
     Attributes:
-        has_density: False where all mass is on a point, so that no rate or log-weight exists.
-        has_coordinates: whether the numbers of a draw are units, each of which may move or be idle;
-            those of a code from a table are not, and mean nothing one by one.
+        has_density: False if all mass is on a point, so that no rate or log-weight exists.
+        has_coordinates: True if the numbers of a draw are units, each of which may be active or
+            not. The numbers of a codebook's code are not, and have no meaning one by one.
     """
 
     has_density: ClassVar[bool] = True
@@ -44,21 +47,21 @@ class Distribution(ABC):
 
     @abstractmethod
     def log_prob(self, x: Tensor) -> Tensor:
-        """log p(x) in nats, summed over an example's dimensions: (B, …) → (B,)."""
+        """Return log p(x) in nats, summed over an example's dimensions: (B, …) → (B,)."""
 
     @abstractmethod
     def sample(self, temperature: float = 1.0) -> Tensor:
-        """A draw (B, …), differentiable in the parameters where the distribution allows it.
+        """Draw (B, …), differentiable in the parameters if the distribution allows it.
 
         Args:
-            temperature: scales the noise; 1 is an exact draw, 0 the deterministic centre.
+            temperature: scale of the noise; 1 is an exact draw, 0 the deterministic centre.
         """
 
     def sample_with_density(self, temperature: float = 1.0) -> tuple[Tensor, Distribution]:
-        """A draw as `sample` gives it, and the distribution as it is to be asked about that draw.
+        """Draw as `sample`, with the distribution that evaluates the density of this draw.
 
-        That is the distribution itself, but where the log-density of its own draw is known on the
-        way there and dear afterwards.
+        It is the distribution itself, unless the log-density of its own draw is a by-product of
+        sampling and expensive to compute afterwards.
         """
         return self.sample(temperature), self
 
@@ -69,16 +72,16 @@ class Distribution(ABC):
 
     @property
     def perplexity(self) -> Tensor | None:
-        """How many of its values are in use of late, (B,); None where it keeps no count."""
+        """Perplexity of recent code usage, (B,), or None if usage is not tracked."""
         return None
 
     def tensors(self) -> dict[str, Tensor]:
-        """The parameters by name."""
+        """Parameters by name."""
         named = {f.name: getattr(self, f.name) for f in fields(cast(Any, self))}
         return {name: t for name, t in named.items() if isinstance(t, Tensor)}
 
     def expand(self, n: int) -> Self:
-        """The same distribution for n examples, from one whose batch is 1 or already n."""
+        """Return the same distribution for n examples, from one whose batch is 1 or n."""
         return replace(
             cast(Any, self), **{k: t.expand(n, *t.shape[1:]) for k, t in self.tensors().items()}
         )
@@ -86,10 +89,17 @@ class Distribution(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Normal(Distribution):
-    """N(mu, sigma²) in every dimension; `mu` and `log_sigma` are (B, …).
+    """Normal distribution N(mu, sigma²), independent in every dimension.
 
-    >>> Normal(torch.zeros(1, 2), torch.zeros(1, 2)).log_prob(torch.zeros(1, 2))
+    >>> p = Normal(mu=torch.zeros(1, 2), log_sigma=torch.zeros(1, 2))
+    >>> p.log_prob(torch.zeros(1, 2))
     tensor([-1.8379])
+    >>> p.sample(temperature=0)
+    tensor([[0., 0.]])
+
+    Attributes:
+        mu: means, (B, …).
+        log_sigma: logarithms of the standard deviations, (B, …).
     """
 
     mu: Tensor
@@ -97,7 +107,7 @@ class Normal(Distribution):
 
     @property
     def sigma(self) -> Tensor:
-        """The standard deviation, (B, …)."""
+        """Standard deviation, (B, …)."""
         return self.log_sigma.exp()
 
     @property
@@ -114,14 +124,18 @@ class Normal(Distribution):
 
 @dataclass(frozen=True, eq=False)
 class LogNormal(Distribution):
-    """x = exp(u) > 0 for u ~ N(mu, sigma²), a density of x itself; both are (B, …).
+    """Log-normal distribution: the density of x itself for x = exp(u), u ~ N(mu, sigma²).
 
     log p(x) = log N(log x; μ, σ²) − log x          −∞ for x ≤ 0
 
-    A draw at temperature T is exp(μ + T σ ε), so that at 0 it is the median.
+    A draw at temperature T is exp(μ + T σ ε), so that temperature 0 gives the median.
 
     >>> LogNormal(torch.zeros(1, 2), torch.zeros(1, 2)).log_prob(torch.ones(1, 2))
     tensor([-1.8379])
+
+    Attributes:
+        mu: means of log x, (B, …).
+        log_sigma: logarithms of the standard deviations of log x, (B, …).
     """
 
     mu: Tensor
@@ -142,14 +156,21 @@ class LogNormal(Distribution):
 
 
 def _positive(u: Tensor) -> Tensor:
-    """exp(u), kept within the normal numbers of its type: neither 0 nor infinite."""
+    """Return exp(u), clamped to the normal numbers of its type: neither 0 nor infinite."""
     within = torch.finfo(u.dtype)
     return u.exp().clamp(within.tiny, within.max)
 
 
 @dataclass(frozen=True, eq=False)
 class Dirac(Distribution):
-    """All mass on one point, as the code of a deterministic encoder: `value` is (B, …)."""
+    """Point mass, the code of a deterministic encoder.
+
+    >>> Dirac(torch.ones(1, 2)).sample()
+    tensor([[1., 1.]])
+
+    Attributes:
+        value: the point, (B, …).
+    """
 
     value: Tensor
     has_density: ClassVar[bool] = False
@@ -170,7 +191,14 @@ class Dirac(Distribution):
 
 @dataclass(frozen=True, eq=False)
 class Bernoulli(Distribution):
-    """x ∈ {0, 1} with p(x=1) = sigmoid(logits); `logits` is (B, …)."""
+    """Bernoulli distribution over x ∈ {0, 1} with p(x=1) = sigmoid(logits).
+
+    >>> Bernoulli(torch.zeros(1, 3)).log_prob(torch.ones(1, 3))
+    tensor([-2.0794])
+
+    Attributes:
+        logits: log-odds of 1, (B, …).
+    """
 
     logits: Tensor
 
@@ -188,9 +216,18 @@ class Bernoulli(Distribution):
 
 @dataclass(frozen=True, eq=False)
 class ContinuousBernoulli(Distribution):
-    """x ∈ [0, 1] with density C(λ) λ^x (1−λ)^(1−x), λ = sigmoid(logits) (1907.06845).
+    """Continuous Bernoulli over x ∈ [0, 1], density C(λ) λ^x (1−λ)^(1−x) with λ = sigmoid(logits).
 
     With l the logit, the density is l·exp(l·x) / (exp(l) − 1): an exponential tilted onto [0, 1].
+
+    Reference: The continuous Bernoulli: fixing a pervasive error in variational autoencoders,
+    Loaiza-Ganem & Cunningham, 2019, arXiv:1907.06845.
+
+    >>> ContinuousBernoulli(torch.zeros(1, 3)).log_prob(torch.full((1, 3), 0.2))
+    tensor([0.])
+
+    Attributes:
+        logits: l, (B, …).
     """
 
     logits: Tensor
@@ -217,7 +254,7 @@ class ContinuousBernoulli(Distribution):
         u = 0.5 + temperature * (torch.rand_like(self.logits) - 0.5)
         near, logit = self._away_from_zero()
         size = logit.abs()
-        # The quantile of exp(−|l|·t) on [0, 1], mirrored where the tilt is upwards.
+        # The quantile of exp(−|l|·t) on [0, 1], mirrored if the tilt is upwards.
         tilted = torch.log1p(torch.where(logit > 0, 1 - u, u) * torch.expm1(-size)) / -size
         x = torch.where(logit > 0, 1 - tilted, tilted)
         return torch.where(near, u, x).clamp(0, 1)
@@ -225,7 +262,15 @@ class ContinuousBernoulli(Distribution):
 
 @dataclass(frozen=True, eq=False)
 class Laplace(Distribution):
-    """Density exp(−|x − mu| / b) / 2b, b = exp(log_scale); both (B, …)."""
+    """Laplace distribution, density exp(−|x − mu| / b) / 2b with b = exp(log_scale).
+
+    >>> Laplace(torch.zeros(1, 1), torch.zeros(1, 1)).log_prob(torch.ones(1, 1))
+    tensor([-1.6931])
+
+    Attributes:
+        mu: locations, (B, …).
+        log_scale: log b, (B, …).
+    """
 
     mu: Tensor
     log_scale: Tensor
@@ -246,10 +291,23 @@ class Laplace(Distribution):
 
 @dataclass(frozen=True, eq=False)
 class DiscretizedLogistic(Distribution):
-    """P(x) over the grid {0, 1/(n−1), …, 1}: a logistic density summed over each bin (1606.04934).
+    """Discretized logistic distribution over the grid {0, 1/(n−1), …, 1}.
 
-    `mu` and `log_scale` are (B, …); the lowest and highest bins take the tails, so that the
-    probabilities sum to one exactly. n = `levels`.
+    A logistic density is summed over each bin. The lowest and highest bins take the tails, so
+    that the probabilities sum to one exactly.
+
+    Reference: Improved Variational Inference with Inverse Autoregressive Flow, Kingma et al., 2016,
+    arXiv:1606.04934.
+
+    >>> grid = torch.linspace(0, 1, 4)[:, None]
+    >>> p = DiscretizedLogistic(torch.tensor([[0.3]]), torch.tensor([[-1.0]]), levels=4).expand(4)
+    >>> p.log_prob(grid).exp().sum().round(decimals=4)
+    tensor(1.)
+
+    Attributes:
+        mu: locations, (B, …).
+        log_scale: logarithms of the scales, (B, …).
+        levels: number of grid points n.
     """
 
     mu: Tensor
@@ -258,8 +316,8 @@ class DiscretizedLogistic(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        # E of the logistic clipped to [0, 1], ∫₀¹ σ((mu − t)/s) dt: the levels' own mean up to
-        # rounding, and mu itself only where neither tail is cut.
+        # E of the logistic clipped to [0, 1], ∫₀¹ σ((mu − t)/s) dt: the mean over levels up to
+        # rounding, and mu itself only if neither tail is cut.
         s = self.log_scale.exp()
         return s * (F.softplus(self.mu / s) - F.softplus((self.mu - 1) / s))
 
@@ -281,7 +339,14 @@ class DiscretizedLogistic(Distribution):
 
 @dataclass(frozen=True, eq=False)
 class Categorical(Distribution):
-    """P(x) over the grid {0, 1/(n−1), …, 1}, one logit a level: `logits` is (B, …, n)."""
+    """Categorical distribution over the grid {0, 1/(n−1), …, 1}, one logit per level.
+
+    >>> Categorical(torch.zeros(1, 3, 4)).log_prob(torch.ones(1, 3))  # −3 log 4
+    tensor([-4.1589])
+
+    Attributes:
+        logits: log-probabilities up to a constant, (B, …, n).
+    """
 
     logits: Tensor
 
@@ -304,7 +369,7 @@ class Categorical(Distribution):
 
 
 def gumbel_like(t: Tensor) -> Tensor:
-    """Gumbel noise, always finite: the largest of logits with it is a draw from their softmax."""
+    """Finite Gumbel noise: the argmax of logits plus noise is a draw from their softmax."""
     return -torch.log(-torch.log(_open_uniform_like(t)))
 
 
@@ -326,9 +391,9 @@ _CLOSED: dict[tuple[type[Distribution], type[Distribution]], Divergence] = {}
 def register_kl(
     q: type[Q], p: type[P]
 ) -> Callable[[Callable[[Q, P], Tensor]], Callable[[Q, P], Tensor]]:
-    """Registers the closed form of KL(q ‖ p): (B, …) before the sum over dimensions.
+    """Register the closed form of KL(q ‖ p): (B, …) before the sum over dimensions.
 
-    Where it does not part into dimensions, as with a full covariance, it is (B,).
+    If it does not factorise over dimensions, as with a full covariance, it is (B,).
     """
 
     def keep(function: Callable[[Q, P], Tensor]) -> Callable[[Q, P], Tensor]:
@@ -349,14 +414,19 @@ def _normal_normal(q: Normal, p: Normal) -> Tensor:
 def kl_by_dimension(q: Distribution, p: Distribution) -> Tensor | None:
     """KL(q ‖ p) in nats, (B, …) before the sum over dimensions.
 
-    None without a closed form, and where it does not part into dimensions.
+    None without a closed form, or if it does not factorise over dimensions.
     """
     nats = _closed(q, p)
     return None if nats is None or nats.ndim == 1 else nats
 
 
 def kl(q: Distribution, p: Distribution) -> Tensor | None:
-    """KL(q ‖ p) in nats, (B,); None where no closed form is registered for the pair."""
+    """KL(q ‖ p) in nats, (B,), or None if no closed form is registered for the pair.
+
+    >>> standard = Normal(torch.zeros(1, 2), torch.zeros(1, 2))
+    >>> kl(Normal(torch.ones(1, 2), torch.zeros(1, 2)), standard)
+    tensor([1.])
+    """
     nats = _closed(q, p)
     return None if nats is None else sum_dims(nats)
 

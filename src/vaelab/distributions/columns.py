@@ -1,4 +1,4 @@
-r"""Distributions over the columns of a table: categories without an order, and parts side by side.
+r"""Distributions over the columns of a table: unordered categories and independent groups.
 
 log p(x) = Σ_g log p_g(x_g)          for groups g of columns
 """
@@ -16,13 +16,20 @@ from vaelab.distributions.base import Distribution, gumbel_like, sum_dims
 
 @dataclass(frozen=True, eq=False)
 class CategoricalIndex(Distribution):
-    """A category 0, 1, …, n−1 for every column, without an order: `logits` is (B, …, n)."""
+    """Unordered category 0, 1, …, n−1 of every column.
+
+    >>> CategoricalIndex(torch.tensor([[[0.0, 2.0, 1.0]]])).mean
+    tensor([[1.]])
+
+    Attributes:
+        logits: log-probabilities up to a constant, (B, …, n).
+    """
 
     logits: Tensor
 
     @property
     def mean(self) -> Tensor:
-        """The most probable category, as names have no average."""
+        """Most probable category, as categories have no average."""
         return self.logits.argmax(-1).to(self.logits.dtype)
 
     def log_prob(self, x: Tensor) -> Tensor:
@@ -36,11 +43,17 @@ class CategoricalIndex(Distribution):
 
 @dataclass(frozen=True, eq=False)
 class Joint(Distribution):
-    """Independent groups of columns, each with a distribution of its own.
+    """Independent groups of columns, each with its own distribution.
+
+    >>> from vaelab.distributions import Normal
+    >>> zero = torch.zeros(1, 1)
+    >>> p = Joint((Normal(zero, zero), CategoricalIndex(torch.zeros(1, 1, 4))), ((1,), (0,)))
+    >>> p.log_prob(torch.tensor([[3.0, 0.0]]))  # −log 4 − ½ log 2π
+    tensor([-2.3052])
 
     Attributes:
-        parts: one a group, of (B, D_g).
-        columns: of each group, its places in a row of the D; every place occurs once.
+        parts: distributions of the groups, over (B, D_g).
+        columns: indices of each group's columns in a row of D numbers; every index occurs once.
     """
 
     parts: tuple[Distribution, ...]

@@ -7,8 +7,8 @@ with s(x) = log Γ(x+1) − x log x + x and D(k, μ) = k log(k/μ) + μ − k �
 terms of size k log k, which in float32 costs a tenth of a nat at k = 100,000; these do not (Loader,
 Fast and accurate computation of binomial probabilities, 2000).
 
-A draw at temperature T is the mean + T · (an exact draw − the mean), to the nearest count: at 0 it
-is the rounded mean.
+A draw at temperature T is the mean + T · (an exact draw − the mean), rounded to the nearest count:
+temperature 0 gives the rounded mean.
 """
 
 from __future__ import annotations
@@ -24,7 +24,14 @@ from vaelab.distributions.base import LOG_2PI, Distribution, sum_dims
 
 @dataclass(frozen=True, eq=False)
 class Poisson(Distribution):
-    """Counts of mean and variance μ = exp(log_mean), (B, …)."""
+    """Poisson distribution with mean and variance μ = exp(log_mean).
+
+    >>> Poisson(torch.zeros(1, 1)).log_prob(torch.zeros(1, 1))
+    tensor([-1.])
+
+    Attributes:
+        log_mean: log μ, (B, …).
+    """
 
     log_mean: Tensor
 
@@ -44,7 +51,15 @@ class Poisson(Distribution):
 
 @dataclass(frozen=True, eq=False)
 class NegativeBinomial(Distribution):
-    """Counts of mean μ and variance μ + μ²/r, with μ = exp(log_mean) and r = exp(log_r), (B, …)."""
+    """Negative binomial distribution with mean μ and variance μ + μ²/r.
+
+    >>> NegativeBinomial(torch.zeros(1, 1), torch.zeros(1, 1)).log_prob(torch.zeros(1, 1))
+    tensor([-0.6931])
+
+    Attributes:
+        log_mean: log μ, (B, …).
+        log_r: log r, (B, …).
+    """
 
     log_mean: Tensor
     log_r: Tensor
@@ -62,7 +77,17 @@ class NegativeBinomial(Distribution):
 
 @dataclass(frozen=True, eq=False)
 class ZeroInflated(Distribution):
-    """A negative binomial that is replaced by 0 with probability sigmoid(gate); all (B, …)."""
+    """Zero-inflated negative binomial: 0 with probability sigmoid(gate), else a negative binomial.
+
+    >>> zero = torch.zeros(1, 1)
+    >>> ZeroInflated(zero, zero, gate=zero).log_prob(zero).exp()
+    tensor([0.7500])
+
+    Attributes:
+        log_mean: log μ of the negative binomial, (B, …).
+        log_r: log r of the negative binomial, (B, …).
+        gate: log-odds of an added 0, (B, …).
+    """
 
     log_mean: Tensor
     log_r: Tensor
@@ -84,7 +109,7 @@ class ZeroInflated(Distribution):
 
 
 def _negative_binomial(k: Tensor, log_mean: Tensor, log_r: Tensor) -> Tensor:
-    """log p(k) before the sum over dimensions."""
+    """Return log p(k) before the sum over dimensions."""
     mu, r = log_mean.exp(), log_r.exp()
     log_both, log_sum = torch.logaddexp(log_r, log_mean), torch.log(r + k)
     excess = (k - mu) / (r + k)
@@ -97,7 +122,7 @@ def _negative_binomial(k: Tensor, log_mean: Tensor, log_r: Tensor) -> Tensor:
 
 
 def _s(x: Tensor, log_x: Tensor) -> Tensor:
-    """log Γ(x+1) − x log x + x, the part of the factorial that Stirling's powers leave."""
+    """Return log Γ(x+1) − x log x + x, the remainder of Stirling's leading terms."""
     large = x > 16
     small = torch.where(large, torch.ones_like(x), x)
     direct = torch.lgamma(small + 1) - small * torch.where(large, 0.0, log_x) + small
@@ -107,13 +132,13 @@ def _s(x: Tensor, log_x: Tensor) -> Tensor:
 
 
 def _log_ratio(log_a: Tensor, log_b: Tensor, difference: Tensor) -> Tensor:
-    """log(a/b), from (a − b)/b where the two are close."""
+    """Return log(a/b), computed from (a − b)/b if the two are close."""
     close = difference.abs() < 0.5
     return torch.where(close, torch.log1p(torch.where(close, difference, 0.0)), log_a - log_b)
 
 
 def _log(k: Tensor) -> Tensor:
-    """log k of a count, and 0 at k = 0, where it is always multiplied by 0."""
+    """Return log k of a count, and 0 at k = 0, which is always multiplied by 0."""
     return torch.log(k.clamp(min=1))
 
 

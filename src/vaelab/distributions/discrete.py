@@ -1,14 +1,14 @@
-r"""Distributions over codes: variables that take one of K values, relaxed or not.
+r"""Distributions over codes: variables with K values, exact or relaxed.
 
-    one-hot     P(z = e_k) = π_k                              drawn hard, its gradient is relaxed
-    concrete    z = log softmax((log π + g) / τ), g ~ Gumbel  the logarithm of a soft choice
-    quantised   P(z = c_k) = 1 for the code c_k at hand       a point, but of countably many
+    one-hot     P(z = e_k) = π_k                              exact draws, relaxed gradient
+    concrete    z = log softmax((log π + g) / τ), g ~ Gumbel  logarithm of a soft choice
+    quantized   P(z = c_k) = 1 for the nearest code c_k       one point among countably many
 
 Unlike a `Dirac` on a continuous space, a point among finitely many has a probability, 1; so a
-quantised code has a rate against a prior over codes, and its log-weights are those of a bound.
+quantized code has a rate against a prior over codes, and its log-weights form a bound.
 
-Where the rate is of a variable rather than of each of the numbers it is coded with, they share it
-evenly, so that it still sums to the KL and nowhere falls below 0.
+If a rate belongs to a variable rather than to each of the numbers that encode it, it is divided
+evenly among them, so that the numbers' rates sum to the KL and none is negative.
 """
 
 from __future__ import annotations
@@ -24,23 +24,43 @@ from vaelab.distributions.base import Distribution, gumbel_like, register_kl, su
 
 
 def straight_through(value: Tensor, carrier: Tensor) -> Tensor:
-    """Exactly `value`, with the gradient of `carrier` (1308.3432)."""
+    """Return exactly `value`, with the gradient of `carrier`.
+
+    Reference: Estimating or Propagating Gradients Through Stochastic Neurons for Conditional
+    Computation, Bengio et al., 2013, arXiv:1308.3432.
+    """
     # Not carrier + (value − carrier): in floating point that is not quite the value.
     return value.detach() + (carrier - carrier.detach())
 
 
 def one_hot(index: Tensor, like: Tensor) -> Tensor:
-    """Indices (…) as one-hot vectors (…, K), K and the precision those of `like` (…, K)."""
+    """One-hot vectors (…, K) of indices (…), with K and the precision of `like` (…, K).
+
+    >>> one_hot(torch.tensor([2, 0]), torch.zeros(2, 3))
+    tensor([[0., 0., 1.],
+            [1., 0., 0.]])
+    """
     classes = torch.arange(like.shape[-1], device=like.device)
     return (index[..., None] == classes).to(like.dtype)
 
 
 @dataclass(frozen=True, eq=False)
 class OneHotCategorical(Distribution):
-    """N variables of K classes, one-hot: `logits` is (B, N, K), `tau` broadcasts against it.
+    """N categorical variables of K classes as one-hot vectors, with a relaxed gradient.
 
-    A draw is an exact one (the largest of the logits with Gumbel noise), and has the gradient of
-    its relaxation at temperature τ: the straight-through Gumbel-softmax (1611.01144).
+    A draw is exact (the argmax of the logits plus Gumbel noise) and has the gradient of its
+    relaxation at temperature τ: the straight-through Gumbel-softmax.
+
+    Reference: Categorical Reparameterization with Gumbel-Softmax, Jang et al., 2016,
+    arXiv:1611.01144.
+
+    >>> q = OneHotCategorical(torch.tensor([[[0.0, 1.0, 0.5]]]), tau=torch.ones(1, 1, 1))
+    >>> q.sample(temperature=0)
+    tensor([[[0., 1., 0.]]])
+
+    Attributes:
+        logits: log-probabilities up to a constant, (B, N, K).
+        tau: temperature τ > 0 of the relaxation; broadcasts against `logits`.
     """
 
     logits: Tensor
@@ -62,19 +82,25 @@ class OneHotCategorical(Distribution):
 
 @dataclass(frozen=True, eq=False)
 class Concrete(Distribution):
-    """The logarithm y of N points on the simplex of K classes (1611.00712, appendix C.3).
+    """Logarithm y of N relaxed categorical variables, points on the simplex of K classes.
 
-    y = log softmax((log π + g) / τ),  g ~ Gumbel, has with respect to K − 1 of its coordinates on
-    the simplex, each in its logarithm, the density
+    y = log softmax((log π + g) / τ),  g ~ Gumbel. With respect to K − 1 of its coordinates on the
+    simplex, each in its logarithm, its density is
 
         log p(y) = log (K−1)! + (K−1) log τ + Σ_k (log π_k − τ y_k) − K log Σ_k exp(log π_k − τ y_k)
 
-    The point e^y itself has the same rate, but rounds to a corner where the choice is sure, and
-    there has no density.
+    The point e^y itself has the same rate, but rounds to a corner if the choice is certain, and has
+    no density there.
+
+    Reference: The Concrete Distribution, Maddison et al., 2016, arXiv:1611.00712, appendix C.3.
+
+    >>> q = Concrete(torch.zeros(1, 2, 3), tau=torch.full((1, 1, 1), 0.5))
+    >>> q.sample().exp().sum(-1).round(decimals=4)
+    tensor([[1., 1.]])
 
     Attributes:
-        logits: log π but for a constant, (B, N, K).
-        tau: τ, (1, 1, 1).
+        logits: log π up to a constant, (B, N, K).
+        tau: temperature τ > 0, (1, 1, 1).
     """
 
     logits: Tensor
@@ -82,7 +108,7 @@ class Concrete(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        """The centre log softmax(log π / τ), for E[y] has no closed form."""
+        """Centre log softmax(log π / τ); E[y] has no closed form."""
         return torch.log_softmax(self.logits / self.tau, -1)
 
     def log_prob(self, x: Tensor) -> Tensor:
@@ -99,13 +125,17 @@ class Concrete(Distribution):
 
 @dataclass(frozen=True, eq=False)
 class UniformCodes(Distribution):
-    """Each of P positions is one of K codes, all alike: log p(z) = −P log K.
+    """Uniform distribution over K codes at each of P positions: log p(z) = −P log K.
+
+    >>> p = UniformCodes(torch.randn(1, 8, 2), usage=torch.ones(1, 8), positions=3)
+    >>> p.sample().shape, p.perplexity.round()
+    (torch.Size([1, 3, 2]), tensor([8.]))
 
     Attributes:
-        table: the codes, (B, K, D).
-        usage: how often each is used, (B, K), as the codebook has seen it of late; it is no part
-            of the distribution and says what the codes would cost if this were their prior.
-        positions: P; z is (B, P, D).
+        table: codes, (B, K, D).
+        usage: recent usage of each code as tracked by the codebook, (B, K). It is not part of the
+            distribution; it gives the cost of the codes if it were their prior.
+        positions: number of positions P; z is (B, P, D).
     """
 
     table: Tensor
@@ -122,11 +152,11 @@ class UniformCodes(Distribution):
 
     @property
     def perplexity(self) -> Tensor:
-        """exp of the entropy of their use: K where all are used alike, 1 where one alone is."""
+        """exp of the entropy of the usage, from 1 (a single code) to K (all alike)."""
         return entropy(self.usage).exp()
 
     def sample(self, temperature: float = 1.0) -> Tensor:
-        """Codes at random; at temperature 0 the first, as among equals the first is the largest."""
+        """Draw codes at random; at temperature 0, the first: the argmax of a tie."""
         batch, K = self.table.shape[:2]
         drawn = torch.randint(K, (batch, self.positions), device=self.table.device)
         index = drawn * int(temperature > 0)
@@ -135,14 +165,20 @@ class UniformCodes(Distribution):
 
 @dataclass(frozen=True, eq=False)
 class Quantized(Distribution):
-    """The code nearest to what an encoder said, with certainty: P(z = code) = 1.
+    """Nearest code to an encoder's output, with certainty: P(z = code) = 1.
 
-    A draw is exactly the code and has the encoder's gradient, straight through (1711.00937).
+    A draw is exactly the code and passes its gradient straight through to the encoder.
+
+    Reference: Neural Discrete Representation Learning, van den Oord et al., 2017, arXiv:1711.00937.
+
+    >>> encoded, code = torch.tensor([[[0.9]]]), torch.tensor([[[1.0]]])
+    >>> Quantized(encoded, code, index=torch.tensor([[3]])).sample()
+    tensor([[[1.]]])
 
     Attributes:
-        encoded: what was quantised, (B, P, D).
-        code: what it became, (B, P, D); its own gradient reaches the codebook.
-        index: which of the codes that is, (B, P).
+        encoded: encoder's output, (B, P, D).
+        code: nearest code, (B, P, D); its own gradient reaches the codebook.
+        index: index of that code in the codebook, (B, P).
     """
 
     has_coordinates: ClassVar[bool] = False
@@ -156,7 +192,7 @@ class Quantized(Distribution):
         return self.code
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """log 1 for the code itself, the only value that is ever drawn."""
+        """Return log 1 for the code itself, the only value that is ever drawn."""
         return self.code.new_zeros(self.code.shape[0])
 
     def sample(self, temperature: float = 1.0) -> Tensor:
@@ -164,7 +200,7 @@ class Quantized(Distribution):
 
 
 def entropy(usage: Tensor) -> Tensor:
-    """H in nats (…) of shares (…, K), which need not sum to 1; 0 where nothing was ever used.
+    """Entropy in nats (…) of shares (…, K), which need not sum to 1; 0 if all of them are 0.
 
     >>> round(float(entropy(torch.tensor([2.0, 2.0, 0.0])).exp()), 4)
     2.0
@@ -174,7 +210,7 @@ def entropy(usage: Tensor) -> Tensor:
 
 
 def _shared(nats: Tensor, like: Tensor) -> Tensor:
-    """Nats of each variable (B, N), spread evenly over the numbers (B, N, D) it is coded with."""
+    """Divide the nats of each variable (B, N) evenly among the numbers (B, N, D) that encode it."""
     return (nats[..., None] / like.shape[-1]).expand_as(like)
 
 

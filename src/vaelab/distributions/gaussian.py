@@ -1,4 +1,4 @@
-r"""The normal distribution with a full covariance, by its Cholesky factor.
+r"""Normal distribution with a full covariance, by its Cholesky factor.
 
 z = μ + L ε,  ε ~ N(0, I),  Σ = L Lᵀ          L = diag(e^log_scale) + lower
 
@@ -17,12 +17,18 @@ from vaelab.distributions.base import LOG_2PI, Distribution, Normal, register_kl
 
 @dataclass(frozen=True, eq=False)
 class FullNormal(Distribution):
-    """N(mu, L Lᵀ) over vectors.
+    """Normal distribution N(mu, L Lᵀ) over vectors.
+
+    >>> lower = torch.tensor([[[0.0, 0.0], [0.5, 0.0]]])
+    >>> q = FullNormal(torch.zeros(1, 2), torch.zeros(1, 2), lower)
+    >>> q.factor @ q.factor.mT
+    tensor([[[1.0000, 0.5000],
+             [0.5000, 1.2500]]])
 
     Attributes:
-        mu: (B, D).
-        log_scale: log of L's diagonal, (B, D).
-        lower: what L has below its diagonal, (B, D, D); zero on it and above.
+        mu: means, (B, D).
+        log_scale: logarithms of L's diagonal, (B, D).
+        lower: entries of L below its diagonal, (B, D, D); zero elsewhere.
     """
 
     mu: Tensor
@@ -31,7 +37,7 @@ class FullNormal(Distribution):
 
     @property
     def factor(self) -> Tensor:
-        """L, (B, D, D)."""
+        """Cholesky factor L, (B, D, D)."""
         identity = torch.eye(self.mu.shape[1], dtype=self.mu.dtype, device=self.mu.device)
         return self.lower + identity * self.log_scale.exp()[..., None]
 
@@ -51,7 +57,7 @@ class FullNormal(Distribution):
 
 @register_kl(FullNormal, Normal)
 def _full_diagonal(q: FullNormal, p: Normal) -> Tensor:
-    # The covariances couple the dimensions: there is no share of each, only the whole.
+    # Covariances couple the dimensions: only their total exists.
     precision = torch.exp(-p.log_sigma)
     log_ratio = q.log_scale - p.log_sigma
     spread = ((q.lower * precision[..., None]) ** 2).sum(2)

@@ -1,4 +1,4 @@
-r"""Mixtures: one of K components, each as likely as its weight.
+r"""Mixture distributions.
 
 log p(z) = log Σ_k exp(log π_k + log p_k(z))
 """
@@ -18,19 +18,19 @@ D = TypeVar("D", bound=Distribution)
 
 @dataclass(frozen=True, eq=False)
 class Mixture(Distribution):
-    """A mixture of K components that all examples share.
+    """Mixture of K components, the same for all examples.
 
-    Which component an example comes from is drawn at every temperature; temperature scales the
-    noise within it, so that 0 gives the components' centres, as often as their weights say.
+    The component of a draw is random at every temperature; temperature scales the noise within it,
+    so that 0 gives the centres of the components in proportion to their weights.
 
-    Attributes:
-        log_weights: log π, (B, K), of weights that sum to 1.
-        components: a distribution whose batch is K.
-
-    >>> from vaelab.core import Normal
+    >>> from vaelab.distributions import Normal
     >>> halves = Normal(torch.tensor([[-1.0], [3.0]]), torch.zeros(2, 1))
     >>> Mixture(torch.log(torch.tensor([[0.5, 0.5]])), halves).mean
     tensor([[1.]])
+
+    Attributes:
+        log_weights: log π, (B, K), of weights that sum to 1.
+        components: distribution whose batch is K.
     """
 
     log_weights: Tensor
@@ -38,12 +38,12 @@ class Mixture(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        """E[z] = Σ_k π_k E_k[z], (B, …): it may lie where there is no mass."""
+        """E[z] = Σ_k π_k E_k[z], (B, …), which may lie in a region without mass."""
         return torch.tensordot(self.log_weights.exp(), self.components.mean, 1)
 
     def log_prob(self, x: Tensor) -> Tensor:
         K = self.log_weights.shape[1]
-        # Every example meets every component; mapped, so that no component is copied for it.
+        # Every example is evaluated under every component; vmap copies no component.
         each = torch.func.vmap(lambda one: self.components.log_prob(one.expand(K, *one.shape)))(x)
         return torch.logsumexp(self.log_weights + each, 1)
 
@@ -53,6 +53,6 @@ class Mixture(Distribution):
 
 
 def take(distribution: D, index: Tensor) -> D:
-    """The distributions of some examples: batch B to the batch of `index` (n,)."""
+    """Select the distributions of some examples: batch B to the batch of `index` (n,)."""
     chosen = {name: t[index] for name, t in distribution.tensors().items()}
     return cast(D, replace(cast(Any, distribution), **chosen))

@@ -1,9 +1,11 @@
-r"""A mixture of discretised logistics over grey levels (PixelCNN++, 1701.05517).
+r"""Mixture of discretized logistics over grey levels.
 
 P(x) = Σ_k softmax(logits)_k Π_c P(x_c | μ_kc, s_kc)
 
 Each component is a `DiscretizedLogistic`, so that probabilities sum to one over the grid exactly.
 The channels of a pixel share the choice of component, and are independent given it.
+
+Reference: PixelCNN++, Salimans et al., 2017, arXiv:1701.05517.
 """
 
 from __future__ import annotations
@@ -18,13 +20,19 @@ from vaelab.distributions.base import DiscretizedLogistic, Distribution, gumbel_
 
 @dataclass(frozen=True, eq=False)
 class LogisticMixture(Distribution):
-    """K components over the grid {0, 1/(n−1), …, 1} of n = `levels`.
+    """Mixture of K discretized logistics over the grid {0, 1/(n−1), …, 1}.
+
+    >>> logits, mu = torch.zeros(1, 1, 2), torch.tensor([[[0.2, 0.8]]])
+    >>> p = LogisticMixture(logits, mu, log_scale=mu * 0 - 2, levels=4).expand(4)
+    >>> p.log_prob(torch.linspace(0, 1, 4)[:, None]).exp().sum().round(decimals=4)
+    tensor(1.)
 
     Attributes:
-        logits: of the components: (B, 1, …, K) where the channels of a pixel share one choice,
-            (B, C, …, K) where every value has its own.
+        logits: log-weights of the components: (B, 1, …, K) if the channels of a pixel share one
+            choice, (B, C, …, K) if every value has its own.
         mu: locations, (B, C, …, K).
-        log_scale: of the logistics, (B, C, …, K).
+        log_scale: logarithms of the scales, (B, C, …, K).
+        levels: number of grid points n.
     """
 
     logits: Tensor
@@ -34,7 +42,7 @@ class LogisticMixture(Distribution):
 
     @property
     def _each(self) -> DiscretizedLogistic:
-        """Every component of every value as an example of its own."""
+        """Every component of every value as a separate example."""
         return DiscretizedLogistic(self.mu.flatten(), self.log_scale.flatten(), self.levels)
 
     @property

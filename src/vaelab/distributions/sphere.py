@@ -1,21 +1,23 @@
-r"""The sphere S^{D−1}: the von Mises–Fisher distribution and the uniform one (1804.00891).
+r"""Distributions on the sphere S^{D−1}: von Mises–Fisher and uniform.
 
 q(z) = e^{κ μ·z} / (M(κ) |S|),  |S| = 2 π^{D/2} / Γ(D/2),  M(κ) = E_uniform e^{κ μ·z}
 
 KL(q ‖ uniform) = κ E_q[w] − log M(κ),  w = μ·z
 
-All of it rests on one map. If c is the cosine of a uniform draw with μ, then (Wood 1994)
+Everything follows from one map. If c is the cosine of a uniform draw with μ, then (Wood 1994)
 
     w = (m + c) / (1 + m c),     m = 2κ / (D − 1 + √(4κ² + (D − 1)²))
     ρ(c) = exp((D − 1) (m c / (1 + m c) − log(1 + m c))) ≤ 1
 
-gives w's own distribution when c is kept with probability ρ(c), and
+has the distribution of μ·z if c is accepted with probability ρ(c), and
 
     log M(κ) = κ m + (D − 1)/2 · log(1 − m²) + log E ρ(c)
 
-where E ρ is between 0.657 and 1 for every κ and D: the rejection takes few proposals, and with
-c = cos φ the one integral is smooth on [0, π], for Gauss and Legendre's 64 nodes to find to double
-precision where Bessel functions need a formula for each corner.
+E ρ is between 0.657 and 1 for every κ and D, so that rejection takes few proposals. With c = cos φ,
+all integrals are smooth on [0, π]: Gauss–Legendre quadrature with 64 nodes reaches double
+precision, whereas Bessel functions need a formula for each regime.
+
+Reference: Hyperspherical Variational Auto-Encoders, Davidson et al., 2018, arXiv:1804.00891.
 """
 
 from __future__ import annotations
@@ -31,20 +33,26 @@ from torch import Tensor
 from vaelab.distributions.base import Distribution, register_kl
 
 PROPOSALS = 32
-"""Of which none is kept once in 10^15 draws; the first then stands for the draw."""
+"""Number of proposals. All are rejected once in 10^15 draws; the first then stands in."""
 
 _LEGENDRE = np.polynomial.legendre.leggauss(64)
 _NODES, _WEIGHTS = torch.from_numpy((_LEGENDRE[0] + 1) / 2), torch.from_numpy(_LEGENDRE[1] / 2)
-"""Of an integral over [0, 1]."""
+"""Quadrature over [0, 1]."""
 
 
 @dataclass(frozen=True, eq=False)
 class VonMisesFisher(Distribution):
-    """Density ∝ exp(kappa mu·z) on the unit sphere in D ≥ 2 dimensions.
+    """Von Mises–Fisher distribution on the unit sphere in D ≥ 2 dimensions.
+
+    q(z) ∝ exp(kappa mu·z)
+
+    >>> q = VonMisesFisher(torch.eye(1, 3), torch.tensor([50.0]))
+    >>> q.sample().norm(dim=1).round(decimals=4)
+    tensor([1.])
 
     Attributes:
         mu: unit vectors, (B, D).
-        kappa: concentrations, at least 0, (B,); 0 is the uniform distribution.
+        kappa: concentrations, at least 0, (B,); 0 gives the uniform distribution.
     """
 
     mu: Tensor
@@ -58,21 +66,21 @@ class VonMisesFisher(Distribution):
 
     def log_prob(self, x: Tensor) -> Tensor:
         log_norm, _ = _integrals(self.kappa, self.mu.shape[1])
-        # μ·z − 1 from the chord: of nearly equal vectors the product alone keeps few digits.
+        # μ·z − 1 from the chord: the product of nearly equal vectors alone keeps few digits.
         fall = -0.5 * ((x - self.mu) ** 2).sum(1)
         return self.kappa * fall - log_norm.to(x.dtype) - log_area(self.mu.shape[1])
 
     def sample(self, temperature: float = 1.0) -> Tensor:
-        """A draw (B, D); differentiable in both parameters, in kappa by implicit differentiation.
+        """Draw (B, D); differentiable in both parameters, in kappa by implicit differentiation.
 
         Args:
-            temperature: the share of the way that is gone from `mu` to an exact draw, along the
-                great circle between them.
+            temperature: fraction of the way from `mu` to an exact draw, along the great circle
+                between them.
         """
         return around(self.mu, temperature * self._angle())
 
     def _angle(self) -> Tensor:
-        """The angle between `mu` and a draw, (B,)."""
+        """Angle between `mu` and a draw, (B,)."""
         dims = self.mu.shape[1]
         with torch.no_grad():
             kappa = self.kappa[:, None]
@@ -92,10 +100,13 @@ class VonMisesFisher(Distribution):
 
 @dataclass(frozen=True, eq=False)
 class SphereUniform(Distribution):
-    """The uniform distribution on the unit sphere in D ≥ 2 dimensions.
+    """Uniform distribution on the unit sphere in D ≥ 2 dimensions.
+
+    >>> SphereUniform(torch.eye(1, 3)).log_prob(torch.eye(1, 3))  # −log 4π
+    tensor([-2.5310])
 
     Attributes:
-        pole: a unit vector, (B, D): it has no centre, so this is what temperature 0 draws.
+        pole: unit vector, (B, D), drawn at temperature 0 as the distribution has no centre.
     """
 
     pole: Tensor
@@ -114,18 +125,18 @@ class SphereUniform(Distribution):
 
 @register_kl(VonMisesFisher, SphereUniform)
 def _vmf_uniform(q: VonMisesFisher, p: SphereUniform) -> Tensor:
-    kappa = q.kappa.double()  # before its two ways part, whose gradients nearly cancel
+    kappa = q.kappa.double()  # gradients through its two uses nearly cancel
     log_norm, short = _integrals(kappa, q.mu.shape[1])
     return (-kappa * short - log_norm).to(q.kappa.dtype)
 
 
 def log_area(dims: int) -> float:
-    """log |S^{D−1}|, the area of the unit sphere in D dimensions."""
+    """Logarithm log |S^{D−1}| of the area of the unit sphere in D dimensions."""
     return math.log(2) + dims / 2 * math.log(math.pi) - math.lgamma(dims / 2)
 
 
 def around(mu: Tensor, angle: Tensor) -> Tensor:
-    """The points at these angles (B,) from unit vectors mu (B, D), each in a random direction."""
+    """Points at these angles (B,) from unit vectors mu (B, D), each in a random direction."""
     across = F.normalize(torch.randn_like(mu[:, 1:]), dim=1)
     z = torch.cat([torch.cos(angle)[:, None], torch.sin(angle)[:, None] * across], 1)
     # A reflection takes the first axis to ∓μ, with the sign that keeps its normal from vanishing.
@@ -136,7 +147,7 @@ def around(mu: Tensor, angle: Tensor) -> Tensor:
 
 
 def _uniform_cosine(like: Tensor, shape: tuple[int, ...], dims: int) -> Tensor:
-    """The cosine of a uniform draw on S^{D−1} with any fixed direction, of this shape."""
+    """Cosine of a uniform draw on S^{D−1} with any fixed direction, of this shape."""
     # Its projection on two axes has a uniform angle and a radius with P(r² > t) = (1 − t)^(D/2−1).
     u, turn = torch.rand((2, *shape), dtype=like.dtype, device=like.device).unbind()
     power = math.inf if dims == 2 else 2 / (dims - 2)
@@ -144,13 +155,13 @@ def _uniform_cosine(like: Tensor, shape: tuple[int, ...], dims: int) -> Tensor:
 
 
 def _gap(kappa: Tensor, dims: int) -> Tensor:
-    """1 − m, with all its digits where κ is large."""
+    """Return 1 − m without cancellation if κ is large."""
     n = dims - 1
     return 2 * n / (2 * kappa + torch.sqrt(4 * kappa**2 + n**2) + n)
 
 
 def _log_rho(c: Tensor, kappa: Tensor, dims: int) -> Tensor:
-    """log ρ(c) ≤ 0."""
+    """Return log ρ(c) ≤ 0."""
     n = dims - 1
     m = 2 * kappa / (n + torch.sqrt(4 * kappa**2 + n**2))
     stretch = 1 + c - _gap(kappa, dims) * c  # 1 + m c
@@ -158,18 +169,18 @@ def _log_rho(c: Tensor, kappa: Tensor, dims: int) -> Tensor:
 
 
 def _short(c: Tensor, kappa: Tensor, dims: int) -> Tensor:
-    """1 − w of the map."""
+    """Return 1 − w of the map."""
     gap = _gap(kappa, dims)
     return gap * (1 - c) / (1 + c - gap * c)
 
 
 def _reach(dims: int) -> float:
-    """How far from π/2 the density ∝ sin^{D−2} φ of a uniform draw's angle goes before 1e-17."""
+    """Distance from π/2 at which the density ∝ sin^{D−2} φ of a uniform angle is 1e-17."""
     return math.pi / 2 if dims == 2 else math.acos(math.exp(-39 / (dims - 2)))
 
 
 def _integrals(kappa: Tensor, dims: int) -> tuple[Tensor, Tensor]:
-    """log M(κ) − κ and 1 − E_q[w], (B,) in float64."""
+    """Return log M(κ) − κ and 1 − E_q[w], (B,) in float64."""
     kappa, n = kappa.double(), dims - 1
     reach = _reach(dims)
     phi = math.pi / 2 + reach * (2 * _NODES.to(kappa.device) - 1)
@@ -184,13 +195,13 @@ def _integrals(kappa: Tensor, dims: int) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def _slope(c: Tensor, kappa: Tensor, dims: int) -> Tensor:
-    r"""dθ/dκ of a draw with a fixed quantile: −∂F/∂κ / ∂F/∂θ, (B,).
+    r"""Derivative dθ/dκ of a draw at a fixed quantile: −∂F/∂κ / ∂F/∂θ, (B,).
 
     With p the density of φ at this κ, ∂F/∂κ = ∫₀^θ (cos t − E_q[w]) q(t) dt becomes
 
         dθ/dκ = −dθ/dφ ∫_edge^φ (w(s) − E_q[w]) p(s)/p(φ) ds
 
-    where the edge is on the side of φ that is away from p's mode π/2, so that nothing cancels.
+    with the edge on the side of φ that is away from p's mode π/2, so that nothing cancels.
     """
     kappa, tiny = kappa.double(), 1e-6
     phi = torch.acos(c.double()).clamp(tiny, math.pi - tiny)

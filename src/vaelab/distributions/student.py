@@ -1,4 +1,4 @@
-r"""Student's t: a normal whose variance is itself uncertain, so that outliers cost little.
+r"""Student's t distribution, whose heavy tails make outliers cheap.
 
 log p(x) = log Γ((ν+1)/2) − log Γ(ν/2) − ½ log(νπ) − log s − (ν+1)/2 · log(1 + (x−μ)²/(s²ν))
 """
@@ -16,9 +16,18 @@ from vaelab.distributions.base import Distribution, sum_dims
 
 @dataclass(frozen=True, eq=False)
 class StudentT(Distribution):
-    """Location μ, scale s = exp(log_scale) and ν = exp(log_df) degrees of freedom, all (B, …).
+    """Student's t distribution with location μ, scale s and ν degrees of freedom.
 
-    Its mean is μ for ν > 1, and there is none below.
+    Its mean is μ for ν > 1 and does not exist below.
+
+    >>> zero = torch.zeros(1, 1)
+    >>> StudentT(zero, zero, log_df=zero).log_prob(zero)  # Cauchy: −log π
+    tensor([-1.1447])
+
+    Attributes:
+        mu: locations μ, (B, …).
+        log_scale: log s, (B, …).
+        log_df: log ν, (B, …).
     """
 
     mu: Tensor
@@ -43,7 +52,7 @@ class StudentT(Distribution):
 
 
 def _log_gamma_ratio(df: Tensor) -> Tensor:
-    """log Γ((ν+1)/2) − log Γ(ν/2) − ½ log(ν/2): what is left when ν grows is 0."""
+    """Return log Γ((ν+1)/2) − log Γ(ν/2) − ½ log(ν/2), which tends to 0 as ν grows."""
     large = df > 16
     small = torch.where(large, 1.0, df)
     direct = torch.lgamma((small + 1) / 2) - torch.lgamma(small / 2) - 0.5 * torch.log(small / 2)
@@ -52,7 +61,7 @@ def _log_gamma_ratio(df: Tensor) -> Tensor:
 
 
 def _log_hypot(u: Tensor) -> Tensor:
-    """½ log(1 + u²), which neither overflows nor loses a small u."""
+    """Return ½ log(1 + u²), which neither overflows nor loses a small u."""
     size = u.abs()
     far = size > 1
     near = torch.where(far, 0.0, u)

@@ -1,11 +1,10 @@
-r"""A normal distribution pushed through an invertible map: what a flow makes of a posterior.
+r"""Normal distribution transformed by an invertible map, as a flow transforms a posterior.
 
 z = f(u),  u ~ N(μ, σ²)          log q(z) = log N(u; μ, σ²) − log |det ∂f/∂u|     (1505.05770)
 
-Going there is cheap, and the density of the draw is known on the way; coming back may not be.
-So a draw comes with the distribution that remembers it (`Distribution.sample_with_density`); the
-density of any
-other z is found by inverting f, and is the same function.
+The forward map is cheap and gives the density of its own draw; the inverse may be expensive. A draw
+therefore comes with a distribution that remembers its density (`Distribution.sample_with_density`).
+The density of any other z is computed by inverting f, and is the same function.
 """
 
 from __future__ import annotations
@@ -20,10 +19,15 @@ from vaelab.distributions.base import Distribution, Normal
 
 @dataclass(frozen=True, eq=False)
 class TransformedNormal(Distribution):
-    """z = f(u) for u ~ N(mu, sigma²); `mu` and `log_sigma` are (B, D).
+    """Distribution of z = f(u) for u ~ N(mu, sigma²).
+
+    Reference: Variational Inference with Normalizing Flows, Rezende & Mohamed, 2015,
+    arXiv:1505.05770.
 
     Attributes:
-        own: a draw of this distribution whose density is known, (B, D).
+        mu: means of u, (B, D).
+        log_sigma: logarithms of the standard deviations of u, (B, D).
+        own: draw of this distribution with a known density, (B, D).
         log_own: log q(own), (B,).
     """
 
@@ -34,20 +38,20 @@ class TransformedNormal(Distribution):
 
     @abstractmethod
     def push(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        """z = f(u), (B, D), and log |det ∂f/∂u|, (B,)."""
+        """Return z = f(u), (B, D), and log |det ∂f/∂u|, (B,)."""
 
     @abstractmethod
     def pull(self, z: Tensor) -> Tensor:
-        """u = f⁻¹(z), (B, D)."""
+        """Return u = f⁻¹(z), (B, D)."""
 
     @property
     def base(self) -> Normal:
-        """The distribution of u."""
+        """Distribution of u."""
         return Normal(self.mu, self.log_sigma)
 
     @property
     def mean(self) -> Tensor:
-        """The centre f(μ), for E[z] has no closed form."""
+        """Centre f(μ); E[z] has no closed form."""
         return self.push(self.mu)[0]
 
     def log_prob(self, x: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from vaelab.doctor.findings import Report, short
 from vaelab.doctor.loss_checks import CHECKS
 from vaelab.doctor.loss_forms import RECONSTRUCTIONS, SCALES
 from vaelab.doctor.loss_loader import load_loss
-from vaelab.doctor.loss_probe import Probe, probe
+from vaelab.doctor.loss_probe import KL, OTHER, Probe, probe
 
 
 def examine_loss(
@@ -44,13 +44,28 @@ def _about(found: Probe) -> list[str]:
         form = RECONSTRUCTIONS[d.form]
         told.append(f"reconstruction: {form.title}, which expects {form.expects}")
     if k is not None and k.form:
-        told.append(f"KL: closed form of a {SCALES[k.form].title}")
+        told.append(f"KL: {_form_of(k)}")
     if found.beta is not None:
         told.append(
             f"effective β {short(found.beta)} in summed nats{_sigma(found)}, at {found.size.dims} "
             f"data and {found.size.latent} latent dimensions"
         )
+    if found.random:
+        told.append("it samples inside: figures are expectations over its normal noise")
+    if any(term is not None and term.powers.batch == 0 for term in (d, k)):
+        told.append("summed over the batch: logged values grow with it, the effective β does not")
+    if found.elsewhere:
+        told.append(
+            f"for rows of numbers; of images it would average the reconstruction over "
+            f"{found.elsewhere}: check one with --shape, as in --shape 3,32,32"
+        )
     return lines + told
+
+
+def _form_of(k: KL) -> str:
+    title = "a scale that rises with s" if k.form == OTHER else f"a {SCALES[k.form].title}"
+    floor = "" if k.floor is None else f", with a floor of {short(k.floor)} nats (free bits)"
+    return f"closed form of {title}{floor}"
 
 
 def _sigma(found: Probe) -> str:
@@ -77,6 +92,9 @@ def _figures(found: Probe) -> dict[str, Any]:
                 "form": term.form or None,
                 "weight": term.weight,
                 "unexplained": term.left,
-                "powers_of_batch_dims_latent": list(term.powers),
+                "powers": term.powers._asdict(),
             }
+    if found.noise is not None:
+        figures["noise"] = found.noise._asdict()
+    figures["weights"] = {c.name: [c.reconstruction, c.kl] for c in found.constants}
     return figures

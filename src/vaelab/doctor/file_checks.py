@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
 from vaelab.data.arrays import read_arrays
+from vaelab.data.images.decode import Picture
 from vaelab.data.images.folder import listed
 from vaelab.data.loading.mapped_rows import Array, forward
-from vaelab.doctor.findings import Evidence, Finding, Findings
+from vaelab.doctor.findings import Evidence, Finding, Findings, Fix
 
 LOST = 0.01
 DISTINCT = 200_000
@@ -38,13 +40,16 @@ def _finite(name: str, array: Array) -> Findings:
         wrong = ~np.isfinite(piece)
         count, rows = count + int(wrong.sum()), rows + int(wrong.any(1).sum())
     if count:
+        rows_of = f"{name}.reshape(len({name}), -1)"
+        change = f"{name} = {name}[np.isfinite({rows_of}).all(1)]"
         yield Finding(
             "nan",
             "error",
             f"{name} has {count:,} values that are NaN or infinite, in {rows:,} of "
             f"{len(array):,} rows",
             Evidence("values that are not finite", count, 0),
-            f"leave these rows out, {name}[np.isfinite({name}).all(1)], or fill them in",
+            f"leave these rows out, {change}, with the same rows of the labels; or fill them in",
+            Fix("array", change),
         )
 
 
@@ -65,7 +70,16 @@ def _precise(name: str, array: Array) -> Findings:
             "seconds or identifiers do",
             Evidence("share of distinct values lost", worst, LOST),
             f"subtract a constant near the values first; leave identifiers out of {name}",
+            _restored(name, columns, column) if array.ndim == 2 else None,
         )
+
+
+def _restored(name: str, columns: Array, j: int) -> Fix:
+    """Subtracting the least value if that is enough, else leaving the column out."""
+    values = np.unique(columns[:DISTINCT, j])
+    if len(np.unique((values - values[0]).astype(np.float32))) >= (1 - LOST) * len(values):
+        return Fix("array", f"{name}[:, {j}] -= {name}[:, {j}].min()")
+    return Fix("array", f"{name} = np.delete({name}, {j}, axis=1)")
 
 
 def _wrapped(name: str, array: Array) -> Findings:
@@ -80,8 +94,19 @@ def _wrapped(name: str, array: Array) -> Findings:
             f"{name} has the bytes 0 and 1 and a few above 200, none between: fractions that were "
             "cast to bytes without scaling and clipping",
             Evidence("share of values that wrapped around", float(share), 0.0),
-            "(x.clip(0, 1) * 255).round().astype(np.uint8)",
+            "write the file again from the fractions, (x.clip(0, 1) * 255).round().astype(np.uint8); "
+            f"what is left of them here is {name} = np.where({name} > 127, 0, {name})",
+            Fix("array", f"{name} = np.where({name} > 127, 0, {name})"),
         )
+
+
+def _readable(picture: Picture) -> bool:
+    try:
+        with picture.open() as image:
+            image.load()
+    except (OSError, ValueError, SyntaxError):
+        return False
+    return True
 
 
 def pictures(path: Path, read: int) -> Findings:
@@ -93,6 +118,7 @@ def pictures(path: Path, read: int) -> Findings:
     """
     sizes: Counter[tuple[int, int]] = Counter()
     grey = 0
+    broken: list[str] = []
     with listed(path) as (found, _):
         for picture in found:
             try:
@@ -102,13 +128,17 @@ def pictures(path: Path, read: int) -> Findings:
             except (OSError, ValueError, SyntaxError):
                 continue
         total = len(found)
+        if read < total:
+            broken = [picture.name for picture in found if not _readable(picture)]
     if read < total:
         yield Finding(
             "unreadable",
             "error",
             f"{total - read:,} of {total:,} pictures cannot be read",
             Evidence("pictures that cannot", total - read, 0),
-            "mend or remove them, or pass --skip-unreadable when training",
+            f"repair or remove {', '.join(broken[:4])}{' …' if len(broken) > 4 else ''}, or pass "
+            "--skip-unreadable when training",
+            Fix("file", f"rm -- {shlex.join(broken)}") if path.is_dir() else None,
         )
     if len(sizes) > 1:
         (width, height), most = sizes.most_common(1)[0]

@@ -53,6 +53,30 @@ class Evidence:
         return {"name": self.name, "unit": self.unit} | finite
 
 
+Target = Literal["train", "read", "array", "table", "data", "file", "kl", "reconstruction", "loss"]
+
+
+@dataclass(frozen=True)
+class Fix:
+    """A remedy as a change that can be made without reading it.
+
+    Attributes:
+        target: object of the change: "train", flags of `vaelab train`; "read", flags by which data
+            are read; "array", Python that changes the arrays named in it; "table", Python that
+            changes a data frame `frame`; "data", Python that changes a loaded `data`; "file", a
+            shell command on the files of a folder; for a loss the line of its "kl", its "reconstruction" or the
+            whole "loss".
+        change: the flags, or the code.
+    """
+
+    target: Target
+    change: str
+
+    def to_json(self) -> dict[str, str]:
+        """Its fields as JSON values."""
+        return {"target": self.target, "change": self.change}
+
+
 @dataclass(frozen=True)
 class Finding:
     """One thing that is wrong, or worth knowing.
@@ -64,6 +88,7 @@ class Finding:
         what: is the matter, in one sentence.
         evidence: the number that shows it.
         remedy: what to do, in one line.
+        fix: the same as a change; None if it takes a person's judgement.
         follows: the code of the finding it may be a mere consequence of; empty for none.
     """
 
@@ -72,6 +97,7 @@ class Finding:
     what: str
     evidence: Evidence
     remedy: str
+    fix: Fix | None = None
     follows: str = ""
 
     @property
@@ -87,6 +113,7 @@ class Finding:
             "what": self.what,
             "evidence": self.evidence.to_json(),
             "remedy": self.remedy,
+            "fix": None if self.fix is None else self.fix.to_json(),
             "follows": self.follows or None,
             "docs": self.docs,
         }

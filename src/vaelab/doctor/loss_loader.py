@@ -1,7 +1,7 @@
-"""Somebody else's loss: loading it from its file, and finding out which argument is what.
+"""A foreign loss: load it from its file and find the role of each argument.
 
-Loading the file executes it, as `python FILE.py` would. It is done only because the user named the
-file on the command line; no run, data set or other file ever leads to it.
+Loading the file executes it, as `python FILE.py` would. This happens only because the user named
+the file on the command line; no run, data set or other file ever leads to it.
 """
 
 from __future__ import annotations
@@ -9,17 +9,20 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import inspect
+import math
 import re
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from types import CodeType, FunctionType
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from vaelab.core import fork_rng
 from vaelab.utils.text import did_you_mean
@@ -27,54 +30,101 @@ from vaelab.utils.text import did_you_mean
 PATIENCE = 60.0
 """Seconds that a loss may take for a batch of six."""
 
-ROLES = ("x", "reconstruction", "mu", "scale")
+ROLES = ("x", "reconstruction", "mu", "scale", "noise")
 
 NAMES: dict[str, str] = {
-    "reconstruction": r"recon|rec$|^rec|[xy]hat$|^out|output|decoded|pred|logit|prime|tilde|fake",
+    "noise": r"^(x|px|dec|out|obs|recon|rec|noise|likelihood)\w*(logv|logs|lv$|var|std|sigma|scale)"
+    r"|^(log)?(var|v|std|sigma|sig|sd|scale)(x|px|dec|out|obs|recon|rec|noise|likelihood)$"
+    r"|^(log)?(noise|gamma)$",
+    "reconstruction": r"recon|rec$|^rec|[xy]hat$|^out|output|decoded|pred|logit|prime|tilde|fake"
+    r"|^(x|px|dec)(mu|mean|means|loc)$|^(mu|mean|loc)(x|px|dec)$",
     "mu": r"^(z|q|latent)*(mu|mean|means|loc|m)(z|s|q)?$",
-    "scale": r"log(var|v$|sig|std|sd|scale|s2)|^lv$|var|std|sigma|^sd$|^scale$",
+    "scale": r"log(var|v$|sig|std|sd|scale|s2)|^lv$|var|std|sigma|^sd$|scale$|^rho$",
     "x": r"^x|input|target|data|orig|ima?ge?s?$|batch|true|^y$|features|labels",
 }
 """Tried in this order, on names in small letters without underscores."""
 
+WEIGHTS = r"beta|weight|lambda|lamb|alpha|gamma|^w$|^kld?w|coef"
+"""Names of a number that weighs a term; 1 unless the signature or the user says otherwise."""
+
 KINDS: dict[str, tuple[tuple[str, ...], str]] = {
+    "raw|^pre|unconstrained|^rho$": ((), ""),
     "log.*(var|s2|sigma2|sq|v$)|^lv$": (("logvar",), "log-variance"),
     "log.*(sig|scale)": (("logvar", "logstd"), "log-variance or log standard deviation"),
     "log.*(std|sd)": (("logstd",), "log standard deviation"),
     "var|sigma2|sq": (("var",), "variance"),
     "std|sigma|sd": (("std",), "standard deviation"),
 }
-"""What the name of s says that it stands for; an unclear name says nothing."""
+"""Meaning of s by its name; an unclear name has none."""
 
 
 @dataclass(frozen=True)
 class ProbeInputs:
-    """Inputs for a loss: x and its reconstruction (B, …), mu and scale (B, L)."""
+    """Inputs of a loss: x, its reconstruction and the noise (B, …), mu and scale (B, L)."""
 
     x: Tensor
     reconstruction: Tensor
     mu: Tensor
     scale: Tensor
+    noise: Tensor
 
     def mapped(self, change: Callable[[Tensor], Tensor]) -> ProbeInputs:
-        """The same change made to all four."""
+        """The same change made to all of them."""
         return ProbeInputs(*(change(getattr(self, f.name)) for f in fields(self)))
 
 
 class Refused(ValueError):
-    """A loss that raises for inputs it should take; the message is what it said."""
+    """A loss that raises for inputs it should take; the message is its own."""
+
+
+class Knob(NamedTuple):
+    """A number that a loss uses: a parameter with a default, or a global variable of its file."""
+
+    name: str
+    value: float
+    is_global: bool = False
+
+
+NODES = ((0.0, 2 / 3), (math.sqrt(3), 1 / 6), (-math.sqrt(3), 1 / 6))
+"""Nodes and weights of Gauss-Hermite quadrature: exact for noise up to its fifth power."""
+
+
+class _PlantedNoise(TorchDispatchMode):
+    """Normal draws return one value, so that an expectation can be taken by quadrature."""
+
+    def __init__(self, node: float) -> None:
+        super().__init__()
+        self.node = node
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name, kwargs = func.overloadpacket.__name__, kwargs or {}
+        made = func(*args, **kwargs)
+        if name in ("randn", "randn_like"):
+            return torch.full_like(made, self.node)
+        if name in ("normal", "normal_functional", "normal_"):
+            first = args[1:] if name != "normal" else args
+            mean = first[0] if first else kwargs.get("mean", 0.0)
+            std = first[1] if len(first) > 1 else kwargs.get("std", 1.0)
+            value = (mean + self.node * std) * torch.ones_like(made)
+            return args[0].copy_(value) if name == "normal_" else value
+        return made
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A loss and what its arguments are.
+    """A loss and the roles of its arguments.
 
     Attributes:
         function: the loss.
         positional: in order, a role of `ROLES` or a constant.
         named: constants by name.
         called: the user's own name for each role.
-        assumed: what was taken for granted, in words.
+        assumed: assumptions, in words.
+        knobs: numbers that it uses.
+        one_noise: the noise is one number for all.
+        globals: values of global variables that differ from those of the file.
+        parameters: names of the positional parameters; empty if they are unknown.
+        noise: the scale of the likelihood, if it is a parameter of a module or a global variable.
     """
 
     function: Callable[..., Any]
@@ -82,32 +132,86 @@ class Subject:
     named: Mapping[str, float]
     called: Mapping[str, str]
     assumed: tuple[str, ...]
+    knobs: tuple[Knob, ...] = ()
+    one_noise: bool = False
+    globals: Mapping[str, float] = field(default_factory=dict)
+    parameters: tuple[str, ...] = ()
+    noise: Tensor | None = None
 
     def has(self, *roles: str) -> bool:
-        """Whether all of these are among its arguments."""
+        """True if all of these are among its arguments."""
         return all(role in self.called for role in roles)
 
-    def raw(self, planted: ProbeInputs, seed: int = 0) -> Any:
-        """What it returns for planted inputs, of which it has copies; its noise is always the same.
+    def with_one_noise(self) -> Subject:
+        """The same loss, given one number as the scale of the likelihood."""
+        return replace(self, one_noise=True)
+
+    def turned(self, knob: Knob, value: float) -> Subject:
+        """The same loss with another value of one of its numbers."""
+        if knob.is_global:
+            return replace(self, globals={**self.globals, knob.name: value})
+        place = self.parameters.index(knob.name) if knob.name in self.parameters else math.inf
+        if place < len(self.positional):
+            changed = (value if i == place else a for i, a in enumerate(self.positional))
+            return replace(self, positional=tuple(changed))
+        return replace(self, named={**self.named, knob.name: value})
+
+    def raw(self, planted: ProbeInputs, seed: int = 0, node: float | None = None) -> Any:
+        """The value it returns for copies of planted inputs, with noise that a seed decides.
+
+        Args:
+            planted: inputs.
+            seed: seed of all draws.
+            node: value of every normal draw, in standard deviations; None draws.
 
         Raises:
-            Refused: where it raises, ends the program, or takes longer than `PATIENCE`.
+            Refused: if it raises, ends the program, or takes longer than `PATIENCE`.
         """
         own = planted.mapped(torch.clone)
+        if self.one_noise:
+            own = replace(own, noise=own.noise.flatten()[0])
         given = [getattr(own, a) if isinstance(a, str) else a for a in self.positional]
+        noise = contextlib.nullcontext() if node is None else _PlantedNoise(node)
         try:
-            with fork_rng(seed), timed(PATIENCE):
+            with (
+                fork_rng(seed),
+                timed(PATIENCE),
+                self._set_globals(),
+                self._set_noise(own.noise),
+                noise,
+            ):
                 return self.function(*given, **self.named)
         except (Exception, SystemExit) as error:
             raise Refused(f"{type(error).__name__}: {error}") from None
 
-    def __call__(self, planted: ProbeInputs, seed: int = 0) -> Tensor:
-        """Its value as a scalar: what is per example is averaged, what is per element summed first.
+    @contextlib.contextmanager
+    def _set_globals(self) -> Iterator[None]:
+        names = _code_of(self.function)[1] if self.globals else {}
+        before = {name: names[name] for name in self.globals}
+        names.update(self.globals)
+        try:
+            yield
+        finally:
+            names.update(before)
+
+    @contextlib.contextmanager
+    def _set_noise(self, value: Tensor) -> Iterator[None]:
+        before = None if self.noise is None else self.noise.detach().clone()
+        if self.noise is not None:
+            self.noise.data.fill_(float(value.detach().flatten()[0]))
+        try:
+            yield
+        finally:
+            if self.noise is not None and before is not None:
+                self.noise.data.copy_(before)
+
+    def __call__(self, planted: ProbeInputs, seed: int = 0, node: float | None = None) -> Tensor:
+        """The value as a scalar: per example it is averaged, per element summed first.
 
         Raises:
-            Refused: where it raises, or returns no number.
+            Refused: if it raises, or returns no number.
         """
-        found = chosen(self.raw(planted, seed))[0]
+        found = chosen(self.raw(planted, seed, node))[0]
         return (
             found
             if found.ndim == 0
@@ -115,6 +219,55 @@ class Subject:
             if (found.ndim > 1)
             else found.mean()
         )
+
+
+def _code_of(function: Callable[..., Any]) -> tuple[CodeType | None, dict[str, Any]]:
+    """The code of a callable and the global variables it sees."""
+    found: Any = getattr(function, "__func__", function)
+    if not isinstance(found, FunctionType):
+        found = getattr(type(found), "forward", vars(type(found)).get("__call__"))
+    if not isinstance(found, FunctionType):
+        return None, {}
+    return found.__code__, found.__globals__
+
+
+def _numbers_of(function: Callable[..., Any]) -> Iterator[Knob]:
+    """Global numbers that a function reads, itself or through functions of its own file."""
+    for name, value in _globals_of(function):
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            yield Knob(name, float(value), is_global=True)
+
+
+def _noise_of(function: Callable[..., Any]) -> tuple[str, Tensor] | None:
+    """The one learned tensor, of a module or global, that is named for a scale."""
+    own = list(function.named_parameters()) if isinstance(function, torch.nn.Module) else []
+    found = [
+        (name, value)
+        for name, value in (*own, *_globals_of(function))
+        if isinstance(value, Tensor)
+        and value.requires_grad
+        and value.is_leaf
+        and role(name) in ("scale", "noise")
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def _globals_of(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
+    """Global variables that a function reads, itself or through functions of its own file."""
+    code, names = _code_of(function)
+    waiting, seen = [code] if code is not None else [], set()
+    while waiting:
+        current = waiting.pop()
+        waiting += [c for c in current.co_consts if isinstance(c, CodeType)]
+        for name in current.co_names:
+            value = names.get(name)
+            if name in seen or value is None:
+                continue
+            seen.add(name)
+            if isinstance(value, FunctionType) and value.__globals__ is names:
+                waiting.append(value.__code__)
+            else:
+                yield name, value
 
 
 def slopes(value: Tensor, wanted: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
@@ -191,9 +344,11 @@ def load_loss(named: str, arguments: str | None = None) -> Subject:
     """
     file, _, name = named.rpartition(":")
     function = _function(Path(file), name)
-    if arguments is not None:
-        return _as_told(function, arguments)
-    return _by_names(function, name)
+    subject = _by_names(function, name) if arguments is None else _as_told(function, arguments)
+    learned = None if subject.has("noise") else _noise_of(function)
+    if learned is not None:
+        subject = replace(subject, noise=learned[1], called={**subject.called, "noise": learned[0]})
+    return _with_knobs(subject)
 
 
 def _function(file: Path, name: str) -> Callable[..., Any]:
@@ -247,37 +402,85 @@ def kinds(name: str) -> tuple[tuple[str, ...], str]:
 
 def _by_names(function: Callable[..., Any], name: str) -> Subject:
     try:
-        parameters = list(inspect.signature(function).parameters.values())
+        parameters = list(inspect.signature(_called(function)).parameters.values())
     except (TypeError, ValueError):
         raise ValueError(f"the signature of {name} cannot be read; {TELL}") from None
     if any(p.kind is p.VAR_POSITIONAL for p in parameters):
         raise ValueError(f"{name} takes any arguments (*{parameters[0].name}); {TELL}")
     plain = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    needed = [p.name for p in plain if p.default is p.empty]
+    required = [p.name for p in plain if p.default is p.empty]
     found: dict[str, str] = {}
-    for parameter in needed:
+    for parameter in required:
         what = role(parameter)
+        if what == "noise" and "scale" not in found and not _another_scale(required, parameter):
+            what = "scale"
+        elif what == "scale" and "scale" in found:
+            what = "noise"
         if what is not None and what not in found:
             found[what] = parameter
+    weights = [p for p in required if p not in found.values() and re.search(WEIGHTS, p.lower())]
+    needed = [p for p in required if p not in weights]
     unknown = [p for p in needed if p not in found.values()]
-    missing = [r for r in ROLES if r not in found]
+    missing = [r for r in ROLES[:4] if r not in found]
     if len(needed) == 4 and len(unknown) == len(missing) and len(unknown) != 1 and unknown:
-        found = dict(zip(ROLES, needed, strict=True))
+        found = dict(zip(ROLES, needed, strict=False))
     elif len(unknown) == len(missing) == 1:
         found[missing[0]] = unknown[0]
     elif unknown or not (_both(found, "x", "reconstruction") or _both(found, "mu", "scale")):
-        listing = ", ".join(needed) or "none"
+        listing = ", ".join(required) or "none"
         raise ValueError(
             f"which of the arguments of {name} ({listing}) is x, the reconstruction, mu and logvar "
-            f"cannot be told from their names; {TELL}"
+            f"cannot be inferred from their names; {TELL}"
         )
     roles = {parameter: what for what, parameter in found.items()}
     said = ", ".join(f"{p} is {WORDS[roles[p]]}" for p in needed)
-    return Subject(function, tuple(roles[p] for p in needed), {}, found, (f"arguments: {said}",))
+    assumed = (f"arguments: {said}", *(f"{p} is taken as 1" for p in weights))
+    positional = tuple(roles.get(p, 1.0) for p in required)
+    return Subject(function, positional, {}, found, assumed)
+
+
+def _called(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function with the parameters: a module's own `forward`."""
+    return function.forward if isinstance(function, torch.nn.Module) else function
+
+
+def _another_scale(names: Sequence[str], but: str) -> bool:
+    return any(role(name) in ("scale", "noise") for name in names if name != but)
+
+
+def _with_knobs(subject: Subject) -> Subject:
+    """The numbers that a loss uses: defaults, values of parameters, global variables."""
+    try:
+        parameters = list(inspect.signature(_called(subject.function)).parameters.values())
+    except (TypeError, ValueError):
+        return subject
+    plain = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    names = tuple(p.name for p in plain)
+    defaults = {
+        p.name: float(p.default)
+        for p in parameters
+        if isinstance(p.default, int | float)
+        and not isinstance(p.default, bool)
+        and p.kind is not p.POSITIONAL_ONLY
+    }
+    given = {
+        name: a
+        for name, a in zip(names, subject.positional, strict=False)
+        if not isinstance(a, str)
+    }
+    found = defaults | given | {name: float(value) for name, value in subject.named.items()}
+    knobs = (*(Knob(n, v) for n, v in found.items()), *_numbers_of(subject.function))
+    return replace(subject, knobs=knobs, parameters=names)
 
 
 TELL = 'say it with --arguments, in their order, as in --arguments "reconstruction,x,mu,logvar"'
-WORDS = {"x": "the data", "reconstruction": "its reconstruction", "mu": "μ", "scale": "s"}
+WORDS = {
+    "x": "the data",
+    "reconstruction": "its reconstruction",
+    "mu": "μ",
+    "scale": "s",
+    "noise": "σ of the likelihood",
+}
 
 
 def _both(found: Mapping[str, str], a: str, b: str) -> bool:
@@ -291,6 +494,8 @@ def _as_told(function: Callable[..., Any], arguments: str) -> Subject:
     for piece in (p.strip() for p in arguments.split(",")):
         name, _, value = piece.rpartition("=")
         what = role(piece)
+        if what == "scale" and "scale" in called:
+            what = "noise"
         try:
             if name:
                 named[name] = float(value)

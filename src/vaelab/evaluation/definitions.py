@@ -24,7 +24,7 @@ class Definition(NamedTuple):
 
     Attributes:
         title: its name for people.
-        unit: of value and standard error.
+        unit: unit of value and standard error.
         group: under which heading it stands.
         meaning: one line.
         definition: exactly, with its source.
@@ -52,7 +52,7 @@ DEFINITIONS = {
         "−E_q log p(x|z), summed over the numbers of an example: −ELBO less the rate.",
     ),
     "nll": Definition(
-        *("NLL", "nats", "likelihood", "−log p(x), bounded by {samples} draws of z"),
+        *("NLL", "nats", "likelihood", "−log p(x), bounded by {samples:,} draws of z"),
         "−log (1/K) Σ_k p(x, z_k)/q(z_k|x), an upper bound on −log p(x) that falls with K "
         "(1509.00519); standard error over x. Called loose where fewer than 10 draws carry weight "
         "for more than 5% of x, or where its slack exceeds its standard error.",
@@ -62,7 +62,7 @@ DEFINITIONS = {
         "NLL / (D log 2), for likelihoods that are probabilities.",
     ),
     "ess": Definition(
-        *("effective draws", "number", "likelihood", "of the {samples}, how many carry weight"),
+        *("effective draws", "number", "likelihood", "of the {samples:,}, how many carry weight"),
         "(Σ w)² / Σ w² of an example's K weights, averaged over x.",
     ),
     "slack": Definition(
@@ -195,7 +195,12 @@ DEFINITIONS = {
         "factors (Eastwood & Williams 2018).",
     ),
     "dci_informativeness": Definition(
-        *("DCI informativeness", "share", "factors", "factors told right; guessing: {guess:.2f}"),
+        *(
+            "DCI informativeness",
+            "share",
+            "factors",
+            "factors told right; guessing: {disentanglement.guess:.2f}",
+        ),
         "Accuracy of the same forests on points they did not learn, averaged over factors.",
     ),
     "sap": Definition(

@@ -1,10 +1,10 @@
-r"""All figures of a run on one split of its data, in nats per example unless said.
+r"""All figures of a run on one split of its data, in nats per example unless stated otherwise.
 
-likelihood   −ELBO = distortion + rate ≥ NLL_K ≥ −log p(x), and AIS where it is asked for
+likelihood   −ELBO = distortion + rate ≥ NLL_K ≥ −log p(x), and AIS if requested
 latent       rate by layer and dimension, its split over the training rows, active units
-prior        do codes and prior draws look alike?
+prior        distance between codes and prior draws
 samples      precision, recall, density, coverage, FID, KID, distance to the training data
-factors      where asked for: do latents stand for the factors of variation?
+factors      if requested: disentanglement against the factors of variation
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ REFERENCE = 60_000
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What a run came to.
+    """Result of an evaluation.
 
     Attributes:
         found: figures, figures of each example, facts and notes.
-        layers: the layers of latents; None where codes are points, or were not looked at.
-        n: examples judged.
-        digest: of x as the model was given it: equal where two runs were judged on the same.
-        device: where it was measured.
+        layers: the layers of latents; None if codes are points, or were not measured.
+        n: number of evaluated examples.
+        digest: SHA-256 of x at the model's scale: equal for two evaluations on the same rows.
+        device: device of the measurement.
         pictures: samples (n, …) and the nearest training examples, raw; None without them.
     """
 
@@ -55,13 +55,13 @@ class Evaluation:
 def evaluate_run(
     run: Run, held: Split, train: Split, settings: Settings, device: str = "cpu"
 ) -> Evaluation:
-    """Measures a run.
+    """Evaluate a run on held-out rows.
 
     Args:
-        run: what is judged; its model is back on the CPU afterwards.
-        held: raw rows it never saw.
-        train: raw rows it was trained on.
-        settings: what is measured.
+        run: run to evaluate; its model is back on the CPU afterwards.
+        held: raw held-out rows.
+        train: raw training rows.
+        settings: figures to compute.
         device: auto, cpu, cuda, …
     """
     place = find_device(device)
@@ -104,7 +104,7 @@ def reference(train: Split, seed: int) -> Split:
 
 
 def digest_of(batches: Batches, seed: int) -> str:
-    """SHA-256 of the rows as a model is given them, binarization included."""
+    """SHA-256 of the rows at the model's scale, binarization included."""
     seen = hashlib.sha256()
     for x in batches.fixed(1024, seed):
         seen.update(x.cpu().contiguous().numpy().tobytes())
@@ -113,7 +113,7 @@ def digest_of(batches: Batches, seed: int) -> str:
 
 @contextmanager
 def on(run: Run, place: torch.device) -> Iterator[None]:
-    """The model on a device, and back."""
+    """Move the model to a device, and back to the CPU."""
     run.model.to(place)
     try:
         yield

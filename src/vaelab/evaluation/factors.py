@@ -1,4 +1,4 @@
-"""Codes beside the factors of variation that are known to have made the data.
+"""Disentanglement of a run's codes against the known factors of variation.
 
 Codes are posterior means of the split that is judged. Where the data has no factors its labels are
 one, and the figures that need two are left out.
@@ -28,7 +28,7 @@ def measure_disentanglement(run: Run, held: Batches, known: Factors | None, seed
         run: on the batches' device.
         held: rows it is judged on.
         known: what made these rows, or None.
-        seed: of binarization, cuts, forests and votes.
+        seed: seed of binarization, cuts, forests and votes.
     """
     if known is None:
         why = "The data has neither factors of variation nor labels to set codes against."

@@ -2,7 +2,7 @@
 
 classifier        the last hidden layer of a classifier of the training data, kept with the run
 pixels            principal components of the training data, the columns of a table as `compared`
-inception         the 2,048 features of FID, where torch-fidelity is installed
+inception         the 2,048 features of FID, if torch-fidelity is installed
 FILE.py:function  any network of the user's: x (N, …) at the model's scale → (N, F)
 """
 
@@ -33,18 +33,18 @@ STEPS, BATCH = 1000, 1000
 def space_of(
     name: str, run: Run, train: Batches, labels: Tensor | None, seed: int
 ) -> tuple[FeatureSpace, Classifier | None]:
-    """The space of a name, and the classifier where there are labels to learn.
+    """The space of a name, and the classifier if there are labels to learn.
 
     Args:
         name: auto, classifier, pixels, inception or FILE.py:function; auto is the classifier
-            where there are labels, else pixels.
-        run: whose folder keeps the classifier.
+            if there are labels, else pixels.
+        run: run whose folder keeps the classifier.
         train: training rows.
-        labels: of these rows.
-        seed: of the classifier.
+        labels: labels of these rows.
+        seed: seed of the classifier.
 
     Raises:
-        ValueError: for a name that is none of these, or a space that this data has not.
+        ValueError: if the name is none of these, or the data have no such space.
     """
     makers: dict[str, Callable[[], FeatureSpace]] = {
         "pixels": lambda: PixelFeatures.fit(_grey(train), seed=seed, view=seen(run, train.device)),
@@ -70,9 +70,9 @@ def space_of(
 
 
 def kept_classifier(run: Run, train: Batches, labels: Tensor, seed: int) -> Classifier | None:
-    """The run's classifier, trained where there is none of this data and seed yet.
+    """The run's classifier, trained if there is none of this data and seed yet.
 
-    None where there is one class only.
+    None if there is one class only.
     """
     if len(labels.unique()) < 2:
         return None
@@ -96,14 +96,14 @@ def kept_classifier(run: Run, train: Batches, labels: Tensor, seed: int) -> Clas
 
 
 def seen(run: Run, device: torch.device) -> torch.nn.Module:
-    """How the spaces made here are shown a run's data, on a device."""
+    """Map from a run's data to the numbers that feature spaces compare, on a device."""
     return compared(run.data).to(device)
 
 
 def _read(
     path: Path, about: dict[str, str], device: torch.device, view: torch.nn.Module
 ) -> Classifier | None:
-    """The classifier of a file; None where it is of other data."""
+    """The classifier of a file; None if it is of other data."""
     try:
         with safe_open(path, framework="pt") as file:
             if file.metadata() != about:
@@ -125,7 +125,7 @@ def of_file(name: str, device: torch.device) -> NetworkFeatures:
     A module is moved to the device; any other function is given what it looks at on the CPU.
 
     Raises:
-        ValueError: where the file, or the function in it, is not there or cannot be run.
+        ValueError: if the file, or the function in it, is missing or cannot be run.
     """
     path, _, function = name.rpartition(":")
     if not Path(path).is_file():

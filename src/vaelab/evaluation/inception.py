@@ -1,4 +1,4 @@
-"""The features that published FIDs are computed in, where torch-fidelity is installed.
+"""The features that published FIDs are computed in, if torch-fidelity is installed.
 
 Images are brought to 8 bits, grey ones to three equal channels; torch-fidelity itself resizes to
 299 × 299 as the original network does. Its weights are downloaded by torch-fidelity at first use.
@@ -19,11 +19,11 @@ class Inception:
     """A `FeatureSpace`: the last pooling layer of Inception v3.
 
     Args:
-        shape: of one example, (C, H, W) with one or three channels.
-        device: of the images.
+        shape: shape of one example, (C, H, W) with one or three channels.
+        device: device of the images.
 
     Raises:
-        ValueError: where the data are no such images, or torch-fidelity is missing.
+        ValueError: if the data are no such images, or torch-fidelity is missing.
     """
 
     name = "2048 features of Inception v3 (torch-fidelity)"

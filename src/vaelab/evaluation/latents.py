@@ -1,4 +1,4 @@
-"""What the codes carry, and whether the prior fits them.
+"""Information in the codes, and their match with the prior.
 
 The split of the rate and the match with the prior are of the training rows, whose codes the model
 was fitted to; rates by dimension and active units are of the split that is judged.
@@ -32,13 +32,13 @@ K, FEW = 5, 20
 def measure_latents(
     run: Run, train: Batches, held: Batches, seed: int
 ) -> tuple[Result, list[Layer] | None]:
-    """Figures of the codes, and the layers where they have a rate.
+    """Figures of the codes, and the layers if they have a rate.
 
     Args:
         run: on the batches' device.
-        train: rows it was trained on.
-        held: rows it is judged on.
-        seed: of the draws and the binarization.
+        train: training rows.
+        held: held-out rows.
+        seed: seed of the draws and the binarization.
     """
     found, carried = Result(), None
     first = next(_traces(run.model, held, seed))
@@ -64,7 +64,7 @@ def _split(run: Run, train: Batches, seed: int, sites: int) -> Result:
         return Result(notes=(why.format(sites),))
     with torch.no_grad(), counting("split of the rate", 1) as done:
         posteriors = [trace.sites[0].posterior for trace in _traces(run.model, train, seed)]
-        prior = run.model.sample(1, condition=_told(train, 1)).sites[0].prior
+        prior = run.model.sample(1, condition=_conditions(train, 1)).sites[0].prior
         split = rate_split(posteriors, prior, DRAWS, seed)
         done(1)
     parts = {
@@ -92,7 +92,7 @@ def _split(run: Run, train: Batches, seed: int, sites: int) -> Result:
 
 
 def _match(run: Run, train: Batches, held: Batches, seed: int) -> Result:
-    if why := confined(run.model, _told(train, 1)):
+    if why := confined(run.model, _conditions(train, 1)):
         why = f"{why[0].upper()}{why[1:]}: distances of codes to prior draws say nothing."
         return Result(notes=(why,))
     codes, fresh = _codes(run.model, train, seed), _codes(run.model, held, seed)
@@ -127,18 +127,18 @@ def _codes(model: VAE, batches: Batches, seed: int) -> Tensor:
 
 @torch.no_grad()
 def _prior(run: Run, train: Batches, n: int) -> Tensor:
-    """Codes drawn from the prior, (n, L); a conditional model is told what is known of the rows."""
-    told = _told(train, n)
+    """Codes drawn from the prior, (n, L); of a conditional model under the rows' conditions."""
+    conditions = _conditions(train, n)
     drawn = []
     for start in range(0, n, BATCH):
         part = slice(start, min(n, start + BATCH))
-        known = tuple(c[part] for c in told)
+        known = tuple(c[part] for c in conditions)
         drawn.append(run.model.sample(part.stop - start, condition=known))
     return torch.cat([join(trace.latents) for trace in drawn])
 
 
-def _told(rows: Batches, n: int) -> Condition:
-    """What a model is told of n of the rows, over and over where they are fewer; in no order."""
+def _conditions(rows: Batches, n: int) -> Condition:
+    """Conditions of n rows in random order, repeated if there are fewer rows."""
     order = permutation(len(rows), 0)
     which = order[torch.arange(n) % len(rows)]
     return tuple(c[which.to(c.device)] for c in next(rows.conditions(len(rows))))

@@ -21,7 +21,7 @@ from vaelab.utils.progress import counting
 
 BATCH, AT_ONCE = 256, 4096
 DRAWS = 8
-"""Of z for each x, where the rate has no closed form."""
+"""Draws of z for each x, if the rate has no closed form."""
 WORTH_COMPILING = 5_000_000_000
 """Numbers decoded from which compiling repays its seconds; benchmarks/speed measures both."""
 
@@ -72,7 +72,7 @@ def measure_evidence(run: Run, batches: Batches, settings: Settings) -> Result:
 
 
 def tightness(weighed: Weighed) -> tuple[str, ...]:
-    """A sentence where the bound is loose, and nothing where it is not."""
+    """A sentence if the bound is loose, else nothing."""
     if not weighed.is_loose:
         return ()
     return (
@@ -90,13 +90,15 @@ def _rate_is_closed(run: Run, batches: Batches, seed: int) -> bool:
 
 def _weigh(run: Run, batches: Batches, settings: Settings) -> Weighed:
     with counting(f"likelihood, {settings.samples} samples each", len(batches)) as done:
-        # Batches small enough to be told often how far it is.
+        # Small batches, for frequent progress.
         size = max(16, AT_ONCE // settings.samples)
         parts = batches.fixed(size, settings.seed)
         long = len(batches) * settings.samples * run.data.dims >= WORTH_COMPILING
         compile = long and can_compile()
-        told = batches.conditions(size)
-        return weigh(run.model, parts, settings.samples, done, compile=compile, conditions=told)
+        conditions = batches.conditions(size)
+        return weigh(
+            run.model, parts, settings.samples, done, compile=compile, conditions=conditions
+        )
 
 
 def _annealed(run: Run, batches: Batches, settings: Settings, weighed: Weighed) -> Result:
@@ -104,12 +106,12 @@ def _annealed(run: Run, batches: Batches, settings: Settings, weighed: Weighed) 
     assert how is not None
     parts = batches.fixed(min(BATCH, wanted), settings.seed)
     x = torch.cat(list(islice(parts, -(-wanted // min(BATCH, wanted)))))[:wanted]
-    told = next(batches.conditions(wanted))
+    condition = next(batches.conditions(wanted))
     try:
         with counting(f"annealing, {how.chains} chains each", 3 * wanted) as done:
-            forward = anneal(run.model, x, how, on_rows=done, condition=told)
+            forward = anneal(run.model, x, how, on_rows=done, condition=condition)
             both = sandwich(
-                run.model, wanted, how, on_rows=lambda n: done(wanted + n), condition=told
+                run.model, wanted, how, on_rows=lambda n: done(wanted + n), condition=condition
             )
     except TypeError as error:
         return Result(notes=(f"No AIS: {error}.",))

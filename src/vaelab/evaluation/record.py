@@ -1,4 +1,4 @@
-"""What an evaluation leaves in the run: evaluation.json, and the figures of every example.
+"""Files of an evaluation: evaluation.json, and the figures of every example.
 
 evaluation.json          figures with standard error and sample size, and all it takes to read
                          and repeat them
@@ -88,17 +88,17 @@ def figure(estimate: Estimate) -> Record:
 
 
 def number(value: float) -> float | None:
-    """JSON knows neither infinity nor nan."""
+    """The value, or None for infinity and nan, which JSON lacks."""
     return value if math.isfinite(value) else None
 
 
 def file_name(prior: str | None) -> str:
-    """What an evaluation's files are called, without their suffix."""
+    """Name of an evaluation's files, without their suffix."""
     return "evaluation" if prior is None else f"evaluation-{prior}"
 
 
 def keep(path: Path, run: Run, judged: Evaluation, record: Record) -> None:
-    """Writes the figures of every example, and which weights they are of."""
+    """Write the figures of every example, with the digest of the weights."""
     assert run.path is not None
     about = {name: str(record[name]) for name in ("digest", "seed", "samples", "split", "n")}
     about["weights"] = weights_of(run.path)
@@ -112,10 +112,10 @@ def weights_of(path: Path) -> str:
 
 
 def read_of_each(file: Path) -> dict[str, Tensor] | None:
-    """The figures of every example; None where there are none of the run's present weights.
+    """The figures of every example; None if there are none for the run's present weights.
 
     Raises:
-        ValueError: where the file is damaged.
+        ValueError: if the file is damaged.
     """
     if not file.is_file():
         return None

@@ -1,4 +1,4 @@
-"""What a part of an evaluation brings home."""
+"""Result of one part of an evaluation."""
 
 from __future__ import annotations
 
@@ -10,15 +10,36 @@ from torch import Tensor
 from vaelab.metrics.estimate import Estimate
 
 
+class Message(str):
+    """A sentence in English that a page can show in another language.
+
+    Args:
+        key: its name in the translations.
+        template: the sentence, with blanks in braces.
+        **blanks: values of the blanks, as they are written.
+
+    >>> Message("few", "{n} rows are too few.", n="3")
+    '3 rows are too few.'
+    """
+
+    key: str
+    blanks: dict[str, str]
+
+    def __new__(cls, key: str, template: str, **blanks: str) -> Message:
+        message = super().__new__(cls, template.format(**blanks))
+        message.key, message.blanks = key, blanks
+        return message
+
+
 @dataclass(frozen=True, eq=False)
 class Result:
     """Figures and what belongs to them; two are joined by `|`.
 
     Attributes:
-        figures: by their names in `DEFINITIONS`.
+        figures: estimates by their names in `DEFINITIONS`.
         of_each: figures of every example, (N,) in the order of the split, on the CPU.
-        facts: what the figures must be read with, as JSON values.
-        notes: sentences for people: what is loose, missing or too small to tell.
+        facts: settings that the figures depend on, as JSON values.
+        notes: sentences on figures that are loose, missing or of too few examples.
     """
 
     figures: dict[str, Estimate] = field(default_factory=dict)

@@ -1,6 +1,6 @@
 """Samples beside held-out data, in a stated feature space.
 
-Means of the likelihood are compared with the data as they are (grey where training binarizes), and
+Means of the likelihood are compared with the data as they are (grey if training binarizes), and
 draws from the likelihood with the data that the model was given, binarized once by the seed.
 """
 
@@ -37,12 +37,12 @@ def measure_samples(
 
     Args:
         run: on the batches' device.
-        train: rows it was trained on.
-        held: rows it is judged on.
-        space: where they are compared.
-        classifier: of the training data, if it has labels.
-        draw: whether samples are draws from the likelihood, or its means.
-        seed: of the choice of rows and of binarization.
+        train: training rows.
+        held: held-out rows.
+        space: feature space of the comparison.
+        classifier: classifier of the training data, if it has labels.
+        draw: compare draws from the likelihood, or else its means.
+        seed: seed of the choice of rows and of binarization.
     """
     n = min(len(held), MOST)
     if n < FEW:
@@ -86,7 +86,7 @@ def measure_samples(
 
 
 def as_given(batches: Batches, n: int, binarized: bool, seed: int) -> Tensor:
-    """n rows in random order at the model's scale (n, …), binarized where that is asked for."""
+    """n rows in random order at the model's scale (n, …), binarized on request."""
     order = chosen(batches, n, seed)
     if binarized:
         return torch.cat(list(batches.fixed(BATCH, seed)))[order.to(batches.device)]
@@ -103,7 +103,7 @@ def chosen(batches: Batches, n: int, seed: int) -> Tensor:
 def generated(run: Run, n: int, draw: bool, held: Batches, seed: int) -> Tensor:
     """n samples (n, …) at the model's scale; bounded data in [0, 1].
 
-    A conditional model is told what is known of the held-out rows they are compared with.
+    A conditional model is given the conditions of the held-out rows they are compared with.
     """
     parts = []
     told = next(held.conditions(len(held)))

@@ -1,4 +1,4 @@
-"""What is asked of an evaluation, and which figures mean something else with another setting."""
+"""Settings of an evaluation, and the figures that depend on each of them."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ PARTS: tuple[Part, ...] = ("likelihood", "latent", "samples")
 
 @dataclass(frozen=True)
 class Settings:
-    """What is measured, and how.
+    """Settings of an evaluation.
 
     Attributes:
         samples: K, draws of z for each x behind the likelihood.
-        seed: of every draw, and of the binarization of grey data.
-        parts: which of the figures.
-        features: where samples are compared: auto, classifier, pixels, inception or
+        seed: seed of every draw, and of the binarization of grey data.
+        parts: groups of figures to compute.
+        features: feature space of the comparison of samples: auto, classifier, pixels, inception or
             FILE.py:function.
         draw: compare draws from the likelihood instead of its means, as for tables in any case.
-        annealing: how AIS is done; None leaves it out.
-        annealed: examples that are annealed, and simulated for the sandwich.
+        annealing: settings of AIS; None leaves it out.
+        annealed: number of examples to anneal, and to simulate for the sandwich.
         factors: set codes against the factors of variation, or the labels.
     """
 
@@ -47,7 +47,7 @@ class Settings:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What figures must be read with, for evaluation.json."""
+        """Settings that figures depend on, for evaluation.json."""
         how = self.annealing
         return {
             "samples": self.samples,
@@ -87,7 +87,7 @@ MEASURED_WITH: dict[str, tuple[str, ...]] = {
 }
 """Settings, by their place in evaluation.json, and the figures that need them to be the same.
 
-Which rows were judged is not among them: `compare` refuses what was judged on others.
+The rows are not among them: `compare` refuses evaluations of different rows.
 """
 
 
@@ -96,9 +96,9 @@ class Unlike:
     """A setting that two evaluations do not share.
 
     Attributes:
-        setting: its name.
-        values: of either.
-        figures: that both have, and that cannot be set beside each other.
+        setting: name of the setting.
+        values: value in each evaluation.
+        figures: figures of both that cannot be compared.
     """
 
     setting: str
@@ -107,7 +107,7 @@ class Unlike:
 
 
 def unlike(one: Mapping[str, Any], two: Mapping[str, Any]) -> list[Unlike]:
-    """Where two evaluations, as in evaluation.json, were measured with different settings."""
+    """Settings in which two evaluations, as in evaluation.json, differ."""
     both = one["figures"].keys() & two["figures"].keys()
     found = []
     for place, figures in MEASURED_WITH.items():

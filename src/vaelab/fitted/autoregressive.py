@@ -40,8 +40,10 @@ class FittedSequence(PriorEstimator):
         return Autoregressive(alphabet(site.prior), site.z.shape[1], self.width, self.layers)
 
     def fit(
-        self, site: Site, codes: Tensor, held_out: Tensor, told: ProgressCallback = no_progress
+        self, site: Site, codes: Tensor, held_out: Tensor, progress: ProgressCallback = no_progress
     ) -> tuple[FittedSequence, Autoregressive]:
         prior = self.build(site).to(codes.device)
-        fit_autoregressive(prior, codes, held_out, steps=self.steps, told=partial(told, "steps"))
+        fit_autoregressive(
+            prior, codes, held_out, steps=self.steps, progress=partial(progress, "steps")
+        )
         return self, prior

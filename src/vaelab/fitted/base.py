@@ -39,7 +39,7 @@ class PriorEstimator(ABC):
 
     @abstractmethod
     def fit(
-        self, site: Site, codes: Tensor, held_out: Tensor, told: ProgressCallback = no_progress
+        self, site: Site, codes: Tensor, held_out: Tensor, progress: ProgressCallback = no_progress
     ) -> tuple[PriorEstimator, Conditional]:
         """The prior fitted to codes, with draws from torch's own generator.
 
@@ -49,7 +49,7 @@ class PriorEstimator(ABC):
             site: as in `build`.
             codes: of training data, (N, …).
             held_out: of validation data, (M, …), to stop and to choose by; never to learn from.
-            told: of the progress.
+            progress: progress callback.
         """
 
 

@@ -47,7 +47,7 @@ class FittedFlow(PriorEstimator):
         return Flow(*site.z.shape[1:], flow=self.flow, layers=self.layers, width=self.width)
 
     def fit(
-        self, site: Site, codes: Tensor, held_out: Tensor, told: ProgressCallback = no_progress
+        self, site: Site, codes: Tensor, held_out: Tensor, progress: ProgressCallback = no_progress
     ) -> tuple[FittedFlow, Flow]:
         prior = self.build(site).to(codes.device)
         for buffer, found in zip((prior.shift, prior.log_scale), standardizer(codes), strict=True):
@@ -61,7 +61,7 @@ class FittedFlow(PriorEstimator):
                 optimizer.step()
             with torch.no_grad():
                 nats = float(-prior().expand(len(held_out)).log_prob(held_out).mean())
-            told("epochs", epoch, EPOCHS, nats)
+            progress("epochs", epoch, EPOCHS, nats)
             since += 1
             if nats < least:
                 best, least, since = copy.deepcopy(prior.state_dict()), nats, 0

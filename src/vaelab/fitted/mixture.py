@@ -108,7 +108,7 @@ class FittedMixture(PriorEstimator):
         return FullMixture(self.components, *site.z.shape[1:])
 
     def fit(
-        self, site: Site, codes: Tensor, held_out: Tensor, told: ProgressCallback = no_progress
+        self, site: Site, codes: Tensor, held_out: Tensor, progress: ProgressCallback = no_progress
     ) -> tuple[FittedMixture, FullMixture]:
         least = self.components or TRIED[0]
         if len(codes) < 2 * least:
@@ -122,17 +122,17 @@ class FittedMixture(PriorEstimator):
         found = []
         for before, components in enumerate(tried):
             prior = FullMixture(components, *site.z.shape[1:])
-            _fit(prior, codes, seed, partial(_in_turn, told, before, len(tried)))
+            _fit(prior, codes, seed, partial(_in_turn, progress, before, len(tried)))
             found.append((nats(prior(), held_out), components, prior))
         _, components, prior = min(found, key=lambda one: one[:2])
         return FittedMixture(components), prior
 
 
-def _in_turn(told: ProgressCallback, before: int, fits: int, done: int) -> None:
-    told("rounds", before * ROUNDS + done, fits * ROUNDS)
+def _in_turn(progress: ProgressCallback, before: int, fits: int, done: int) -> None:
+    progress("rounds", before * ROUNDS + done, fits * ROUNDS)
 
 
-def _fit(prior: FullMixture, codes: Tensor, seed: int, told: Callable[[int], None]) -> None:
+def _fit(prior: FullMixture, codes: Tensor, seed: int, progress: Callable[[int], None]) -> None:
     """Fits all of a mixture to codes (N, …) by expectation–maximisation."""
     # Late: scikit-learn takes a while to import.
     from sklearn.exceptions import ConvergenceWarning
@@ -150,7 +150,7 @@ def _fit(prior: FullMixture, codes: Tensor, seed: int, told: Callable[[int], Non
         warnings.simplefilter("ignore", ConvergenceWarning)
         for done in range(AT_ONCE, ROUNDS + 1, AT_ONCE):
             fitted.fit(standard.flatten(1).numpy())
-            told(done)
+            progress(done)
             if fitted.converged_:
                 break
     centres = torch.from_numpy(fitted.means_).view(-1, *codes.shape[1:])

@@ -93,10 +93,10 @@ class Stage(Conditional):
 class _Passing:
     """A listener of a training that passes its steps on."""
 
-    told: ProgressCallback
+    progress: ProgressCallback
 
     def on_step(self, step: int, steps: int, row: Row) -> None:
-        self.told("steps", step, steps, row["loss"])
+        self.progress("steps", step, steps, row["loss"])
 
     def on_epoch(self, row: Row, best: Snapshot | None) -> None:
         pass
@@ -124,7 +124,7 @@ class SecondStage(PriorEstimator):
         return Stage(self._recipe(site).model, *site.z.shape[1:])
 
     def fit(
-        self, site: Site, codes: Tensor, held_out: Tensor, told: ProgressCallback = no_progress
+        self, site: Site, codes: Tensor, held_out: Tensor, progress: ProgressCallback = no_progress
     ) -> tuple[SecondStage, Stage]:
         recipe = self._recipe(site)
         stage = Stage(recipe.model, *site.z.shape[1:])
@@ -142,7 +142,7 @@ class SecondStage(PriorEstimator):
             Data(recipe.data, train, valid, valid),
             recipe.data,
             plan,
-            _Passing(told),
+            _Passing(progress),
         )
         return self, stage
 

@@ -50,7 +50,7 @@ def fit_codes(
     codes: Tensor,
     held_out: Tensor,
     seed: int = 0,
-    told: ProgressCallback = no_progress,
+    progress: ProgressCallback = no_progress,
     condition: Condition = (),
 ) -> Fitted:
     """Fits a prior to draws of a model's first latent.
@@ -61,7 +61,7 @@ def fit_codes(
         codes: of training data, (N, …), one draw of q(z|x) each; on the model's device.
         held_out: of validation data, (M, …), likewise.
         seed: of all draws; the caller's random state is left alone.
-        told: of the progress.
+        progress: progress callback.
         condition: anything that a conditional model may be told, (1, C); () for any other.
 
     Raises:
@@ -70,7 +70,7 @@ def fit_codes(
     with fork_rng(seed, codes.device):
         site = first_site(model, condition)
         check_sort(kind, site)
-        kind, prior = kind.fit(site, codes, held_out, told)
+        kind, prior = kind.fit(site, codes, held_out, progress)
         prior = prior.eval().requires_grad_(False).to(codes.device)
         figures = {
             "nats": nats(prior(), held_out),

@@ -1,8 +1,11 @@
-r"""Where the rate goes over a whole data set (Hoffman & Johnson 2016; Chen 1802.04942); nats.
+r"""Decomposition of the rate over a data set, in nats.
+
+Hoffman and Johnson, "ELBO surgery", 2016; Chen et al., "Isolating Sources of Disentanglement in
+Variational Autoencoders", 2018, arXiv:1802.04942.
 
     R = I_q(x; z)  +  KL(q(z) ‖ Π_j q(z_j))  +  Σ_j KL(q(z_j) ‖ p(z_j))
-        what z         what dimensions          what each dimension
-        tells of x     share                    is away from the prior
+        index-code     total                    dimension-wise
+        information    correlation              KL divergence
                        ╰──────── KL(q(z) ‖ p(z)), the mismatch with the prior ────────╯
 
     q(z) = 1/N Σ_n q(z|x_n): the exact mixture of all N posteriors, never a minibatch's, whose
@@ -40,11 +43,11 @@ class RateSplit:
         rate: E log q(z|x) − log p(z).
         information: I_q(x; z), between 0 and `ceiling`.
         mismatch: KL(q(z) ‖ p(z)).
-        total_correlation: KL(q(z) ‖ Π q(z_j)); None where the dimensions of the posteriors are not
+        total_correlation: KL(q(z) ‖ Π q(z_j)); None if the dimensions of the posteriors are not
             independent normals, whose marginals would have to be integrated.
-        dimension_wise: Σ_j KL(q(z_j) ‖ p(z_j)); None where the prior's dimensions are not
+        dimension_wise: Σ_j KL(q(z_j) ‖ p(z_j)); None if the prior's dimensions are not
             independent normals either.
-        ceiling: log N; information near it says that N is too small to tell.
+        ceiling: log N; if the information is near it, N is too small for an estimate.
     """
 
     rate: Estimate
@@ -58,18 +61,18 @@ class RateSplit:
 def rate_split(
     posteriors: Sequence[Distribution], prior: Distribution, draws: int = 2000, seed: int = 0
 ) -> RateSplit:
-    """Splits the rate of one site of latents.
+    """Decompose the rate of one site of latents.
 
     Args:
         posteriors: q(z|x_n) of all N examples, in pieces of any batch sizes.
         prior: p(z), with batch 1.
         draws: M, at which the mixture is evaluated; time grows with M · N · D. Of a flow, which is
-            run backwards for each density, fewer where M · N would be above 2 million.
-        seed: of the draws; the caller's random state is left alone.
+            run backwards for each density, fewer if M · N would exceed 2 million.
+        seed: seed of the draws; the caller's random state is left alone.
 
     Raises:
-        ValueError: where there is no posterior or no draw.
-        TypeError: where a posterior is a point, which has no rate.
+        ValueError: if there is no posterior or no draw.
+        TypeError: if a posterior is a point, which has no rate.
     """
     sizes = [len(q.mean) for q in posteriors]
     if sum(sizes) == 0 or draws < 1:

@@ -6,8 +6,8 @@ r"""Annealed importance sampling with Hamiltonian moves, and the two-sided check
 Forward, from z_0 ~ f_0, log (1/K) Σ w is a stochastic lower bound on log p(x) (Neal
 physics/9803008; for decoders Wu 1611.04273). Backward, from an exact draw of p(z|x), the same sum
 gives an upper one; on data simulated from the model such a draw is at hand, and the two bounds
-close around the truth (BDMC, Grosse 1511.02543). A sandwich on simulated data says how far the
-annealing can be trusted; it proves nothing about real data that are unlike the model's.
+close around the truth (BDMC, Grosse 1511.02543). The gap on simulated data
+measures the error of the annealing; it proves nothing about real data unlike the model's.
 
 f_0 is the posterior q(z|x), from which few steps are needed, or the prior p(z), which does not
 lean on the encoder. Step sizes are tuned by a pilot run of chains that are then thrown away: moves
@@ -35,7 +35,7 @@ TARGET = 0.65
 """The share of moves to accept: the best of long Hamiltonian trajectories (1001.4460)."""
 
 GAIN = 0.2
-"""How fast a pilot's log step size follows its acceptance."""
+"""Gain of a pilot's log step size towards the target acceptance."""
 
 FIRST = 0.1
 LEAST, MOST = 1e-4, 3.0
@@ -44,12 +44,12 @@ PILOTS = 4
 
 @dataclass(frozen=True)
 class Annealing:
-    """How chains are annealed.
+    """Settings of annealed importance sampling.
 
     Attributes:
         steps: temperatures T between f_0 and p(x, z).
         chains: K independent chains for each x.
-        leapfrogs: of one Hamiltonian move; one move at every temperature.
+        leapfrogs: leapfrog steps of one Hamiltonian move; one move at every temperature.
     """
 
     steps: int = 500
@@ -70,7 +70,7 @@ class Annealing:
 
 @dataclass(frozen=True, eq=False)
 class Annealed:
-    """What chains came to.
+    """Result of annealed chains.
 
     Attributes:
         log_p: the stochastic bound on log p(x) of each x, in nats, (N,).
@@ -97,7 +97,7 @@ class Sandwich:
 
     @property
     def gap(self) -> Estimate:
-        """upper − lower, paired by example: what the annealing may still be wrong by."""
+        """upper − lower, paired by example: a bound on the error of the annealing."""
         return Estimate.mean(self.upper.log_p - self.lower.log_p)
 
 
@@ -122,12 +122,12 @@ def anneal(
         x: (N, …) at the model's scale.
         how: steps, chains and leapfrogs.
         start: POSTERIOR or PRIOR.
-        on_rows: told how many examples are done.
-        condition: what is known of each x, ((N, C),), for a conditional model: the bound is then on
+        on_rows: callback, called with the number of examples done.
+        condition: condition of each x, ((N, C),), for a conditional model: the bound is then on
             log p(x|c).
 
     Raises:
-        TypeError: where a latent is discrete, so that no gradient leads through it, or where the
+        TypeError: if a latent is discrete, so that no gradient passes through it, or if the
             start is a posterior that is a point.
     """
     return _in_parts(model, x, None, how, start, on_rows, condition)
@@ -148,11 +148,11 @@ def sandwich(
 
     Args:
         model: with continuous latents.
-        n: how many to simulate.
-        how: as for `anneal`.
-        start: as for `anneal`.
-        on_rows: told how many examples are done, each counted twice.
-        condition: what the examples are to be of, ((n, C),), for a conditional model.
+        n: number of examples to simulate.
+        how: settings, as for `anneal`.
+        start: f_0, as for `anneal`.
+        on_rows: callback, called with the number of examples done, each counted twice.
+        condition: condition to simulate under, ((n, C),), for a conditional model.
 
     Raises:
         TypeError: as for `anneal`.

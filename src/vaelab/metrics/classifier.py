@@ -67,9 +67,9 @@ class Classifier:
         Args:
             x: training examples in model scale, (N, …).
             y: labels from 0, int64 (N,); at least two classes.
-            seed: of the initial weights and the order.
+            seed: seed of the initial weights and the order.
             epochs: passes over the data; five take some seconds for 60,000 images of 784 pixels.
-            batch_size: of one step.
+            batch_size: examples of one step.
             view: v.
 
         Raises:
@@ -95,7 +95,7 @@ class Classifier:
 
     @property
     def name(self) -> str:
-        """What to record beside a figure computed in this space."""
+        """Name to record beside a figure computed in this space."""
         return f"{FEATURES} features of a classifier of {self._head.out_features} classes"
 
     @torch.no_grad()
@@ -128,7 +128,7 @@ class Classifier:
         """A classifier from its `tensors`, and the view that it was fitted with.
 
         Raises:
-            ValueError: where they are not a classifier's.
+            ValueError: if they are not a classifier's.
         """
         try:
             mean = tensors["mean"]
@@ -175,7 +175,7 @@ def _networks(width: int, classes: int) -> tuple[nn.Sequential, nn.Linear]:
 
 @dataclass(frozen=True)
 class ClassBalance:
-    """What a classifier makes of samples.
+    """Class balance and confidence of samples under a classifier.
 
     Attributes:
         histogram: share of the samples predicted as each class, C numbers.

@@ -27,12 +27,12 @@ from vaelab.metrics.neighbours import k_nearest, kth_distance
 
 @dataclass(frozen=True, eq=False)
 class Support:
-    """Where a cloud of points is, as far as its draws can tell; made by `calibrate`.
+    """k-nearest-neighbour estimate of the support of a cloud of points; built by `calibrate`.
 
     Attributes:
         reference: the cloud's features, (M, F).
-        threshold: on the distance to the k-th nearest of them.
-        k: which neighbour decides.
+        threshold: limit on the distance to the k-th nearest of them.
+        k: rank of the neighbour whose distance is compared.
         space: the features in which distances are taken.
     """
 
@@ -58,7 +58,7 @@ class Support:
         Args:
             reference: (M, …).
             heldout: (N, …), made as the reference was, from examples that are not in it.
-            k: which neighbour decides.
+            k: rank of the neighbour whose distance is compared.
             level: the share of held-out draws inside.
             space: features to compare in; the numbers themselves if None.
 
@@ -80,12 +80,12 @@ class Support:
         return kth_distance(self.space(z), self.reference, self.k)
 
     def outside(self, z: Tensor) -> Tensor:
-        """Which points of `z` (N, …) lie outside the support: bool (N,)."""
+        """Mask of the points of `z` (N, …) outside the support: bool (N,)."""
         return self.distances(z) > self.threshold.value
 
 
 def hole_fraction(z: Tensor, support: Support) -> Estimate:
-    """Share of the draws `z` (N, D) that fall where no code is.
+    """Share of the draws `z` (N, D) outside the support of the codes.
 
     With `z ~ p(z)` these are the prior's holes; with `z = own_ellipse(codes)` those of the codes'
     own shape, which is fair to an autoencoder whose codes have another scale. 0.05 is perfect.
@@ -112,7 +112,7 @@ def unreached_fraction(
         heldout_codes: draws of q(z|x) for held-out x, (N, D).
         prior_draws: the cloud, (M, D); 60,000 is the figure's definition.
         fresh_prior_draws: other draws of the prior, for the threshold, (N', D).
-        k: which neighbour decides.
+        k: rank of the neighbour whose distance is compared.
     """
     return hole_fraction(heldout_codes, Support.calibrate(prior_draws, fresh_prior_draws, k))
 
@@ -157,8 +157,8 @@ def different_class_pairs(labels: Tensor, n: int, generator: torch.Generator) ->
 
     Args:
         labels: int64 (N,).
-        n: how many pairs.
-        generator: of the draws.
+        n: number of pairs.
+        generator: random generator of the draws.
 
     Raises:
         ValueError: there are fewer than two classes.
@@ -197,11 +197,11 @@ def interpolation_path(z_a: Tensor, z_b: Tensor, steps: int = 32) -> Tensor:
 def roughness(images: Tensor) -> Estimate:
     """Largest step over mean step along each walk, averaged over walks.
 
-    1 where every step is as long as the next, the number of steps where one jump does it all.
+    1 if all steps have the same length, the number of steps if a single jump covers the path.
     A walk that stands still (every image the same) has roughness 1.
 
     Args:
-        images: what is decoded along the paths, (P, S + 1, …), S of at least 1.
+        images: decoded images along the paths, (P, S + 1, …), S of at least 1.
     """
     path = in_double(rows(images, "images along the paths").reshape(*images.shape[:2], -1))
     if path.shape[1] < 2:
@@ -217,8 +217,8 @@ def off_support_share(images: Tensor, support: Support) -> Estimate:
     """Share of the images along walks that resemble no training image.
 
     Args:
-        images: what is decoded along the paths, (P, S + 1, …).
-        support: of the training images, as `Support.calibrate` tells.
+        images: decoded images along the paths, (P, S + 1, …).
+        support: support of the training images, from `Support.calibrate`.
 
     Returns:
         The share; its standard error takes the P walks, not their images, as independent.
@@ -232,14 +232,14 @@ def overlap(mu: Tensor, sigma: Tensor, k: int = 5) -> Estimate:
 
         BC = Π_j √(2 σ_j σ'_j / (σ_j² + σ'_j²)) exp(−(μ_j − μ'_j)² / (4 (σ_j² + σ'_j²)))
 
-    0 for points (σ = 0; two points at the same place count 1), 1 for a blob where every x has the
+    0 for points (σ = 0; two points at the same place count 1), 1 if every x has the
     same q(z|x). Neighbours are nearest by μ. The standard error takes the N examples as
     independent, which neighbours in common make slightly untrue.
 
     Args:
         mu: means, (N, D), N greater than k.
         sigma: standard deviations, (N, D), not negative.
-        k: how many neighbours.
+        k: number of neighbours.
     """
     means, scales = diagonal_normals(mu, sigma)
     _, near = k_nearest(means, means, k, exclude_self=True)

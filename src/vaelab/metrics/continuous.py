@@ -1,4 +1,4 @@
-"""Are all of a model's latents free real numbers, so that gradients lead somewhere?"""
+"""Test that all latents of a model are continuous and unconstrained, as Hamiltonian moves need."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ looked at together."""
 
 
 def check_continuous(model: VAE, condition: Condition = ()) -> None:
-    """Refuses latents that are not free real numbers: nothing can be annealed along them.
+    """Raise an error unless all latents are continuous and unconstrained.
 
     Args:
         model: on any device.
-        condition: what is known of one example, ((1, C),), for a conditional model.
+        condition: condition of one example, ((1, C),), for a conditional model.
 
     Raises:
-        TypeError: where they are not.
+        TypeError: if a latent is discrete or constrained.
     """
     if why := confined(model, condition):
         raise TypeError(
@@ -33,7 +33,7 @@ def check_continuous(model: VAE, condition: Condition = ()) -> None:
 
 
 def confined(model: VAE, condition: Condition = ()) -> str:
-    """Which latent is not free to move over real numbers, in words; nothing where all of them are.
+    """Description of the first constrained latent; empty if there is none.
 
     A density on all of R^L fulfils Stein's identity E Σ_j f'(z_j) + f(z_j) ∂_j log p(z) = 0, here
     with f the hyperbolic tangent of the standardised z_j; codes, one-hot vectors and points of a
@@ -42,7 +42,7 @@ def confined(model: VAE, condition: Condition = ()) -> str:
 
     Args:
         model: on any device.
-        condition: what is known of one example, ((1, C),), for a conditional model.
+        condition: condition of one example, ((1, C),), for a conditional model.
     """
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     known = tuple(c.expand(TRIALS, *c.shape[1:]) for c in condition)
@@ -69,6 +69,6 @@ def confined(model: VAE, condition: Condition = ()) -> str:
 
 
 def _least_spread(t: Tensor) -> float:
-    """The mean square of the first numbers of t (N, …) in the direction where it is least."""
+    """The mean square of the first numbers of t (N, …) along the direction of least spread."""
     t = t.flatten(1)[:, :NUMBERS].double()
     return float(torch.linalg.eigvalsh(t.T @ t / len(t))[0])

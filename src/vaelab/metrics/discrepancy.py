@@ -47,7 +47,7 @@ def mmd(a: Tensor, b: Tensor, kernel: Kernel = inverse_multiquadratic) -> Estima
 
     The standard error is the U-statistic's, both terms of Hoeffding's decomposition:
     Var = 4 (N − 2) / (N (N − 1)) ζ₁ + 2 / (N (N − 1)) ζ₂ with ζ₁ = Var_i(E_j h_ij), ζ₂ = Var(h_ij).
-    ζ₁ may come out below 0 where the samples are alike; half of the second term is kept then.
+    ζ₁ may come out below 0 if the samples are alike; half of the second term is kept then.
 
     Args:
         a: (N, F), N of at least 3.
@@ -102,7 +102,7 @@ def frechet_distances(a: Tensor, b: Tensor, groups: int = 20) -> tuple[Estimate,
 
     The second is without the part of the bias that falls as 1/N. It is the jackknife's,
     G θ − (G − 1) mean of θ without a block: an estimate of the distance between the distributions,
-    which may fall below 0 where they are alike.
+    which may fall below 0 if they are alike.
 
     Args:
         a: (N, F).

@@ -1,6 +1,6 @@
-r"""Do latents stand for the factors of variation that made the data? Several answers, and doubt.
+r"""Disentanglement metrics of codes against known factors of variation, with standard errors.
 
-Codes are means of q(z|x); what they tell of the factors is counted in bins
+Codes are means of q(z|x); their information on the factors is counted in bins
 (`disentanglement_information`), learned by predictors (`disentanglement_predictors`) and voted upon
 (`disentanglement_votes`), on 10,000 points at most.
 
@@ -44,17 +44,17 @@ OFTEN = 4
 
 @dataclass(frozen=True, eq=False)
 class Disentanglement:
-    """What codes and factors have to do with each other.
+    """Disentanglement metrics of one set of codes and factors.
 
     Attributes:
         figures: mig, dci_disentanglement, dci_completeness, dci_informativeness, sap, factor_vae,
             modularity, explicitness, infom, infoc, infoe; those there are.
         information: I(z_j; v_f) in nats, (D, F'); 0 for dead latents.
-        importances: of latent j in predicting factor f, (D, F'); 0 for dead latents.
+        importances: importance of latent j in predicting factor f, (D, F'); 0 for dead latents.
         live: (D,), bool, the latents that were looked at.
         factors: names of the F' factors that vary.
-        facts: what the figures must be read with, as JSON values.
-        notes: sentences for people: what was left out and why.
+        facts: settings that the figures depend on, as JSON values.
+        notes: sentences on latents and factors that were left out, with the reason.
     """
 
     figures: dict[str, Estimate]
@@ -81,13 +81,13 @@ def disentanglement(
     Args:
         codes: means of q(z|x), (N, D), N of at least 100.
         factors: class indices from 0, (N, F), whole numbers.
-        names: of the factors; None: factor 1, factor 2, …
-        ordered: for each factor, whether its values follow one another; None: none do.
+        names: names of the factors; None: factor 1, factor 2, …
+        ordered: True for each factor with ordered values; None: none has.
         dead_below: latents whose variance over the points is below are dead, and left out (0.05,
             1802.05983, for codes whose prior has variance 1). None: the codes have no scale of
             their own, as an autoencoder's, and only latents that are constant are left out.
         seeds: random cuts of the points, and seeds of forests and votes.
-        seed: the first of them.
+        seed: first of these seeds.
 
     Raises:
         TypeError: for codes that are no floats, or factors that are no whole numbers.
@@ -137,7 +137,7 @@ def disentanglement(
 
 
 def _fault(values: Tensor) -> str:
-    """Why the values of a factor (N,) cannot be told from the codes; empty where they can."""
+    """Reason to leave out a factor with these values (N,); empty if there is none."""
     seen = values.bincount()
     if len(values) - int(seen.max()) < FEW:
         return "hardly varies"

@@ -1,4 +1,4 @@
-r"""What each latent tells of each factor, in nats, and the figures that are read from that table.
+r"""Mutual information of latents and factors in nats, and the metrics computed from that table.
 
     I_jf = Σ_{b,v} p(b, v) log p(b, v) / (p(b) p(v))    z_j in 20 equal bins b, factor f's values v
 
@@ -8,11 +8,11 @@ r"""What each latent tells of each factor, in nats, and the figures that are rea
     InfoC       (mean over f of max_j N_jf / Σ_j N_jf − 1/D) / (1 − 1/D),  N_jf = I_jf / H(v_f)
 
 Counted from N points, I is above its true value by about (bins − 1)(values − 1) / 2N nats, more for
-factors of many values: a latent that tells nothing would look like a module of such a factor. So
-modularity, InfoM and InfoC take off what shuffled factors give, and leave out latents that tell of
-no factor clearly more than that. (2305.18378 itself estimates I from neighbours.)
+factors of many values: an uninformative latent would look like a module of such a factor. So
+modularity, InfoM and InfoC subtract the information on shuffled factors, and leave out latents that
+have clearly more than that on no factor. (2305.18378 itself estimates I from neighbours.)
 
-MIG sees the table as it is, and a latent in 20 bins cannot tell all of a factor of 40
+MIG is computed from the uncorrected table, and a latent in 20 bins cannot resolve a factor of 40
 values: a perfect one reaches 0.8.
 """
 
@@ -23,7 +23,7 @@ from torch import Tensor
 
 BINS = 20
 SHUFFLES, SIGMAS = 10, 5
-"""A latent tells of a factor where I lies this many standard deviations above that of shuffles."""
+"""A latent is informative if I exceeds that of shuffles by this many standard deviations."""
 
 
 def binned(codes: Tensor) -> Tensor:
@@ -56,9 +56,9 @@ def entropies(factors: Tensor) -> Tensor:
 
 
 def beyond_chance(bins: Tensor, factors: Tensor, generator: torch.Generator) -> Tensor:
-    """What latents tell of factors beyond what they tell of shuffled ones, in nats: (D, F).
+    """Mutual information in excess of that with shuffled factors, in nats: (D, F).
 
-    A latent that tells clearly more of none has a row of 0.
+    The row of an uninformative latent is 0.
     """
     draws = []
     for _ in range(SHUFFLES):
@@ -76,31 +76,31 @@ def mig(information: Tensor, entropy: Tensor) -> float:
     return float((gap(information) / entropy).mean())
 
 
-def modularity(told: Tensor) -> float:
-    """How little a latent tells of factors but its own; 0 where no latent tells of any.
+def modularity(excess: Tensor) -> float:
+    """Modularity: concentration of each latent's information on one factor; 0 if all rows are 0.
 
     Args:
-        told: I (D, F) of at least two factors, cleared of chance.
+        excess: I (D, F) of at least two factors, corrected by `beyond_chance`.
     """
-    rows = told[told.amax(dim=1) > 0]
+    rows = excess[excess.amax(dim=1) > 0]
     if len(rows) == 0:
         return 0.0
     squares = (rows / rows.amax(dim=1, keepdim=True)).square()
     return float((1 - (squares.sum(dim=1) - 1) / max(rows.shape[1] - 1, 1)).mean())
 
 
-def infom(told: Tensor, entropy: Tensor) -> float:
+def infom(excess: Tensor, entropy: Tensor) -> float:
     """InfoM: as `modularity`, by the share of the top factor; of at least two factors."""
-    shares = told / entropy
+    shares = excess / entropy
     rows = shares[shares.sum(dim=1) > 0]
     return 0.0 if len(rows) == 0 else _above_equal(rows)
 
 
-def infoc(told: Tensor, entropy: Tensor) -> float:
-    """InfoC: the share of the latent that tells most of a factor; 0 where nothing tells of it."""
-    shares = (told / entropy).T
-    known = shares[shares.sum(dim=1) > 0]
-    return 0.0 if len(known) == 0 else _above_equal(known) * len(known) / len(shares)
+def infoc(excess: Tensor, entropy: Tensor) -> float:
+    """InfoC: share of the most informative latent of a factor; 0 if no latent is informative."""
+    shares = (excess / entropy).T
+    rows = shares[shares.sum(dim=1) > 0]
+    return 0.0 if len(rows) == 0 else _above_equal(rows) * len(rows) / len(shares)
 
 
 def gap(scores: Tensor) -> Tensor:
@@ -110,7 +110,7 @@ def gap(scores: Tensor) -> Tensor:
 
 
 def _above_equal(shares: Tensor) -> float:
-    """The mean top share of rows (n, k): 0 where all shares are equal, 1 for one alone."""
+    """Mean top share of rows (n, k), rescaled: 0 if all shares are equal, 1 for one alone."""
     least = 1 / max(shares.shape[1], 2)
     top = shares.amax(dim=1) / shares.sum(dim=1)
     return float((top.mean() - least) / (1 - least))

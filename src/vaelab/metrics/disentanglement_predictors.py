@@ -1,4 +1,4 @@
-r"""Figures that are read from predictors of the factors, learned on points and judged on others.
+r"""Disentanglement metrics from predictors of the factors, fitted on one half, tested on another.
 
     R_jf             importance of latent j in a forest that predicts factor f; Σ_j R_jf = 1
     disentanglement  Σ_j ρ_j (1 − H_F(R_j· / Σ_f R_jf)),    ρ_j = Σ_f R_jf / Σ R
@@ -9,12 +9,12 @@ r"""Figures that are read from predictors of the factors, learned on points and 
     explicitness     mean over f and values v of 2 AUC_fv − 1                       1802.05312
     InfoE            mean over f of 1 − H(v_f | logistic) / H(v_f)                  2305.18378
 
-s_jf is R² of a line where the factor's values are ordered, else the balanced accuracy of the
-nearest class mean on z_j, brought to 0 at chance and 1 where it never errs.
+s_jf is R² of a line if the factor's values are ordered, else the balanced accuracy of the
+nearest class mean on z_j, rescaled to 0 at chance and 1 without errors.
 
 Explicitness and InfoE ask one multinomial logistic regression on all latents; the published
-explicitness is the AUC itself, from ½ to 1. To tell 40 values along one line without doubt takes
-larger weights than are allowed: InfoE of a perfect code is then about 0.8.
+explicitness is the AUC itself, from ½ to 1. To separate 40 values along one line with certainty
+takes larger weights than are allowed: InfoE of a perfect code is then about 0.8.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def forests(
         factors: their factors, (N, F).
         others: codes of other points, (M, D).
         truth: their factors, (M, F).
-        seed: of the forests.
+        seed: seed of the forests.
     """
     from sklearn.ensemble import RandomForestClassifier
 
@@ -62,13 +62,13 @@ def forests(
 
 
 def dci_disentanglement(importances: Tensor) -> float:
-    """Whether a latent serves one factor, from importances (D, F) of at least two factors."""
+    """DCI disentanglement: concentration of latents on one factor, of importances (D, F ≥ 2)."""
     weight = importances.sum(dim=1)
     return float((weight / weight.sum().clamp(min=1e-12)) @ _purity(importances))
 
 
 def dci_completeness(importances: Tensor) -> float:
-    """Whether a factor needs one latent, from importances (D, F)."""
+    """DCI completeness: concentration of each factor on one latent, from importances (D, F)."""
     return float(_purity(importances.T).mean())
 
 
@@ -103,7 +103,7 @@ def _logistic(z: Tensor, v: Tensor, others: Tensor, truth: Tensor) -> tuple[floa
     from sklearn.linear_model import LogisticRegression
 
     with warnings.catch_warnings():
-        # Where a factor can be told without error the weights grow for ever, and are good enough.
+        # Without errors the weights grow without bound, and any large ones will do.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model = LogisticRegression(C=PENALTY, max_iter=200).fit(z.numpy(), v.numpy())
     n, count = len(v), int(max(v.max(), truth.max())) + 1
@@ -120,7 +120,7 @@ def _logistic(z: Tensor, v: Tensor, others: Tensor, truth: Tensor) -> tuple[floa
     given = (n * seen + 1) / (n + count)
     alone = (torch.bincount(v, minlength=count).double() + 1) / (n + count)
     surprise = -given.gather(1, truth[:, None]).log().mean()
-    # Of a factor whose values are all too rare to be told from others, nothing is read off.
+    # A factor whose values are all too rare has no area.
     explicit = sum(areas) / max(1, len(areas))
     return explicit, float(1 - surprise / -alone[truth].log().mean())
 
@@ -138,6 +138,6 @@ def _nearest_mean(z: Tensor, v: Tensor, others: Tensor, truth: Tensor) -> Tensor
 
 
 def _purity(shares: Tensor) -> Tensor:
-    """1 less the entropy of each row (n, k) to base k: 1 for one alone, 0 where all are equal."""
+    """1 less the entropy of each row (n, k) to base k: 1 for one alone, 0 if all are equal."""
     p = shares / shares.sum(dim=1, keepdim=True).clamp(min=1e-12)
     return 1 - torch.special.entr(p).sum(dim=1) / np.log(max(shares.shape[1], 2))

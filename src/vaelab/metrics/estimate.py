@@ -1,4 +1,4 @@
-r"""A figure and its doubt: what every metric of this room returns.
+r"""Estimates with standard errors, the return type of every metric.
 
     mean of items:   v̄ = 1/n Σ v_i,     se² = Σ (v_i − v̄)² / (n (n − 1))
     share of items:  p = hits / n,      se² = p̃ (1 − p̃) / (n + 4),   p̃ = (hits + 2) / (n + 4)
@@ -22,7 +22,7 @@ class Estimate:
 
     Attributes:
         value: the figure.
-        se: its standard error, one sigma; `inf` where a single item tells nothing of the spread.
+        se: its standard error, one sigma; `inf` for a single item.
         n: how many independent items it was computed from.
 
     Example:
@@ -70,7 +70,7 @@ class Estimate:
 
     @property
     def is_any_share(self) -> bool:
-        """Whether it tells nothing, as a share: two standard errors hold all from 0 to 1."""
+        """True if two standard errors cover the whole range from 0 to 1 of a share."""
         return max(self.value, 1 - self.value) <= 2 * self.se
 
     def __str__(self) -> str:

@@ -22,7 +22,7 @@ class FeatureSpace(Protocol):
 
     @property
     def name(self) -> str:
-        """What to record beside a figure computed in this space."""
+        """Name to record beside a figure computed in this space."""
         ...
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ class PixelFeatures:
             variance: share to keep, in (0, 1].
             sample: the axes come from this many rows of `x`, drawn with `seed` (all, if fewer);
                 the cost grows with the cube of the smaller of `sample` and the size of an example.
-            seed: of the subsample.
+            seed: seed of the subsample.
             view: v.
 
         Raises:
@@ -135,7 +135,7 @@ class NetworkFeatures:
         """Features (N, F) of examples (N, …), 1,024 at a time.
 
         Raises:
-            ValueError: where the function does not give a row of finite floating-point numbers for
+            ValueError: if the function does not give a row of finite floating-point numbers for
                 each example.
         """
         parts = []

@@ -1,4 +1,4 @@
-"""What the figures accept: finite floating-point rows, whatever device they are on."""
+"""Validation of the metrics' inputs: finite floating-point rows, on any device."""
 
 from collections.abc import Iterable, Iterator
 
@@ -60,10 +60,10 @@ def diagonal_normals(mu: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
 def paired(
     batches: Iterable[Tensor], conditions: Iterable[Condition] | None
 ) -> Iterator[tuple[Tensor, Condition]]:
-    """Every batch with what is known of it: nothing, where no conditions are given.
+    """Pair every batch with its condition; an empty one if no conditions are given.
 
     Raises:
-        ValueError: where there are not as many conditions as batches.
+        ValueError: if the numbers of conditions and batches differ.
     """
     if conditions is None:
         return ((x, ()) for x in batches)

@@ -1,4 +1,4 @@
-r"""What the latent code holds and how it fills the prior N(0, I); nats.
+r"""Metrics of the latent code and its match with the prior N(0, I), in nats.
 
 rate of dimension j     R_j = E_x KL(q(z_j|x) ‖ N(0, 1)) = E_x ½ (μ_j² + σ_j² − 1 − 2 log σ_j)
 active units            Var_x(μ_j) > 0.01                        (Burda et al. 1509.00519)
@@ -17,9 +17,10 @@ from vaelab.metrics.neighbours import CHUNK_ELEMENTS, k_nearest
 
 
 def active_units(mu: Tensor, threshold: float = 0.01) -> Tensor:
-    """Which dimensions move with x: bool (D,), for posterior means `mu` (N, D) of a whole set.
+    """Mask of the dimensions that move with x: bool (D,), for posterior means `mu` (N, D) of a set.
 
-    Says little of a hierarchy's deeper latents or of priors other than N(0, I).
+    A unit is active if Var_x E[z_j|x] > threshold (Burda et al., "Importance Weighted
+    Autoencoders", 2015, arXiv:1509.00519). Not informative for a hierarchy's deeper latents or of priors other than N(0, I).
     """
     means = rows(mu, "mu")
     # Not `var`, which warns where there are no dimensions, as of codes that are no units.
@@ -31,7 +32,7 @@ def rate_per_dimension(mu: Tensor, sigma: Tensor) -> tuple[Estimate, ...]:
 
     Args:
         mu: means, (N, D).
-        sigma: standard deviations, (N, D). Where one is 0 the rate is infinite.
+        sigma: standard deviations, (N, D). The rate of a zero is infinite.
     """
     means, scales = diagonal_normals(mu, sigma)
     kl = 0.5 * (means.square() + scales.square() - 1) - scales.log()
@@ -61,7 +62,7 @@ def aggregate_kl(mu: Tensor, sigma: Tensor, n_draws: int, generator: torch.Gener
         mu: means, (N, D).
         sigma: standard deviations, (N, D).
         n_draws: S, the Monte-Carlo draws.
-        generator: of the draws.
+        generator: random generator of the draws.
     """
     means, scales = diagonal_normals(mu, sigma)
     if n_draws < 1:

@@ -1,4 +1,4 @@
-r"""What every layer of latents carries: its rate, by dimension where that exists, and its units.
+r"""Rate of each layer of latents, by dimension if the dimensions are independent, and active units.
 
     R = Σ_layers R_l,    R_l = E_x E_q KL(q(z_l | z_<l, x) ‖ p(z_l | z_<l))
     active units of l:   Var_x(E_q[z_j|x]) > 0.01                    (Burda et al. 1509.00519)
@@ -29,7 +29,7 @@ class Layer:
     Attributes:
         rate: nats per example.
         by_dimension: the rate of each dimension; None without a closed form.
-        active: which dimensions move with x, bool (D,); None where they are a code's, no units.
+        active: mask of the active units, bool (D,); None for discrete codes, which have none.
     """
 
     rate: Estimate
@@ -46,10 +46,10 @@ def layers(
     Args:
         model: on the batches' device, with posteriors that have a density.
         batches: x (B, …) at the model's scale.
-        conditions: what is known of each batch, ((B, C),), for a conditional model.
+        conditions: condition of each batch, ((B, C),), for a conditional model.
 
     Raises:
-        TypeError: where a posterior is a point, which has no rate.
+        TypeError: if a posterior is a point, which has no rate.
     """
     rates: dict[int, list[Tensor]] = {}
     means: dict[int, list[Tensor]] = {}

@@ -46,7 +46,7 @@ def elbo_of_each(
         model: on the batches' device.
         batches: x (B, …) at the model's scale.
         samples: draws of z for each x, averaged.
-        conditions: what is known of each batch, ((B, C),), for a conditional model.
+        conditions: condition of each batch, ((B, C),), for a conditional model.
     """
     found: dict[str, list[Tensor]] = {}
     for x, condition in paired(batches, conditions):
@@ -73,7 +73,7 @@ def elbo(
 
 @dataclass(frozen=True, eq=False)
 class Weighed:
-    """The importance-weighted bound of every x, and how much its K draws could tell.
+    """Importance-weighted bound of every x, with diagnostics of its K draws.
 
     Attributes:
         nll: NLL_K in nats, (N,).
@@ -96,15 +96,15 @@ class Weighed:
     def slack(self) -> Estimate:
         """Nats by which NLL_K exceeds −log p(x), to first order: ½ (1/ESS − 1/K), averaged.
 
-        The variance of the weights over 2K; where the bound is loose it is more than that.
+        The variance of the weights over 2K; if the bound is loose it is more than that.
         """
         return Estimate.mean(0.5 * (1 / self.ess - 1 / self.samples))
 
     @property
     def is_loose(self) -> bool:
-        """Whether more draws would lower the figure by what its standard error does not cover.
+        """True if more draws would lower the figure by more than its standard error.
 
-        So it is called where more than 5% of x are `loose`, or where the `slack` exceeds the
+        This holds if more than 5% of x are `loose`, or if the `slack` exceeds the
         standard error over x.
         """
         return self.loose.value > 0.05 or self.slack.value > Estimate.mean(self.nll).se
@@ -130,14 +130,14 @@ def weigh(
         model: with posteriors that have a density.
         batches: x (B, …) at the model's scale.
         samples: K ≥ 1.
-        on_batch: told how many examples are done, after each batch.
-        bf16: whether the networks run in bf16, which the likelihoods and the weights never do.
-        compile: whether to make one program of a walk; it takes seconds, and changes rounding only.
-        conditions: what is known of each batch, ((B, C),), for a conditional model.
+        on_batch: callback, called with the number of examples done after each batch.
+        bf16: run the networks in bf16; likelihoods and weights stay in full precision.
+        compile: compile the model's pass; this takes seconds, and changes rounding only.
+        conditions: condition of each batch, ((B, C),), for a conditional model.
 
     Raises:
-        ValueError: where K is below 1.
-        TypeError: where a posterior is a point, which has no density.
+        ValueError: if K is below 1.
+        TypeError: if a posterior is a point, which has no density.
     """
     if samples < 1:
         raise ValueError(f"samples is {samples}; the bound needs at least 1")

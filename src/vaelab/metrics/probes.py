@@ -1,8 +1,8 @@
-r"""What a trained model tells of itself when it is nudged; nats per example.
+r"""Probes of a trained model by perturbation; nats per example.
 
-    attention      D(z of another x) − D(z)                       0 where the decoder ignores z
+    attention      D(z of another x) − D(z)                       0 if the decoder ignores z
     effective β    −(dD/dt) / (dR/dt) at t = 1,  z = μ + t σ ε     the β its posteriors fit
-    misfit         D − H(p(x|z)),  H by draws x' ~ p(x|z)          0 where the likelihood fits
+    misfit         D − H(p(x|z)),  H by draws x' ~ p(x|z)          0 if the likelihood fits
 
 Where D + β R is stationary it is so against one factor t on all standard deviations, a direction
 that the encoder's last bias allows. So the β a model was trained for can be read off the model.
@@ -30,7 +30,7 @@ NUDGE = 0.05
 def attention(
     model: VAE, batches: Iterable[Tensor], conditions: Iterable[Condition] | None = None
 ) -> Estimate:
-    """How much the distortion rises where every x is given the latents of another one.
+    """Rise of the distortion if every x is decoded from the latents of another one.
 
     A row meets its own latents and those of the row before, which share their luck: with r_i the
     rise less its mean, se² = Σ (r_i² + 2 r_i r_i+1) / N².
@@ -38,7 +38,7 @@ def attention(
     Args:
         model: on the batches' device.
         batches: x (B, …) at the model's scale, B of at least 2, rows in no order.
-        conditions: what is known of each batch, ((B, C),), for a conditional model; each x keeps
+        conditions: condition of each batch, ((B, C),), for a conditional model; each x keeps
             its own, whatever latents it is given.
     """
     found = []
@@ -70,10 +70,10 @@ def effective_beta(
         model: on the batches' device.
         batches: x (B, …) at the model's scale.
         samples: draws of z for each x.
-        conditions: what is known of each batch, for a conditional model.
+        conditions: condition of each batch, for a conditional model.
 
     Returns:
-        None where a posterior is no diagonal normal, or all are the prior whatever x is.
+        None if a posterior is no diagonal normal, or all are the prior whatever x is.
     """
     slopes: list[Tensor] = []
     for x, condition in paired(batches, conditions):
@@ -109,15 +109,15 @@ def _rate(trace: Trace, t: float) -> Tensor:
 def misfit(
     model: VAE, batches: Iterable[Tensor], conditions: Iterable[Condition] | None = None
 ) -> Estimate:
-    """How much more, or less, surprising the data are than draws from the model's own likelihood.
+    """Excess of the distortion of data over that of draws from the model's own likelihood.
 
-    0 on training data where noise has the size and the shape that the likelihood claims; below 0
-    where it claims more noise than there is, above 0 where it claims less.
+    0 on training data if the noise has the size and the shape of the likelihood's; below 0
+    if the likelihood has more noise than the data, above 0 if it has less.
 
     Args:
         model: on the batches' device.
         batches: x (B, …) at the model's scale.
-        conditions: what is known of each batch, for a conditional model.
+        conditions: condition of each batch, for a conditional model.
     """
     found = []
     for x, condition in paired(batches, conditions):

@@ -1,4 +1,4 @@
-r"""Are the samples like the data, and all of the data? Balls of nearest neighbours.
+r"""Precision, recall, density and coverage of samples by balls of nearest neighbours.
 
     B_i: the open ball around item i whose radius is the distance to i's k-th nearest fellow
 
@@ -6,9 +6,9 @@ r"""Are the samples like the data, and all of the data? Balls of nearest neighbo
     density    1/k of the real balls around a fake item    coverage  share of real balls with a fake
 
 Precision and recall: Kynkäänniemi et al. 2019 (1904.06991). Density and coverage: Naeem et al.
-2020 (2002.09797), robust where one outlier's ball reaches far. An item is not its own fellow. All
+2020 (2002.09797), robust against the wide ball of an outlier. An item is not its own fellow. All
 four depend on the features, on both sample sizes and on k: record them, and compare only figures
-that share them. None sees memorising: set the distance to the training data beside them. Where all
+that share them. None sees memorising: set the distance to the training data beside them. If all
 samples are alike, a ball or two decide on precision, which then is certain of nothing: ± ½.
 """
 
@@ -55,8 +55,8 @@ def precision_recall_density_coverage(
     Args:
         real_features: held-out real data in a feature space, (N, F), N greater than k.
         fake_features: samples in the same space, (M, F), M greater than k; best M = N.
-        k: which fellow sets the radius.
-        seed: of the blocks.
+        k: rank of the neighbour at the radius.
+        seed: seed of the halves.
 
     Raises:
         ValueError: the shapes or `k` do not fit.
@@ -87,7 +87,7 @@ def _figures(real: Tensor, fake: Tensor, k: int) -> Tensor:
 
 
 def _spread(real: Tensor, fake: Tensor, k: int, seed: int) -> Tensor:
-    """Standard errors of the four figures, (4,); infinite where there are too few items to tell.
+    """Standard errors of the four figures, (4,); infinite if there are too few items.
 
     The items are cut at random into two halves (of at most 1,000), which share nothing: half the
     squared difference of their figures is the variance of one at a half's size, and that falls as
@@ -127,7 +127,7 @@ def nearest_training_distance(samples: Tensor, training: Tensor) -> Estimate:
 
 
 def _memberships(centres: Tensor, radius: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
-    """How many points each ball holds (N,), and how many balls hold each point (M,)."""
+    """Numbers of points in each ball (N,), and of balls around each point (M,)."""
     middle = centres.mean(dim=0)
     c, p = centres - middle, points - middle
     limit = radius.square() * (1 - MARGIN) - c.square().sum(dim=1)

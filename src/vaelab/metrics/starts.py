@@ -1,6 +1,6 @@
-r"""Where annealing sets out from: f_0 = q(z|x), or f_0 = p(z), over the latents of all sites.
+r"""Initial distributions of annealing: f_0 = q(z|x), or f_0 = p(z), over the latents of all sites.
 
-Of a conditional model everything is given c: f_0 = q(z|x, c), or f_0 = p(z|c).
+For a conditional model everything is given c: f_0 = q(z|x, c), or f_0 = p(z|c).
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class FromPosteriorStart(Start):
     """f_0 = q(z|x): the encoder's guess, which needs fewer steps to the posterior than the prior.
 
     Raises:
-        TypeError: in use, where a posterior is a point and has no density.
+        TypeError: in use, if a posterior is a point and has no density.
     """
 
     def draw(self, model: VAE, x: Tensor, chains: int, condition: Condition = ()) -> Tensor:
@@ -108,5 +108,5 @@ def shapes_of(model: VAE, condition: Condition = ()) -> tuple[torch.Size, ...]:
 
 
 def first(condition: Condition) -> Condition:
-    """What is known of the first example alone."""
+    """Condition of the first example alone."""
     return tuple(c[:1] for c in condition)

@@ -1,8 +1,8 @@
-r"""Can a classifier tell two samples apart? Its area under the curve says how well (1610.06545).
+r"""Classifier two-sample test by the area under the ROC curve (Lopez-Paz & Oquab 1610.06545).
 
     AUC = P(s(b) > s(a)) + ½ P(s(b) = s(a)),    s a score learned on half of both samples
 
-½ where the samples are alike to the classifier, 1 where it never errs. Measured on the other half;
+½ if the classifier cannot separate the samples, 1 if it never errs. Measured on the other half;
 the standard error is DeLong's (1988, Biometrics 44), with the classifier as it is. A blind
 classifier gives ½ whatever the samples are: the figure proves differences, not likeness.
 """
@@ -24,7 +24,7 @@ STEPS, BATCH = 500, 256
 def area_under_curve(negatives: Tensor, positives: Tensor) -> Estimate:
     """P(positive scores above negative), ties counting one half; DeLong's standard error.
 
-    Where every pair is in order the spread is 0 and tells nothing; the standard error is then that
+    If every pair is in order the spread is 0 and no estimate; the standard error is then that
     of a share of the smaller sample that is never certain (Agresti & Coull's).
 
     Args:
@@ -48,12 +48,12 @@ def area_under_curve(negatives: Tensor, positives: Tensor) -> Estimate:
 
 
 def classifier_auc(a: Tensor, b: Tensor, seed: int = 0) -> Estimate:
-    """How well a small network tells `a` (N, …) from `b` (M, …), on the halves it did not learn.
+    """Area under the curve of a small network for `a` (N, …) against `b` (M, …), on held-out halves.
 
     Args:
         a: the first sample, rows in no order; at least 8.
         b: the second, likewise.
-        seed: of the network's training.
+        seed: seed of the network's training.
     """
     x, y = rows(a, "the first sample"), rows(b, "the second sample")
     if min(len(x), len(y)) < 8:

@@ -1,1 +1,1 @@
-"""What a model is composed of: priors, posteriors, likelihoods and the levels of a hierarchy."""
+"""Parts of models: priors, posteriors, likelihoods, codebooks, flows and levels of hierarchies."""

@@ -1,9 +1,12 @@
-r"""A prior over codes, fitted to those of a trained model: each position given those before it.
+r"""Autoregressive prior over codes, fitted to those of a trained model.
 
-log p(z) = Σ_n log p(k_n | k_1, …, k_(n−1))         (as VQ-VAE's, 1711.00937; here by attention)
+log p(z) = Σ_n log p(k_n | k_1, …, k_(n−1))
 
-It makes up for what a uniform prior wastes: codes that are used unevenly, and positions that tell
-of each other. Its log-probability is exact, so D − log p(z) still bounds −log p(x).
+Unlike a uniform prior it exploits uneven usage of the codes and dependence between positions. Its
+log-probability is exact, so that D − log p(z) still bounds −log p(x).
+
+Reference: Neural Discrete Representation Learning, van den Oord et al., 2017, arXiv:1711.00937;
+here with attention.
 """
 
 from __future__ import annotations
@@ -24,12 +27,12 @@ from vaelab.parts.quantize import nearest
 
 @dataclass(frozen=True, eq=False)
 class CodeSequence(Distribution):
-    """P positions, one after another, each one of K codes.
+    """Autoregressive distribution over P positions, each one of K codes.
 
     Attributes:
-        table: the codes, (B, K, D).
-        positions: P; z is (B, P, D).
-        logits: indices (B, n) ↦ logits (B, n, K), each given the indices before it.
+        table: codes, (B, K, D).
+        positions: number of positions P; z is (B, P, D).
+        logits: function from indices (B, n) to logits (B, n, K), each given the indices before it.
     """
 
     table: Tensor
@@ -38,7 +41,7 @@ class CodeSequence(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        """The likeliest code at every position in turn, for E[z] has no closed form."""
+        """Most probable code at each position in turn; E[z] has no closed form."""
         return self.sample(0.0)
 
     def log_prob(self, x: Tensor) -> Tensor:
@@ -49,7 +52,7 @@ class CodeSequence(Distribution):
     def sample(self, temperature: float = 1.0) -> Tensor:
         index = torch.zeros(len(self.table), 0, dtype=torch.long, device=self.table.device)
         for n in range(self.positions):
-            # What stands at the place that is asked for is not seen.
+            # The padding at the position to predict is masked.
             logits = self.logits(torch.nn.functional.pad(index, (0, 1)))[:, n]
             drawn = (logits + temperature * gumbel_like(logits)).argmax(-1, keepdim=True)
             index = torch.cat([index, drawn], 1)
@@ -57,13 +60,19 @@ class CodeSequence(Distribution):
 
 
 class Autoregressive(Conditional):
-    """A causal transformer over the positions of a code.
+    """Causal transformer prior over the positions of a code.
+
+    log p(z) = Σ_n log p(k_n | k_1, …, k_(n−1))
+
+    >>> prior = Autoregressive(torch.randn(8, 2), positions=3, width=16)
+    >>> prior().log_prob(prior().sample()).shape
+    torch.Size([1])
 
     Args:
-        table: the K codes a position may take, (K, D).
-        positions: P, at least 1.
-        width: of its layers, a multiple of 4.
-        layers: of attention.
+        table: codes, (K, D).
+        positions: number of positions P, at least 1.
+        width: width of the layers, a multiple of 4.
+        layers: number of attention layers.
     """
 
     table: Tensor
@@ -79,18 +88,18 @@ class Autoregressive(Conditional):
 
 
 def alphabet(prior: Distribution) -> Tensor:
-    """The codes (K, D) that each position of a latent may take, from its own prior.
+    """Codes (K, D) that each position of a latent may take, from its own prior.
 
     Raises:
-        ValueError: where the latent is not made of codes.
+        ValueError: if the latent does not consist of codes.
     """
     if isinstance(prior, UniformCodes):
         return prior.table[0]
     if isinstance(prior, OneHotCategorical):
         return torch.eye(prior.logits.shape[-1]).to(prior.logits)
     raise ValueError(
-        f"the latent is no code (its prior is {type(prior).__name__}), so no position follows "
-        "another; an autoregressive prior over codes is for models such as vq, fsq or gumbel"
+        f"the latent is not a code (its prior is {type(prior).__name__}) and has no positions; an "
+        "autoregressive prior over codes is for models such as vq, fsq or gumbel"
     )
 
 
@@ -102,26 +111,26 @@ def fit_autoregressive(
     steps: int = 2000,
     batch: int = 128,
     lr: float = 1e-3,
-    told: Callable[[int, int, float], None] = lambda done, total, nats: None,
+    progress: Callable[[int, int, float], None] = lambda done, total, nats: None,
 ) -> list[float]:
-    """Fits a prior by maximum likelihood; it ends with the weights that held-out codes liked best.
+    """Fit a prior by maximum likelihood; it ends with the weights of the lowest held-out cost.
 
-    Draws come from torch's own generator.
+    Draws come from torch's global generator.
 
     Args:
-        prior: is changed in place.
-        codes: of training data, (N, P, D).
-        held_out: of other data, (M, P, D), to stop by.
-        steps: of gradient descent.
-        batch: codes a step.
-        lr: the largest learning rate; it falls to 0 along a cosine.
-        told: of the steps done, of how many, and what a held-out code cost last.
+        prior: prior to fit, changed in place.
+        codes: codes of training data, (N, P, D).
+        held_out: codes of other data, (M, P, D), for early stopping.
+        steps: number of gradient steps.
+        batch: codes per step.
+        lr: largest learning rate; it falls to 0 along a cosine.
+        progress: called with the steps done, their total and the latest held-out −log p(code).
 
     Returns:
-        Nats a held-out code costs, at the start and after each tenth of the steps.
+        −log p of a held-out code in nats, at the start and after each tenth of the steps.
 
     Raises:
-        ValueError: where the codes are of another shape.
+        ValueError: if the codes have another shape.
     """
     shape = (prior.positions, prior.table.shape[1])
     if codes.shape[1:] != shape or held_out.shape[1:] != shape:
@@ -141,7 +150,7 @@ def fit_autoregressive(
         if step % max(1, steps // 10) == 0:
             costs.append(_cost(prior, held_out))
             best = copy.deepcopy(prior.state_dict()) if costs[-1] == min(costs) else best
-        told(step, steps, costs[-1])
+        progress(step, steps, costs[-1])
     prior.load_state_dict(best)
     return costs
 

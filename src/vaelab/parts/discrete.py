@@ -1,10 +1,10 @@
-r"""Latents of classes: N variables that are each one of K, as one-hot vectors (B, N, K).
+r"""Categorical latents: N variables of K classes, as one-hot vectors (B, N, K).
 
-Two honest objectives come with them. With one-hot draws (Jang et al., 1611.01144) the rate is the
-KL of categorical distributions, in closed form; what the decoder sees is an exact draw, so the loss
-is −ELBO of the discrete model and its bounds are bounds. Only the *gradient* is that of a
-relaxation, and biased. With relaxed draws (Maddison et al., 1611.00712) the gradient is exact, and
-the bound is that of another model, whose latents are the logarithms of points inside the simplex.
+They come with two objectives. With one-hot draws (Jang et al., 1611.01144) the rate is the KL of
+categorical distributions in closed form and the decoder receives an exact draw, so that the loss is
+−ELBO of the discrete model and its bounds are valid. Only the *gradient* is that of a relaxation,
+and biased. With relaxed draws (Maddison et al., 1611.00712) the gradient is unbiased, but the bound
+belongs to another model, whose latents are the logarithms of points inside the simplex.
 """
 
 from __future__ import annotations
@@ -20,11 +20,17 @@ from vaelab.parts.posteriors import Posterior
 
 
 class UniformClasses(Conditional):
-    """Every class alike, for N variables of K classes.
+    """Uniform prior over N variables of K classes.
+
+    >>> UniformClasses(3, 4)().mean.shape
+    torch.Size([1, 3, 4])
 
     Args:
-        variables: N, at least 1.
-        classes: K, at least 2.
+        variables: number of variables N, at least 1.
+        classes: number of classes K, at least 2.
+
+    Raises:
+        ValueError: if either is smaller.
     """
 
     logits: Tensor
@@ -38,12 +44,19 @@ class UniformClasses(Conditional):
 
 
 class Classes(Posterior):
-    """One logit a class; draws are one-hot, with the gradient of their relaxation at τ.
+    """Categorical posterior, one logit per class; one-hot draws with the gradient of a relaxation.
+
+    Reference: Categorical Reparameterization with Gumbel-Softmax, Jang et al., 2016,
+    arXiv:1611.01144.
+
+    >>> from vaelab.core.schedule import Constant
+    >>> Classes(2, 3, tau=Constant(0.5))(torch.randn(5, 6)).sample().sum(-1)[0]
+    tensor([1., 1.])
 
     Args:
-        variables: N, at least 1.
-        classes: K, at least 2.
-        tau: the relaxation's temperature, > 0: a smaller one is less biased and more noisy.
+        variables: number of variables N, at least 1.
+        classes: number of classes K, at least 2.
+        tau: temperature of the relaxation, > 0: the lower, the less biased and the noisier.
     """
 
     params = 1
@@ -58,12 +71,12 @@ class Classes(Posterior):
 
 
 class UniformConcrete(Conditional):
-    """The relaxation of `UniformClasses` at τ.
+    """Relaxation of `UniformClasses` at temperature τ.
 
     Args:
-        variables: N, at least 1.
-        classes: K, at least 2.
-        tau: its temperature, > 0.
+        variables: number of variables N, at least 1.
+        classes: number of classes K, at least 2.
+        tau: temperature, > 0.
     """
 
     logits: Tensor
@@ -78,12 +91,18 @@ class UniformConcrete(Conditional):
 
 
 class ConcreteClasses(Posterior):
-    """One logit a class; draws are relaxed at τ, logarithms of points inside the simplex.
+    """Relaxed categorical posterior, one logit per class; draws are log-points inside the simplex.
+
+    Reference: The Concrete Distribution, Maddison et al., 2016, arXiv:1611.00712.
+
+    >>> from vaelab.core.schedule import Constant
+    >>> ConcreteClasses(2, 3, tau=Constant(0.5))(torch.randn(5, 6)).sample().shape
+    torch.Size([5, 2, 3])
 
     Args:
-        variables: N, at least 1.
-        classes: K, at least 2.
-        tau: its temperature, > 0.
+        variables: number of variables N, at least 1.
+        classes: number of classes K, at least 2.
+        tau: temperature, > 0.
     """
 
     params = 1
@@ -107,10 +126,10 @@ def _level(variables: int, classes: int) -> Tensor:
 
 
 class Blank(nn.Module):
-    """Zeros above the first latent, where nothing is known yet: n ↦ (n, *shape).
+    """Zero state above the first latent: n ↦ (n, *shape).
 
     Args:
-        shape: of one example's state; (0,) where levels only add to it.
+        shape: shape of one example's state; (0,) if levels only append to it.
     """
 
     h: Tensor
@@ -124,16 +143,16 @@ class Blank(nn.Module):
 
 
 class Independent(Block):
-    """One of several latents that know nothing of each other, as a level of a ladder.
+    """One of several independent latents, as a level of a ladder.
 
-    h is the latents so far, side by side, from a `Blank(0)` at the top, or from the condition; each
-    latent reads its own stretch of the evidence.
+    h is the concatenation of the latents so far, from a `Blank(0)` at the top or from the
+    condition; each latent reads its own slice of the evidence.
 
     Args:
         own_prior: p(z).
-        own_posterior: q(z | its stretch of the evidence).
-        start: where its stretch begins.
-        stop: where it ends.
+        own_posterior: q(z | its slice of the evidence).
+        start: start of the slice.
+        stop: end of the slice.
     """
 
     def __init__(

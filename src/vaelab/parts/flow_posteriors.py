@@ -1,11 +1,10 @@
-r"""Posteriors that are flows: a diagonal normal, pushed through maps that depend on x.
+r"""Flow posteriors: a diagonal normal, transformed by maps that depend on x.
 
 planar          z ← z + v tanh(w·z + b),  log det = log(1 + (1 − tanh²) w·v)         (1505.05770)
 autoregressive  z ← σ z + (1 − σ) m,      log det = Σ_i log σ_i,   (m, σ)_i of z_<i  (1606.04934)
 
-Sampling takes one pass, and the draw's own density comes with it (`walk.TransformedNormal`). Their
-rate has no
-closed form: it is estimated from the draw.
+Sampling takes one pass and returns the density of its own draw (`distributions.TransformedNormal`).
+The rate has no closed form: it is estimated from the draw.
 """
 
 from __future__ import annotations
@@ -25,18 +24,18 @@ from vaelab.parts.posteriors import Posterior, bounded, split
 
 BISECTIONS = 50
 SOFTPLUS_ONE = 0.5413248546129181
-"""softplus of it is 1."""
+"""Inverse softplus of 1."""
 
 
 @dataclass(frozen=True, eq=False)
 class PlanarFlow(TransformedNormal):
-    """z = f_F ∘ … ∘ f_1(u), each a step along v of a height that depends on w·z alone.
+    """Planar flow z = f_F ∘ … ∘ f_1(u), each map a step along v that depends on w·z alone.
 
     Attributes:
         weight: w of every map, (B, F, D).
-        step: what v is made of, (B, F, D): its part along w is changed to keep w·v above −1, where
-            the map ceases to be invertible.
-        bias: b, (B, F).
+        step: unconstrained v, (B, F, D): its component along w is changed to keep w·v above −1,
+            beyond which the map is not invertible.
+        bias: b of every map, (B, F).
     """
 
     weight: Tensor
@@ -58,9 +57,9 @@ class PlanarFlow(TransformedNormal):
         return z
 
     def _maps(self) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-        """w, v, w·v and b of each map; (B, D) or (B,)."""
+        """Return w, v, w·v and b of each map; (B, D) or (B,)."""
         along = (self.weight * self.step).sum(2)
-        # 0 at 0, so that v stays near `step` where w vanishes; and well above −1 always.
+        # 0 at 0, so that v stays near `step` if w vanishes; and always well above −1.
         gain = F.softplus(bounded(along) + SOFTPLUS_ONE) - 1
         size = (self.weight**2).sum(2).clamp(min=torch.finfo(along.dtype).tiny)
         v = self.step + ((gain - along) / size)[..., None] * self.weight
@@ -68,7 +67,7 @@ class PlanarFlow(TransformedNormal):
 
 
 def _solve(target: Tensor, gain: Tensor, b: Tensor) -> Tensor:
-    """The a of a + gain · tanh(a + b) = target, all (B,), for a gain above −1."""
+    """Solve a + gain · tanh(a + b) = target for a, all (B,), with a gain above −1."""
     with torch.no_grad():
         low, high = target - gain.abs(), target + gain.abs()
         for _ in range(BISECTIONS):
@@ -82,13 +81,22 @@ def _solve(target: Tensor, gain: Tensor, b: Tensor) -> Tensor:
 
 
 class Planar(Posterior):
-    """A diagonal normal and F planar maps, all their parameters from the network (1505.05770).
+    """Planar flow posterior: a diagonal normal and F planar maps, all parameters from the network.
+
+        z ← z + v tanh(w·z + b),  log det = log(1 + (1 − tanh²) w·v)
+
+    Reference: Variational Inference with Normalizing Flows, Rezende & Mohamed, 2015,
+    arXiv:1505.05770.
+
+    >>> q = Planar(flows=2)
+    >>> q(torch.randn(5, q.outputs(latent=3))).sample().shape
+    torch.Size([5, 3])
 
     Args:
-        flows: F, at least 1.
+        flows: number of maps F, at least 1.
 
     Raises:
-        ValueError: where `flows` is below 1.
+        ValueError: if `flows` is below 1.
     """
 
     def __init__(self, flows: int) -> None:
@@ -107,12 +115,12 @@ class Planar(Posterior):
 
 
 class Gates(nn.Module):
-    """Autoregressive maps one after another, every other one in the opposite order.
+    """Sequence of gated autoregressive maps, in alternating order.
 
     Args:
-        latent: D.
-        flows: how many maps.
-        width: of the two hidden layers behind each.
+        latent: number of dimensions D.
+        flows: number of maps.
+        width: width of the two hidden layers of each map.
     """
 
     def __init__(self, latent: int, flows: int, width: int) -> None:
@@ -128,9 +136,9 @@ class Gates(nn.Module):
         )
 
     def forward(self, t: Tensor, context: Tensor, back: bool = False) -> tuple[Tensor, Tensor]:
-        """f(t) and its log det, (B, D) and (B,); or `back`: f⁻¹(t) and the same log det.
+        """Return f(t) and its log det, (B, D) and (B,); with `back`, f⁻¹(t) and the same log det.
 
-        One method for both ways, as `functional_call` knows no other.
+        Both directions share one method, since `functional_call` calls no other.
         """
         log_det = torch.zeros_like(t[:, 0])
         for net in reversed(self.nets) if back else self.nets:
@@ -144,13 +152,13 @@ class Gates(nn.Module):
 
 
 def _gate(net: nn.Module, z: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-    """m and log σ, (B, D) each: at first mostly open, so that the map starts near the identity."""
+    """Return m and log σ, (B, D) each; open gates at first, so that the map is near identity."""
     m, gate = full_precision(net(torch.cat([z, context], 1))).unflatten(1, (-1, 2)).unbind(2)
     return m, F.logsigmoid(bounded(gate) + 3)
 
 
 def _ungated(net: nn.Module, z: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-    """What is z after the gates, and log σ: each pass finds one more of its D numbers."""
+    """Invert a gated map: its input and log σ. Each pass recovers one more of the D numbers."""
     u = torch.zeros_like(z)
     for _ in range(z.shape[1]):
         m, log_gate = _gate(net, u, context)
@@ -160,12 +168,12 @@ def _ungated(net: nn.Module, z: Tensor, context: Tensor) -> tuple[Tensor, Tensor
 
 @dataclass(frozen=True, eq=False)
 class AutoregressiveFlow(TransformedNormal):
-    """z = f(u), every number of it gated by those before it, in turns from either end.
+    """Inverse autoregressive flow z = f(u): every number is gated by those before it.
 
     Attributes:
-        context: what the maps know of x, (B, D).
+        context: context of x, (B, D).
         gates: f.
-        weights: of the gates, by name, as they were on the walk.
+        weights: weights of the gates by name, as they were when z was drawn.
     """
 
     context: Tensor
@@ -179,22 +187,32 @@ class AutoregressiveFlow(TransformedNormal):
         return self._map(z, True)[0]
 
     def _map(self, t: Tensor, back: bool) -> tuple[Tensor, Tensor]:
-        found = functional_call(self.gates, self.weights, (t, self.context, back))
-        return cast(tuple[Tensor, Tensor], found)
+        result = functional_call(self.gates, self.weights, (t, self.context, back))
+        return cast(tuple[Tensor, Tensor], result)
 
 
 class InverseAutoregressive(Posterior):
-    """A diagonal normal and gated autoregressive maps, in the direction fast to draw (1606.04934).
+    """Inverse autoregressive flow posterior: a diagonal normal and gated autoregressive maps.
 
-    The network gives a mean, a scale and a context for every dimension; the maps are its own.
+        z ← σ z + (1 − σ) m,  log det = Σ_i log σ_i,  (m, σ)_i of z_<i
+
+    Draws take one pass. The network gives a mean, a scale and a context for every dimension; the
+    maps have weights of their own.
+
+    Reference: Improved Variational Inference with Inverse Autoregressive Flow, Kingma et al., 2016,
+    arXiv:1606.04934.
+
+    >>> q = InverseAutoregressive(latent=3, flows=2, width=16)
+    >>> q(torch.randn(5, q.outputs(latent=3))).sample().shape
+    torch.Size([5, 3])
 
     Args:
-        latent: D, at least 1.
-        flows: how many maps, at least 1.
-        width: of the two hidden layers behind each.
+        latent: number of dimensions D, at least 1.
+        flows: number of maps, at least 1.
+        width: width of the two hidden layers of each map.
 
     Raises:
-        ValueError: where `flows` is below 1.
+        ValueError: if `flows` is below 1.
     """
 
     params = 3

@@ -1,11 +1,11 @@
-r"""Normalizing flows: a chain of invertible maps f takes z to noise u ~ N(0, I).
+r"""Normalizing flows: a chain of invertible maps f from z to noise u ~ N(0, I).
 
 z = shift + scale · f⁻¹(u)        log p(z) = log N(u) + log |det ∂u/∂z|,  u = f((z − shift) / scale)
 
-Every map shifts and scales each number by what follows from others
-(1705.07057): in a *coupling*, one half from the other half (RealNVP, 1605.08803), so that a sample
-takes hardly longer than a density; *autoregressive*, each from all before it, so that a density
-takes one pass and a sample as many as there are numbers.
+Every map shifts and scales each number by functions of others (1705.07057). In a *coupling*, one
+half depends on the other half (RealNVP, 1605.08803), so that a sample takes hardly longer than a
+density; *autoregressive*, each number depends on all before it, so that a density takes one pass
+and a sample as many as there are numbers.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ FlowName = Literal["coupling", "autoregressive"]
 
 
 class Chain(nn.Module):
-    """An invertible map of D numbers, f = f_n ∘ … ∘ f_1, each map zuko's.
+    """Invertible map of D numbers, f = f_n ∘ … ∘ f_1, with maps from zuko.
 
     Args:
-        size: D, at least 2: one number alone has no other to follow from.
+        size: number of dimensions D, at least 2, since a single number has no other to depend on.
         flow: coupling or autoregressive.
-        layers: n, at least 1.
-        width: of the two hidden layers behind every map.
+        layers: number of maps n, at least 1.
+        width: width of the two hidden layers of every map.
 
     Raises:
-        ValueError: where D is 1, or `layers` or `width` is below 1.
+        ValueError: if D is 1, or `layers` or `width` is below 1.
     """
 
     def __init__(self, size: int, flow: FlowName, layers: int, width: int) -> None:
         super().__init__()
         if size < 2:
             raise ValueError(
-                "a flow of a single number is no more than a normal; take a mixture as its prior"
+                "a flow of a single number is just a normal; use a mixture prior instead"
             )
         for name, value in (("layers", layers), ("width", width)):
             if value < 1:
@@ -50,8 +50,8 @@ class Chain(nn.Module):
 
         up = torch.arange(size)
         # A coupling is the autoregressive map of two groups: every second number, then the others.
-        # Each map changes what the one before it left, or goes through the numbers backwards, so
-        # that in the end each depends on all.
+        # Each map changes the half that the previous one left, or reverses the order, so that in
+        # the end each number depends on all.
         passes = {"coupling": 2, "autoregressive": size}[flow]
         orders = {
             "coupling": [(size + 1) // 2 * ((up + i) % 2) for i in range(layers)],
@@ -65,9 +65,9 @@ class Chain(nn.Module):
         )
 
     def forward(self, t: Tensor, back: bool = False) -> tuple[Tensor, Tensor]:
-        """u = f(z) and log |det ∂u/∂z|, (B, D) and (B,), or `back`: z = f⁻¹(u) and log |det ∂z/∂u|.
+        """Return u = f(z) and log |det ∂u/∂z|, (B, D) and (B,); with `back`, those of z = f⁻¹(u).
 
-        One method for both ways, as `functional_call` knows no other.
+        Both directions share one method, since `functional_call` calls no other.
         """
         log_det = torch.zeros_like(t[:, 0])
         maps = [cast(Any, each)() for each in self.maps]
@@ -79,17 +79,17 @@ class Chain(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class Flowed(Distribution):
-    """What a chain makes of N(0, I): z = shift + scale · f⁻¹(u).
+    """Distribution of z = shift + scale · f⁻¹(u) for u ~ N(0, I).
 
-    Temperature scales u; at 0 the sample is the image of the centre of the noise, which is neither
-    the mean of z nor its mode.
+    Temperature scales u; at 0 the sample is the image of the noise's centre, which is neither the
+    mean of z nor its mode.
 
     Attributes:
-        shift: (B, …).
-        log_scale: (B, …).
-        chain: f, of as many numbers as an example has.
-        weights: of the chain, by name, as they were on the walk: where it was made with others in
-            their place, as a population's are, it is judged with the same ones later.
+        shift: location, (B, …).
+        log_scale: logarithm of the scale, (B, …).
+        chain: f, on as many numbers as an example has.
+        weights: weights of the chain by name, as they were when z was drawn: if others stood in
+            their place, as in a population, later densities use the same ones.
     """
 
     shift: Tensor
@@ -117,13 +117,24 @@ class Flowed(Distribution):
 
 
 class Flow(Conditional):
-    """A prior that is a flow, learned with the model or fitted to what it left.
+    """Flow prior, learned with the model or fitted to its codes afterwards.
+
+    References: Density estimation using Real NVP, Dinh et al., 2016, arXiv:1605.08803 (coupling).
+    Masked Autoregressive Flow for Density Estimation, Papamakarios et al., 2017, arXiv:1705.07057.
+
+    >>> prior = Flow(4, flow="coupling", layers=2, width=16)
+    >>> p = prior().expand(5)
+    >>> p.log_prob(p.sample()).shape
+    torch.Size([5])
 
     Args:
-        shape: of the latents.
+        shape: shape of the latents.
         flow: coupling or autoregressive.
-        layers: maps in the chain, at least 1.
-        width: of the two hidden layers behind every map.
+        layers: number of maps in the chain, at least 1.
+        width: width of the two hidden layers of every map.
+
+    Raises:
+        ValueError: if the latents are a single number, or `layers` or `width` is below 1.
     """
 
     shift: Tensor

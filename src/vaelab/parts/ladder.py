@@ -1,9 +1,9 @@
-r"""Levels of a hierarchy whose posterior meets the decoder's state (ladder VAE, 1602.02282).
+r"""Levels of a ladder: posteriors that read the decoder's state (ladder VAE, 1602.02282).
 
 p(z|h) = N(prior(h))     q(z|h, e) = N(posterior([h, e]))     h ← h + merge([h, z])
 
-On images the state, the evidence and the latents are maps (B, channels, height, width), and
-a level may be followed by a finer one (very deep VAEs, 2011.10650).
+On images the state, the evidence and the latents are maps (B, channels, height, width), and a level
+may be followed by one of finer resolution (very deep VAEs, 2011.10650).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from vaelab.parts.posteriors import DiagonalNormal
 
 
 class Root(nn.Module):
-    """The learned state above the first latent: n ↦ (n, *shape)."""
+    """Learned state above the first latent: n ↦ (n, *shape)."""
 
     def __init__(self, *shape: int) -> None:
         super().__init__()
@@ -29,12 +29,20 @@ class Root(nn.Module):
 
 
 class DenseBlock(Block):
-    """One level of L latents on a state of `width`, reading its own level of the evidence.
+    """Level of L latents on a state vector, reading its own entry of the evidence.
+
+        p(z|h) = N(prior(h))     q(z|h, e) = N(posterior([h, e]))     h ← h + merge([h, z])
+
+    Reference: Ladder Variational Autoencoders, Sønderby et al., 2016, arXiv:1602.02282.
+
+    >>> block, h = DenseBlock(latent=2, width=8, level=0), torch.randn(5, 8)
+    >>> block.merge(h, block.posterior(h, (h,)).sample()).shape
+    torch.Size([5, 8])
 
     Args:
-        latent: L.
-        width: of the decoder's state and of the evidence.
-        level: which entry of the evidence it reads.
+        latent: number of latent dimensions L.
+        width: width of the decoder's state and of the evidence.
+        level: index of its entry of the evidence.
     """
 
     def __init__(self, latent: int, width: int, level: int) -> None:
@@ -56,18 +64,26 @@ class DenseBlock(Block):
 
 
 class ConvBlock(Block):
-    """One level of L latents a pixel on a state of maps, reading its resolution's evidence.
+    """Level of L latents per pixel on a state of maps, reading the evidence of its resolution.
 
     The prior starts as N(0, I) and the posterior near it, so that an untrained hierarchy of any
     depth has a small rate.
 
+    Reference: Very Deep VAEs Generalize Autoregressive Models and Can Outperform Them on Images,
+    Child, 2020, arXiv:2011.10650.
+
+    >>> block = ConvBlock(latent=2, width=8, level=0, below=nn.Identity())
+    >>> h = torch.randn(5, 8, 4, 4)
+    >>> block.merge(h, block.posterior(h, (h,)).sample()).shape
+    torch.Size([5, 8, 4, 4])
+
     Args:
-        latent: L.
+        latent: number of latent channels L.
         width: channels of the decoder's state and of the evidence.
-        level: which entry of the evidence it reads.
-        below: what becomes of the state once it knows z: residual blocks, and an upsampling where
-            the next level is finer.
-        gain: of the initial weights by which z enters the state; 1/√N for one of N levels.
+        level: index of its entry of the evidence.
+        below: module applied to the state after z has been merged: residual blocks, and an
+            upsampling if the next level is finer.
+        gain: scale of the initial weights by which z enters the state; 1/√N for one of N levels.
     """
 
     def __init__(

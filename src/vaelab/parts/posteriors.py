@@ -1,6 +1,6 @@
-"""Posteriors q(z | h): how the output of a network becomes a distribution over latents.
+"""Posteriors q(z | h): distributions over latents from the output of a network.
 
-Each states `params`, the numbers it needs for one latent dimension; a network that feeds it has
+Each states `params`, the number of parameters per latent dimension; a network that feeds it has
 `params · L` outputs.
 """
 
@@ -19,31 +19,38 @@ LOG_SCALE_BOUND = 10.0
 
 
 def bounded(log_scale: Tensor) -> Tensor:
-    """The identity near 0, smoothly bounded to ±10: exp() of it can neither overflow nor vanish."""
+    """Bound a log-scale smoothly to ±10, near the identity around 0, so that exp is safe."""
     return LOG_SCALE_BOUND * torch.tanh(log_scale / LOG_SCALE_BOUND)
 
 
 def split(h: Tensor, params: int) -> tuple[Tensor, ...]:
-    """(B, params · C, …) → `params` tensors (B, C, …), in float32 or better."""
+    """Split (B, params · C, …) into `params` tensors (B, C, …), in float32 or better."""
     return full_precision(h).unflatten(1, (params, -1)).unbind(1)
 
 
 class Posterior(Conditional):
-    """q(z | h) from a network's output h (B, params · L, …)."""
+    """Posterior q(z | h) of a network's output h (B, params · L, …)."""
 
     params: int
 
     @abstractmethod
     def forward(self, *given: Tensor) -> Distribution:
-        """The posterior for h (B, params · L, …)."""
+        """Return the posterior for h (B, params · L, …)."""
 
     def outputs(self, latent: int) -> int:
-        """The numbers it needs for L latent dimensions: params · L, unless it says otherwise."""
+        """Number of network outputs for L latent dimensions: params · L by default."""
         return self.params * latent
 
 
 class DiagonalNormal(Posterior):
-    """N(μ, σ²) with a mean and a log standard deviation for every dimension (1312.6114)."""
+    """Diagonal normal posterior N(μ, σ²).
+
+    Reference: Auto-Encoding Variational Bayes, Kingma & Welling, 2013, arXiv:1312.6114.
+
+    >>> q = DiagonalNormal()
+    >>> q(torch.randn(5, q.outputs(latent=2))).sample().shape
+    torch.Size([5, 2])
+    """
 
     params = 2
 
@@ -53,9 +60,14 @@ class DiagonalNormal(Posterior):
 
 
 class FullCovariance(Posterior):
-    """N(μ, L Lᵀ) with L = diag(σ) (I + A/√D), A strictly lower triangular: latents may covary.
+    """Normal posterior with a full covariance, N(μ, L Lᵀ): latents may covary.
 
-    It takes D(D + 3)/2 numbers for D latent dimensions, and for vectors only.
+    L = diag(σ) (I + A/√D) with A strictly lower triangular. It takes D(D + 3)/2 outputs for D
+    latent dimensions, and applies to vectors only.
+
+    >>> q = FullCovariance()
+    >>> q(torch.randn(5, q.outputs(latent=3))).factor.shape
+    torch.Size([5, 3, 3])
     """
 
     def outputs(self, latent: int) -> int:
@@ -68,7 +80,7 @@ class FullCovariance(Posterior):
         log_scale = bounded(log_scale)
         column = torch.arange(dims, device=h.device)
         row = column[:, None]
-        # Row by row; what is not below the diagonal is taken from the one 0 behind the entries.
+        # Row by row; entries on and above the diagonal take the one 0 behind the entries.
         place = torch.where(column < row, row * (row - 1) // 2 + column, below.shape[1])
         entries = torch.nn.functional.pad(below, (0, 1)).index_select(1, place.flatten())
         lower = entries.unflatten(1, (dims, dims)) / math.sqrt(dims)
@@ -76,7 +88,11 @@ class FullCovariance(Posterior):
 
 
 class Point(Posterior):
-    """A deterministic code, the posterior of a plain autoencoder."""
+    """Deterministic code, the posterior of a plain autoencoder.
+
+    >>> Point()(torch.ones(1, 2)).sample()
+    tensor([[1., 1.]])
+    """
 
     params = 1
 

@@ -1,9 +1,8 @@
-r"""Priors p(z): conditionals that need nothing given.
+r"""Priors p(z): conditionals without inputs.
 
     N(0, I)          N(μ, σ²)          Σ_k π_k N(μ_k, σ_k²)          1/K Σ_k q(z | u_k)
 
-Of a prior that is learned, the rate pays only for what the posterior adds to it. What it does not
-have in closed form is estimated from the draw of z that the walk made.
+A rate without a closed form is estimated from the draw of z.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from vaelab.parts.posteriors import bounded
 
 
 class Standard(Conditional):
-    """N(0, I) over latents of the given shape.
+    """Standard normal prior N(0, I) over latents of the given shape.
 
     >>> Standard(2)().mean.shape
     torch.Size([1, 2])
@@ -37,7 +36,11 @@ class Standard(Conditional):
 
 
 class LearnedNormal(Conditional):
-    """N(μ, σ²), both learned for every dimension of the given shape; N(0, I) to begin with."""
+    """Normal prior N(μ, σ²) with μ and σ learned for every dimension; it starts as N(0, I).
+
+    >>> LearnedNormal(2)().sigma.detach()
+    tensor([[1., 1.]])
+    """
 
     def __init__(self, *shape: int) -> None:
         super().__init__()
@@ -49,11 +52,20 @@ class LearnedNormal(Conditional):
 
 
 class NormalMixture(Conditional):
-    """Σ_k π_k N(μ_k, σ_k²) with all of it learned (1611.02648); at first, draws of N(0, I) for μ.
+    """Mixture prior Σ_k π_k N(μ_k, σ_k²), all learned; each μ_k starts as a draw of N(0, I).
+
+    Reference: Deep Unsupervised Clustering with Gaussian Mixture Variational Autoencoders,
+    Dilokthanakul et al., 2016, arXiv:1611.02648.
+
+    >>> NormalMixture(3, 2)().expand(5).sample().shape
+    torch.Size([5, 2])
 
     Args:
-        components: K, at least 1.
-        shape: of the latents.
+        components: number of components K, at least 1.
+        shape: shape of the latents.
+
+    Raises:
+        ValueError: if there are no components.
     """
 
     def __init__(self, components: int, *shape: int) -> None:
@@ -69,18 +81,28 @@ class NormalMixture(Conditional):
 
 
 class Vamp(Conditional):
-    """1/K Σ_k q(z | u_k): the posteriors at K learned pseudo-inputs u (VampPrior, 1705.07120).
+    """VampPrior 1/K Σ_k q(z | u_k): the mixture of posteriors at K learned pseudo-inputs u.
 
-    It refers to the model's own encoder and posterior, and holds no weights of theirs: they are
-    trained, kept and moved with the model.
+    It refers to the model's own encoder and posterior and holds no weights of theirs: they are
+    trained, saved and moved with the model.
+
+    Reference: VAE with a VampPrior, Tomczak & Welling, 2017, arXiv:1705.07120.
+
+    >>> from vaelab.parts.posteriors import DiagonalNormal
+    >>> prior = Vamp(nn.Linear(6, 4), DiagonalNormal(), pseudo_inputs=3, shape=(6,), bounded=True)
+    >>> prior().expand(5).sample().shape
+    torch.Size([5, 2])
 
     Args:
-        encoder: of the model, x ↦ evidence.
-        posterior: of the model.
-        pseudo_inputs: K, at least 1.
-        shape: of one x.
-        bounded: whether x lies in [0, 1], so that the pseudo-inputs must.
-        condition: what the encoder is told of each, (K, C), where the model is conditional.
+        encoder: encoder of the model, x ↦ evidence.
+        posterior: posterior of the model.
+        pseudo_inputs: number of pseudo-inputs K, at least 1.
+        shape: shape of one x.
+        bounded: True if x lies in [0, 1], to which pseudo-inputs are then confined.
+        condition: condition of each pseudo-input, (K, C), if the model is conditional.
+
+    Raises:
+        ValueError: if there are no pseudo-inputs.
     """
 
     log_weights: Tensor
@@ -97,8 +119,8 @@ class Vamp(Conditional):
     ) -> None:
         super().__init__()
         _some(pseudo_inputs, "pseudo_inputs")
-        # In a tuple: as attributes they would be registered here too, and every weight kept twice.
-        # A deep copy of the model refers to the copied encoder, as the two meet in its memo.
+        # In a tuple: as attributes they would be registered here too, and every weight saved twice.
+        # A deep copy of the model refers to the copied encoder, since both share its memo.
         self.inference = (encoder, posterior)
         self.bounded = bounded
         self.raw = nn.Parameter(torch.randn(pseudo_inputs, *shape))
@@ -108,13 +130,13 @@ class Vamp(Conditional):
 
     @property
     def pseudo_inputs(self) -> Tensor:
-        """u at the model's scale, (K, …): at first noise about mid-grey, or about the mean of x."""
+        """Pseudo-inputs u at the model's scale, (K, …); they start as noise about mid-grey or 0."""
         return torch.sigmoid(self.raw) if self.bounded else self.raw
 
     def forward(self, *given: Tensor) -> Mixture:
         encoder, posterior = self.inference
-        told = () if self.condition is None else (self.condition,)
-        return Mixture(self.log_weights, posterior(encoder(self.pseudo_inputs, *told)))
+        condition = () if self.condition is None else (self.condition,)
+        return Mixture(self.log_weights, posterior(encoder(self.pseudo_inputs, *condition)))
 
 
 def _some(count: int, name: str) -> None:

@@ -1,12 +1,12 @@
-r"""Codebooks: what an encoder says becomes the nearest of K codes.
+r"""Codebooks: an encoder's output is replaced by the nearest of K codes.
 
     z = c_k,  k = argmin_j ‖e − c_j‖          R = P log K for P positions and a uniform prior
 
-The gradient reaches the encoder straight through. The codes themselves follow a gradient (van den
-Oord et al., 1711.00937), or the running average of what they stand for (its appendix A.1), or do
-not move at all (finite scalars, 2309.15505). Each level of a `Ladder` owns its codebook, so prior
-and posterior share it: one level is the VQ-VAE, several on each other's rest are residual
-quantisation, and several with networks in between are VQ-VAE-2.
+The gradient passes straight through to the encoder. The codes themselves follow a gradient (van den
+Oord et al., 1711.00937), running averages of the vectors they encode (its appendix A.1), or are
+fixed (finite scalars, 2309.15505). Each level of a `Ladder` owns its codebook, which its prior and
+posterior share: one level is the VQ-VAE, several on each other's residuals are residual
+quantization, and several with networks in between are VQ-VAE-2.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from vaelab.nets import perceptron
 from vaelab.nets.pyramid import bottleneck
 
 DECAY = 0.99
-"""Of every running average a codebook keeps: it sees about the last hundred batches."""
+"""Decay of every running average of a codebook: it covers about the last hundred batches."""
 
 DEAD = 0.05
-"""Share of its fair use below which a code is dead: some 300 batches without a single use."""
+"""Share of its fair usage below which a code is dead: some 300 batches without a single use."""
 
 
 class Codebook(nn.Module, ABC):
-    """K codes of D numbers; `prior` and `quantize` are the two ends of a latent.
+    """Codebook of K codes of D numbers; `prior` and `quantize` are the two ends of a latent.
 
     Attributes:
-        table: the codes, (K, D).
-        usage: how often each is used, as a running average of its share of all uses, (K,).
+        table: codes, (K, D).
+        usage: running average of each code's share of all uses, (K,).
     """
 
     table: Tensor
@@ -46,32 +46,32 @@ class Codebook(nn.Module, ABC):
     def __init__(self, codes: int) -> None:
         super().__init__()
         if codes < 2:
-            raise ValueError(f"codes is {codes}; with fewer than 2 a code says nothing")
+            raise ValueError(f"codes is {codes}; a code needs at least 2 to carry information")
         self.register_buffer("usage", torch.zeros(codes))
 
     def prior(self, positions: int) -> UniformCodes:
-        """Every code alike at each of P positions, batch 1."""
+        """Uniform prior over the codes at each of P positions, batch 1."""
         return UniformCodes(self.table.detach()[None], self.usage[None], positions)
 
     @abstractmethod
     def quantize(self, e: Tensor) -> Quantized:
-        """The code for what an encoder said, e (B, P, D) in float32 or better."""
+        """Quantize an encoder's output e (B, P, D) in float32 or better."""
 
     @abstractmethod
     def update_buffers(self, q: Quantized) -> None:
-        """Changes what no gradient changes, after a step that quantised so; without gradients."""
+        """Update state that has no gradient after a step that quantized q; without gradients."""
 
     def count(self, index: Tensor) -> None:
-        """Moves the running usage towards that of codes (B, P)."""
+        """Move the running usage towards the usage of codes with these indices (B, P)."""
         uses = torch.ones_like(index, dtype=self.usage.dtype).flatten()
-        seen = torch.zeros_like(self.usage).index_add(0, index.flatten(), uses)
-        self.usage.lerp_(seen / uses.numel(), 1 - DECAY)
+        observed = torch.zeros_like(self.usage).index_add(0, index.flatten(), uses)
+        self.usage.lerp_(observed / uses.numel(), 1 - DECAY)
 
     def revive(self, e: Tensor) -> tuple[Tensor, Tensor]:
-        """Which codes are dead, (K, 1), and what was encoded at random places, (K, D), for them.
+        """Find dead codes, (K, 1), and encoder outputs at random, (K, D), to replace them.
 
-        Codes that have never been used are dead too, so that at the first step the codebook is
-        laid out over what the encoder says. The revived count as used at their fair share.
+        Codes that have never been used are dead too, so that the first step spreads the codebook
+        over the encoder's outputs. Revived codes count as used at their fair share.
         """
         K, rows = len(self.usage), e.flatten(0, 1)
         dead = self.usage < DEAD / K
@@ -80,17 +80,32 @@ class Codebook(nn.Module, ABC):
 
 
 def nearest(e: Tensor, table: Tensor) -> Tensor:
-    """Index of the code of `table` (K, D) nearest to each vector of e (…, D)."""
+    """Index of the code in `table` (K, D) nearest to each vector of e (…, D).
+
+    >>> nearest(torch.tensor([[0.9], [-2.0]]), torch.tensor([[0.0], [1.0]]))
+    tensor([1, 0])
+    """
     with torch.no_grad(), torch.autocast(e.device.type, enabled=False):
         return (table.square().sum(-1) - 2 * e @ table.mT).argmin(-1)
 
 
 class LearnedCodebook(Codebook):
-    """Codes that follow the gradient of a codebook loss; dead ones are revived.
+    """Codebook whose codes follow the gradient of a codebook loss; dead codes are revived.
+
+        z = c_k,  k = argmin_j ‖e − c_j‖
+
+    Reference: Neural Discrete Representation Learning, van den Oord et al., 2017, arXiv:1711.00937.
+
+    >>> book = LearnedCodebook(codes=8, dim=2)
+    >>> book.quantize(torch.randn(5, 3, 2)).index.shape
+    torch.Size([5, 3])
 
     Args:
-        codes: K, at least 2.
-        dim: D, at least 1.
+        codes: number of codes K, at least 2.
+        dim: numbers per code D, at least 1.
+
+    Raises:
+        ValueError: if there are fewer codes.
     """
 
     def __init__(self, codes: int, dim: int) -> None:
@@ -108,15 +123,28 @@ class LearnedCodebook(Codebook):
 
 
 class AveragedCodebook(Codebook):
-    """Codes that are the running average of what they stand for; dead ones are revived.
+    """Codebook whose codes are running averages of the vectors they encode; dead codes are revived.
 
-    u_k ← γ u_k + (1 − γ) n_k / M      s_k ← γ s_k + (1 − γ) Σ_{e at k} e / M      c_k = s_k / u_k
+        u_k ← γ u_k + (1 − γ) n_k / M      s_k ← γ s_k + (1 − γ) Σ_{e at k} e / M      c_k = s_k /
+        u_k
 
     for M vectors in a batch, n_k of them nearest to code k, and γ = `DECAY`.
 
+    Reference: Neural Discrete Representation Learning, van den Oord et al., 2017, arXiv:1711.00937,
+    appendix A.1.
+
+    >>> book = AveragedCodebook(codes=8, dim=2)
+    >>> with torch.no_grad():
+    ...     book.update_buffers(book.quantize(torch.randn(5, 3, 2)))
+    >>> book.usage.shape
+    torch.Size([8])
+
     Args:
-        codes: K, at least 2.
-        dim: D, at least 1.
+        codes: number of codes K, at least 2.
+        dim: numbers per code D, at least 1.
+
+    Raises:
+        ValueError: if there are fewer codes.
     """
 
     sums: Tensor
@@ -135,20 +163,29 @@ class AveragedCodebook(Codebook):
         rows, hits = q.encoded.flatten(0, 1), one_hot(q.index.flatten(), self.usage)
         self.sums.lerp_(hits.mT @ rows / len(rows), 1 - DECAY)
         dead, fresh = self.revive(q.encoded)
-        # A revived code has its fair share of uses now, all of them where it was put.
+        # A revived code has its fair share of uses now, all of them at its new position.
         self.sums.copy_(torch.where(dead, fresh * self.usage[:, None], self.sums))
         self.table.copy_(self.sums / self.usage[:, None])
 
 
 class FiniteScalars(Codebook):
-    """Each of D numbers is squashed and rounded to one of its own levels (2309.15505).
+    """Finite scalar quantization: each of D numbers is squashed and rounded to its own levels.
 
-    z_d = 2 round((L_d − 1) (tanh e_d + 1) / 2) / (L_d − 1) − 1,  in [−1, 1];  K = Π_d L_d
+        z_d = 2 round((L_d − 1) (tanh e_d + 1) / 2) / (L_d − 1) − 1,  in [−1, 1];  K = Π_d L_d
 
-    The codes are all combinations of levels: nothing is learned, and no loss is needed for it.
+    The codes are all combinations of levels: nothing is learned, and no extra loss is needed.
+
+    Reference: Finite Scalar Quantization: VQ-VAE Made Simple, Mentzer et al., 2023,
+    arXiv:2309.15505.
+
+    >>> FiniteScalars((3, 2)).quantize(torch.tensor([[[0.1, 5.0]]])).code
+    tensor([[[0., 1.]]])
 
     Args:
-        levels: L_d, each at least 2.
+        levels: numbers of levels L_d, each at least 2.
+
+    Raises:
+        ValueError: if there are no levels or one is below 2.
     """
 
     top: Tensor
@@ -178,15 +215,18 @@ class FiniteScalars(Codebook):
 
 
 class ResidualCodes(Block):
-    """A level that codes what the levels above it have left over (SoundStream, 2107.03312).
+    """Level that encodes the residual of the levels above it.
 
-    h is what has been coded so far, (B, P, D), from a `Blank` at the top, or from the condition;
-    the first level alone is the VQ-VAE. The evidence is what the encoder said, (B, P, D).
+    h is the sum of the codes so far, (B, P, D), from a `Blank` at the top or from the condition;
+    the first level alone is the VQ-VAE. The evidence is the encoder's output, (B, P, D).
+
+    Reference: SoundStream: An End-to-End Neural Audio Codec, Zeghidour et al., 2021,
+    arXiv:2107.03312.
 
     Args:
-        book: of this level.
-        positions: P, at least 1.
-        first: whether no level is above it.
+        book: codebook of this level.
+        positions: number of positions P, at least 1.
+        first: True if no level is above it.
     """
 
     def __init__(self, book: Codebook, positions: int, first: bool) -> None:
@@ -200,7 +240,7 @@ class ResidualCodes(Block):
         return self.book.quantize(full_precision(cast(Tensor, evidence)) - h.detach())
 
     def merge(self, h: Tensor, z: Tensor) -> Tensor:
-        # Of the levels the first alone passes the gradient on: the encoder gets it just once.
+        # Only the first level passes the gradient on, so that the encoder receives it just once.
         return h + (z if self.first else z.detach())
 
     def update_buffers(self, site: Site) -> None:
@@ -208,15 +248,18 @@ class ResidualCodes(Block):
 
 
 class DenseCodes(Block):
-    """A quantised level of perceptrons, P positions on a state of `width` (VQ-VAE-2, 1906.00446).
+    """Quantized level of perceptrons, P positions on a state vector.
 
-    e = posterior([h, evidence])      z = quantise(e)      h ← h + merge([h, z])
+        e = posterior([h, evidence])      z = quantize(e)      h ← h + merge([h, z])
+
+    Reference: Generating Diverse High-Fidelity Images with VQ-VAE-2, Razavi et al., 2019,
+    arXiv:1906.00446.
 
     Args:
-        book: of this level.
-        positions: P, at least 1.
-        width: of the decoder's state and of the evidence.
-        level: which entry of the evidence it reads.
+        book: codebook of this level.
+        positions: number of positions P, at least 1.
+        width: width of the decoder's state and of the evidence.
+        level: index of its entry of the evidence.
     """
 
     def __init__(self, book: Codebook, positions: int, width: int, level: int) -> None:
@@ -241,15 +284,19 @@ class DenseCodes(Block):
 
 
 class MapCodes(Block):
-    """A quantised level of convolutions, one position a pixel of the state's maps (1906.00446).
+    """Quantized level of convolutions, one position per pixel of the state's maps.
 
     As `DenseCodes`, on a state and evidence (B, width, height, width of the maps).
 
+    Reference: Generating Diverse High-Fidelity Images with VQ-VAE-2, Razavi et al., 2019,
+    arXiv:1906.00446.
+
     Args:
-        book: of this level.
+        book: codebook of this level.
         width: channels of the decoder's state and of the evidence.
-        level: which entry of the evidence it reads.
-        below: what becomes of the state once it knows z, on its way to the next level's size.
+        level: index of its entry of the evidence.
+        below: module applied to the state after z has been merged, on its way to the next level's
+            size.
     """
 
     def __init__(self, book: Codebook, width: int, level: int, below: nn.Module) -> None:

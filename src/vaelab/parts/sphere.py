@@ -1,6 +1,6 @@
-"""Latents on the unit sphere in D dimensions: D numbers whose squares add up to 1 (1804.00891).
+"""Latents on the unit sphere in D dimensions (1804.00891).
 
-A code that is given, as by a traversal or a straight walk between two codes, is decoded as it is,
+A code supplied from outside, as by a traversal or a line between two codes, is decoded unchanged,
 on the sphere or off it.
 """
 
@@ -18,15 +18,20 @@ from vaelab.parts.posteriors import Posterior
 
 TINY = 1e-12
 SHARPEST = 1e6
-"""Concentration a dimension that no draw in float32 can tell from a point."""
+"""Largest concentration per dimension; float32 draws are then indistinguishable from a point."""
 
 
 class Hyperspherical(Posterior):
-    """The von Mises–Fisher distribution of which κ μ = 2 D h for a network's output h (B, D).
+    """Von Mises–Fisher posterior with κ μ = 2 D h for a network's output h (B, D).
 
-    h is to it what the mean is to a normal: where x says nothing both are 0, and a little of it
-    moves the draws a little. With direction and concentration apart, no gradient finds the way
+    h plays the role of a normal's mean: without information from x both are 0, and a small h moves
+    the draws a little. With separate outputs for direction and concentration, no gradient leads
     back from a concentration near 0.
+
+    Reference: Hyperspherical Variational Auto-Encoders, Davidson et al., 2018, arXiv:1804.00891.
+
+    >>> Hyperspherical()(torch.tensor([[3.0, 4.0]])).mu
+    tensor([[0.6000, 0.8000]])
     """
 
     params = 1
@@ -40,13 +45,16 @@ class Hyperspherical(Posterior):
 
 
 class UniformSphere(Conditional):
-    """The uniform distribution on the unit sphere.
+    """Uniform prior on the unit sphere.
+
+    >>> UniformSphere(3)().expand(5).sample().shape
+    torch.Size([5, 3])
 
     Args:
-        latent: D, at least 2.
+        latent: number of dimensions D, at least 2.
 
     Raises:
-        ValueError: where there are fewer dimensions.
+        ValueError: if there are fewer dimensions.
     """
 
     pole: Tensor
@@ -62,14 +70,14 @@ class UniformSphere(Conditional):
 
 
 class Stretch(nn.Module):
-    """z ↦ √D z, on which a decoder's input is as large as it is from a normal."""
+    """Scale z by √D, so that a decoder's input has the size of a normal's draw."""
 
     def forward(self, z: Tensor) -> Tensor:
         return math.sqrt(z.shape[1]) * z
 
 
 def unit(t: Tensor) -> Tensor:
-    """t / |t| for t (B, D) of any size; the first axis where t is 0, which has no direction."""
+    """Return t / |t| for t (B, D) of any size; the first axis for t = 0."""
     size = t.detach().abs().amax(1, keepdim=True)
     first = F.pad(torch.ones_like(t[:, :1]), (0, t.shape[1] - 1))
     return F.normalize(torch.where(size < TINY, first, t / size.clamp(min=TINY)), dim=1)

@@ -1,4 +1,4 @@
-r"""Likelihoods of counts, of positive numbers, of categories, and of columns that differ.
+r"""Likelihoods of counts, positive numbers, categories and mixed columns.
 
 counts    μ = exp(log m + h)       m the column's mean, so that an untrained decoder starts there
 positive  log x ~ N(m + s h, s² σ²)      m and s the mean and deviation of the column's logarithm
@@ -27,18 +27,21 @@ from vaelab.parts.likelihoods import COUNTS, MIXED, Likelihood
 from vaelab.parts.posteriors import bounded, split
 
 RAREST = 1e-4
-"""The least mean of a column that a decoder starts from; a column may hold nothing but 0."""
+"""Smallest initial mean of a column; a column may be all 0."""
 
 
 DISPERSION = (1e-2, 1e2)
-"""Where an r begins at least and at most; beyond the latter counts are as good as Poisson."""
+"""Range of the initial r; above it counts are practically Poisson."""
 
 
 class PoissonCounts(Likelihood):
-    """Counts whose variance is their mean.
+    """Poisson likelihood: counts whose variance is their mean.
+
+    >>> PoissonCounts(means=(2.0, 5.0))(torch.zeros(1, 2)).mean
+    tensor([[2., 5.]])
 
     Args:
-        means: of the columns, or one for all data.
+        means: means of the columns, or a single one for all data.
     """
 
     accepts, discrete = COUNTS, True
@@ -54,11 +57,15 @@ class PoissonCounts(Likelihood):
 
 
 class NegativeBinomialCounts(Likelihood):
-    """Counts of mean μ and variance μ + μ²/r, with one learned r for each column.
+    """Negative binomial likelihood with mean μ and variance μ + μ²/r, and one learned r per column.
+
+    >>> NegativeBinomialCounts(means=(2.0, 5.0))(torch.zeros(1, 2)).mean
+    tensor([[2., 5.]])
 
     Args:
-        means: of the columns, or one for all data.
-        deviations: as many, of which r begins; 1 where there are none.
+        means: means of the columns, or a single one for all data.
+        deviations: standard deviations of the columns, from which r starts; r starts at 1 without
+            them.
     """
 
     accepts, discrete = COUNTS, True
@@ -79,10 +86,16 @@ class NegativeBinomialCounts(Likelihood):
 
 
 class ZeroInflatedCounts(Likelihood):
-    """As the negative binomial, with a probability of 0 on top for every value (scVI, 1709.02082).
+    """Zero-inflated negative binomial likelihood: a probability of an added 0 per value (scVI).
+
+    Reference: A deep generative model for gene expression profiles from single-cell RNA
+    sequencing, Lopez et al., 2017, arXiv:1709.02082.
+
+    >>> ZeroInflatedCounts(means=(2.0,))(torch.zeros(1, 4)).mean.shape
+    torch.Size([1, 2])
 
     Args:
-        means: of the columns, or one for all data.
+        means: means of the columns, or a single one for all data.
     """
 
     params, accepts, discrete = 2, COUNTS, True
@@ -97,18 +110,21 @@ class ZeroInflatedCounts(Likelihood):
     def forward(self, *given: Tensor) -> ZeroInflated:
         h, gate = split(given[0], self.params)
         log_mean = self.log_means + bounded(h)
-        # An untrained decoder says that one value in eight is a false 0.
+        # An untrained decoder adds a 0 to one value in eight.
         return ZeroInflated(log_mean, bounded(self.log_r).expand_as(log_mean), gate - 2.0)
 
 
 class PositiveNumbers(Likelihood):
-    """Numbers above 0 whose logarithm is normal, with one learned σ for each column.
+    """Log-normal likelihood of positive numbers, with one learned σ per column.
 
-    Its density is of the numbers as they are, not of their logarithms: see `LogNormal`.
+    The density is that of the numbers themselves, not of their logarithms: see `LogNormal`.
+
+    >>> PositiveNumbers(centres=(0.0,), spreads=(1.0,))(torch.zeros(1, 1)).mu
+    tensor([[0.]])
 
     Args:
-        centres: m, the means of the columns' logarithms.
-        spreads: s > 0, their deviations.
+        centres: means m of the columns' logarithms.
+        spreads: standard deviations s > 0 of the columns' logarithms.
     """
 
     accepts = MIXED
@@ -129,10 +145,13 @@ class PositiveNumbers(Likelihood):
 
 
 class Categories(Likelihood):
-    """One logit for each of n categories without an order, in every column.
+    """Likelihood of unordered categories, one logit for each of n in every column.
+
+    >>> Categories(3)(torch.zeros(1, 3 * 2)).logits.shape
+    torch.Size([1, 2, 3])
 
     Args:
-        categories: n, at least 2.
+        categories: number of categories n, at least 2.
     """
 
     accepts, discrete = MIXED, True
@@ -148,16 +167,23 @@ class Categories(Likelihood):
 
 
 class Mixed(Likelihood):
-    """A likelihood for each group of columns, side by side.
+    """Likelihood of mixed columns: independent groups, each with its own likelihood.
 
-    Its groups need different numbers, so a decoder gives it the least equal share for every column
-    that is enough for all.
+        log p(x | h) = Σ_g log p_g(x_g | h_g)
+
+    Groups need different numbers of parameters, so that a decoder gives every column the smallest
+    equal share that is enough for all.
+
+    >>> mixed = Mixed([(PoissonCounts(), (1,)), (Categories(3), (0, 2))])
+    >>> mixed.params, mixed(torch.zeros(1, 9)).mean
+    (3, tensor([[0., 1., 0.]]))
 
     Args:
-        groups: a likelihood and the columns it is for; every column of a row occurs once.
+        groups: likelihoods, each with the indices of its columns; every column of a row occurs
+            once.
 
     Raises:
-        ValueError: where columns are missing or occur twice.
+        ValueError: if columns are missing or occur twice.
     """
 
     accepts = MIXED
@@ -181,7 +207,7 @@ class Mixed(Likelihood):
 
 
 def _log_r(means: Sequence[float], deviations: Sequence[float]) -> Tensor:
-    """By moments, r = m² / (s² − m): steps of training are too small to get there from anywhere."""
+    """Moment estimate log r = log m² / (s² − m), as training is too slow to get there."""
     m, s = torch.tensor(means), torch.tensor(deviations)
     return (m**2 / (s**2 - m).clamp(min=1e-12)).clamp(*DISPERSION).log()
 

@@ -216,7 +216,7 @@ def held_out(run: Run, data: Data, n: int) -> tuple[Run, Tensor]:
 def conditioned(run: Run, data: Data, which: Tensor) -> Run:
     """The run, conditioned on some held-out rows if it is conditional."""
     known = data.test.known(run.data)
-    return run if known is None else run.conditioned_on(known[which])
+    return run if known is None else replace(run, condition=run.data.tell(known[which])[0])
 
 
 def first(run: Run) -> tuple[Run, str]:

@@ -7,6 +7,7 @@ A recipe function takes the data's specification and typed arguments, and return
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import inspect
@@ -53,6 +54,11 @@ class Recipe:
     objective: Objective
     data: DataSpec
     reason: str
+
+    def fresh(self) -> Recipe:
+        """The recipe built anew, with weights drawn from the design's seed once more."""
+        build = RECIPES.get(self.name)
+        return copy.deepcopy(self) if build is None else build(self.data, **self.arguments)
 
     def to_json(self) -> dict[str, Any]:
         """What it takes to build it again, and the reason for its likelihood, as JSON values."""

@@ -9,7 +9,9 @@ from rich.table import Table
 
 from vaelab.evaluation.definitions import DEFINITIONS, GROUPS, Definition
 from vaelab.evaluation.record import Record
+from vaelab.evaluation.result import Message
 from vaelab.metrics.estimate import Estimate
+from vaelab.reports.translations import BLANK, find
 from vaelab.utils.progress import say
 
 UNITS = {"nats": " nats", "bits/dim": " bits/dim", "share": "", "number": "", "distance": ""}
@@ -67,14 +69,7 @@ def subtitle(group: str, record: Record) -> str:
 
 def meaning_of(about: Definition, record: Record) -> str:
     """A figure's meaning, with the numbers of this evaluation in it."""
-    blanks = {
-        "samples": f"{record['samples']:,}",
-        "annealed": record.get("annealed", 0),
-        "ceiling": record.get("ceiling", 0.0),
-        "dimensions": record.get("dimensions", 0),
-        "guess": record.get("disentanglement", {}).get("guess", 0.0),
-    }
-    return about.meaning.format(**blanks)
+    return str(BLANK.sub(lambda b: format(find(record, b[1]) or 0, b[2] or ""), about.meaning))
 
 
 def written(name: str, record: Record) -> str:
@@ -103,23 +98,37 @@ def written(name: str, record: Record) -> str:
 
 def remarks(record: Record) -> list[str]:
     """Notes of the evaluation, and what its figures must be read with."""
-    notes = list(record["notes"])
+    found = list(record["notes"])
     if vague := [
         DEFINITIONS[name].title for name in record["figures"] if written(name, record) == "0–1"
     ]:
-        notes.append(
-            f"Of {' and '.join(vague)} nothing can be said, 0–1: a few held-out examples decide, "
-            "as where all samples are alike."
+        found.append(
+            Message(
+                "vague",
+                "{titles} cannot be determined, 0–1: a few held-out examples decide, as happens if "
+                "all samples are alike.",
+                titles=" and ".join(vague),
+            )
         )
     if record["figures"].get("nll") and not record["discrete"]:
-        notes.append(
-            "A density, of data at the model's scale (raw − offset) / scale, of positive columns "
-            "in their own units: nats may be negative, and there are no bits per dimension."
+        found.append(
+            Message(
+                "density",
+                "The likelihood is a density of data at the model's scale, (raw − offset) / scale, "
+                "of positive columns in their own units: nats may be negative, and there are no "
+                "bits per dimension.",
+            )
         )
     if "bdmc_nll_above" in record:
-        notes.append(
-            f"On {record['annealed']} simulated examples −log p(x) lies between "
-            f"{record['bdmc_nll_below']:.2f} and {record['bdmc_nll_above']:.2f} nats; "
-            f"{record['acceptance']:.0%} of Hamiltonian moves on the real ones were accepted."
+        found.append(
+            Message(
+                "sandwich",
+                "On {annealed} simulated examples −log p(x) lies between {below} and {above} nats; "
+                "{acceptance} of Hamiltonian moves on the real ones were accepted.",
+                annealed=str(record["annealed"]),
+                below=f"{record['bdmc_nll_below']:.2f}",
+                above=f"{record['bdmc_nll_above']:.2f}",
+                acceptance=f"{record['acceptance']:.0%}",
+            )
         )
-    return notes
+    return found

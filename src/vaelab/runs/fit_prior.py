@@ -42,7 +42,7 @@ def fit_prior(
     name: str | None = None,
     overwrite: bool = False,
     seed: int = 0,
-    told: ProgressCallback = no_progress,
+    progress: ProgressCallback = no_progress,
 ) -> Fitted:
     """Fits a prior of a run's first latent to draws of q(z|x), one a training row.
 
@@ -57,7 +57,7 @@ def fit_prior(
         name: to keep it under in the run's folder; without one it stays in memory.
         overwrite: whether a prior of that name may be replaced.
         seed: of all draws.
-        told: of the progress.
+        progress: progress callback.
 
     Raises:
         ValueError: where the data has another shape, or too few rows; where a prior of that name
@@ -71,9 +71,9 @@ def fit_prior(
             f"the run is of data of shape {run.data.shape}, this data has {data.spec.shape}"
         )
     folder = None if name is None else check_prior_dir(run, name, overwrite)
-    codes = draws(run, data.train, seed + OWN, told)
+    codes = draws(run, data.train, seed + OWN, progress)
     held_out = draws(run, data.valid, seed + OWN + 1)
-    fitted = fit_codes(kind, run.model, codes, held_out, seed, told, run.example_condition)
+    fitted = fit_codes(kind, run.model, codes, held_out, seed, progress, run.example_condition)
     if folder is not None:
         assert name is not None
         keep(fitted, folder, name)
@@ -104,7 +104,7 @@ def moved_by_condition(run: Run) -> bool:
     return not all(torch.allclose(t, t[:1].expand_as(t)) for t in prior.tensors().values())
 
 
-def draws(run: Run, split: Split, seed: int, told: ProgressCallback = no_progress) -> Tensor:
+def draws(run: Run, split: Split, seed: int, progress: ProgressCallback = no_progress) -> Tensor:
     """One draw of the first latent for each of a split's first rows: (N, …), on its device."""
     rows, known = split.x[:MOST], split.known(run.data)
     batches = Batches(rows, run.data, run.device, None if known is None else known[:MOST])
@@ -112,7 +112,7 @@ def draws(run: Run, split: Split, seed: int, told: ProgressCallback = no_progres
         codes: list[Tensor] = []
         for x, condition in zip(batches.fixed(ROWS, seed), batches.conditions(ROWS), strict=True):
             codes.append(run.model(x, condition=condition).latents[0])
-            told("codes", sum(map(len, codes)), len(rows))
+            progress("codes", sum(map(len, codes)), len(rows))
         return torch.cat(codes)
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -30,9 +31,11 @@ from vaelab.core import VAE, Condition, Conditional, cut, fork_rng, join, map_ch
 from vaelab.data import (
     DataSpec,
     Known,
+    Raw,
+    admit,
     broadcast_condition,
     example_condition,
-    raw_rows,
+    read_inputs,
     sample_labels,
     vectors,
 )
@@ -138,7 +141,7 @@ class Run:
         `run.conditioned_on([30.0, 1.7])`.
 
         Args:
-            known: classes by name or number, one for all or one for each example; or (N, C), a
+            known: labels as the data have them, one for all or one for each example; or (N, C), a
                 weight for each class, which may lie between classes. Where the model is told
                 vectors, one (C,) for all, or one for each example (N, C).
 
@@ -161,6 +164,24 @@ class Run:
             return self._condition_for(n)
         return self.data.tell(sample_labels(self.data, n))
 
+    def admit(self, raw: Any) -> Raw:
+        """Raw rows (N, *shape) of the run's data from anything that holds some, checked.
+
+        Args:
+            raw: one example or several: an array, tensor, sparse matrix, list, picture or data
+                frame; or the path of a file, or "test:0-15" for rows of the run's own data.
+
+        Raises:
+            ValueError: if the run's data cannot have such a shape or such values.
+        """
+        if isinstance(raw, str | Path):
+            rows, notes, _ = read_inputs(raw, self.data, beside=self.path)
+        else:
+            rows, _, notes = admit(raw, self.data)
+        for note in notes:
+            warnings.warn(note, stacklevel=3)
+        return rows
+
     def encode(self, raw: Any, *, temperature: float = 0.0, seed: int = 0) -> Tensor:
         """The codes (N, L) of raw rows (N, …): posterior means, or draws at temperature 1."""
         return torch.cat(list(self.stream_codes(raw, temperature=temperature, seed=seed)))
@@ -177,7 +198,7 @@ class Run:
             seed: of the draws.
         """
         check_temperature(temperature)
-        rows = raw_rows(raw, self.data)
+        rows = self.admit(raw)
         known = self._condition_for(len(rows))
 
         def codes(start: int) -> Tensor:
@@ -237,7 +258,7 @@ class Run:
         """n variations (N, n, …) of each raw row: decoded draws from its posterior."""
         if n < 1:
             raise ValueError(f"n is {n}; ask for at least 1 variation")
-        rows = raw_rows(raw, self.data)[:]
+        rows = self.admit(raw)[:]
         told = [c.repeat_interleave(n, 0) for c in self._condition_for(len(rows))]
         run = replace(self, condition=next(iter(told), None))
         codes = run.encode(rows.repeat_interleave(n, 0), temperature=temperature, seed=seed)
@@ -251,14 +272,13 @@ class Run:
         """
         if steps < 2:
             raise ValueError(f"steps is {steps}; a walk has at least its 2 ends")
-        ends = [torch.as_tensor(x).cpu() for x in (a, b)]
+        ends = [self.admit(x)[:] for x in (a, b)]
         for x in ends:
-            if x.shape != self.data.shape:
+            if len(x) != 1:
                 raise ValueError(
-                    f"one example of shape {self.data.shape} is expected at each end, not "
-                    f"{tuple(x.shape)}"
+                    f"one example of shape {self.data.shape} is expected at each end, not {len(x)}"
                 )
-        start, end = self.encode(torch.stack(ends))
+        start, end = self.encode(torch.cat(ends))
         t = torch.linspace(0, 1, steps)[:, None]
         told = [torch.lerp(c[0], c[1], t) for c in self._condition_for(2)]
         run = replace(self, condition=next(iter(told), None))

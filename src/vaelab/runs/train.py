@@ -31,7 +31,7 @@ def train(
     in `out` when it is complete, and not before. Ctrl-C ends the training with what was reached.
 
     Args:
-        recipe: what to train; its model is changed in place and ends with its best weights.
+        recipe: describes what to train; it is built anew, and left as it is.
         data: the data whose specification the recipe was made for.
         plan: how to train.
         out: the folder to keep it in; without one it stays in memory.
@@ -49,6 +49,7 @@ def train(
             f"data is a {type(data).__name__}; it must be a Data, as vaelab.load_data(…) returns"
         )
     check_data_matches(recipe.data, data.spec)
+    recipe = recipe.fresh()
     if out is None:
         return _fitted(recipe, data, plan, listener)[0]
     folder = Path(out)

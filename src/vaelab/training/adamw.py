@@ -41,6 +41,9 @@ class AdamW:
         taken: steps.
     """
 
+    # Read by `prepare` and `count` alone, outside of a compiled step; moments are nobody else's.
+    unguarded = frozenset({"lr", "taken", "m", "v"})
+
     def __init__(self, weights: Sequence[Tensor], lr: float, decay: float) -> None:
         self.weights, self.lr, self.peak, self.decay = list(weights), lr, lr, decay
         self.m, self.v = ([torch.zeros_like(w) for w in self.weights] for _ in range(2))

@@ -15,6 +15,7 @@ from itertools import chain
 import torch
 from torch import Tensor
 
+from vaelab.compile import foreign_part
 from vaelab.core import VAE, Trace, fork_rng
 from vaelab.data import Batches, Data, DataSpec
 from vaelab.objectives import Objective
@@ -71,7 +72,8 @@ def fit(
     clock = Clock(chain(model.named_buffers(), objective.named_buffers()))
     parameters = sum(p.numel() for p in model.parameters())
     bf16 = uses_bf16(plan.precision, device, parameters)
-    full = plan.batch_size if should_compile(plan.compile, steps, parameters) else 0
+    foreign = foreign_part(model, objective)
+    full = plan.batch_size if should_compile(plan.compile, steps, parameters, foreign) else 0
     step = Step(model, objective, plan, bf16, full, train.prepare)
     sums = step.sums
     average = None if plan.ema is None else Average(model.state_dict(), plan.ema)
@@ -81,6 +83,7 @@ def fit(
         try:
             for epoch in range(1, epochs + 1):
                 started, seen = time.perf_counter(), 0
+                step.revisit()
                 sums.clear()
                 for i, batch in enumerate(train.shuffled(plan.batch_size, order)):
                     done = (epoch - 1) * steps_an_epoch + i + 1
@@ -96,6 +99,7 @@ def fit(
                         average.update()
                     if listener is not None and sums.due():
                         listener.on_step(done, steps, sums.means(seen))
+                        step.refresh()
                 seconds = time.perf_counter() - started
                 row = {"epoch": epoch} | sums.means(seen)
                 if not math.isfinite(row["loss"]):

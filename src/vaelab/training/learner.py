@@ -42,7 +42,9 @@ class Learner:
 
     def gradients(self, mean: Tensor) -> Gradients:
         """∂ mean / ∂ parameters; None where it does not depend on one."""
-        return torch.autograd.grad(mean, self.parameters, allow_unused=True)
+        learning = [p for p in self.parameters if p.requires_grad]  # some may be frozen by now
+        found = iter(torch.autograd.grad(mean, learning, allow_unused=True))
+        return [next(found) if p.requires_grad else None for p in self.parameters]
 
     def step(self, gradients: Gradients, norm: Tensor, total: Tensor) -> None:
         """A step.

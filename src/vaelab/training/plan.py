@@ -157,17 +157,26 @@ def can_compile() -> bool:
     return any(shutil.which(name) for name in ("g++", "clang++", "c++", "cl"))
 
 
-def should_compile(choice: Compile, steps: int, parameters: int) -> bool:
-    """Whether a training of this many steps, of this many parameters, compiles them.
+def should_compile(
+    choice: Compile, steps: int, parameters: int, foreign: str | None = None
+) -> bool:
+    """Decide if a training compiles its steps.
 
-    Decided by counting, not by timing or by what is kept from another training, so that the same
-    seed always takes the same way.
+    Decided by counting, not by timing or by programs kept from another training, so that one seed
+    always takes the same way.
+
+    Args:
+        choice: the plan's.
+        steps: of the training.
+        parameters: of the model.
+        foreign: a part of model or objective that is not vaelab's own, if there is one; `auto` then
+            compiles nothing, as its Python may hide state that no guard can see.
 
     Raises:
-        ValueError: where it was asked for and there is no C++ compiler to do it with.
+        ValueError: if compiling was asked for and there is no C++ compiler.
     """
     able = can_compile()
     if choice == "on" and not able:
         raise ValueError("compile is on, but no C++ compiler was found; install one or use auto")
-    worth = steps * (parameters + OVERHEAD) >= WORTH_COMPILING
+    worth = steps * (parameters + OVERHEAD) >= WORTH_COMPILING and foreign is None
     return choice == "on" or (choice == "auto" and able and worth)

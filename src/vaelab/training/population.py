@@ -17,6 +17,7 @@ from functools import partial
 
 import torch
 
+from vaelab.compile import foreign_part
 from vaelab.core import VAE, fork_rng
 from vaelab.data import Batch, Batches, Data, DataSpec
 from vaelab.objectives import Objective
@@ -88,7 +89,8 @@ def fit_population(
         model.to(device).train()
     parameters = sum(p.numel() for p in models[0].parameters())
     bf16 = uses_bf16(plan.precision, device, parameters)
-    full = plan.batch_size if should_compile(plan.compile, n * steps, parameters) else 0
+    foreign = foreign_part(*models, *objectives)
+    full = plan.batch_size if should_compile(plan.compile, n * steps, parameters, foreign) else 0
     stack = Stack(models, objectives, plans, bf16, full, train.prepare)
     average = None if plan.ema is None else Average(stack.parameters, plan.ema)
     order = torch.Generator(device).manual_seed(plan.seed)
@@ -97,6 +99,8 @@ def fit_population(
         try:
             for epoch in range(1, epochs + 1):
                 started, sums, seen = time.perf_counter(), Sums(), 0
+                if stack.program is not None:
+                    stack.program.revisit()
                 for number, batch in enumerate(train.shuffled(plan.batch_size, order), 1):
                     done = (epoch - 1) * steps_an_epoch + number
                     stack.clock.set((done - 1) / steps)

@@ -94,6 +94,8 @@ def widest(t: Tensor) -> Tensor:
 class Sums:
     """Running sums of figures, kept on the device; reading them is the only synchronisation."""
 
+    unguarded = frozenset({"read_at"})  # of no interest to a compiled step
+
     def __init__(self) -> None:
         self.names: tuple[str, ...] = ()
         self.sums = torch.zeros(())

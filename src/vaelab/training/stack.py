@@ -125,6 +125,8 @@ class Stack:
         broken: what was not finite, by member.
     """
 
+    unguarded = frozenset({"broken", "gradients"})  # which no compiled step reads
+
     def __init__(
         self,
         models: Sequence[VAE],
@@ -148,6 +150,7 @@ class Stack:
         self.clip = torch.tensor([plan.clip for plan in plans], device=device)
         self.teams = self._teams(plans)
         self.broken: dict[int, str] = {}
+        self.gradients: dict[str, Tensor | None] = {}
         self.program = Program("a step of all", self.walk_back) if full else None
 
     def _teams(self, plans: Sequence[Plan]) -> list[Team]:
@@ -169,8 +172,7 @@ class Stack:
         """One step of every member on a batch; returns its sums over the batch, each (N,)."""
         walk = self.program if self.program and len(batch.x) == self.full else self.walk_back
         found, norm, gradients = walk(batch.x, *batch.condition)
-        for p, g in zip(self.parameters.values(), gradients, strict=True):
-            p.grad = g  # for `diagnose`
+        self.gradients = dict(zip(self.parameters, gradients, strict=True))
         on_cpu = norm.device.type == "cpu"  # where looking does not make every step wait
         if on_cpu:
             self._look(torch.isfinite(norm), batch)
@@ -227,7 +229,8 @@ class Stack:
         for name, p in model.named_parameters():
             stacked = self.parameters[name]
             p.data.copy_(transpose_stacked(stacked.data)[i])
-            p.grad = None if stacked.grad is None else transpose_stacked(stacked.grad)[i]
+            gradient = self.gradients.get(name)
+            p.grad = None if gradient is None else transpose_stacked(gradient)[i]
         # The others go on with the draws that they would have had.
         with torch.no_grad(), fork_rng(0, batch.x.device):
             x, condition = self.prepare(batch.x), batch.condition

@@ -68,11 +68,18 @@ class Step:
         opposed = any(p.requires_grad for p in objective.parameters())
         self.critic = Learner(objective.parameters(), *settings) if opposed else None
         self.learners = [self.learner] + ([self.critic] if self.critic else [])
-        self.program = (
-            Program("a training step", partial(self.step, Learner.step_for_compile))
-            if full
-            else None
-        )
+        traced = partial(self.step, Learner.step_for_compile)
+        self.program = Program("the training step", traced, exclusive=True) if full else None
+
+    def revisit(self) -> None:
+        """Trace a step again soon, and copy weights afresh: an epoch has ended."""
+        if self.program is not None:
+            self.program.revisit()
+
+    def refresh(self) -> None:
+        """Copy weights afresh: code that is not vaelab's has run since the last step."""
+        if self.program is not None:
+            self.program.refresh()
 
     def scale(self, share: float) -> None:
         """Sets all learning rates to a share of their peak."""
@@ -86,7 +93,7 @@ class Step:
             NotFinite: with the weights untouched; on an accelerator, where looking would make
                 every step wait, `fit` finds it when it reads the sums.
         """
-        if self.program is not None and not self.program.why and len(batch.x) == self.full:
+        if self.program is not None and not self.program.reason and len(batch.x) == self.full:
             for learner in self.learners:
                 learner.optimizer.prepare()
             norm = self.program(batch.x, *batch.condition)

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside their target, then moved into place."""
+"""Atomic files: written beside their target, then moved into place."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from safetensors.torch import load_file
 from torch import nn
 
 FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
-"""Types of weights that may stand for each other."""
+"""Types of weights that may replace each other."""
 
 
 def write(path: Path, content: str | bytes) -> None:
-    """Writes a file atomically; a failure leaves what was there untouched.
+    """Write a file atomically; a failure leaves the existing file untouched.
 
     Raises:
-        OSError: where the place is full, read-only or missing.
+        OSError: if the disk is full, read-only or missing.
     """
     try:
         with replacing(path) as file:
             file.write(content.encode() if isinstance(content, str) else content)
     except OSError as error:
-        error.filename = str(path)  # which the user knows, unlike the temporary one
+        error.filename = str(path)  # the user's own path, not the temporary one
         raise
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write to, which takes its place when it is complete; a failure leaves no trace.
+    """Open a file that replaces the target once it is complete; a failure leaves no trace.
 
     Raises:
-        OSError: where the place is full, read-only or missing.
+        OSError: if the disk is full, read-only or missing.
     """
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -58,12 +58,12 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def together(folder: Path) -> Iterator[Path]:
-    """A place to write files to, which go to `folder` when all of them are complete.
+    """Stage files in a temporary folder and move them to `folder` when all of them are complete.
 
-    A failure on the way leaves what was there as it was: no file is moved before the last is whole.
+    A failure leaves existing files as they were: no file is moved before the last one is complete.
 
     Raises:
-        OSError: where the place is full, read-only or missing.
+        OSError: if the disk is full, read-only or missing.
     """
     with tempfile.TemporaryDirectory(dir=folder, prefix=".") as staged:
         yield Path(staged)
@@ -72,10 +72,10 @@ def together(folder: Path) -> Iterator[Path]:
 
 
 def append(path: Path, line: str) -> None:
-    """Adds a line to a file; a failure leaves no part of it behind.
+    """Append a line to a file; a failure leaves no part of it behind.
 
     Raises:
-        OSError: where the place is full, read-only or missing.
+        OSError: if the disk is full, read-only or missing.
     """
     rest = line.encode()
     with path.open("ab", buffering=0) as file:
@@ -90,16 +90,16 @@ def append(path: Path, line: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON that a person can read."""
+    """Write indented JSON."""
     write(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """Reads JSON.
+    """Read JSON.
 
     Raises:
-        FileNotFoundError: where it is missing.
-        ValueError: where it is not JSON.
+        FileNotFoundError: if the file is missing.
+        ValueError: if it is not JSON.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing")
@@ -110,10 +110,10 @@ def read_json(path: Path) -> Any:
 
 
 def read_rows(path: Path) -> list[dict[str, float]]:
-    """Reads rows of figures, a JSON object a line; a missing file has none.
+    """Read rows of numbers, one JSON object per line; a missing file has none.
 
     Raises:
-        ValueError: where a line is something else.
+        ValueError: if a line is anything else.
     """
     if not path.is_file():
         return []
@@ -125,26 +125,26 @@ def read_rows(path: Path) -> list[dict[str, float]]:
         raise ValueError(f"{path}, line {len(rows) + 1} is not JSON: {error}") from None
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict) or not all(isinstance(v, int | float) for v in row.values()):
-            raise ValueError(f"{path}, line {number} is no row of figures; restore the file")
+            raise ValueError(f"{path}, line {number} is not a row of numbers; restore the file")
     return rows
 
 
 class Foreign(ValueError):
-    """Tensors that are whole, but not those of the module they are to be loaded into."""
+    """Complete tensors that belong to another module than the one to load."""
 
 
 def load_weights(module: nn.Module, path: Path, what: str) -> None:
-    """Loads a module's tensors from a safetensors file.
+    """Load the tensors of a module from a safetensors file.
 
     Args:
-        module: is changed in place.
-        path: of the file.
-        what: the file belongs to, for messages: a run, a prior.
+        module: module to load, changed in place.
+        path: path of the file.
+        what: name of the file's owner in messages, such as run or prior.
 
     Raises:
-        FileNotFoundError: where it is missing.
-        Foreign: where it is another module's.
-        ValueError: where it is damaged, or holds what is not finite.
+        FileNotFoundError: if the file is missing.
+        Foreign: if it belongs to another module.
+        ValueError: if it is damaged or holds values that are not finite.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing; the {what} cannot be used without its weights")
@@ -152,7 +152,7 @@ def load_weights(module: nn.Module, path: Path, what: str) -> None:
         weights = load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise ValueError(
-            f"{path} is damaged ({error}); restore it or make the {what} anew"
+            f"{path} is damaged ({error}); restore it or create the {what} again"
         ) from None
     own = module.state_dict()
     wrong = sorted(set(own) ^ set(weights))

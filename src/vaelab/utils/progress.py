@@ -38,16 +38,16 @@ def no_progress(what: str, done: int, total: int, nats: float | None = None) -> 
 
 
 LOG_EVERY = 10.0
-"""Seconds between lines where there is no terminal."""
+"""Seconds between log lines without a terminal."""
 
 
 def say(message: str) -> None:
-    """A message to the person at the terminal."""
+    """Print a message to standard error."""
     print(escape_control(message), file=sys.stderr, flush=True)
 
 
 def counted(n: int, what: str) -> str:
-    """A number of things.
+    """Format a count with its unit.
 
     >>> counted(1, "epoch"), counted(1200, "step")
     ('1 epoch', '1,200 steps')
@@ -57,15 +57,15 @@ def counted(n: int, what: str) -> str:
 
 @contextmanager
 def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar for `total` examples; yields what is told how many are done."""
-    with following() as told:
-        told(what, 0, total)
-        yield lambda done: told(what, done, total)
+    """Show a progress bar for `total` examples; yield a function that receives the count so far."""
+    with following() as progress:
+        progress(what, 0, total)
+        yield lambda done: progress(what, done, total)
 
 
 @contextmanager
 def following(console: Console | None = None) -> Iterator[ProgressCallback]:
-    """A bar for work in several parts, one after another; yields what is told how far it is."""
+    """Show a progress bar for several tasks in sequence; yield its `ProgressCallback`."""
     console = console or Console(stderr=True)
     with Progress(
         TextColumn("{task.description}"),
@@ -78,7 +78,7 @@ def following(console: Console | None = None) -> Iterator[ProgressCallback]:
         transient=True,
     ) as progress:
 
-        def told(what: str, done: int, total: int, nats: float | None = None) -> None:
+        def report(what: str, done: int, total: int, nats: float | None = None) -> None:
             for task in progress.tasks:
                 if task.description != what:
                     progress.remove_task(task.id)
@@ -87,4 +87,4 @@ def following(console: Console | None = None) -> Iterator[ProgressCallback]:
             figures = "" if nats is None else f"{nats:.2f} nats"
             progress.update(progress.task_ids[0], completed=done, total=total, figures=figures)
 
-        yield told
+        yield report

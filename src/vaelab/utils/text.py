@@ -1,4 +1,4 @@
-"""What a misspelt name may have been meant to be, and names as a terminal may show them."""
+"""Suggestions for misspelt names, and text that is safe to print."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import re
 from collections.abc import Iterable
 
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""What commands a terminal or turns its text around, and what no encoding has."""
+"""Characters that control a terminal or reverse its text, and those without an encoding."""
 
 
 def escape_control(text: str) -> str:
-    """A text whose control characters are seen, not obeyed: names come from files.
+    """Escape the control characters of a text, since names come from files.
 
     >>> print(escape_control("café \\x1b[2J"))
     café \\x1b[2J
@@ -20,7 +20,7 @@ def escape_control(text: str) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A sentence to go on with after a full stop, with the nearest names; empty where none is near.
+    """Return a sentence to append after a full stop, with the nearest names; empty if none is near.
 
     >>> did_you_mean("sampel", ["train", "sample"])
     ' Did you mean sample?'
@@ -29,7 +29,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     >>> did_you_mean("xyz", ["train", "sample"])
     ''
     """
-    # Dashes are on every flag, and would make all of them alike.
+    # Every flag starts with dashes, which would make all of them similar.
     bare = {each.lstrip("-"): each for each in known}
     near = difflib.get_close_matches(name.lstrip("-"), bare, n=3, cutoff=0.6)
     return f" Did you mean {' or '.join(bare[each] for each in near)}?" if near else ""

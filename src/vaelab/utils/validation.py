@@ -1,4 +1,4 @@
-"""Values held to the types that a signature or a dataclass declares, from Python and from JSON."""
+"""Validation of values by the types of a signature or a dataclass, from Python and from JSON."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from types import UnionType
 from typing import Any, Literal, Union
 
 LARGEST = 2**63
-"""Above every whole number that a tensor or a generator takes."""
+"""Bound above every integer that a tensor or a generator accepts."""
 
 
 def check_fields(settings: Any) -> None:
-    """Holds the fields of a frozen dataclass to their types, from its `__post_init__`.
+    """Validate the fields of a frozen dataclass by their types, from its `__post_init__`.
 
     Raises:
         ValueError: names the field, its value and what is expected.
@@ -27,15 +27,18 @@ def check_fields(settings: Any) -> None:
 
 
 def validate(value: Any, hint: Any, name: str) -> Any:
-    """A value as the type that is asked for: a number of NumPy's as Python's, a list as a tuple.
+    """Convert a value to the expected type: a NumPy number to Python's, a list to a tuple.
+
+    >>> validate([1, 2], tuple[int, ...], "layers")
+    (1, 2)
 
     Args:
-        value: from Python or from JSON, where a dataclass is an object.
-        hint: the type.
-        name: of the argument, for messages.
+        value: value from Python or from JSON, in which a dataclass is an object.
+        hint: expected type.
+        name: name of the argument in messages.
 
     Raises:
-        ValueError: where it is not of that type; a float must be finite.
+        ValueError: if the value is not of that type; a float must be finite.
     """
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):

@@ -1,8 +1,9 @@
 """Pictures to rows: one size, one number of channels.
 
-A picture is turned upright (EXIF), its transparent parts are shown on white, and where the size
+A picture is turned upright (EXIF), its transparent parts are laid on a background, and if its size
 differs the largest centred part of the wanted proportions is resized to it (bicubic, antialiased).
-Only the first frame of an animation is read. Decompression bombs are refused.
+Of an animation or a stack the first frame is read, and the others are counted. Grey values of 16
+bits and floats keep their depth. Decompression bombs are refused.
 
 Pictures that agree in size and have no side above 64 are kept; otherwise every one is brought to
 the size asked for, or to a square of side min(64, median of the shorter sides).
@@ -17,11 +18,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from vaelab.data.layout import BLANK, blank, opaque
 from vaelab.data.loading.mapped_rows import Array
 from vaelab.utils.progress import ProgressCallback, no_progress
 
@@ -61,11 +63,12 @@ class Gathered:
     """Pictures as rows.
 
     Args:
-        x: (N, C, H, W), uint8.
+        x: (N, C, H, W), uint8, or float32 if any picture is deeper than 8 bits.
         kept: position of each row among the pictures given.
         unreadable: "name: reason" for each picture left out.
         resize: the (H, W) asked for or brought to; None where they were kept.
-        notes: what was done.
+        notes: on what was done.
+        ends: of the interval that deep grey values lie in, or None.
     """
 
     x: Array
@@ -73,6 +76,17 @@ class Gathered:
     unreadable: tuple[str, ...]
     resize: Size | None
     notes: tuple[str, ...]
+    ends: tuple[float, float] | None = None
+
+
+class _Header(NamedTuple):
+    """A picture before its pixels are read: upright size (H, W), and what it holds."""
+
+    size: Size
+    grey: bool
+    depth: int
+    frames: int
+    alpha: bool
 
 
 @contextmanager
@@ -82,22 +96,38 @@ def opened(file: BinaryIO) -> Iterator[Image.Image]:
         yield picture
 
 
+class _How(NamedTuple):
+    """Options of decoding; `spread` takes, of transparent pictures, the variances of the picture
+    on its background and of its alpha."""
+
+    size: Size
+    channels: int
+    deep: bool
+    background: str
+    spread: list[tuple[float, float]]
+
+
 def gather(
     pictures: Sequence[Picture],
     asked: Size | None,
     channels: int | None = None,
-    told: ProgressCallback = no_progress,
+    progress: ProgressCallback = no_progress,
+    background: str = "white",
 ) -> Gathered:
     """Every readable picture at one size and with the same channels.
 
     Args:
         pictures: to read; each is opened twice, and a few at once, so that few are in memory.
         asked: (H, W), or None for the module's rule.
-        channels: 1 or 3, or None: 1 if all are grey by their mode, else 3.
-        told: how many of how many were read.
+        channels: 1, 3 or 4, or None: 1 if all are grey by their mode, else 3.
+        progress: called with the number of pictures read and their total.
+        background: of transparent parts, as for `layout.opaque`.
+
+    Raises:
+        ValueError: if alpha carries the pictures, which would be blank.
     """
     unreadable: dict[int, str] = {}
-    seen: dict[int, tuple[Size, bool]] = {}
+    seen: dict[int, _Header] = {}
     # Filters of warnings are one for all threads.
     with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
         warnings.simplefilter("ignore")
@@ -107,36 +137,89 @@ def gather(
                 unreadable[i] = look
             else:
                 seen[i] = look
-        size = asked or _default_size([size for size, _ in seen.values()])
-        channels = channels or (1 if all(grey for _, grey in seen.values()) else 3)
-        x = np.empty((len(seen), channels, *size), np.uint8)
+        size = asked or _default_size([header.size for header in seen.values()])
+        by_alpha = {"alpha": 1, "keep": 4}
+        if any(header.alpha for header in seen.values()):
+            channels = by_alpha.get(background, channels)
+        channels = channels or (1 if all(header.grey for header in seen.values()) else 3)
+        floats = [i for i, header in seen.items() if header.depth == 32]
+        if len(floats) < len(seen):
+            for i in floats:
+                del seen[i]
+                unreadable[i] = f"{pictures[i].name}: 32-bit floats among pictures of other values"
+        deep = any(header.depth > 8 for header in seen.values())
+        x = np.empty((len(seen), channels, *size), np.float32 if deep else np.uint8)
         kept: list[int] = []
-        read = partial(_tried, partial(_pixels, size=size, channels=channels))
-        arrays = pool.map(read, [pictures[i] for i in seen])
+        spread: list[tuple[float, float]] = []
+        how = _How(size, channels, deep, background, spread)
+        work = partial(_pixels, how=how)
+        arrays = pool.map(partial(_tried, work), [pictures[i] for i in seen])
         for done, (i, found) in enumerate(zip(seen, arrays, strict=True)):
             if isinstance(found, str):
                 unreadable[i] = found
             else:
                 x[len(kept)] = found
                 kept.append(i)
-            told("pictures", done + 1, len(seen))
-    was = [seen[i][0] for i in kept]
-    changed = set(was) not in (set(), {size})
-    notes: tuple[str, ...] = (_size_note(was, size),) if changed else ()
-    turned = sum(seen[i][1] != (channels == 1) for i in kept)
-    if turned:
-        notes += (
-            f"{turned:,} {'colour' if channels == 1 else 'grey'} "
-            f"image{' was' if turned == 1 else 's were'} read as "
-            f"{'grey' if channels == 1 else 'RGB'}",
-        )
+            progress("pictures", done + 1, len(seen))
+    if sum(laid for laid, _ in spread) < BLANK * sum(alpha for _, alpha in spread):
+        raise ValueError(blank(background))
+    headers = [seen[i] for i in kept]
+    changed = {header.size for header in headers} not in (set(), {size})
+    notes = (_size_note([header.size for header in headers], size),) if changed else ()
+    x, more, ends = _levels(x[: len(kept)], headers)
     return Gathered(
-        x[: len(kept)],
+        x,
         tuple(kept),
         tuple(unreadable[i] for i in sorted(unreadable)),
         size if changed or asked else None,
-        notes,
+        (*notes, *_changes(headers, channels, background), *more),
+        ends,
     )
+
+
+def _levels(
+    x: Array, headers: Sequence[_Header]
+) -> tuple[Array, tuple[str, ...], tuple[float, float] | None]:
+    """Deep values as bytes if nothing is lost by it; notes; the interval of those of 16 bits."""
+    deep = sum(header.depth > 8 for header in headers)
+    if not deep:
+        return x, (), None
+    if any(header.depth > 16 for header in headers):
+        return x, (f"{_count(deep, 'picture')} of 32-bit floats kept as they are",), None
+    if not (x % 256).any():
+        return (x / 256).astype(np.uint8), (), None
+    top = float(next(t for t in (1023, 4095, 16383, 65535) if x.max() <= t))
+    note = (
+        f"{_count(deep, 'picture')} of 16 bits kept at full depth, on the interval 0 to {top:,.0f}"
+    )
+    return x, (note,), (0.0, top)
+
+
+def _changes(headers: Sequence[_Header], channels: int, background: str) -> tuple[str, ...]:
+    """Notes on colours, transparency and frames."""
+    notes = []
+    turned = sum(header.grey != (channels == 1) for header in headers)
+    if turned and channels in (1, 3) and background != "alpha":
+        notes.append(
+            f"{turned:,} {'colour' if channels == 1 else 'grey'} "
+            f"image{' was' if turned == 1 else 's were'} read as "
+            f"{'grey' if channels == 1 else 'RGB'}"
+        )
+    if clear := sum(header.alpha for header in headers):
+        how = {"alpha": "the alpha of {}", "keep": "four channels of {}"}
+        words = how.get(background, "the transparent parts of {} laid on " + background)
+        notes.append(words.format(_count(clear, "picture")))
+    if animated := [header.frames for header in headers if header.frames > 1]:
+        left = sum(animated) - len(animated)
+        notes.append(
+            f"{_count(len(animated), 'file')} hold more than one picture: the first is read, "
+            f"{left:,} are left out"
+        )
+    return tuple(notes)
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def as_size(image_size: int | Size | None) -> Size | None:
@@ -195,36 +278,65 @@ def _tried(work: Callable[[Image.Image], T], picture: Picture) -> T | str:
         return f"{picture.name}: {'not a picture in a known format' if unknown else error}"
 
 
-def _look(image: Image.Image) -> tuple[Size, bool]:
-    """The upright size (H, W), and whether it is grey, from the header alone where it can be."""
+def _look(image: Image.Image) -> _Header:
+    """The header of a picture, without its pixels if possible."""
     width, height = image.size
     # Asking a PNG for its EXIF decodes it, and these are not the formats of cameras.
     if image.format not in ("PNG", "GIF", "BMP", None):
         turned = image.getexif().get(_ORIENTATION) in _SIDEWAYS
         width, height = (height, width) if turned else (width, height)
+    grey = image.mode in _GREY
     if image.mode == "P":
         palette = np.asarray(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
-        return (height, width), bool((palette == palette[:, :1]).all())
-    return (height, width), image.mode in _GREY
+        grey = bool((palette == palette[:, :1]).all())
+    depth = {"F": 32, "I": 16 if _is_sixteen(image) else 8}.get(image.mode, 8)
+    depth = 16 if image.mode.startswith("I;") else depth
+    frames = getattr(image, "n_frames", 1)
+    return _Header((height, width), grey, depth, frames, image.has_transparency_data)
 
 
-def _pixels(image: Image.Image, size: Size, channels: int) -> Array:
-    """One picture as (C, H, W), uint8."""
+def _is_sixteen(image: Image.Image) -> bool:
     # Of these 16 bits some versions of Pillow make 32.
-    sixteen = image.mode.startswith("I;") or image.format in ("PNG", "PPM")
+    return image.mode.startswith("I;") or image.format in ("PNG", "PPM")
+
+
+def _pixels(image: Image.Image, how: _How) -> Array:
+    """One picture as (C, H, W), uint8, or float32 among deep ones."""
+    sixteen = _is_sixteen(image)
+    mode = {1: "L", 3: "RGB", 4: "RGBA"}[how.channels]
     image = ImageOps.exif_transpose(image)
+    if how.deep:
+        return _deep(image, sixteen, how)
     if image.mode.startswith("I"):
         image = Image.fromarray(_byte(np.asarray(image), sixteen))
-    if image.mode == "F":
-        raise ValueError("pictures of 32-bit floats are not read; save them as a .npy array")
     if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    image = image.convert("L" if channels == 1 else "RGB")
+        rgba = np.asarray(image.convert("RGBA"))
+        laid = opaque(rgba[None], how.background, strict=False)[0][0]
+        how.spread.append((float(laid.var()), float(rgba[..., 3].var())))
+        image = Image.fromarray(laid[..., 0] if laid.shape[-1] == 1 else laid)
+    elif how.channels == 1 and how.background == "alpha":
+        image = Image.new("L", image.size, 255)  # opaque
+    return _fitted(image.convert(mode), how.size)
+
+
+def _fitted(image: Image.Image, size: Size) -> Array:
     if image.size != size[::-1]:
         image = ImageOps.fit(image, size[::-1], Image.Resampling.BICUBIC)
     array = np.asarray(image)
-    return array[None] if channels == 1 else array.transpose(2, 0, 1)
+    return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
+
+
+def _deep(image: Image.Image, sixteen: bool, how: _How) -> Array:
+    """One picture among deep ones as (C, H, W), float32; bytes become 16 bits, v · 256."""
+    if image.mode == "F" or (image.mode.startswith("I") and sixteen):
+        planes = [np.asarray(image).astype(np.float32)] * how.channels
+    else:
+        if image.mode.startswith("I"):
+            image = Image.fromarray(_byte(np.asarray(image), sixteen))
+        array = np.asarray(image.convert("L" if how.channels == 1 else "RGB"))
+        planes = [array] if how.channels == 1 else list(array.transpose(2, 0, 1))
+        planes = [plane.astype(np.float32) * 256 for plane in planes]
+    return np.concatenate([_fitted(Image.fromarray(plane), how.size) for plane in planes])
 
 
 def _byte(grey: Array, sixteen: bool) -> Array:

@@ -1,7 +1,8 @@
 """Folders and zips of pictures, of any sizes and depth, as rows of one shape.
 
-Where every picture lies in one of two or more first-level folders, these are the classes; folders
-around everything else are passed by.
+If the first-level folders are called train, val and test, or as these are usually spelt, they are
+the splits. If every picture lies in one of two or more folders of the first level, below that of
+the splits, these are the classes. Folders around everything else are passed by.
 """
 
 import hashlib
@@ -19,12 +20,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from vaelab.data.arrays import PARTS, in_order
+from vaelab.data.images.decode import Picture, Size, abbreviate, as_size, gather, opened
 from vaelab.data.splits import SourceData
+from vaelab.utils.options import option
 from vaelab.utils.progress import ProgressCallback, no_progress
 
-from .decode import Picture, Size, abbreviate, as_size, gather, opened
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
+    *(".pgm", ".ppm", ".pnm", ".pbm"),
+)
 
 # A member of a zip that claims to be larger than this is a bomb, not a picture.
 _LARGEST = 1 << 28
@@ -34,7 +39,8 @@ def from_folder(
     path: Path,
     image_size: int | Size | None,
     skip_unreadable: bool,
-    told: ProgressCallback = no_progress,
+    progress: ProgressCallback = no_progress,
+    background: str = "white",
 ) -> SourceData:
     """The pictures of a folder or zip.
 
@@ -42,14 +48,18 @@ def from_folder(
         path: of the folder or zip.
         image_size: side of a square or (H, W); None: kept or at most 64, see `images`.
         skip_unreadable: leave out what cannot be read, with a note, rather than refuse.
-        told: how many pictures of how many were read.
+        progress: called with the number of pictures read and their total.
+        background: of transparent parts, as for `layout.opaque`.
 
     Raises:
-        ValueError: where there are no pictures, or some cannot be read.
+        ValueError: if there are no pictures, or some cannot be read.
     """
     size = as_size(image_size)
     with listed(path) as (pictures, others):
-        gathered = gather(pictures, size, told=told)
+        parts = _splits([PurePosixPath(picture.name).parts for picture in pictures])
+        order = sorted(range(len(pictures)), key=lambda i: parts[i])
+        pictures, parts = [pictures[i] for i in order], [parts[i] for i in order]
+        gathered = gather(pictures, size, progress=progress, background=background)
         files = _digests([pictures[i] for i in gathered.kept])
     notes = gathered.notes
     if gathered.unreadable:
@@ -58,22 +68,63 @@ def from_folder(
         if not skip_unreadable:
             raise ValueError(
                 f"{count} pictures in {path} cannot be read: {listing}. Mend or remove them, or "
-                "pass --skip-unreadable to leave them out"
+                f"give {option('skip_unreadable')} to leave them out"
             )
         notes += (f"{count} pictures cannot be read and were left out: {listing}",)
     if others:
         notes += (f"{others:,} other files were ignored",)
     x = gathered.x
-    if len(x) and bool(((x == 0) | (x == 255)).all()):
+    if x.dtype == np.uint8 and len(x) and bool(((x == 0) | (x == 255)).all()):
         x = x // 255
         notes += ("the pictures are pure black and white: read as 0 and 1",)
-    y, classes = _labels([PurePosixPath(pictures[i].name).parts for i in gathered.kept])
-    if classes:
-        notes += (f"labels: the {len(classes)} folders {abbreviate(classes)}",)
-    own = (len(x), 0, 0)
+    kept = [parts[i] for i in gathered.kept]
+    own = tuple(sum(split == part for part, _ in kept) for split in range(3))
+    if own[1] or own[2]:
+        counts = ", ".join(f"{name} {n:,}" for name, n in zip(PARTS, own, strict=True) if n)
+        notes += (f"splits: the folders of the source ({counts})",)
+    y, classes, more = _labels([inner for _, inner in kept])
     return SourceData(
-        torch.from_numpy(x), y, own, classes, gathered.resize, notes=notes, files=files
+        torch.from_numpy(x),
+        y,
+        (own[0], own[1], own[2]),
+        classes,
+        gathered.resize,
+        shuffle=bool(own[1] or own[2]),
+        notes=notes + more,
+        files=files,
+        ends=gathered.ends,
     )
+
+
+Parts = tuple[str, ...]
+
+
+def _splits(paths: Sequence[Parts]) -> list[tuple[int, Parts]]:
+    """The split of each picture (0 training, 1 validation, 2 test) and its path below that.
+
+    Raises:
+        ValueError: if some first-level folders are called as splits are, and others are not.
+    """
+    paths = _without_common(paths)
+    places = {name: i for i, names in enumerate(PARTS.values()) for name in names}
+    tops = {path[0] if len(path) > 1 else "" for path in paths}
+    splits = {top: places[top.lower()] for top in tops if top.lower() in places}
+    if 0 not in splits.values() or len(set(splits.values())) < 2:
+        return [(0, path) for path in paths]
+    if odd := sorted(tops - set(splits)):
+        raise ValueError(
+            f"the folders {', '.join(sorted(splits))} look like splits, and beside them lies "
+            f"{abbreviate([name or 'a picture in no folder' for name in odd])}; move it away, or "
+            "rename the folders if they are classes"
+        )
+    return [(splits[path[0]], path[1:]) for path in paths]
+
+
+def _without_common(paths: Sequence[Parts]) -> Sequence[Parts]:
+    """Paths without the folders around everything."""
+    while paths and all(len(p) > 1 for p in paths) and len({p[0] for p in paths}) == 1:
+        paths = [p[1:] for p in paths]
+    return paths
 
 
 def _digests(pictures: Sequence[Picture]) -> Tensor:
@@ -164,10 +215,26 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
         raise ValueError(str(error)) from None
 
 
-def _labels(paths: list[tuple[str, ...]]) -> tuple[Tensor | None, tuple[str, ...]]:
-    while paths and all(len(p) > 1 for p in paths) and len({p[0] for p in paths}) == 1:
-        paths = [p[1:] for p in paths]
-    if not paths or any(len(p) < 2 for p in paths):
-        return None, ()
-    classes, index = np.unique([p[0] for p in paths], return_inverse=True)
-    return torch.from_numpy(index.astype(np.int64)), tuple(str(name) for name in classes)
+def _labels(paths: Sequence[Parts]) -> tuple[Tensor | None, tuple[str, ...], tuple[str, ...]]:
+    """Labels and names of the classes, and a note; none if some picture lies in no class folder."""
+    paths = _without_common(paths)
+    loose = ["/".join(path) for path in paths if len(path) < 2]
+    if loose or not paths:
+        folders = len({path[0] for path in paths if len(path) > 1})
+        note = (
+            f"no labels: {abbreviate(loose)} {'lies' if len(loose) == 1 else 'lie'} in none of the "
+            f"{folders:,} folders, which would be the classes"
+        )
+        return None, (), (note,) if folders > 1 else ()
+    names = in_order({path[0] for path in paths})
+    places = {name: i for i, name in enumerate(names)}
+    y = torch.tensor([places[path[0]] for path in paths])
+    return y, names, (f"labels: the {len(names)} folders {abbreviate(names)}",)
+
+
+def class_names(path: Path) -> list[str] | None:
+    """The class of each picture of a folder or zip, in the order of `listed`; None without."""
+    with listed(path) as (pictures, _):
+        paths = _without_common([PurePosixPath(picture.name).parts for picture in pictures])
+    named = all(len(path) > 1 for path in paths) and len({path[0] for path in paths}) > 1
+    return [path[0] for path in paths] if named else None

@@ -9,7 +9,7 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -33,6 +33,7 @@ class Rows:
         array: (N, *shape), of any type of number; mapped from a file, or in memory.
         kind: the type that rows come out as, uint8 or float32.
         numbers: (M,), int64, which rows of the array these are; None: all, in order.
+        clip: ends of the interval that values are clipped to as they are read; None: left alone.
 
     >>> rows = Rows(np.arange(12).reshape(4, 3), np.dtype(np.uint8)).take(torch.tensor([3, 1]))
     >>> rows.shape, rows[0]
@@ -42,6 +43,7 @@ class Rows:
     array: Array
     kind: np.dtype[Any]
     numbers: Array | None = None
+    clip: tuple[float, float] | None = None
 
     def __len__(self) -> int:
         return len(self.array) if self.numbers is None else len(self.numbers)
@@ -75,7 +77,7 @@ class Rows:
         """The rows of those positions, (K,) int64, not read yet."""
         places = which.numpy()
         numbers = places if self.numbers is None else self.numbers[places]
-        return Rows(self.array, self.kind, numbers)
+        return replace(self, numbers=numbers)
 
     def __getitem__(self, which: int | slice | Tensor) -> Tensor:
         """One row (*shape), or those of a slice or of positions (K,), (K, *shape)."""
@@ -90,13 +92,16 @@ class Rows:
         """Reads every row into `out`, (M, *shape), and returns it."""
         target = out.numpy()
         for places, found in self._forward():
-            target[places] = found
+            target[places] = self._clipped(found)
         return out
 
     def pieces(self) -> Iterator[Tensor]:
         """Every row once, a few MiB at a time, in the order of the file."""
         for _, found in self._forward():
-            yield torch.from_numpy(found.astype(self.kind))
+            yield torch.from_numpy(self._clipped(found).astype(self.kind))
+
+    def _clipped(self, found: Array) -> Array:
+        return found if self.clip is None else found.clip(*self.clip)
 
     def _forward(self) -> Iterator[tuple[Array | slice, Array]]:
         """Positions and their rows, in the order of the file."""

@@ -15,6 +15,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -110,7 +111,7 @@ class Streamed:
         self.x = x if isinstance(x, Rows) else Rows(x.numpy(), x.numpy().dtype)
         self.device = device
         numbers = None if self.x.numbers is None else np.sort(self.x.numbers)
-        self.forward = Rows(self.x.array, self.x.kind, numbers)
+        self.forward = replace(self.x, numbers=numbers)
         order = np.arange(len(x)) if self.x.numbers is None else np.argsort(self.x.numbers)
         self.places = torch.from_numpy(order)
         row = max(1, x.nbytes // len(x))

@@ -1,21 +1,20 @@
-"""What is wrong with the columns of a table, all of it said at once, and how it can be read yet.
+"""Validate the columns of a table and report every problem at once, with the options that fix it.
 
-What is proposed leaves out columns that tell nothing, then, of the others, those with the most
+The proposed options leave out columns that tell nothing, then, of the others, those with the most
 gaps until half of the rows have none, then these rows.
 """
 
 import math
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from vaelab.data.splits import FEWEST
-
-from .column_text import TextColumn, unusable
-from .reader import Table
+from vaelab.data.tabular.column_text import TextColumn
+from vaelab.data.tabular.reader import Table
+from vaelab.utils.options import on_command_line, option
 
 Array = np.ndarray[Any, Any]
 
@@ -28,34 +27,31 @@ _KEY = re.compile(r"(?i:(.*[\W_])?(uu)?id)|.*[a-z]I[Dd]")
 """Names of columns that name the row."""
 
 
-def wanted(
-    table: Table, said: Mapping[str, str], beside: Sequence[str]
-) -> dict[str, Sequence[str]]:
-    """The cells of the columns that are read, by name."""
-    pairs = zip(table.names, table.cells, strict=True)
-    return {n: c for n, c in pairs if n in beside or said.get(n, said.get(REST)) != OUT}
+def wanted(table: Table, said: Mapping[str, str], beside: Sequence[str]) -> dict[str, TextColumn]:
+    """The columns that are read, by name; those in `beside` are read and not modelled."""
+    rest = said.get(REST)
+    kinds = {n: said.get(n, None if n in beside else rest) for n in table.names}
+    return {n: table.column(n, kind) for n, kind in kinds.items() if n in beside or kind != OUT}
 
 
 def usable(
     table: Table, said: Mapping[str, str], beside: Sequence[str], skip: bool
 ) -> tuple[Table, tuple[str, ...]]:
-    """The table without the rows that lack a value, where that is asked for; and notes.
+    """The table, without the rows that lack a value if that is asked for; and notes.
 
     Args:
-        table: cells as text.
+        table: as it was read.
         said: kinds by name.
         beside: columns that are read and not modelled, which cannot be left out.
-        skip: whether rows may be left out.
+        skip: leave such rows out.
 
     Raises:
-        ValueError: where a column tells nothing or lacks values; says all of it, and the flags
+        ValueError: if a column is uninformative or lacks values; says all of it, and the options
             that read the table all the same.
     """
-    read = {
-        n: TextColumn.of(column, table.comma) for n, column in wanted(table, said, beside).items()
-    }
+    read = wanted(table, said, beside)
     judged = [n for n in read if n not in beside and n not in said and REST not in said]
-    lacking = {name: _lacking(cells, table.comma) for name, cells in read.items()}
+    lacking = {name: column.lacking for name, column in read.items()}
     least = FEWEST if skip else max(FEWEST, math.ceil(_WHOLE * len(table)))
     wrong, out, holes = _left_out(table, read, lacking, judged, beside, least)
     gaps = {name: rows for name, rows in lacking.items() if rows.any() and name not in wrong}
@@ -66,7 +62,7 @@ def usable(
         told = f"{int(holes.sum()):,} of {len(table):,} rows lack a value ({counts})"
         return table.without(holes), (f"{told} and were left out",)
     lines = [f"column {name} {why}" for name, why in wrong.items()]
-    lines += [f"column {n} lacks a value {_where(table, n, read, r)}" for n, r in gaps.items()]
+    lines += [f"column {n} lacks a value {_where(table, read[n], r)}" for n, r in gaps.items()]
     if len(lines) > _LISTED:
         lines = [*lines[:_LISTED], f"and {len(lines) - _LISTED:,} columns more"]
     raise ValueError(
@@ -83,15 +79,15 @@ def _left_out(
     beside: Sequence[str],
     least: int,
 ) -> tuple[dict[str, str], set[str], Array]:
-    """Columns that are wrong, with why; all that are better left out; and then the rows (N,).
+    """Columns that are wrong, with the reason; all that are better left out; then the rows (N,).
 
     Args:
-        table: the cells.
-        read: of its columns, by name.
+        table: as it was read.
+        read: its columns by name.
         lacking: rows (N,) in which each has no value.
         judged: columns that may be wrong.
         beside: columns that cannot be left out.
-        least: rows that are to be kept.
+        least: rows to keep.
     """
     wrong = {name: why for name in judged if (why := _wrong(table, name, read, ~lacking[name]))}
     out = set(wrong)
@@ -109,41 +105,35 @@ def _left_out(
         out |= set(late)
 
 
-def first_gap(table: Table, names: Sequence[str]) -> str | None:
-    """Where the first of some columns that has one lacks a value, in words."""
-    for name in names:
-        cells = TextColumn.of(table.cells[table.names.index(name)], table.comma)
-        if (rows := _lacking(cells, table.comma)).any():
+def first_gap(table: Table, kinds: Mapping[str, str | None]) -> str | None:
+    """The place and reason of the first missing value of some columns, by their kinds."""
+    for name, kind in kinds.items():
+        column = table.column(name, kind)
+        if (rows := column.lacking).any():
             row = int(rows.argmax())
-            return f"{table.at(row, name)}: {unusable(cells.texts[cells.index[row]], table.comma)}"
+            return f"{table.at(row, name)}: {column.reason(row)}"
     return None
 
 
-def _lacking(cells: TextColumn, comma: bool) -> Array:
-    """(N,), where a column has no value."""
-    return np.array([unusable(text, comma) is not None for text in cells.texts])[cells.index]
-
-
 def _wrong(table: Table, name: str, read: Mapping[str, TextColumn], rows: Array) -> str | None:
-    """Why a column had better be left out, going by some rows (N,) of it, where it had."""
+    """The reason to leave a column out, by some rows (N,) of it, if there is one."""
     if not rows.any():
         return "holds no values"
-    cells = read[name].of_rows(rows)
-    number = ~np.isnan(cells.values)
-    if 0.5 < number.mean() < 1 and len(cells.categories[0]) > 2:
-        row = int(np.flatnonzero(rows)[number.argmin()])
-        odd = f"{read[name].texts[read[name].index[row]]!r} on {table.place(row)}"
-        return f"holds numbers in most rows and in {(~number).sum():,} none, first {odd}"
-    if why := cells.tells_nothing():
+    column = read[name].where(rows)
+    numbers = ~np.isnan(column.values)
+    if 0.5 < numbers.mean() < 1 and column.different > 2 and not column.doubt:
+        row = int(np.flatnonzero(rows)[numbers.argmin()])
+        odd = f"{read[name].text(row)!r} on {table.place(row)}"
+        return f"holds numbers in most rows and in {(~numbers).sum():,} none, first {odd}"
+    if why := column.uninformative():
         return why
-    once = cells.numeric and cells.whole and len(cells.texts) == len(cells.index)
-    return "only names the rows" if once and _KEY.fullmatch(name) else None
+    once = column.whole and column.different == len(column)
+    return "only names the rows" if once and (column.coded or _KEY.fullmatch(name)) else None
 
 
-def _where(table: Table, name: str, read: Mapping[str, TextColumn], lacking: Array) -> str:
+def _where(table: Table, column: TextColumn, lacking: Array) -> str:
     row, count = int(lacking.argmax()), int(lacking.sum())
-    reason = unusable(read[name].texts[read[name].index[row]], table.comma)
-    first = f"{table.place(row)}: {reason}"
+    first = f"{table.place(row)}: {column.reason(row)}"
     return f"on {first}" if count == 1 else f"in {count:,} rows, first on {first}"
 
 
@@ -155,18 +145,20 @@ def _remedy(
     holes: Array,
     skip: bool,
 ) -> str:
-    """The flags that read the table all the same, beside those that were given."""
-    yours = "end the file, or say what a column is, as in --columns NAME=categories"
+    """The options that read the table all the same, beside those that were given."""
+    doubtful = [name for name in out if read[name].doubt]
+    numbers = any("numbers" in (read[name].doubt or "") for name in doubtful)
+    how = f" {option('decimal', ',')} or {option('decimal', '.')} says which mark it is;" * numbers
+    yours = f"end the file, or say the kind of a column, as in {option('columns', _EXAMPLE)}"
     if not set(read) - out - {*beside} or (~holes).sum() < FEWEST:
-        return f"Without these, too little is left to be modelled. M{yours}"
+        return f"{how.strip()} Without these, too little is left to be modelled. M{yours}".strip()
     kinds = {**said, **dict.fromkeys(sorted(out, key=list(read).index), OUT)}
-    flags = ["--columns", shlex.quote(",".join(map(_quoted, kinds, kinds.values())))] if out else []
-    flags += ["--skip-unreadable"] if holes.any() and not skip else []
+    options = [option("columns", kinds)] if out else []
+    options += [option("skip_unreadable")] if holes.any() and not skip else []
     left = [f"{len(out):,} column{'s' * (len(out) > 1)}"] if out else []
     left += [f"{int(holes.sum()):,} of {len(holes):,} rows"] if holes.any() else []
-    return f"To leave out {' and '.join(left)}, give\n  {' '.join(flags)}\nor m{yours}"
+    line = (" " if on_command_line() else ", ").join(options)
+    return f"{how}To leave out {' and '.join(left)}, give\n  {line}\nor m{yours}".strip()
 
 
-def _quoted(name: str, kind: str) -> str:
-    plain = not set(name) & set(',"')
-    return f"{name}={kind}" if plain else '"{}={}"'.format(name.replace('"', '""'), kind)
+_EXAMPLE = {"NAME": "categories"}

@@ -1,35 +1,46 @@
-"""What the columns of a table are called, and how their values are written: kept with every run."""
+"""The names of a table's columns and the spelling of their values, kept with every run."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
+
+from vaelab.data.tabular.column_text import PLAIN, Dates, Marks
 
 _FULL = 7
 """Digits of a 32-bit float: what a value is written with where nothing says how fine it is."""
 
 
 class Heading(NamedTuple):
-    """A column's name, and how its values are written.
+    """The name of a column, and how its values are written.
 
     Attributes:
         name: as the file has it.
         values: of a column of categories or of two values, their names by number; empty for
             numbers.
-        decimals: of numbers, how many the file has; None where it has more than a 32-bit float.
+        decimals: of numbers, the most that the file has; None for more than a 32-bit float keeps.
+        dtype: the type of the values in a data frame, if no plain number or text: "bool", "int64"
+            of categories, "category", "datetime64[ns]", …
+        marks: characters around and inside the numbers.
+        dates: how numbers of days stand for dates.
     """
 
     name: str
     values: tuple[str, ...] = ()
     decimals: int | None = None
+    dtype: str = ""
+    marks: Marks = PLAIN
+    dates: Dates | None = None
 
     def meant(self, value: float) -> str | float:
-        """What a raw value stands for: a name, or a number as fine as the file has them.
+        """The name, number or date that a raw value stands for, a number as fine as the file's.
 
         >>> Heading("city", ("Oslo", "Rome")).meant(1.0), Heading("age", (), 0).meant(37.4)
         ('Rome', 37)
         """
         if self.values:
             return self.values[min(max(round(value), 0), len(self.values) - 1)]
+        if self.dates is not None:
+            return self.dates.date(value).strftime(self.dates.format)
         if self.decimals is None:
             return float(f"{value:.{_FULL}g}")
         number = round(value, self.decimals) + 0.0  # never −0
@@ -44,25 +55,57 @@ class Heading(NamedTuple):
         meant = self.meant(value)
         if isinstance(meant, str):
             return meant
-        return f"{meant:.{_FULL}g}" if self.decimals is None else f"{meant:.{self.decimals}f}"
+        before, thousands, decimal, after = self.marks
+        form = f".{_FULL}g" if self.decimals is None else f",.{self.decimals}f"
+        text = f"{meant:{form}}"
+        swap = {",": thousands, ".": decimal}
+        return before + "".join(swap.get(c, c) for c in text) + after
+
+    def typed(self, values: Iterable[float]) -> Any:
+        """Raw values as a column of a data frame, a list or an array of the column's own type.
+
+        >>> Heading("member", ("False", "True"), None, "bool").typed([0.2, 1.0])
+        [False, True]
+        """
+        if self.dates is not None:
+            return [self.dates.date(value) for value in values]
+        meant = [self.meant(value) for value in values]
+        if self.values and self.dtype == "bool":
+            return [str(name).lower() in ("true", "t", "yes") for name in meant]
+        if self.values and self.dtype.lower().lstrip("u").startswith("int"):
+            return [int(float(name)) for name in meant]
+        if self.values and self.dtype.lower().startswith("float"):
+            return [float(name) for name in meant]
+        return meant
 
 
 def read(record: Sequence[Sequence[Any]]) -> tuple[Heading, ...]:
-    """A header from JSON values that `is_header` holds for."""
-    return tuple(Heading(name, tuple(values), decimals) for name, values, decimals in record)
+    """A header from JSON values that satisfy `is_header`."""
+    return tuple(map(_heading, record))
+
+
+def _heading(record: Sequence[Any]) -> Heading:
+    name, values, decimals, dtype, marks, dates = (*record, *("", PLAIN, None)[len(record) - 3 :])
+    dated = None if dates is None else Dates(*dates)
+    return Heading(name, tuple(values), decimals, dtype, Marks(*marks), dated)
 
 
 def is_header(value: object) -> bool:
-    """Whether a JSON value is a header: [[name, [names of values], decimals or null], …]."""
+    """True for [[name, [names of values], decimals or null, dtype, marks, dates], …]."""
     return isinstance(value, list | tuple) and all(map(_is_heading, value))
 
 
 def _is_heading(value: object) -> bool:
-    if not isinstance(value, list | tuple) or len(value) != 3:
+    if not isinstance(value, list | tuple) or not 3 <= len(value) <= 6:
         return False
-    name, values, decimals = value
-    texts = [name, *values] if isinstance(values, list | tuple) else [None]
-    return all(isinstance(t, str) for t in texts) and (decimals is None or type(decimals) is int)
+    name, values, decimals, dtype, marks, dates = (*value, *("", PLAIN, None)[len(value) - 3 :])
+    lists = [values, marks, dates or ("", "")]
+    if not all(isinstance(part, list | tuple) for part in lists):
+        return False
+    texts = [name, *values, dtype, *marks, *(dates or ())]
+    sizes = len(marks) == len(PLAIN) and (dates is None or len(dates) == 2)
+    whole = decimals is None or type(decimals) is int
+    return sizes and whole and all(isinstance(text, str) for text in texts)
 
 
 def difference(then: Sequence[Heading], now: Sequence[Heading]) -> str | None:
@@ -71,7 +114,7 @@ def difference(then: Sequence[Heading], now: Sequence[Heading]) -> str | None:
     if before != after:
         return f"its columns were {', '.join(before)} and are {', '.join(after) or 'unnamed'}"
     for a, b in zip(then, now, strict=True):
-        if a != b:
+        if a._replace(dtype=b.dtype) != b:
             return f"column {a.name} {_values(a, 'had')} and {_values(b, 'has')}"
     return None
 

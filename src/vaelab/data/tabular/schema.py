@@ -1,5 +1,6 @@
-"""From the text of a table to numbers: what each column is, found or said, and its values."""
+"""Rows of numbers from a table: the kind of each column, found or given, and its values."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,11 +10,11 @@ import torch
 from vaelab.data.schema_fields import KINDS, NUMBERS, Column
 from vaelab.data.spec import DataSpec
 from vaelab.data.splits import FEWEST, SourceData
-
-from .column_text import TextColumn
-from .diagnostics import OUT, REST, first_gap, usable, wanted
-from .header import Heading, abbreviate_names, listed
-from .reader import Table
+from vaelab.data.tabular.column_text import PLAIN, TextColumn
+from vaelab.data.tabular.diagnostics import OUT, REST, first_gap, usable, wanted
+from vaelab.data.tabular.header import Heading, abbreviate_names, listed
+from vaelab.data.tabular.reader import Table
+from vaelab.utils.options import argument, option
 
 Array = np.ndarray[Any, Any]
 
@@ -27,18 +28,18 @@ def as_rows(
     skip: bool = False,
     told: Sequence[str] = (),
 ) -> SourceData:
-    """The rows of a table, its columns found for what they are or as they are said to be.
+    """The rows of a table, with kinds of columns as its cells suggest or as they are given.
 
     Args:
-        table: cells as text.
+        table: as it was read.
         kinds: by name: `"real"`, `"positive"`, `"binary"`, `"counts"`, `"categories"`, or `"out"`
             to leave the column out; under `"*"` for all that are not named.
         label: the column that holds labels, and is not modelled.
         skip: leave out rows without a value somewhere, rather than refuse.
-        told: columns of numbers that are known of each row, and not modelled: its vectors.
+        told: columns of numbers that are the condition of each row, and not modelled.
 
     Raises:
-        ValueError: for columns that are not there or have no values of their kind; says where.
+        ValueError: for columns that are not there or have no values of their kind; names the place.
     """
     said = dict(kinds or {})
     beside = (*((label,) if label else ()), *told)
@@ -46,11 +47,9 @@ def as_rows(
     if len(table) < FEWEST:  # before columns of so few rows are judged
         raise ValueError(f"{table.name}: rows seen: {len(table)}; a data set needs {FEWEST}")
     table, skipped = usable(table, said, beside, skip)
-    read = {
-        n: TextColumn.of(column, table.comma) for n, column in wanted(table, said, beside).items()
-    }
-    modelled = {name: cells for name, cells in read.items() if name not in beside}
-    chosen = {n: said.get(n, said.get(REST)) or cells.kind() for n, cells in modelled.items()}
+    read = wanted(table, said, beside)
+    modelled = {name: column for name, column in read.items() if name not in beside}
+    chosen = {n: said.get(n, said.get(REST)) or column.kind() for n, column in modelled.items()}
     x = np.stack([_values(table, name, read[name], kind) for name, kind in chosen.items()], 1)
     columns = tuple(
         Column(kind, len(read[name].categories[0]) if kind == "categories" else 0)
@@ -61,14 +60,14 @@ def as_rows(
         raise ValueError(
             f"{table.name}: column {label} is no label: all rows are {abbreviate_names(names)}"
         )
-    found = {
-        name: cells for name, cells in modelled.items() if name not in said and REST not in said
-    }
+    found = {n: column for n, column in modelled.items() if n not in said and REST not in said}
     notes = (
         *table.notes,
         *skipped,
-        _told(read, chosen),
+        _summary(read, chosen),
+        *_marked(read, chosen),
         *_skewed(found, chosen),
+        *_scaled(found, chosen),
         *_labelled(label, names),
         *((f"known of each row, and not modelled: {abbreviate_names(told)}",) if told else ()),
     )
@@ -86,12 +85,12 @@ def as_rows(
 
 
 def like(table: Table, spec: DataSpec) -> tuple[Array, tuple[str, ...]]:
-    """The rows of a table (N, D), float32, as those that a run was trained on; and notes.
+    """The rows of a table (N, D), float32, laid out as a run's data; and notes.
 
-    Columns go by their names, whatever their order; those the run does not know are passed by.
+    Columns go by their names, whatever their order; those that the run's data lack are passed by.
 
     Raises:
-        ValueError: where a column is missing, or a value is not one the run's data can have.
+        ValueError: if a column is missing, or a value is not one the run's data can have.
     """
     if missing := [h.name for h in spec.headings if h.name not in table.names]:
         raise ValueError(
@@ -99,33 +98,64 @@ def like(table: Table, spec: DataSpec) -> tuple[Array, tuple[str, ...]]:
             f"{abbreviate_names([h.name for h in spec.headings], 20)}, and this has "
             f"{abbreviate_names(table.names, 20)}"
         )
-    known = [heading.name for heading in spec.headings]
-    if gap := first_gap(table, known):
-        raise ValueError(f"{gap}. Fill it in, or take such rows out of the file")
-    rows = []
-    for heading in spec.headings:
-        cells = TextColumn.of(table.cells[table.names.index(heading.name)], table.comma)
-        if not heading.values:
-            rows.append(_numbers(table, heading.name, cells, "numbers"))
-            continue
-        given = TextColumn.of(heading.values)
-        by_number = given.numeric and cells.numeric
-        keys = cells.numbers if by_number else cells.texts
-        places = {key: i for i, key in enumerate(given.numbers if by_number else heading.values)}
-        row = cells.first(np.array([key not in places for key in keys]))
-        if row is not None:
-            raise ValueError(
-                f"{table.at(row, heading.name)}: {cells.texts[cells.index[row]]!r} is none of the "
-                f"values of the run's data: {abbreviate_names(heading.values, 20)}"
-            )
-        rows.append(np.array([places[key] for key in keys])[cells.index])
-    others = [name for name in table.names if name not in known]
+    kinds = {h.name: "categories" if h.values else None for h in spec.headings}
+    named = {h.name: kinds[h.name] if any(map(_marker, h.values)) else None for h in spec.headings}
+    if gap := first_gap(table, named):
+        raise ValueError(f"{gap}. Fill it in, or leave such rows out")
+    rows = [
+        _like_column(table, heading, table.column(heading.name, named[heading.name]))
+        for heading in spec.headings
+    ]
+    others = [name for name in table.names if name not in kinds]
     notes = (
         (f"columns that the run does not know are passed by: {abbreviate_names(others)}",)
         if others
         else ()
     )
     return np.stack(rows, 1).astype(np.float32), (*table.notes, *notes)
+
+
+def _like_column(table: Table, heading: Heading, column: TextColumn) -> Array:
+    """(N,), the cells of a column as the numbers of a heading."""
+    if heading.dates is not None:
+        days = {text: heading.dates.day(text) for text in set(column.cells) if text is not None}
+        found = np.array([days[column.text(i)] for i in range(len(column))])
+        if (row := column.first(np.isnan(found))) is not None:
+            raise ValueError(
+                f"{table.at(row, heading.name)}: {column.text(row)!r} is no date written as "
+                f"{heading.written(0.0)}"
+            )
+        return found
+    if not heading.values:
+        if heading.marks.decimal != column.marks.decimal and heading.marks != PLAIN:
+            again = TextColumn(column.cells, heading.marks.decimal, column.markers)
+            column = column if np.isnan(again.values).any() else again
+        return _numbers(table, heading.name, column, "numbers")
+    given = TextColumn(heading.values)
+    by_number = given.quantity and column.numeric
+    keys: list[Any] = (
+        column.values.tolist() if by_number else [column.text(i) for i in range(len(column))]
+    )
+    names: Sequence[Any] = given.values.tolist() if by_number else heading.values
+    places = {key: i for i, key in enumerate(names)}
+    if heading.dtype == "bool" and not by_number:  # true, True and TRUE are one value
+        places |= {form: i for i, name in enumerate(names) for form in _spellings(name)}
+    row = column.first(np.array([key not in places for key in keys]))
+    if row is not None:
+        raise ValueError(
+            f"{table.at(row, heading.name)}: {column.text(row)!r} is none of the "
+            f"values of the run's data: {abbreviate_names(heading.values, 20)}"
+        )
+    return np.array([places[key] for key in keys])
+
+
+def _spellings(name: str) -> tuple[str, ...]:
+    return name, name.lower(), name.upper(), name.capitalize()
+
+
+def _marker(name: str) -> bool:
+    """True for a category called as missing values are in a text file."""
+    return bool(TextColumn([name], markers=True).lacking.any())
 
 
 def _check_said(
@@ -148,97 +178,140 @@ def _check_said(
         raise ValueError(f"column {label} is the label, and cannot be {said[label]} as well")
     if twice := [name for name in told if name in said or beside.count(name) > 1]:
         raise ValueError(
-            f"column {twice[0]} is to be told of each row, as --condition-columns says; it "
-            "cannot be "
-            "named there twice, or be the label or of a kind as well"
+            f"column {twice[0]} is a condition of each row, as {argument('vectors')} says; it "
+            "cannot be named there twice, or be the label or of a kind as well"
         )
     if not any(name not in beside for name in wanted(table, said, beside)):
         raise ValueError(f"{table.name}: no column is left to be modelled")
 
 
-def _values(table: Table, name: str, cells: TextColumn, kind: str) -> Array:
+def _values(table: Table, name: str, column: TextColumn, kind: str) -> Array:
     """(N,), checked to be of the kind."""
     if kind in (*NUMBERS, "counts"):
-        numbers = _numbers(table, name, cells, kind)
-        row = cells.first(cells.numbers.astype(np.float32) <= 0)
+        if kind == "real" and column.dates is not None:
+            return np.array([column.dates.day(column.text(i)) for i in range(len(column))])
+        numbers = _numbers(table, name, column, kind)
+        row = column.first(numbers.astype(np.float32) <= 0)
         if kind == "positive" and row is not None:
             raise ValueError(
                 f"{table.at(row, name)}: positive numbers are above 0, and this is "
-                f"{cells.texts[cells.index[row]]}; {name}=real takes any number"
+                f"{column.text(row)}; {name}=real takes any number"
             )
-        row = cells.first((cells.numbers < 0) | (cells.numbers != np.rint(cells.numbers)))
+        row = column.first((numbers < 0) | (numbers != np.rint(numbers)))
         if kind == "counts" and row is not None:
             raise ValueError(
                 f"{table.at(row, name)}: counts are 0, 1, 2, …, and this is "
-                f"{cells.texts[cells.index[row]]}; {name}=real takes any number"
+                f"{column.text(row)}; {name}=real takes any number"
             )
         return numbers
-    names, index = cells.categories
+    names, index = column.categories
     if len(names) < 2 or (kind == "binary" and len(names) != 2):
         raise ValueError(
-            f"{table.name}: column {name} is said to be {kind} and has {len(names):,} different "
-            f"values: {abbreviate_names(names)}; expected "
-            f"{'2' if kind == 'binary' else '2 or more'}"
+            f"{table.name}: column {name} is to be {kind} and has {len(names):,} different "
+            f"values: {abbreviate_names(names)}; expected 2{' or more' * (kind != 'binary')}"
         )
     return index
 
 
-def _numbers(table: Table, name: str, cells: TextColumn, expected: str) -> Array:
-    row = cells.first(np.isnan(cells.numbers))
+def _numbers(table: Table, name: str, column: TextColumn, expected: str) -> Array:
+    row = column.first(np.isnan(column.values))
     if row is not None:
+        either = f"{option('decimal', ',')} or {option('decimal', '.')}"
+        doubt = f" ({column.doubt}; {either} says which)"
         raise ValueError(
-            f"{table.at(row, name)}: expected {expected}, and {cells.texts[cells.index[row]]!r} is "
-            f"no number; mend it, or say {name}=categories where these are names"
+            f"{table.at(row, name)}: expected {expected}, and {column.text(row)!r} is "
+            f"no number{doubt if column.doubt else ''}; mend it, or say {name}=categories if these "
+            "are names"
         )
-    return cells.values
+    return column.values
 
 
 def _told_numbers(
     table: Table, told: Sequence[str], read: Mapping[str, TextColumn]
 ) -> torch.Tensor:
-    """(N, C), float32, the columns that are told."""
+    """(N, C), float32, the columns that are conditions."""
     for name in told:
-        row = read[name].first(np.isnan(read[name].numbers))
+        row = read[name].first(np.isnan(read[name].values))
         if row is not None:
             raise ValueError(
-                f"{table.at(row, name)}: a column that is told holds numbers, and "
-                f"{read[name].texts[read[name].index[row]]!r} is none; names are told as labels, "
-                f"--label {name} --condition labels"
+                f"{table.at(row, name)}: a column of condition values holds numbers, and "
+                f"{read[name].text(row)!r} is none; names are labels, "
+                f"{option('label', name)} and {option('condition', 'labels')}"
             )
     numbers = np.stack([read[name].values for name in told], 1)
     return torch.from_numpy(numbers.astype(np.float32))
 
 
-def _heading(name: str, cells: TextColumn, kind: str) -> Heading:
+def _heading(name: str, column: TextColumn, kind: str) -> Heading:
     if kind in ("binary", "categories"):
-        return Heading(name, cells.categories[0])
-    return Heading(name, (), 0 if kind == "counts" else cells.decimals)
+        return Heading(name, column.categories[0], None, _dtype(column))
+    if column.dates is not None and kind == "real":
+        return Heading(name, (), None, column.dtype, PLAIN, column.dates)
+    decimals = 0 if kind == "counts" else column.decimals
+    plain = column.marks._replace(decimal=".") == PLAIN
+    return Heading(name, (), decimals, column.dtype, PLAIN if plain else column.marks)
 
 
-def _told(read: Mapping[str, TextColumn], chosen: Mapping[str, str]) -> str:
-    """What was found, in a line."""
+def _dtype(column: TextColumn) -> str:
+    """The type of a column of categories in a data frame."""
+    if column.dtype:
+        return column.dtype
+    if column.quantity:
+        return "int64" if column.whole else "float64"
+    names = {name.lower() for name in column.categories[0]}
+    return "bool" if names <= {"true", "false"} else ""
+
+
+def _summary(read: Mapping[str, TextColumn], chosen: Mapping[str, str]) -> str:
+    """The kinds of the columns, in a line."""
     by_kind: dict[str, list[str]] = {kind: [] for kind in KINDS}
     for name, kind in chosen.items():
         names = read[name].categories[0] if kind in ("binary", "categories") else ()
         more = f" ({abbreviate_names(names, _NAMED)})" if names else ""
         by_kind[kind].append(name + more)
-    return f"columns: {listed(by_kind)} (--columns NAME=KIND says otherwise)"
+    otherwise = option("columns", {"NAME": "KIND"})
+    return f"columns: {listed(by_kind)} ({otherwise} sets others)"
+
+
+def _marked(read: Mapping[str, TextColumn], chosen: Mapping[str, str]) -> tuple[str, ...]:
+    """Notes on numbers that are written with marks, on dates, and on digits that are names."""
+    numbers = [n for n, kind in chosen.items() if kind not in ("binary", "categories")]
+    marked = [
+        f"{n} ({read[n].text(i)} as {read[n].values[i]:.12g})"
+        for n in numbers
+        if read[n].marks not in (PLAIN, PLAIN._replace(decimal=","))
+        for i in [int(np.nanargmax(read[n].values))]
+    ]
+    dates = [f"{n} ({read[n].text(0)})" for n in numbers if read[n].dates is not None]
+    names = [n for n, k in chosen.items() if k == "categories" and read[n].coded]
+    notes = []
+    if marked:
+        notes.append(f"read as numbers, and written so in a .csv: {abbreviate_names(marked)}")
+    if dates:
+        notes.append(f"read as dates, days since the first: {abbreviate_names(dates)}")
+    if names:
+        notes.append(
+            f"digits taken for names: {abbreviate_names(names)}; NAME=real takes them for numbers"
+        )
+    return tuple(notes)
 
 
 def _skewed(found: Mapping[str, TextColumn], chosen: Mapping[str, str]) -> tuple[str, ...]:
-    """What follows for columns that were found to be skewed."""
+    """Notes on columns that are skewed."""
     positive = [name for name in found if chosen[name] == "positive"]
     zeros = {
-        name: int((cells.values == 0).sum())
-        for name, cells in found.items()
-        if chosen[name] == "real" and cells.values.min() == 0 and cells.skewed
+        name: int((column.values == 0).sum())
+        for name, column in found.items()
+        if chosen[name] == "real"
+        and column.dates is None
+        and column.values.min() == 0
+        and column.skewed
     }
     notes = []
     if positive:
         notes.append(
-            f"above 0 and skewed: {abbreviate_names(positive)}, so taken as log-normal; "
-            "NAME=real takes them "
-            "as they are, and samples of these may be below 0"
+            f"above 0 and skewed: {abbreviate_names(positive)}, so taken as log-normal; NAME=real "
+            "takes them as they are, and samples of these may be below 0"
         )
     if zeros:
         told = abbreviate_names([f"{name} ({n:,})" for name, n in zeros.items()])
@@ -246,6 +319,48 @@ def _skewed(found: Mapping[str, TextColumn], chosen: Mapping[str, str]) -> tuple
             f"skewed, and 0 in some rows: {told}; taken as real, samples of which may be below 0"
         )
     return tuple(notes)
+
+
+def _scaled(found: Mapping[str, TextColumn], chosen: Mapping[str, str]) -> tuple[str, ...]:
+    """A note on columns that are whole multiples of one number, as counts of one factor are."""
+    factors = {}
+    for name, column in found.items():
+        if chosen[name] in NUMBERS and column.dates is None:
+            factor = common_factor(column.distinct, len(column))
+            if factor is not None:
+                factors[name] = factor
+    if not factors:
+        return ()
+    told = abbreviate_names([f"{name} ({factor:.6g})" for name, factor in factors.items()])
+    return (
+        f"whole multiples of one number: {told}; divided by it, they are counts, which "
+        "NAME=counts models as such",
+    )
+
+
+def common_factor(different: Array, rows: int) -> float | None:
+    """The step of which all values are whole multiples, if they look like scaled counts.
+
+    Values have at least three different multiples, 0 among them or next to it, and the step is
+    neither a whole number nor a power of ten, which are resolutions of measurements.
+
+    Args:
+        different: the different values in order, float64.
+        rows: the number of rows.
+
+    >>> common_factor(np.array([0, 0.35, 0.7, 1.05, 2.1]), 100)
+    0.35
+    """
+    if len(different) < 4 or different[0] < 0 or len(different) > rows // 4:
+        return None
+    step = float(np.diff(different).min())
+    multiples = different / step
+    exact = np.abs(multiples - np.rint(multiples)) < 1e-4 * np.maximum(1, np.rint(multiples))
+    tens = math.log10(step)
+    if not exact.all() or multiples[-1] > 10_000 or abs(tens - round(tens)) < 1e-6:
+        return None
+    whole = abs(step - round(step)) < 1e-6 * step
+    return None if whole else float(f"{step:.6g}")
 
 
 def _labelled(label: str | None, names: tuple[str, ...]) -> tuple[str, ...]:

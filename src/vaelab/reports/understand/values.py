@@ -1,85 +1,207 @@
-"""What may stand in the blanks of the words: the numbers and facts of understand.json as HTML."""
+"""Values of understand.json as the page shows them: numbers, claims, and blanks of its texts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from html import escape
+import shlex
+from collections.abc import Callable, Mapping
 from pathlib import PurePath
-from typing import Any
+from typing import Any, NamedTuple
 
+from markupsafe import Markup
+
+from vaelab.reports.page import link, tables
+from vaelab.reports.translations import LANGUAGES, Texts, find
 from vaelab.reports.understand import formatting
-from vaelab.reports.understand.translations import LANGUAGES, Words
 from vaelab.training import Length
 
+MODELS = ("ae", "kl-only", "reconstruction-only", "vae")
+
 LITTLE = 0.5
-"""Nats of rate below which the argument has no VAE to stand on."""
+"""Nats of rate below which the VAE counts as collapsed."""
+
+CERTAIN = 2.0
+VERDICTS = {"holds": "yes", "fails": "no", "undecided": "open"}
+
+COMMANDS = {
+    "sample": "vaelab sample {vae} -n 64 --temperature 0.8 --out samples.png",
+    "vary": "vaelab vary {vae} test:0-5 -n 8 --temperature 1 --out variations.png",
+    "interpolate": "vaelab interpolate {vae} test:0 test:7 --steps 10 --out walk.png",
+    "traverse": "vaelab traverse {vae} --out traversal.png",
+    "reconstruct": "vaelab reconstruct {flat} test:0-15 --out reconstructions.png",
+    "encode": "vaelab encode {vae} test:0-99 --out codes.npy",
+    "evaluate": "vaelab evaluate {vae}",
+    "train": "vaelab train beta-vae --data {source} --beta 4 --out runs/beta-4\n"
+    "vaelab evaluate runs/beta-4",
+    "again": "vaelab understand --data PATH --out why",
+}
+
+Estimate = Mapping[str, Any]
+"""value, se and n; or a null value and why."""
 
 
-class Facts:
-    """A study as the page speaks of it.
+class Cell(NamedTuple):
+    """A figure of one model in a table.
+
+    Attributes:
+        value: without its unit; None if there is none.
+        se: its standard error, or the interval it is within; may be empty.
+        best: the best of the row, or not distinguishable from it.
+        reason: why there is no value.
+    """
+
+    value: str | None
+    se: str = ""
+    best: bool = False
+    reason: Markup = Markup()
+
+
+class Values:
+    """The study behind a page.
 
     Args:
         document: the content of understand.json.
-        folder: the name of the folder the page is written to.
+        folder: name of the folder that the page is written to.
+        lang: language the page opens in.
     """
 
-    def __init__(self, document: Mapping[str, Any], folder: str) -> None:
-        self.document = document
+    def __init__(self, document: Mapping[str, Any], folder: str, lang: str) -> None:
+        self.document, self.folder = document, folder
         self.wide = int(document["study"]["wide"])
-        # What no model has on this data, such as figures that need classes, is not spoken of.
-        self.rows = [row for row in document["rows"] if self._measured(row["figure"])]
+        # Figures that no model has on this data, such as those that need classes, are left out.
+        self.rows = [row for row in document["rows"] if self._exists(row["figure"])]
         self.units = {row["figure"]: row["unit"] for row in document["rows"]}
-        self.folder = folder
-        self._plain = {name: escape(text) for name, text in self._facts().items()}
-        self.words = {language: self._words(language) for language in LANGUAGES}
+        self.texts = {language: self._texts(language) for language in LANGUAGES}
+        self.ordered = sorted(self.texts.values(), key=lambda t: t.language != lang)
 
     def latent(self, size: str) -> int:
         """The dimensions of a size, "2" or "wide"."""
         return self.wide if size == "wide" else int(size)
 
-    def estimate(self, model: str, figure: str) -> Mapping[str, Any] | None:
-        """A figure of a model such as "vae-16"; None where it has no value."""
+    def dims(self, latent: int, t: Texts) -> Markup:
+        """The number of latent dimensions, in words."""
+        return t.line("ui.dims", {"latent": str(latent)})
+
+    def estimate(self, model: str, figure: str) -> Estimate | None:
+        """A figure of a model such as "vae-16"; None if it has no value."""
         found = self.document["models"].get(model, {}).get("figures", {}).get(figure)
         return found if found and found.get("value") is not None else None
 
-    def _measured(self, figure: str) -> bool:
-        return any(self.estimate(model, figure) for model in self.document["models"])
-
-    def number(self, model: str, figure: str, words: Words) -> str | None:
-        """A figure as a link to its definition; None where it has no value."""
+    def number(self, model: str, figure: str, t: Texts) -> Markup | None:
+        """A figure as a link to its definition; None if it has no value."""
         estimate = self.estimate(model, figure)
         if estimate is None:
             return None
-        text = formatting.written(estimate, self.units[figure], words.language)
-        return link(text, f"about-{figure}", self._told(model, estimate, words))
-
-    def name(self, model: str, words: Words, room: str = "short") -> str:
-        """A model's name from its key: "vae-16" is the VAE."""
-        return words.line(f"{room}.{model.rpartition('-')[0]}")
-
-    def dims(self, latent: int, words: Words) -> str:
-        """How many dimensions, in words."""
-        return words.line("ui.dims", {"latent": str(latent)})
-
-    def _told(self, model: str, estimate: Mapping[str, Any], words: Words) -> str:
         se = estimate.get("se")
-        error = words.line("ui.se", {"se": formatting.short(se)}) if se else words.line("ui.no_se")
-        parts = [
-            self.name(model, words, "models"),
-            self.dims(int(model.rpartition("-")[2]), words),
+        name, _, latent = model.rpartition("-")
+        facts = [
+            t.line(f"models.{name}"),
+            self.dims(int(latent), t),
             formatting.exact(estimate["value"]),
-            error,
-            words.line("ui.n", {"n": formatting.count(estimate["n"])}),
-            words.line("ui.seed", {"seed": str(self.document["study"]["seed"])}),
+            t.line("ui.se", {"se": formatting.short(se)}) if se else t.line("ui.no_se"),
+            t.line("ui.n", {"n": formatting.count(estimate["n"])}),
+            t.line("ui.seed", {"seed": str(self.document["study"]["seed"])}),
         ]
-        return " · ".join(parts)
+        text = formatting.written(estimate, self.units[figure], t.language)
+        return link(text, f"about-{figure}", " · ".join(facts))
 
-    def _untold(self) -> bool:
-        """Whether the VAE's codes say next to nothing, at either size."""
+    def figure_name(self, figure: str, t: Texts) -> Markup:
+        """A figure's name, or its key in the JSON if the texts have none."""
+        code = Markup("<code>{}</code>").format(figure)
+        return t.first(f"measures.{figure}.name") or code
+
+    def row_name(self, row: Mapping[str, Any], latent: int, t: Texts) -> Markup:
+        """The name of a table's row, linked to its definition."""
+        figure = row["figure"]
+        found = [self.estimate(f"{model}-{latent}", figure) for model in MODELS]
+        counts = sorted({estimate["n"] for estimate in found if estimate})
+        n = " / ".join(map(formatting.count, counts)) or None
+        seed = {"seed": str(self.document["study"]["seed"])}
+        facts = [self.dims(latent, t), t.line("ui.n", {"n": n}), t.line("ui.seed", seed)]
+        return link(self.figure_name(figure, t), f"about-{figure}", " · ".join(filter(None, facts)))
+
+    def unit(self, row: Mapping[str, Any], t: Texts) -> str:
+        """The unit of a row of the table; may be empty."""
+        return {"nats": t.line("ui.unit_nats"), "share": "%"}.get(row["unit"], "")
+
+    def cell(self, row: Mapping[str, Any], model: str, latent: int, t: Texts) -> Cell:
+        """One figure of the table."""
+        key = f"{model}-{latent}"
+        estimate = self.estimate(key, row["figure"])
+        if estimate is None:
+            figures = self.document["models"].get(key, {}).get("figures", {})
+            why = (figures.get(row["figure"]) or {}).get("why")
+            return Cell(None, reason=t.first(f"why.{why}", "ui.dash"))
+        best = model in (row.get("best") or {}).get(str(latent), [])
+        return Cell(*formatting.value_and_error(estimate, row["unit"]), best)
+
+    def claims(self, section: int) -> list[list[Mapping[str, Any]]]:
+        """The claims of a section, those of one statement together."""
+        return _grouped([c for c in self.document["claims"] if c["section"] == section])
+
+    def claims_that(self, state: str) -> list[list[Mapping[str, Any]]]:
+        """The claims of one state, as `state_of` names it."""
+        return _grouped([c for c in self.document["claims"] if state_of(c) == state])
+
+    def counts(self) -> dict[str, str]:
+        """The number of comparisons that could be made, and of those in each state."""
+        states = [state_of(claim) for claim in self.document["claims"]]
+        counts = {name: states.count(name) for name in VERDICTS.values()}
+        counts["count"] = sum(counts.values())
+        return {name: str(count) for name, count in counts.items()}
+
+    def statement(self, claim: Mapping[str, Any], t: Texts) -> Markup:
+        """What a claim says, composed from its figure and models if the texts do not know it."""
+        key, right = f"claims.{claim['id']}", claim.get("right")
+        if key in t:
+            return t.line(key)
+        blanks = {
+            "figure": self.figure_name(claim["left"]["figure"], t),
+            "left_model": self._short(claim["left"]["model"], t),
+            "relation": t.line(f"verdict.{claim['relation']}"),
+            "right_model": self._short(right["model"], t) if right else str(claim["bound"]),
+        }
+        return t.line("verdict.generic", blanks)
+
+    def result(self, claim: Mapping[str, Any], t: Texts) -> Markup:
+        """The numbers behind a claim at its latent size, and what they decide."""
+        left, right, state = claim["left"], claim.get("right"), state_of(claim)
+        blanks = {
+            "left": self.number(left["model"], left["figure"], t),
+            "left_model": self._short(left["model"], t),
+        }
+        if right:
+            blanks["right"] = self.number(right["model"], right["figure"], t)
+            blanks["right_model"] = self._short(right["model"], t)
+        elif claim.get("bound") is not None:
+            unit = self.units[left["figure"]]
+            bound = formatting.written({"value": claim["bound"]}, unit, t.language)
+            blanks["bound"] = Markup("{}").format(bound)
+        key = state if state == "missing" or right else f"{state}_bound"
+        size = self.dims(claim["latent"], t)
+        return size + t.line("ui.colon") + t.line(f"verdict.{key}", blanks)
+
+    def commands(self) -> dict[str, str]:
+        """Command lines to try next, by the key of their explanation."""
+        places = {
+            "vae": f"{self.folder}/runs/vae-{self.wide}",
+            "flat": f"{self.folder}/runs/vae-2",
+            "source": self.document["data"]["source"],
+        }
+        quoted = {name: shlex.quote(place) for name, place in places.items()}
+        return {key: command.format(**quoted) for key, command in COMMANDS.items()}
+
+    def _short(self, model: str, t: Texts) -> Markup:
+        return t.line(f"short.{model.rpartition('-')[0]}")
+
+    def _exists(self, figure: str) -> bool:
+        return any(self.estimate(model, figure) for model in self.document["models"])
+
+    def _collapsed(self) -> bool:
+        """Whether the VAE's codes carry next to nothing, at either size."""
         rates = [self.estimate(f"vae-{n}", "rate") for n in self.document["study"]["latents"]]
         return any(rate is not None and rate["value"] < LITTLE for rate in rates)
 
-    def _words(self, language: str) -> Words:
+    def _texts(self, language: str) -> Texts:
         data, study = self.document["data"], self.document["study"]
         met = {
             "labels": bool(data["classes"]),
@@ -87,91 +209,75 @@ class Facts:
             "columns": bool(data["by_column"]),
             "binarized": data["binarize"] != "no",
             "few-steps": Length(study["steps"], study["usual_steps"], study["usual_epochs"]).few,
-            "untold": self._untold(),
+            "untold": self._collapsed(),
             "untouched": self.document["measurement"]["heldout"]["split"] == "test",
         }
+        tree = tables(f"understand/{language}.toml", f"understand/{language}-figures.toml")
 
-        def fill(name: str) -> str | None:
-            if name in ("thing", "things", "a_thing"):
-                noun = name if data["is_image"] else f"{name}_plain"
-                return self.words[language].line(f"noun.{noun}")
-            if name in ("features", "pixels"):
-                return self._space(name, self.words[language])
-            if name == "heldout":
-                split = self.document["measurement"]["heldout"]["split"]
-                return self.words[language].line(f"definitions.split_{split}")
-            model, dot, figure = name.partition(".")
-            if dot:
-                key = model.removesuffix("wide") + str(self.wide) if "wide" in model else model
-                return self.number(key, figure, self.words[language])
-            return self._plain.get(name)
+        return Texts(
+            language,
+            tree,
+            (name for name, holds in met.items() if holds),
+            lambda name: self._blank(name, self.texts[language]),
+        )
 
-        return Words(language, (name for name, holds in met.items() if holds), fill)
+    def _blank(self, name: str, t: Texts) -> Any:
+        """The value of a blank: a figure of a model, a formula, or a value of understand.json."""
+        data, measurement = self.document["data"], self.document["measurement"]
+        room, _, key = name.partition(".")
+        model = room.replace("wide", str(self.wide))
+        if model in self.document["models"]:
+            return self.number(model, key, t)
+        own: dict[str, Callable[[], Any]] = {
+            "math": lambda: Markup(tables("understand/formulas.toml")[key]),
+            "thing": lambda: self._noun(name, t),
+            "things": lambda: self._noun(name, t),
+            "a_thing": lambda: self._noun(name, t),
+            "features": lambda: self._space(name, t),
+            "pixels": lambda: self._space(name, t),
+            "heldout": lambda: t.line(f"definitions.split_{measurement['heldout']['split']}"),
+            "calibrated": lambda: f"{1 - measurement['level']:.0%}",
+            "source": lambda: PurePath(data["source"]).name or data["source"],
+            "shape": lambda: " × ".join(map(str, data["shape"])),
+            "likelihood": lambda: data["likelihood"].partition(":")[0],
+            "temperatures": lambda: ", ".join(map(formatting.short, self.document[name])),
+            "inputs": lambda: len(self.document["inputs"]),
+            "wide": lambda: self.wide,
+            "folder": lambda: self.folder,
+        }
+        path = name.replace(".wide", f".{self.wide}")
+        return own[room]() if room in own else find(self.document, path)
 
-    def _space(self, name: str, words: Words) -> str:
-        """In what features things are compared, as in the JSON where it is only said there."""
+    def _noun(self, name: str, t: Texts) -> Markup:
+        return t.line(f"noun.{name}{'' if self.document['data']['is_image'] else '_plain'}")
+
+    def _space(self, name: str, t: Texts) -> str:
+        """The feature space of a comparison, in words."""
         measurement = self.document["measurement"]
         found = measurement.get(f"{name}_of")
         if found is None:
-            return escape(measurement[name])
+            return str(measurement[name])
         blanks = {"dims": str(found["dims"]), "classes": str(found.get("classes"))}
         if found.get("explained") is not None:
             blanks["explained"] = f"{100 * found['explained']:.0f}%"
-        return words.line(f"definitions.space_{found.get('kind', 'pixels')}", blanks)
-
-    def _facts(self) -> dict[str, str]:
-        """Blanks with one value in both languages; what does not exist is left out."""
-        d, s, m = (self.document[room] for room in ("data", "study", "measurement"))
-        count = formatting.count
-        optional = {
-            "chance": m.get("chance"),
-            "classifier_accuracy": (m.get("classifier_accuracy") or {}).get("value"),
-        }
-        lengths = {
-            "gap_distance": self.document["strips"].get("gap", {}).get("distance"),
-            "noise_2": self.document["noise_relative"].get("2"),
-            "noise_wide": self.document["noise_relative"].get(str(self.wide)),
-        }
-        sizes = dict(zip(("n_train", "n_valid", "n_test"), map(count, d["sizes"]), strict=True))
-        return {
-            **{name: f"{100 * value:.0f}%" for name, value in optional.items() if value},
-            **{
-                name: formatting.short(value)
-                for name, value in lengths.items()
-                if value is not None
-            },
-            **sizes,
-            **{name: count(m[name]) for name in ("samples", "prior_draws", "generated", "pairs")},
-            **{name: str(m[name]) for name in ("k", "walk_steps")},
-            **{
-                name: count(s[name])
-                for name in ("epochs", "batch_size", "steps", "usual_epochs", "usual_steps")
-            },
-            "seed": str(s["seed"]),
-            "net": s["net"],
-            "parameters_2": count(s["parameters"]["2"]),
-            "parameters_wide": count(s["parameters"][str(self.wide)]),
-            "seconds": f"{s['seconds']['train']:.0f}",
-            "seconds_measure": f"{s['seconds']['measure']:.0f}",
-            "seed_binarization": str(m["seeds"]["binarization"]),
-            "seed_draws": str(m["seeds"]["draws"]),
-            "n_heldout": count(m["heldout"]["n"]),
-            "level": f"{100 * m['level']:.0f}%",
-            "calibrated": f"{100 * (1 - m['level']):.0f}%",
-            "source": PurePath(d["source"]).name or d["source"],
-            "shape": " × ".join(map(str, d["shape"])),
-            "likelihood": d["likelihood"].partition(":")[0],
-            "likelihood_why": d["likelihood"],
-            "wide": str(self.wide),
-            "inputs": str(len(self.document["inputs"])),
-            "temperatures": ", ".join(map(formatting.short, self.document["temperatures"])),
-            "folder": self.folder,
-            "vaelab": self.document["vaelab"],
-            "torch": self.document["torch"],
-            "device": self.document.get("device") or s["device"],
-        }
+        return t.line(f"definitions.space_{found.get('kind', 'pixels')}", blanks)
 
 
-def link(text: str, about: str, told: str) -> str:
-    """Text linked to a definition; a script shows it in place, with what is particular to it."""
-    return f'<a class="num" href="#{about}" data-facts="{escape(told)}">{text}</a>'
+def state_of(claim: Mapping[str, Any]) -> str:
+    """The result of a claim: "yes", "no", "open" or "missing"."""
+    sides = [claim["left"], *([claim["right"]] if claim.get("right") else [])]
+    if any(side.get("value") is None for side in sides):
+        return "missing"
+    if claim.get("verdict"):
+        return VERDICTS[claim["verdict"]]
+    if claim.get("holds") is None or abs(claim.get("z") or CERTAIN) < CERTAIN:
+        return "open"
+    return "yes" if claim["holds"] else "no"
+
+
+def _grouped(claims: list[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+    """Claims of one statement together, without statements that could be measured at no size."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for claim in claims:
+        groups.setdefault(claim["id"], []).append(claim)
+    return [g for g in groups.values() if any(state_of(claim) != "missing" for claim in g)]

@@ -1,0 +1,212 @@
+"""The door: anything that is to enter a trained model becomes raw rows of its data, or is refused.
+
+Training, `encode`, `reconstruct`, `vary`, `interpolate` and the commands all pass here, so that
+range, levels, shape, order of axes, type and kind mean the same everywhere.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from vaelab.data.loading.mapped_rows import Array, Raw, Rows, pieces
+from vaelab.data.tabular.reader import Table, from_frame, is_frame
+from vaelab.data.tabular.schema import like
+from vaelab.data.tabular.typed_columns import check_columns
+
+from .arrays import as_numpy, is_mapped
+from .layout import exact, opaque
+from .spec import DataSpec
+from .statistics import SLACK
+
+
+class Admitted(NamedTuple):
+    """Rows that may enter a model.
+
+    Attributes:
+        rows: (N, *spec.shape), of `spec.dtype`.
+        notes: on how they were read.
+        changes: notes on values that were changed.
+    """
+
+    rows: Raw
+    notes: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+
+
+def admit(raw: Any, spec: DataSpec, name: str = "the array") -> Admitted:
+    """Raw rows of a run's data, checked.
+
+    Args:
+        raw: one example or several: an array, tensor or sparse matrix, in any order of axes that
+            `load_data` takes; a list of such; a data frame; a picture of PIL; the `Rows` of a file.
+        spec: of the run's data.
+        name: of the source, for messages.
+
+    Raises:
+        TypeError: for anything else.
+        ValueError: if the run's data cannot have such a shape or such values; says what they can.
+    """
+    if isinstance(raw, Table):
+        return _table(raw, spec)
+    if is_frame(raw):
+        return _table(from_frame(raw), spec)
+    if isinstance(raw, Rows):
+        return _checked(raw, spec, name)
+    if isinstance(raw, list | tuple):
+        raw = _stacked(raw, name)
+    if hasattr(raw, "convert") and hasattr(raw, "getbands"):  # a picture of PIL
+        raw = np.asarray(raw)
+    array = as_numpy(raw, name)
+    mapped = is_mapped(array)
+    if array.dtype.kind not in "buif":
+        raise ValueError(f"{name}: numbers are expected, not an array of {array.dtype}")
+    array = _in_order(array, spec, name)
+    if mapped:
+        return _checked(Rows(array, np.dtype(np.float32)), spec, name)
+    array = np.ascontiguousarray(array)
+    return _checked(torch.from_numpy(array if array.flags.writeable else array.copy()), spec, name)
+
+
+def _stacked(items: Any, name: str) -> Array:
+    arrays = [
+        np.asarray(item) if np.isscalar(item) else as_numpy(_plain(item), name) for item in items
+    ]
+    if len(shapes := {array.shape for array in arrays}) > 1:
+        raise ValueError(f"{name} holds examples of different shapes: {sorted(shapes)[:5]}")
+    return np.stack(arrays) if arrays else np.empty(0)
+
+
+def _plain(item: Any) -> Any:
+    if isinstance(item, list | tuple) or hasattr(item, "getbands"):
+        return np.asarray(item)
+    return item
+
+
+def _table(table: Table, spec: DataSpec) -> Admitted:
+    if len(spec.shape) > 1:
+        what = "pictures" if spec.is_image else "series"
+        raise ValueError(f"{table.name} is a table; the run's data are {what} {spec.shape}")
+    array, notes = like(table, spec)
+    admitted = _checked(torch.from_numpy(array), spec, table.name)
+    return admitted._replace(notes=(*notes, *admitted.notes))
+
+
+def _in_order(array: Array, spec: DataSpec, name: str) -> Array:
+    """(N, *spec.shape), from one example or several with their axes in any known order.
+
+    Raises:
+        ValueError: if the shape is of no such example.
+    """
+    shape = spec.shape
+    if spec.is_image and array.ndim in (3, 4) and array.shape[-1] == 4 and shape[0] == 3:
+        array = _on_background(array, spec)
+    # One example first: (28, 28) is one grey picture, not 28 vectors.
+    orders = [(shape, None)]
+    if spec.is_image:
+        last = (*shape[1:], shape[0])
+        orders += [(last, -1)] if shape != last or shape[0] > 1 else []
+        orders += [(shape[1:], 0)] if shape[0] == 1 else []
+    if spec.is_series and shape[1] == 1:
+        orders += [(shape[:1], None)]
+    for lead in (0, 1):
+        for form, channel in orders:
+            if array.ndim == len(form) + lead and array.shape[lead:] == form:
+                rows = array if lead else array[None]
+                if channel == -1:
+                    rows = np.moveaxis(rows, -1, 1)
+                return rows.reshape(len(rows), *shape)
+    forms = " or ".join(f"(N, {', '.join(map(str, form))})" for form, _ in orders)
+    raise ValueError(
+        f"{name} has the shape {array.shape}; expected one example of shape {shape} or "
+        f"several, {forms}"
+    )
+
+
+def _on_background(array: Array, spec: DataSpec) -> Array:
+    """(…, H, W, 3) from (…, H, W, 4), laid on the background of the run's data."""
+    rgba = array if array.ndim == 4 else array[None]
+    full = spec.offset[0] + spec.scale[0]
+    laid = opaque(rgba, spec.background, full, strict=False)[0]
+    return laid if array.ndim == 4 else laid[0]
+
+
+def _checked(raw: Raw, spec: DataSpec, name: str) -> Admitted:
+    """Rows (N, *spec.shape) of a type and with values that the run's data can have."""
+    if raw.shape[1:] != spec.shape:
+        raise ValueError(
+            f"{name} has the shape {tuple(raw.shape)}; expected one example of shape "
+            f"{spec.shape} or several, (N, {', '.join(map(str, spec.shape))})"
+        )
+    if not len(raw):
+        return Admitted(_as(raw, spec))
+    low, high, whole, start = np.inf, -np.inf, True, 0
+    for piece in pieces(raw):
+        if piece.is_floating_point():
+            if not piece.isfinite().all():
+                row = start + int((~piece.flatten(1).isfinite()).any(1).nonzero()[0])
+                raise ValueError(
+                    f"{name}: row {row} holds NaN or infinite values; leave it out or fill them in"
+                )
+            whole = whole and bool((piece == piece.round()).all())
+        ends = torch.aminmax(piece)
+        low, high, start = min(low, float(ends.min)), max(high, float(ends.max)), start + len(piece)
+    if spec.levels is not None:
+        return _levels(raw, spec, name, low, high, whole)
+    if spec.domain == "unit":
+        return _unit(raw, spec, name, low, high)
+    raw = _as(raw, spec)
+    if spec.columns:
+        try:
+            check_columns(raw, spec.columns)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+    return Admitted(raw)
+
+
+def _levels(raw: Raw, spec: DataSpec, name: str, low: float, high: float, whole: bool) -> Admitted:
+    assert spec.levels is not None
+    top = spec.levels - 1
+    # Means, as samples and reconstructions are, have fractions; but not what was scaled to [0, 1].
+    means = not whole and high > 1 and top > 1
+    if low < 0 or high > top or not (whole or means):
+        scaled = low >= 0 and high <= 1 < top
+        hint = f"; if these are on [0, 1], multiply them by {top}" if scaled else ""
+        raise ValueError(
+            f"{name} has values from {exact(low)} to {exact(high)}; the run's data are whole "
+            f"numbers from 0 to {top}{hint}"
+        )
+    return Admitted(_as(raw, spec) if whole else raw.float())  # type: ignore[union-attr]
+
+
+def _unit(raw: Raw, spec: DataSpec, name: str, low: float, high: float) -> Admitted:
+    least, most = spec.offset[0], spec.offset[0] + spec.scale[0]
+    slack = SLACK * spec.scale[0]
+    if low < least - slack or high > most + slack:
+        raise ValueError(
+            f"{name} has values from {exact(low)} to {exact(high)}; the run's data lie in "
+            f"[{least:g}, {most:g}]"
+        )
+    if low >= least and high <= most:
+        return Admitted(_as(raw, spec))
+    beyond = [exact(v) for v, out in ((low, low < least), (high, high > most)) if out]
+    note = f"{name}: values up to {' and '.join(beyond)} were clipped to [{least:g}, {most:g}]"
+    raw = _as(raw, spec)
+    raw = replace(raw, clip=(least, most)) if isinstance(raw, Rows) else raw.clamp(least, most)
+    return Admitted(raw, (), (note,))
+
+
+def _as(raw: Raw, spec: DataSpec) -> Raw:
+    kind = torch.uint8 if spec.levels is not None else torch.float32
+    if isinstance(raw, Rows):
+        return replace(raw, kind=np.dtype(np.uint8 if kind == torch.uint8 else np.float32))
+    return raw.to(kind)
+
+
+def is_path(raw: Any) -> bool:
+    """True for the name of something on disk, or of rows of the run's own data."""
+    return isinstance(raw, str | os.PathLike)
