@@ -1,4 +1,4 @@
-"""What a person sees while something runs: one live line on a terminal, a few lines in a log.
+"""Progress of a training: one live line on a terminal, a line every few seconds in a log.
 
 Everything here goes to stderr, so that stdout holds nothing but results. Colours and the live line
 follow the terminal: rich respects NO_COLOR and falls silent where stderr is a file.
@@ -22,8 +22,8 @@ from rich.progress import (
 from rich.text import Text
 
 from vaelab.training import Row, Snapshot
-from vaelab.training.record import NAMES, USED, figures
-from vaelab.utils.progress import LOG_EVERY, say
+from vaelab.training.record import USED, figures
+from vaelab.utils.progress import LOG_EVERY, LOG_FIRST, duration, say
 
 
 class Speed(ProgressColumn):
@@ -38,19 +38,21 @@ class Speed(ProgressColumn):
 
 
 class Watch:
-    """A training's listener and context: loss, rate, distortion, what is in use, speed, time left.
+    """Progress callback and context of a training: losses, latents in use, speed, time left.
 
     Args:
-        epochs: how many there will be at most.
+        epochs: number of epochs at most.
         batch_size: examples in a step.
-        console: where to; stderr by default.
+        console: output; stderr by default.
     """
 
     def __init__(self, epochs: int, batch_size: int, console: Console | None = None) -> None:
-        self.epochs = epochs
+        self.epochs, self.batch_size = epochs, batch_size
         self.console = console or Console(stderr=True)
         self.live = self.console.is_terminal
-        self.epoch, self.used, self.said_at = 1, "", time.monotonic()
+        self.epoch, self.used = 1, ""
+        self.started: tuple[int, float] | None = None
+        self.due = time.monotonic() + LOG_FIRST
         self.progress = Progress(
             TextColumn("{task.fields[epoch]}"),
             BarColumn(bar_width=6),
@@ -76,25 +78,29 @@ class Watch:
         self.progress.stop()
 
     def on_step(self, step: int, steps: int, row: Row) -> None:
-        """Moves the bar."""
+        """Move the bar, or print a line now and then without a terminal."""
+        values = figures(row, decimals=1) + self.used  # a line of 80 columns
         self.progress.update(
             self.task,
             completed=step,
             total=steps,
             epoch=f"{self.epoch}/{self.epochs}",
-            figures=figures(row, decimals=1) + self.used,  # a line of 80 columns
+            figures=values,
+        )
+        now = time.monotonic()
+        if self.started is None:  # the first step may compile, and says nothing of the pace
+            self.started = (step, now)
+            return
+        if self.live or now < self.due or step <= self.started[0]:
+            return
+        self.due = now + LOG_EVERY
+        pace = (now - self.started[1]) / (step - self.started[0])
+        say(
+            f"epoch {self.epoch}/{self.epochs}, {step / steps:.0%}, about "
+            f"{duration(pace * (steps - step))} left: {values} · {self.batch_size / pace:,.0f}/s"
         )
 
     def on_epoch(self, row: Row, best: Snapshot | None) -> None:
-        """Notes what is in use; where there is no terminal, a line now and then."""
-        epoch = int(row["epoch"])
-        self.epoch = min(epoch + 1, self.epochs)
+        """Note the epoch and the latents in use."""
+        self.epoch = min(int(row["epoch"]) + 1, self.epochs)
         self.used = "".join(f" · {row[k]:.0f} {what}" for k, what in USED.items() if k in row)
-        due = time.monotonic() - self.said_at > LOG_EVERY
-        if not self.live and due:
-            self.said_at = time.monotonic()
-            valid = {name: row[f"valid_{name}"] for name in NAMES if f"valid_{name}" in row}
-            say(
-                f"epoch {epoch}/{self.epochs}: validation {figures(valid)}{self.used}"
-                f" · {row['images_per_s']:,.0f}/s"
-            )

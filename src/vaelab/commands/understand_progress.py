@@ -1,4 +1,4 @@
-"""What a person sees of a study: one live line a model, and one for all with the time left."""
+"""Progress of a study: one live line a model, and one for all with the time left."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from vaelab.understand.study import MODELS
-from vaelab.utils.progress import LOG_EVERY, say
+from vaelab.utils.progress import LOG_EVERY, LOG_FIRST, duration, say
 
 WEIGHTS = {"train": 0.7, "measure": 0.25, "draw": 0.05}
 """The usual shares of the whole time."""
@@ -19,10 +19,10 @@ RUNS = 2 * len(MODELS)
 
 
 class Lines:
-    """Watches a study; use it as a context.
+    """Progress callback and context of a study.
 
     Args:
-        console: where to; stderr by default.
+        console: output; stderr by default.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -39,7 +39,8 @@ class Lines:
         self.all = self.progress.add_task("all", total=1.0)
         self.tasks: dict[str, TaskID] = {}
         self.ended: dict[str, float] = dict.fromkeys(WEIGHTS, 0.0)
-        self.said_at = time.monotonic()
+        self.start = time.monotonic()
+        self.due = self.start + LOG_FIRST
 
     def __enter__(self) -> Self:
         self.progress.start()
@@ -54,7 +55,7 @@ class Lines:
         self.progress.stop()
 
     def on_progress(self, phase: str, name: str, done: int, total: int) -> None:
-        """Moves the line of a model or a phase, and the one of the whole."""
+        """Move the line of a model or a phase, and the one of the whole."""
         line = f"train {name}" if phase == "train" else phase
         if line not in self.tasks:
             self.tasks[line] = self.progress.add_task(line, total=total)
@@ -62,12 +63,19 @@ class Lines:
         self.ended[phase] = self._share(phase, done / total)
         whole = sum(WEIGHTS[each] * share for each, share in self.ended.items())
         self.progress.update(self.all, completed=whole)
-        if not self.console.is_terminal and time.monotonic() - self.said_at > LOG_EVERY:
-            self.said_at = time.monotonic()
-            say(f"{line}: {done / total:.0%} · all: {whole:.0%}")
+        now = time.monotonic()
+        if not self.console.is_terminal and now > self.due and whole > 0:
+            self.due = now + LOG_EVERY
+            left = (now - self.start) * (1 - whole) / whole
+            part = f"model {self._trained} of {RUNS}, " if phase == "train" else ""
+            say(f"{whole:.0%} of all, about {duration(left)} left: {part}{line} {done / total:.0%}")
+
+    @property
+    def _trained(self) -> int:
+        """Number of models begun so far."""
+        return sum(line.startswith("train ") for line in self.tasks)
 
     def _share(self, phase: str, done: float) -> float:
         if phase != "train":
             return done
-        trained = sum(line.startswith("train ") for line in self.tasks)
-        return (trained - 1 + done) / RUNS
+        return (self._trained - 1 + done) / RUNS

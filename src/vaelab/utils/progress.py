@@ -16,6 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from vaelab.utils.program import as_called
 from vaelab.utils.text import escape_control
 
 
@@ -40,10 +41,32 @@ def no_progress(what: str, done: int, total: int, nats: float | None = None) -> 
 LOG_EVERY = 10.0
 """Seconds between log lines without a terminal."""
 
+LOG_FIRST = 3.0
+"""Seconds before the first of them."""
+
 
 def say(message: str) -> None:
-    """Print a message to standard error."""
-    print(escape_control(message), file=sys.stderr, flush=True)
+    """Print a message to standard error, its commands as they can be typed here."""
+    print(as_called(escape_control(message)), file=sys.stderr, flush=True)
+
+
+def show(result: str) -> None:
+    """Print a line of results to standard output, its commands as they can be typed here."""
+    print(as_called(escape_control(result)))
+
+
+def duration(seconds: float) -> str:
+    """Format a duration.
+
+    >>> duration(7.4), duration(95), duration(5400)
+    ('7 s', '1 min 35 s', '1 h 30 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def counted(n: int, what: str) -> str:
