@@ -46,22 +46,26 @@ def test_a_terminal_sees_one_live_line():
 def test_a_file_sees_a_line_now_and_then(capsys, monkeypatch):
     assert watched(terminal=False) == ""
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(training_progress, "LOG_EVERY", -1.0)
+    monkeypatch.setattr(training_progress, "LOG_FIRST", 0.0)
+    # Five steps in 5 s: 20 more take 20 s.
+    clock = iter([0.0, 10.0, 15.0])
+    monkeypatch.setattr(training_progress.time, "monotonic", lambda: next(clock))
     watched(terminal=False)
     (line,) = capsys.readouterr().err.splitlines()
     assert line == (
-        "epoch 1/3: validation loss 104.00 · rate 24.00 · distortion 80.00 · 18 active · 12,300/s"
+        "epoch 2/3, 33%, about 20 s left: loss 105.2 · rate 25.0 · distortion 80.2 · 18 active"
+        " · 1/s"
     )
 
 
 def test_of_codebooks_it_sees_how_many_codes_are_in_use(capsys, monkeypatch):
-    monkeypatch.setattr(training_progress, "LOG_EVERY", -1.0)
+    monkeypatch.setattr(training_progress, "LOG_FIRST", 0.0)
     monkeypatch.delitem(ROW, "active_units")
     monkeypatch.setitem(ROW, "perplexity", 61.3)
     monkeypatch.setitem(ROW, "perplexity_layer_1", 61.3)
     watched(terminal=False)
     line = capsys.readouterr().err
-    assert " · 61 codes · 12,300/s" in line
+    assert " · 61 codes · " in line
     assert "active" not in line
 
 
