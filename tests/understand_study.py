@@ -72,8 +72,8 @@ def a_study(labels=True, image=True):
                 "classes": None,
             }
     claims = [claim("holes_prior", 1, n, "hole_prior", True, 76.0) for n in (2, 16)]
-    claims += [claim("walk_smoother", 4, 2, "roughness", False, -7.5)]
-    claims += [claim("walk_smoother", 4, 16, "roughness", None, 0.4)]
+    claims += [claim("path_smoother", 4, 2, "roughness", False, -7.5)]
+    claims += [claim("path_smoother", 4, 16, "roughness", None, 0.4)]
     bound = claim("kl_only_rate", 3, 16, "rate", True, 9.0)
     bound |= {"right": None, "bound": 0.1}
     bound["left"] = {"model": "kl-only-16", "figure": "rate", "value": 0.27, "se": 0.004}

@@ -60,7 +60,7 @@ def test_differences_are_paired(runs, capsys):
 
 def test_the_table_shows_both_runs_and_the_differences(runs, capsys):
     out = said(capsys, runs / "one", runs / "three", runs / "one").out
-    assert "180 test examples of digits, binarized once by seed 0" in out
+    assert "180 test examples of digits8x8, binarized once by seed 0" in out
     assert "on the same examples" in out
     for title in ("−ELBO", "NLL", "rate", "distortion"):
         assert title in out

@@ -214,7 +214,7 @@ def test_a_judged_table_is_compared_by_name_and_shown_as_rows(
     assert json.loads(capsys.readouterr().out)["features"].startswith("5 principal components")
     page = (run / "evaluation.html").read_text()
     assert page.count('<tr class="sample">') == page.count('<tr class="nearest">') == 12
-    assert "<th scope=col>smoker</th>" in page
+    assert '<th scope="col">smoker</th>' in page
     assert any(f"<td>{city}</td>" in page for city in CITIES)
 
 

@@ -178,7 +178,7 @@ def test_every_figure_is_shown_and_defined_on_the_page(digits_run, capsys):
     # Self-contained: nothing is fetched.
     assert not re.search(r'(src|href)="(?!data:|#)', page)
     assert "http" not in page
-    assert "数据为 digits 的测试集 180 个样本，按种子 0 二值化一次" in page
+    assert "数据为 digits8x8 的测试集 180 个样本，按种子 0 二值化一次" in page
     assert "10 类分类器的 64 维特征" in page
 
 
@@ -323,7 +323,7 @@ def test_splits_and_limits(digits_run, capsys):
     few = evaluated(capsys, digits_run, "--samples", "3", "--limit", "12", "--split", "valid")
     assert (few["split"], few["n"]) == ("valid", 12)
     assert "fid" not in few["figures"]
-    assert any("too few to judge samples" in note for note in few["notes"])
+    assert any("too few to compare samples" in note for note in few["notes"])
     assert any("cannot place a threshold" in note for note in few["notes"])
     assert cli.main(["evaluate", str(digits_run), "--limit", "0"]) == 2
     assert "must be 1 or more" in capsys.readouterr().err

@@ -7,7 +7,7 @@ from PIL import Image
 
 from vaelab.commands import main as cli
 from vaelab.data import read_inputs
-from vaelab.plots.cells import CELL
+from vaelab.plots import cells
 from vaelab.runs.run import load
 
 FLAGS = ["--overwrite", "--device", "cpu"]
@@ -112,7 +112,7 @@ def test_a_file_is_read_back_as_input(rows, run, inputs, tmp_path):
 def test_a_picture_is_exact_to_the_pixel(rows, run):
     picture = rows("sample", "-n", 1, suffix=".png")
     pixels = np.asarray(picture.convert("L"))
-    scale = round(CELL / 8)
+    scale = round(cells.CELL / 8)
     expected = np.floor(run.sample(1)[0, 0].numpy() / 16 * 255 + 0.5)
     half, side = scale // 2, 8 * scale
     np.testing.assert_allclose(pixels[half:side:scale, half:side:scale], expected, atol=1)

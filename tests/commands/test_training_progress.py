@@ -6,11 +6,12 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from vaelab.commands import training_progress
 from vaelab.commands.train import table
-from vaelab.commands.training_progress import Watch
+from vaelab.commands.training_progress import TrainingDisplay
+from vaelab.commands.understand_progress import StudyDisplay
 from vaelab.training.record import figures
-from vaelab.utils.progress import counting, following
+from vaelab.utils import progress
+from vaelab.utils.progress import PartsDisplay, counting
 
 ROW = {
     "epoch": 1,
@@ -28,11 +29,11 @@ ROW = {
 def watched(terminal):
     out = io.StringIO()
     console = Console(file=out, force_terminal=terminal, width=80, no_color=True)
-    with Watch(3, 1, console) as watch:
+    with TrainingDisplay(3, 1, console) as watch:
         watch.on_epoch(ROW, None)
         watch.on_step(5, 30, ROW)
         watch.on_step(10, 30, ROW)
-        watch.progress.refresh()
+        watch.lines.refresh()
     return out.getvalue()
 
 
@@ -43,30 +44,71 @@ def test_a_terminal_sees_one_live_line():
     assert "…" not in seen  # nothing is cut off at 80 columns
 
 
-def test_a_file_sees_a_line_now_and_then(capsys, monkeypatch):
-    assert watched(terminal=False) == ""
-    assert capsys.readouterr().err == ""
-    monkeypatch.setattr(training_progress, "LOG_FIRST", 0.0)
-    # Five steps in 5 s: 20 more take 20 s.
-    clock = iter([0.0, 10.0, 15.0])
-    monkeypatch.setattr(training_progress.time, "monotonic", lambda: next(clock))
-    watched(terminal=False)
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds that pass only when they are set."""
+    now = SimpleNamespace(seconds=0.0)
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: now.seconds))
+    return now
+
+
+def logged():
+    return Console(file=io.StringIO(), force_terminal=False)
+
+
+def test_a_log_gets_a_line_now_and_then_with_the_time_left(capsys, clock):
+    with TrainingDisplay(4, 1, logged()) as display:
+        clock.seconds = 2.0
+        display.on_epoch(ROW, None)
+        assert capsys.readouterr().err == ""
+        clock.seconds = 100.0
+        display.on_epoch(ROW, None)
+        clock.seconds = 109.0
+        display.on_epoch(ROW | {"epoch": 2}, None)
     (line,) = capsys.readouterr().err.splitlines()
     assert line == (
-        "epoch 2/3, 33%, about 20 s left: loss 105.2 · rate 25.0 · distortion 80.2 · 18 active"
-        " · 1/s"
+        "epoch 1/4: validation loss 104.00 · rate 24.00 · distortion 80.00 · 18 active · 12,300/s"
+        " · about 5 min left"
     )
 
 
-def test_of_codebooks_it_sees_how_many_codes_are_in_use(capsys, monkeypatch):
-    monkeypatch.setattr(training_progress, "LOG_FIRST", 0.0)
-    monkeypatch.delitem(ROW, "active_units")
-    monkeypatch.setitem(ROW, "perplexity", 61.3)
-    monkeypatch.setitem(ROW, "perplexity_layer_1", 61.3)
-    watched(terminal=False)
+def test_a_log_gets_lines_within_a_long_epoch(capsys, clock):
+    with TrainingDisplay(2, 1, logged()) as display:
+        for clock.seconds, step in ((11.0, 1), (31.0, 10), (59.0, 12)):
+            display.on_step(step, 40, ROW)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("epoch 1/2, step 10 of 40: loss 105.2")
+    assert line.endswith(" · about 2 min left")  # 31 s for a quarter
+
+
+def test_of_codebooks_it_sees_how_many_codes_are_in_use(capsys, clock):
+    row = {key: value for key, value in ROW.items() if key != "active_units"}
+    with TrainingDisplay(3, 1, logged()) as display:
+        clock.seconds = 11.0
+        display.on_epoch(row | {"perplexity": 61.3, "perplexity_layer_1": 61.3}, None)
     line = capsys.readouterr().err
-    assert " · 61 codes · " in line
+    assert " · 61 codes · 12,300/s" in line
     assert "active" not in line
+
+
+def test_parts_are_timed_each_by_itself(capsys, clock):
+    with PartsDisplay(logged()) as display:
+        display("codes", 0, 5000)
+        clock.seconds = 100.0
+        display("epochs", 0, 50)
+        clock.seconds = 120.0
+        display("epochs", 10, 50)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "epochs: 10 of 50 · about 1 min left"
+
+
+def test_a_study_logs_the_time_left_of_the_whole(capsys, clock):
+    with StudyDisplay(logged()) as display:
+        display.on_progress("train", "ae-2", 0, 4)
+        clock.seconds = 70.0
+        display.on_progress("train", "ae-2", 4, 4)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "model 1 of 8, train ae-2: 100% · all: 9% · about 12 min left"  # 0.7 / 8 in 70 s
 
 
 @pytest.mark.parametrize("name", ["loss", "rate", "distortion"])
@@ -107,7 +149,7 @@ def test_counting_is_silent_in_a_file(capsys):
 def test_work_in_parts_is_one_line_on_a_terminal_and_silent_elsewhere(terminal):
     out = io.StringIO()
     console = Console(file=out, force_terminal=terminal, width=80, no_color=True)
-    with following(console) as told:
+    with PartsDisplay(console) as told:
         for what, total in (("codes", 5_000), ("epochs", 500)):
             told(what, total // 2, total, 3.25)
     seen = out.getvalue()

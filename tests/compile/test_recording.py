@@ -99,7 +99,7 @@ def test_what_no_program_could_do_is_said_and_the_call_goes_on() -> None:
         "a random generator of its own": lambda x: x + torch.rand(3, generator=generator),
         "a sparse tensor": lambda x: torch.sparse.mm(SPARSE, x.T),
         "share memory": lambda x: x * A.mul_(1) + B,
-        "what it did not compute": lambda x: w,
+        "did not compute": lambda x: w,
     }
     for reason, function in reasons.items():
         seen, found = record(function)

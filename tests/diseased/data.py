@@ -170,7 +170,7 @@ def near_leak(folder):
 
 def standardised_images(folder):
     x = IMAGES.astype(np.float32)
-    return saved(folder, x=(x - x.mean()) / x.std())
+    return saved(folder, x=((x - x.mean()) / x.std())[:, None])
 
 
 def divided_twice(folder):
@@ -224,7 +224,10 @@ def spent(folder):
     """Money with zeros among it, which no logarithm takes."""
     g = rng()
     spend = np.where(g.random(2000) < 0.4, 0, np.exp(3 + 2.5 * g.normal(size=2000))).round(2)
-    lines = ["spend,other", *(f"{a},{b:.3f}" for a, b in zip(spend, g.normal(size=2000)))]
+    lines = [
+        "spend,other",
+        *(f"{a},{b:.3f}" for a, b in zip(spend, g.normal(size=2000), strict=True)),
+    ]
     (folder / "spend.csv").write_text("\n".join(lines))
     return folder / "spend.csv"
 

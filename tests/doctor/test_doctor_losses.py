@@ -69,7 +69,7 @@ BETA = losses.BETA
 def loss{signature}:
     x0, r0 = torch.full_like({x}, 0.3), torch.full_like({r}, 0.6)
     mu0, s0 = torch.zeros_like({mu}), torch.full_like({s}, {neutral})
-    mu1 = torch.linspace(-1, 1, len({mu})).view(-1, *[1] * ({mu}.ndim - 1)).expand_as({mu})  # of some variance
+    mu1 = torch.linspace(-1, 1, len({mu})).view(-1, *[1] * ({mu}.ndim - 1)).expand_as({mu})
     own = lambda x, r, mu, s: losses.{name}({arguments})
     {rest}
     {fix}

@@ -224,7 +224,7 @@ def test_settings_are_checked() -> None:
         lambda: FittedFlow(layers=0),
         lambda: SecondStage(latent=0),
     ):
-        with pytest.raises(ValueError, match="is 0; it must be 1 or more"):
+        with pytest.raises(ValueError, match="is 0; expected a whole number of at least 1"):
             bad()
     with pytest.raises(ValueError, match=r"no kind of prior is called 'mixtur'. Did you mean mix"):
         find_prior_estimator("mixtur")
@@ -295,7 +295,7 @@ def kept(tmp_path: Path) -> tuple[Fitted, Path, VAE]:
         ({"kind": 5}, "kind is missing or odd"),
         ({"settings": []}, "settings is missing or odd"),
         ({"settings": {"components": "3"}}, "components is '3'; expected a whole number"),
-        ({"settings": {"hook": 3}}, "no setting hook; it has components"),
+        ({"settings": {"hook": 3}}, "no field hook; it has components"),
         ({"settings": {"components": 4}}, "does not belong to this prior"),
         ({"format": 9}, "has format 9; this version reads 1"),
         ({"model": "0" * 64}, r"other weights than the run has now.*--name mine --overwrite"),

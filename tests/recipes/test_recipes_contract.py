@@ -426,7 +426,7 @@ def test_binarizing_is_refused_where_it_would_do_nothing() -> None:
         ({"design": {"depth": 3}}, "design has no field depth; it has net"),
         ({"design": {"width": 0}}, "width is 0"),
         ({"design": 5}, "design is 5; expected Design"),
-        ({"design": {"sigma": -1}}, "sigma is -1.0"),
+        ({"design": {"sigma": -1}}, "design.sigma is -1; expected a number above 0"),
     ],
 )
 def test_arguments_are_checked_against_the_signature(
@@ -441,7 +441,10 @@ def test_arguments_are_checked_against_the_signature(
     [
         (lambda: find("vae")(data("digits").spec, latent=2.5), "latent is 2.5; expected a whole"),
         (lambda: find("vae")(data("digits").spec, 2, math.inf), "beta is inf; expected a finite"),
-        (lambda: find("fsq")(data("digits").spec, levels=(8, 5.5)), "levels is 5.5; expected a wh"),
+        (
+            lambda: find("fsq")(data("digits").spec, levels=(8, 5.5)),
+            "levels[1] is 5.5; expected a wh",
+        ),
         (lambda: find("dip")(data("digits").spec, kind="iii"), "kind is 'iii'; expected i or ii"),
         (lambda: Design(net="cnn"), "net is 'cnn'; expected mlp or conv or resconv"),  # type: ignore[arg-type]
         (lambda: Design(width=16.0), "width is 16.0; expected a whole number or None"),  # type: ignore[arg-type]

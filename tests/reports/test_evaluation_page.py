@@ -1,9 +1,12 @@
 """The page of an evaluation in two languages."""
 
+import ast
 import re
+from pathlib import Path
 
 import pytest
 
+import vaelab
 from vaelab.evaluation.definitions import DEFINITIONS, GROUPS
 from vaelab.evaluation.result import Message
 from vaelab.reports.evaluation_page import translated
@@ -77,3 +80,15 @@ def test_text_of_blanks_is_escaped_and_html_is_not():
 def test_an_unknown_language_is_refused():
     with pytest.raises(ValueError, match=r"'fr'.*en and zh"):
         render("evaluation.html", {}, "fr")
+
+
+def test_every_note_of_an_evaluation_has_a_translation():
+    """The keys and blanks of all Messages, read from the source."""
+    found = {}
+    for path in sorted(Path(vaelab.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Message":
+                found[node.args[0].value] = {keyword.arg for keyword in node.keywords}
+    assert set(found) == set(CHINESE["remarks"])
+    for key, blanks in found.items():
+        assert {name for name, _ in BLANK.findall(CHINESE["remarks"][key])} <= blanks, key

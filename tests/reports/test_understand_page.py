@@ -13,6 +13,7 @@ from vaelab.reports.translations import BLANK, LANGUAGES
 from vaelab.reports.understand import write_page
 from vaelab.reports.understand.figures import FIGURES
 from vaelab.reports.understand.values import COMMANDS, state_of
+from vaelab.understand.claims import ROWS, claims
 
 VOID = {"meta", "link", "img", "br", "input", "hr", "mspace", "line", "circle", "rect"}
 HAN = re.compile(r"[\u4e00-\u9fff]")
@@ -92,6 +93,13 @@ def test_both_languages_have_the_same_texts_with_no_word_missing():
     for name, text in [*english.items(), *chinese.items()]:
         unknown = {blank for blank in blanks(text) if blank.startswith("math.")} - known
         assert not unknown, name
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_claim_and_figure_of_a_study_has_its_text(language):
+    known = texts(language)
+    assert set(known["claims"]) == {claim.id for claim in claims(0.1)}
+    assert set(known["measures"]) == {row.figure for row in ROWS}
 
 
 def test_both_languages_say_the_same_numbers():

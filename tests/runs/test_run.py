@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from torch import Tensor
 import vaelab
 from vaelab.data import Batches, Data
 from vaelab.distributions import Normal
-from vaelab.plots.cells import CELL
+from vaelab.plots import cells
 from vaelab.plots.scaling import picture
 from vaelab.recipes.design import Design
 from vaelab.recipes.registry import find
@@ -370,7 +371,13 @@ def test_no_run_is_there(tmp_path: Path) -> None:
         (lambda a: a["arguments"].update(design="vaelab.commands.main.main"), "expected Design"),
         (lambda a: a["arguments"]["design"].update(net="exec"), "design.net is 'exec'"),
         (lambda a: a["arguments"]["design"].update(hook="print"), "no field hook"),
-        (lambda a: a["data"].update(shape=[]), "data spec: shape"),
+        (lambda a: a["data"].update(shape=[]), "shape should be"),
+        (lambda a: a["data"].update(shares=[math.inf] * 10), r"shares\[0\] is inf; expected a fin"),
+        (lambda a: a["training"].update(best_epoch=[1]), r"best_epoch is \[1\]; expected a whole"),
+        (lambda a: a["training"].update(best_epoch=1000), "best_epoch is 1000; .* at most"),
+        (lambda a: a["training"].update(best_epoch=0), "best_epoch is 0; .* at least 1"),
+        (lambda a: a["training"].update(batch_size=[128]), r"training.batch_size is \[128\]"),
+        (lambda a: a["training"].update(ending=None), "training.ending is None; expected text"),
         (lambda a: a["data"].update(code="print"), "data spec: unknown keys: code"),
         (lambda a: a["data"].pop("scale"), "data spec: .*missing keys: scale"),
     ],
@@ -382,6 +389,24 @@ def test_a_recipe_file_that_names_something_else(
     with pytest.raises(ValueError, match=message) as error:
         load(kept)
     assert RECIPE in str(error.value)
+
+
+def test_numbers_of_codes_are_floats_of_one_length(kept: Path) -> None:
+    rewrite(kept / CODES, lambda c: c.update(mean=[0] * len(c["mean"])))
+    run = load(kept)
+    assert [type(mean) for mean in run.codes.mean] == [float] * run.latent
+    assert run.traverse([0], steps=3).shape[:2] == (1, 3)
+    for change, message in (
+        ({"spread": [1.0]}, "mean, spread and rate differ in length"),
+        ({"spread": "wide"}, "codes.spread is 'wide'; expected a list"),
+        ({"mean": [0.0, math.inf, 1.0]}, r"codes.mean\[1\] is inf; expected a finite number"),
+        ({"colour": 1}, "codes has no field colour"),
+    ):
+        shutil.copy(kept / CODES, kept / "backup")
+        rewrite(kept / CODES, lambda c, change=change: c.update(change))
+        with pytest.raises(ValueError, match=f"{CODES}: {message}"):
+            load(kept)
+        shutil.move(kept / "backup", kept / CODES)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "5", "null", "not json", '{"format": 1}'])
@@ -604,7 +629,7 @@ def test_a_run_and_its_data_print_as_a_few_lines(vae: Run, digits: Data) -> None
 def test_what_a_run_gives_is_drawn_in_one_line(vae: Run, digits: Data, tmp_path: Path) -> None:
     path = vaelab.picture(vae, digits.test.x[:4], tmp_path / "four.png")
     drawn = np.asarray(Image.open(path).convert("RGB"))[..., 0]
-    scale = round(CELL / 8)
+    scale = round(cells.CELL / 8)  # 2 × 2 images of 8 × 8, above a caption
     pixels = slice(scale // 2, 8 * scale, scale)
     raw = digits.test.x[0, 0].float() * 255 / 16
     assert np.abs(drawn[pixels, pixels] - raw.numpy()).max() <= 1
@@ -612,9 +637,16 @@ def test_what_a_run_gives_is_drawn_in_one_line(vae: Run, digits: Data, tmp_path:
 
 def test_variations_are_drawn_with_a_line_for_each(vae: Run, digits: Data, tmp_path: Path) -> None:
     made = vae.vary(digits.test.x[:3], n=5)
-    path = picture(vae, made, tmp_path / "a.png")
-    drawn = np.asarray(Image.open(path).convert("RGB"))[..., 0]
-    step = 8 * round(CELL / 8) + 2
-    for i, j in ((0, 0), (0, 4), (2, 1), (2, 4)):
-        tile = drawn[i * step + 4 : (i + 1) * step - 2 : 8, j * step + 4 : (j + 1) * step - 2 : 8]
-        assert np.abs(tile - made[i, j, 0].numpy() * 255 / 16).max() <= 1
+    side = 8 * round(cells.CELL / 8)
+    heights = []
+    for images in (made, made[:1]):
+        with Image.open(picture(vae, images, tmp_path / "a.png")) as drawn:
+            heights.append(drawn.height)
+    pitch = (heights[0] - heights[1]) // 2
+    assert side <= pitch <= side + 4
+    with Image.open(picture(vae, made, tmp_path / "a.png")) as drawn:
+        grey = np.asarray(drawn.convert("L"))
+    half = side // 16
+    last = grey[2 * pitch + half :: side // 8, 4 * pitch + half :: side // 8]
+    expected = made[2, 4, 0].numpy() / 16 * 255
+    assert np.abs(last[:8, :8] - expected).max() <= 1

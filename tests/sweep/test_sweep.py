@@ -167,7 +167,7 @@ def test_an_interrupt_before_anything_was_reached(
         ({"beta": []}, {}, "give each value once"),
         ({"latent": [2.5]}, {}, r"latent is 2.5; expected a whole number"),
         ({"beta": [-1.0]}, {}, "beta is -1.0; a weight must be 0 or more"),
-        ({"lr": [0.0]}, {}, "lr is 0.0; it must be above 0"),
+        ({"lr": [0.0]}, {}, "lr is 0.0; expected a number above 0"),
         ({}, {"seeds": 0}, "seeds is 0"),
     ],
 )

@@ -11,11 +11,11 @@ import functools
 import io
 import math
 import operator
-import re
+import os
 import types
 import typing
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext, redirect_stdout, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,12 +24,6 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, Pri
 
 from vaelab.utils.text import did_you_mean
 from vaelab.utils.validation import LARGEST
-
-try:  # tyro's hook for its own messages, which it does not promise to keep; without, they are its
-    from tyro import _errors as told
-except ImportError:
-    told = None  # type: ignore[assignment]
-
 
 Device = typing.Annotated[
     str,
@@ -47,12 +41,14 @@ class Parser(NamedTuple):
     Attributes:
         metavar: what it is called in the help.
         what: what was expected, in words.
-        read: raises a ValueError for anything else.
+        read: raises a ValueError or a KeyError for anything else.
+        choices: all words that it reads, if they are few.
     """
 
     metavar: str
     what: str
     read: Callable[[str], Any]
+    choices: tuple[str, ...] = ()
 
 
 def _whole(text: str) -> int:
@@ -89,8 +85,9 @@ def read(word: Parser, text: str) -> Any:
     """
     try:
         return word.read(text)
-    except ValueError:
-        raise ValueError(f"expected {word.what}, not {text!r}") from None
+    except (KeyError, ValueError):
+        near = did_you_mean(text, word.choices)
+        raise ValueError(f"expected {word.what}, not {text!r}{near and '.' + near}") from None
     except OverflowError:
         raise ValueError(f"expected {word.what} of 64 bits, not {text!r}") from None
 
@@ -136,88 +133,89 @@ def _plain(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
+def _without_bounds(hint: Any) -> Any:
+    return hint.__origin__ if typing.get_origin(hint) is typing.Annotated else hint
+
+
 REGISTRY = ConstructorRegistry()
+
+WIDE = 10_000
+"""Columns at which a message stays one line."""
+
+
+def _parser(hint: Any) -> Parser | None:
+    """The parser of a type, if there is one: of a Literal, one of its words."""
+    if typing.get_origin(hint) is not typing.Literal:
+        return PARSERS.get(hint)
+    choices = typing.get_args(hint)
+    there = " or ".join([", ".join(choices[:-1]), choices[-1]])
+    by_name = {choice: choice for choice in choices}
+    return Parser(f"{{{','.join(choices)}}}", there, lambda text: by_name[text], choices)
 
 
 @REGISTRY.primitive_rule
 def _words(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
-    parts = typing.get_args(info.type)
-    if isinstance(info.type, types.UnionType) and types.NoneType in parts:
+    # Bounds are checked by the dataclass that declares them.
+    parts = tuple(map(_without_bounds, typing.get_args(info.type)))
+    if info.type_origin in (types.UnionType, typing.Union) and types.NoneType in parts:
         kind = functools.reduce(operator.or_, (p for p in parts if p is not types.NoneType))
-        return scalar_spec(PARSERS[kind], optional=True) if kind in PARSERS else None
-    if info.type_origin is tuple and parts[1:] == (...,) and parts[0] in PARSERS:
-        return list_spec(PARSERS[parts[0]])
-    return scalar_spec(PARSERS[info.type]) if info.type in PARSERS else None
+        word = _parser(kind)
+        return word and scalar_spec(word, optional=True)
+    if info.type_origin is tuple and parts[1:] == (...,):
+        word = _parser(parts[0])
+        return word and list_spec(word)
+    word = _parser(info.type)
+    return word and scalar_spec(word)
 
 
 def call(function: Callable[..., Any], args: Sequence[str], prog: str, about: str) -> None:
-    """Calls a function with what the arguments say.
+    """Call a function with the values that the arguments give.
 
     Raises:
-        ValueError: where they cannot be read; says what is wrong and what to do.
+        ValueError: if they cannot be read; states the problem and what is expected.
         SystemExit: after help was shown.
     """
 
-    def run(args: Sequence[str]) -> None:
-        tyro.cli(
-            function,
-            prog=prog,
-            description=about,
-            args=args,
-            registry=REGISTRY,
-            config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
-        )
+    @functools.wraps(function)
+    def bind(*values: Any, **named: Any) -> Callable[[], Any]:
+        return functools.partial(function, *values, **named)
 
-    with nullcontext() if told is None else told.on_parse_error(lambda event: _tell(event, run)):
-        run(args)
-
-
-def _tell(event: Any, run: Callable[[Sequence[str]], None]) -> None:
-    said = None
-    with suppress(AttributeError, TypeError):  # where tyro has changed, it speaks for itself
-        said = _said(event, run)
-    if said is not None:
-        raise ValueError(f"{said}\n`{event.prog} --help` lists the options.")
-
-
-def _said(event: Any, run: Callable[[Sequence[str]], None]) -> str | None:
-    match event:
-        case told.UnrecognizedArgs(tokens=tokens):
-            return _unknown(tokens, run)
-        case told.MissingArgs(missing_arguments=missing, unrecognized_tokens=tokens):
-            if tokens:
-                return _unknown(tokens, run)
-            return "\n".join(f"{_name(m.arg)} is missing: {_help(m.arg)}" for m in missing)
-        case told.BadValue(argument=argument):
-            return f"{_name(argument)} needs a value: {_help(argument)}"
-        case told.InvalidChoice(argument=argument, value=value, choices=choices):
-            there = " or ".join([", ".join(choices[:-1]), choices[-1]])
-            return (
-                f"{_name(argument)}: expected {there}, not {value!r}.{did_you_mean(value, choices)}"
+    printed, asks_help = io.StringIO(), bool({"-h", "--help"} & set(args))
+    try:
+        with redirect_stderr(printed), _columns(None if asks_help else WIDE):
+            bound = tyro.cli(
+                bind,
+                prog=prog,
+                description=about,
+                args=args,
+                registry=REGISTRY,
+                config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
             )
-        case told.InstantiationFailure(argument=argument, message=message):
-            return str(message) if argument is None else f"{_name(argument)}: {message}"
-    return None
+    except SystemExit as end:
+        if not end.code:  # help was shown
+            raise
+        problem = _without_box(printed.getvalue())
+        raise ValueError(f"{problem}\n`{prog} --help` lists the options.") from None
+    bound()
 
 
-def _unknown(tokens: Sequence[str], run: Callable[[Sequence[str]], None]) -> str:
-    flag = next((token for token in tokens if token.startswith("-")), None)
-    if flag is None:
-        return f"{tokens[0]!r} is one word too many: no option before it takes it"
-    name = flag.partition("=")[0]
-    helped = io.StringIO()
-    with redirect_stdout(helped), suppress(SystemExit):
-        run(["--help"])
-    known = re.findall(r"(?<!\S)--[a-z][\w-]*", helped.getvalue())
-    return f"there is no option {name}.{did_you_mean(name, sorted(set(known)))}"
+@contextmanager
+def _columns(width: int | None) -> Iterator[None]:
+    """Set the width at which tyro breaks lines; None leaves it to the terminal."""
+    before = os.environ.get("COLUMNS")
+    if width is not None:
+        os.environ["COLUMNS"] = str(width)
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop("COLUMNS", None)
+        else:
+            os.environ["COLUMNS"] = before
 
 
-def _name(argument: Any) -> str:
-    lowered = argument.lowered
-    return str(lowered.metavar if argument.is_positional() else lowered.name_or_flags[-1])
-
-
-def _help(argument: Any) -> str:
-    text = argument.lowered.help
-    words = " ".join((text() if callable(text) else text or "").split())
-    return re.sub(r"\.? \((required|default: [^()]*)\)$", "", words)
+def _without_box(message: str) -> str:
+    """A message of tyro as plain lines: no title, no border, no advice on help."""
+    body = message.partition("For full helptext")[0].splitlines()[1:]
+    lines = [line.strip(" │╭╮╰╯─") for line in body]
+    return "\n".join(line for line in lines if line.strip("-") and line != "Argument helptext:")

@@ -8,7 +8,7 @@ from pathlib import Path
 from vaelab.data import Data, load
 from vaelab.data.tabular.header import as_kinds
 from vaelab.runs.own_data import describe
-from vaelab.utils.progress import following, say
+from vaelab.utils.progress import PartsDisplay, say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class Source:
 
     def read(self) -> Data:
         """Reads the data and says on stderr what it found."""
-        with following() as progress:
+        with PartsDisplay() as progress:
             found = load(
                 self.data,
                 data_dir=self.data_dir,

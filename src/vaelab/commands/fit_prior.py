@@ -25,7 +25,7 @@ from vaelab.runs.fit_prior import MOST, check_prior_dir, check_served, fit_prior
 from vaelab.runs.own_data import reload_training_data
 from vaelab.runs.run import PRIORS, load
 from vaelab.training import find_device
-from vaelab.utils.progress import following, say, show
+from vaelab.utils.progress import PartsDisplay, say, show
 
 EXAMPLE = "vaelab fit-prior mixture runs/digits"
 
@@ -94,7 +94,7 @@ def perform(task: Task, kind: PriorEstimator) -> None:
     say(f"{kind.name} of the first latent of {task.run}, fitted to {rows:,} codes")
     if len(trained.shapes) > 1:
         say(f"it is the first of {len(trained.shapes)}; the others keep the model's own prior")
-    with following() as progress:
+    with PartsDisplay() as progress:
         fitted = fit_prior(
             trained,
             kind,

@@ -23,7 +23,7 @@ from torch import nn
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
 from vaelab.commands.data_options import Source
 from vaelab.commands.subcommands import Choice, Command, summary
-from vaelab.commands.training_progress import Watch
+from vaelab.commands.training_progress import TrainingDisplay
 from vaelab.data import DataSpec, cli_example, placing
 from vaelab.plots.gallery import save_gallery
 from vaelab.recipes.design import Design
@@ -156,8 +156,8 @@ def perform(task: Task, build: Callable[[DataSpec], Recipe], plan: Plan) -> None
         f"{counted(epochs, 'epoch')} of {counted(math.ceil(rows / plan.batch_size), 'step')}; "
         "Ctrl-C keeps what was reached"
     )
-    with Watch(epochs, plan.batch_size) as watch:
-        run = train(recipe, data, plan, out=task.out, overwrite=task.overwrite, listener=watch)
+    with TrainingDisplay(epochs, plan.batch_size) as display:
+        run = train(recipe, data, plan, out=task.out, overwrite=task.overwrite, listener=display)
     Console().print(table(run))
     for path, caption in save_gallery(run, data, task.out):
         show(f"{path}  {caption}")

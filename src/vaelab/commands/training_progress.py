@@ -1,29 +1,17 @@
-"""Progress of a training: one live line on a terminal, a line every few seconds in a log.
-
-Everything here goes to stderr, so that stdout holds nothing but results. Colours and the live line
-follow the terminal: rich respects NO_COLOR and falls silent where stderr is a file.
-"""
+"""Progress of a training: loss, rate, distortion, usage of the latents, speed and time left."""
 
 from __future__ import annotations
 
-import time
-from types import TracebackType
-from typing import Self
-
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
 from vaelab.training import Row, Snapshot
-from vaelab.training.record import USED, figures
-from vaelab.utils.progress import LOG_EVERY, LOG_FIRST, duration, say
+from vaelab.training.record import NAMES, USED, figures
+from vaelab.utils.progress import Display
+
+PATIENT = 3.0
+"""Lines within an epoch are rarer by this factor than those after one."""
 
 
 class Speed(ProgressColumn):
@@ -37,70 +25,45 @@ class Speed(ProgressColumn):
         return Text(f"{(task.speed or 0) * self.batch_size:,.0f}/s", style="dim")
 
 
-class Watch:
-    """Progress callback and context of a training: losses, latents in use, speed, time left.
+class TrainingDisplay(Display):
+    """Display of a training; its listener.
 
     Args:
-        epochs: number of epochs at most.
+        epochs: upper bound.
         batch_size: examples in a step.
-        console: output; stderr by default.
+        console: destination, stderr by default.
     """
 
     def __init__(self, epochs: int, batch_size: int, console: Console | None = None) -> None:
-        self.epochs, self.batch_size = epochs, batch_size
-        self.console = console or Console(stderr=True)
-        self.live = self.console.is_terminal
-        self.epoch, self.used = 1, ""
-        self.started: tuple[int, float] | None = None
-        self.due = time.monotonic() + LOG_FIRST
-        self.progress = Progress(
+        super().__init__(
             TextColumn("{task.fields[epoch]}"),
             BarColumn(bar_width=6),
             TextColumn("{task.fields[figures]}"),
             Speed(batch_size),
-            TimeRemainingColumn(compact=True),
-            console=self.console,
-            disable=not self.live,
-            transient=True,
+            console=console,
         )
-        self.task = self.progress.add_task("", total=None, epoch=f"1/{epochs}", figures="")
-
-    def __enter__(self) -> Self:
-        self.progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.progress.stop()
+        self.epochs, self.epoch, self.used = epochs, 1, ""
+        self.task = self.lines.add_task("", total=None, epoch=f"1/{epochs}", figures="")
 
     def on_step(self, step: int, steps: int, row: Row) -> None:
-        """Move the bar, or print a line now and then without a terminal."""
-        values = figures(row, decimals=1) + self.used  # a line of 80 columns
-        self.progress.update(
-            self.task,
-            completed=step,
-            total=steps,
-            epoch=f"{self.epoch}/{self.epochs}",
-            figures=values,
-        )
-        now = time.monotonic()
-        if self.started is None:  # the first step may compile, and says nothing of the pace
-            self.started = (step, now)
-            return
-        if self.live or now < self.due or step <= self.started[0]:
-            return
-        self.due = now + LOG_EVERY
-        pace = (now - self.started[1]) / (step - self.started[0])
-        say(
-            f"epoch {self.epoch}/{self.epochs}, {step / steps:.0%}, about "
-            f"{duration(pace * (steps - step))} left: {values} · {self.batch_size / pace:,.0f}/s"
+        """Move the bar; in a log, add a line if an epoch is long."""
+        place = f"{self.epoch}/{self.epochs}"
+        shown = figures(row, decimals=1) + self.used  # a line of 80 columns
+        self.lines.update(self.task, completed=step, total=steps, epoch=place, figures=shown)
+        self.log(
+            step / steps, lambda: f"epoch {place}, step {step:,} of {steps:,}: {shown}", PATIENT
         )
 
     def on_epoch(self, row: Row, best: Snapshot | None) -> None:
-        """Note the epoch and the latents in use."""
-        self.epoch = min(int(row["epoch"]) + 1, self.epochs)
+        """Note the usage of the latents; in a log, add a line of validation figures."""
+        epoch = int(row["epoch"])
+        self.epoch = min(epoch + 1, self.epochs)
         self.used = "".join(f" · {row[k]:.0f} {what}" for k, what in USED.items() if k in row)
+        valid = {name: row[f"valid_{name}"] for name in NAMES if f"valid_{name}" in row}
+        self.log(
+            epoch / self.epochs,
+            lambda: (
+                f"epoch {epoch}/{self.epochs}: validation {figures(valid)}{self.used}"
+                f" · {row['images_per_s']:,.0f}/s"
+            ),
+        )

@@ -8,7 +8,7 @@ from typing import Literal
 
 from vaelab.commands.arguments import Device
 from vaelab.commands.data_options import Source
-from vaelab.commands.understand_progress import Lines
+from vaelab.commands.understand_progress import StudyDisplay
 from vaelab.training import Length, find_device
 from vaelab.understand import DOCUMENT, RUNS, understand
 from vaelab.utils.progress import say, show
@@ -44,7 +44,7 @@ def command(
             "nothing; leave it out, or leave columns out of a table with --columns NAME=out"
         )
     data = source.read()
-    with Lines() as lines:
+    with StudyDisplay() as display:
         page = understand(
             data,
             out=out,
@@ -54,7 +54,7 @@ def command(
             lang=lang,
             overwrite=overwrite,
             device=device,
-            watcher=lines,
+            watcher=display,
         )
     found = json.loads((out / DOCUMENT).read_text(encoding="utf-8"))
     held = [claim["verdict"] for claim in found["claims"] if claim["verdict"] is not None]

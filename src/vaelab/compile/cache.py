@@ -88,7 +88,7 @@ def accelerated(recording: Recording) -> Run:
     """
     inputs = recording.inputs
     with silence_inductor():
-        program = torch._inductor.compile(recording.bound(), inputs, options=OPTIONS)
+        program = torch._inductor.compile(recording.bound(), [*inputs], options=OPTIONS)
     count, devices = len(inputs), {t.device for t in recording.tensors}
 
     def run(tensors: list[Tensor]) -> list[Tensor]:

@@ -33,7 +33,7 @@ READS = frozenset(
         *(Tensor.tolist, Tensor.numpy, Tensor.__array__, Tensor.__dlpack__, Tensor.data_ptr),
         *(Tensor.untyped_storage, Tensor.storage, Tensor.__format__, Tensor.__repr__),
         *(Tensor.__deepcopy__, Tensor.__reduce_ex__, Tensor.share_memory_),
-        Tensor.__cuda_array_interface__.__get__,  # type: ignore[attr-defined]
+        Tensor.__cuda_array_interface__.__get__,
     }
 )
 """Functions that expose the memory or the values of a tensor to Python without an operator."""

@@ -106,7 +106,7 @@ def _in_order(array: Array, spec: DataSpec, name: str) -> Array:
     if spec.is_image and array.ndim in (3, 4) and array.shape[-1] == 4 and shape[0] == 3:
         array = _on_background(array, spec)
     # One example first: (28, 28) is one grey picture, not 28 vectors.
-    orders = [(shape, None)]
+    orders: list[tuple[tuple[int, ...], int | None]] = [(shape, None)]
     if spec.is_image:
         last = (*shape[1:], shape[0])
         orders += [(last, -1)] if shape != last or shape[0] > 1 else []

@@ -7,7 +7,6 @@ are of these levels as they are.
 
 import os
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -114,7 +113,7 @@ def _labels_of(path: Path, spec: DataSpec) -> Tensor | None:
     """The labels in a file as class numbers of the run's data; None if either has none."""
     if not spec.classes:
         return None
-    names: Sequence[Any] | None = None
+    names: Any = None
     suffix = path.suffix.lower()
     if suffix == ".npz":
         arrays = read_arrays(path)

@@ -301,7 +301,8 @@ def _values(array: Array) -> _Values:
         note = f"16-bit values {low} to {high} are on the interval 0 to 65,535"
         return _Values(real, (note,), lost, None, (0.0, 65535.0))
     ends = None if array.ndim == 3 else interval(float(low), float(high), picture)
-    notes, clip = (), None
+    notes: tuple[str, ...] = ()
+    clip = None
     if ends is not None and not whole:
         if low < ends[0] or high > ends[1]:
             clip = ends

@@ -64,9 +64,9 @@ def load(
         source: a known name (`digits`, `digits8x8`, `mnist`, `fashion-mnist`, `kmnist`,
             `binarized_mnist`, `sprites`, `sprites-all`); the path of a `.npy` or `.npz` file (that
             of dSprites among them), of a table (`.csv`, `.tsv`, `.parquet`), or of a folder or zip
-            of pictures; or, in memory, an array, tensor or sparse matrix, a pair (x, y) of them, a pandas data
-            frame, a list of pictures, a map-style data set or a loader of one; or splits of these,
-            (train, test), (train, valid, test) or a mapping by these names.
+            of pictures; or, in memory, an array, tensor or sparse matrix, a pair (x, y) of them, a
+            pandas data frame, a list of pictures, a map-style data set or a loader of one; or
+            splits of these, (train, test), (train, valid, test) or a mapping by these names.
         data_dir: where known sets live, each in a folder of its name; None: `VAELAB_DATA`, else
             `~/.cache/vaelab/data`. What is missing is fetched there once.
         seed: of the split.

@@ -1,12 +1,9 @@
-"""What a data specification is made of besides plain numbers, and how its JSON is checked."""
+"""Parts of a data specification: kinds of columns, and vectors known of every row."""
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor
-
-from vaelab.data.tabular.header import is_header
 
 KINDS = ("real", "positive", "binary", "counts", "categories")
 NUMBERS = KINDS[:2]
@@ -39,12 +36,6 @@ class Vectors(NamedTuple):
     source: str
     offset: tuple[float, ...]
     scale: tuple[float, ...]
-
-    @classmethod
-    def of(cls, record: Any) -> "Vectors":
-        """From JSON values."""
-        source, offset, scale = record
-        return cls(source, tuple(offset), tuple(scale))
 
     def check(self) -> None:
         """Refuses means and deviations that are none.
@@ -81,72 +72,3 @@ class Vectors(NamedTuple):
 def in_words(numbers: int) -> str:
     """What a model is told that is told so many numbers."""
     return "one number" if numbers == 1 else f"a vector of {numbers} numbers"
-
-
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: object) -> bool:
-    return _is_int(value) or isinstance(value, float)
-
-
-def _all(test: Callable[[object], bool], count: int | None = None) -> Callable[[object], bool]:
-    def fits(value: object) -> bool:
-        return (
-            isinstance(value, list | tuple)
-            and all(map(test, value))
-            and count in (None, len(value))
-        )
-
-    return fits
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _is_column(value: object) -> bool:
-    return (
-        isinstance(value, list | tuple)
-        and len(value) == 2
-        and _is_text(value[0])
-        and _is_int(value[1])
-    )
-
-
-def _is_vectors(value: object) -> bool:
-    fits = isinstance(value, list | tuple) and len(value) == 3 and _is_text(value[0])
-    return fits and all(map(_all(_is_number), value[1:]))  # type: ignore[index]
-
-
-_PAIR, _INTS, _NUMBERS = _all(_is_int, 2), _all(_is_int), _all(_is_number)
-TYPES: dict[str, tuple[str, Callable[[object], bool]]] = {
-    "source": ("text", _is_text),
-    "location": ("text", _is_text),
-    "background": ("text", _is_text),
-    "decimal": ("text", _is_text),
-    "shape": ("a list of integers", lambda v: _INTS(v) and v != []),
-    "dtype": ("text", _is_text),
-    "levels": ("an integer or null", lambda v: v is None or _is_int(v)),
-    "low": ("a number", _is_number),
-    "high": ("a number", _is_number),
-    "offset": ("a list of numbers", _NUMBERS),
-    "scale": ("a list of numbers", _NUMBERS),
-    "contrast": ("a number or null", lambda v: v is None or _is_number(v)),
-    "binarize": ("text", _is_text),
-    "condition": ("text", _is_text),
-    "classes": ("a list of names", _all(_is_text)),
-    "shares": ("a list of numbers", _NUMBERS),
-    "sizes": ("three integers", _all(_is_int, 3)),
-    "seed": ("an integer", _is_int),
-    "resize": ("two integers or null", lambda v: v is None or _PAIR(v)),
-    "columns": ("a list of kinds with their categories", _all(_is_column)),
-    "sha256": ("text", _is_text),
-    "header": ("a list of names with those of their values and their decimals", is_header),
-    "label": ("text", _is_text),
-    "vectors": (
-        "a source with two lists of numbers, or null",
-        lambda v: v is None or _is_vectors(v),
-    ),
-}

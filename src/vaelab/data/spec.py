@@ -11,20 +11,25 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 from torch import Tensor
 
 from vaelab.data.tabular.header import Heading
-from vaelab.data.tabular.header import read as read_header
 from vaelab.utils.options import argument
+from vaelab.utils.validation import Natural, validate
 
 from .layout import exact
-from .schema_fields import KINDS, NUMBERS, TYPES, Column, Vectors
+from .schema_fields import KINDS, NUMBERS, Column, Vectors
 
 BINARIZE = ("no", "dynamic", "threshold")
 CONDITIONS = ("none", "labels", "vectors")
+LATER = {
+    *("columns", "condition", "sha256", "vectors", "header", "label", "shares", "location"),
+    *("background", "decimal"),
+}
+"""Fields that runs of earlier versions lack."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +90,7 @@ class DataSpec:
     binarize: str = "no"
     condition: str = "none"
     classes: tuple[str, ...] = ()
-    sizes: tuple[int, int, int] = (0, 0, 0)
+    sizes: tuple[Natural, Natural, Natural] = (0, 0, 0)
     seed: int = 0
     resize: tuple[int, int] | None = None
     columns: tuple[Column, ...] = ()
@@ -359,29 +364,17 @@ class DataSpec:
         """
         if not isinstance(record, Mapping):
             raise ValueError(f"a data spec is a JSON object, not {type(record).__name__}")
-        # Which runs of earlier versions do not have.
-        record = {
-            **{"columns": [], "condition": "none", "sha256": "", "vectors": None},
-            **{"header": [], "label": "", "shares": [], "location": ""},
-            **{"background": "white", "decimal": ""},
-            **record,
-        }
+        record = {f.name: f.default for f in fields(cls) if f.name in LATER} | dict(record)
         names = {field.name for field in fields(cls)}
         if names != set(record):
             unknown = ", ".join(sorted(map(str, set(record) - names))) or "none"
             missing = ", ".join(sorted(names - set(record))) or "none"
             raise ValueError(f"data spec: unknown keys: {unknown}; missing keys: {missing}")
-        for name, value in record.items():
-            what, fits = TYPES[name]
-            if not fits(value):
-                raise ValueError(f"data spec: {name} should be {what}, not {value!r}")
-        values = {k: tuple(v) if isinstance(v, list | tuple) else v for k, v in record.items()}
-        values["contrast"] = math.nan if record["contrast"] is None else record["contrast"]
-        values["columns"] = tuple(Column(*column) for column in values["columns"])  # type: ignore[attr-defined]
-        values["header"] = read_header(values["header"])  # type: ignore[arg-type]
-        if values["vectors"] is not None:
-            values["vectors"] = Vectors.of(values["vectors"])
-        return cls(**values)  # type: ignore[arg-type]  # checked above, name by name
+        if record["contrast"] is None:
+            del record["contrast"]  # undefined by default
+        hints = get_type_hints(cls, include_extras=True)
+        values = {k: validate(v, hints[k], f"data spec: {k}") for k, v in record.items()}
+        return cls(**values)
 
     def __eq__(self, other: object) -> bool:
         # Through JSON, where an undefined contrast equals itself; nan does not.

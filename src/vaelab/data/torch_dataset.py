@@ -192,10 +192,12 @@ def _in_parts(parts: Mapping[str, Any], how: How) -> SourceData:
         )
     y, classes = _joined_labels(found) if labelled else (None, ())
     sizes = {name: len(part.x) for name, part in zip(names, found, strict=True)}
-    own = tuple(sizes.get(name, 0) for name in PARTS)
+    rows, valid, test = (sizes.get(name, 0) for name in PARTS)
     x = torch.cat([part.x[:] for part in found])
     notes = tuple(dict.fromkeys(note for part in found for note in part.notes))
-    return replace(first, x=x, y=y, classes=classes, own=own, notes=notes, shuffle=True)
+    return replace(
+        first, x=x, y=y, classes=classes, own=(rows, valid, test), notes=notes, shuffle=True
+    )
 
 
 def _joined_labels(found: Sequence[SourceData]) -> tuple[Tensor, tuple[str, ...]]:

@@ -280,7 +280,8 @@ def _sentinels(seen: DataMeasurements, x: Tensor, codes: Mapping[int, float]) ->
         f"{short(code)} in {share:.0%} of the pixels"
         if spec.is_image
         else "; ".join(
-            f"{short(v)} in {float((x[:, j] == v).double().mean()):.0%} of column {named(seen, [j])}"
+            f"{short(v)} in {float((x[:, j] == v).double().mean()):.0%} of column "
+            f"{named(seen, [j])}"
             for j, v in list(codes.items())[:4]
         )
     )
@@ -354,7 +355,7 @@ def _tamed(seen: DataMeasurements, column: Tensor, j: int, kind: str) -> tuple[s
         change = f"np.log1p({{}}[{name!r}])" if spec.header else f"np.log1p({{}}[:, {j}])"
     else:
         order = column.sort().values
-        low, middle, high = (float(order[len(order) * quarter // 4]) for quarter in (1, 2, 3))
+        low, high = (float(order[len(order) * quarter // 4]) for quarter in (1, 3))
         reach = 8 * (high - low)
         ends = (low - reach, high + reach)
         if kind == "positive":

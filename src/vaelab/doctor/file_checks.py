@@ -94,7 +94,8 @@ def _wrapped(name: str, array: Array) -> Findings:
             f"{name} has the bytes 0 and 1 and a few above 200, none between: fractions that were "
             "cast to bytes without scaling and clipping",
             Evidence("share of values that wrapped around", float(share), 0.0),
-            "write the file again from the fractions, (x.clip(0, 1) * 255).round().astype(np.uint8); "
+            "write the file again from the fractions, "
+            "(x.clip(0, 1) * 255).round().astype(np.uint8); "
             f"what is left of them here is {name} = np.where({name} > 127, 0, {name})",
             Fix("array", f"{name} = np.where({name} > 127, 0, {name})"),
         )

@@ -64,8 +64,8 @@ class Fix:
         target: object of the change: "train", flags of `vaelab train`; "read", flags by which data
             are read; "array", Python that changes the arrays named in it; "table", Python that
             changes a data frame `frame`; "data", Python that changes a loaded `data`; "file", a
-            shell command on the files of a folder; for a loss the line of its "kl", its "reconstruction" or the
-            whole "loss".
+            shell command on the files of a folder; for a loss the line of its "kl",
+            its "reconstruction" or the whole "loss".
         change: the flags, or the code.
     """
 

@@ -93,7 +93,7 @@ class _PlantedNoise(TorchDispatchMode):
     """Normal draws return one value, so that an expectation can be taken by quadrature."""
 
     def __init__(self, node: float) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.node = node
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

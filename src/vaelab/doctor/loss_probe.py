@@ -381,10 +381,10 @@ class Codes(NamedTuple):
     mu: Tensor
     s: Tensor
     values: Tensor
-    count: int
+    elements: int
 
     def kept(self, which: Tensor) -> Codes:
-        return Codes(self.mu[which], self.s[which], self.values[which], self.count)
+        return Codes(self.mu[which], self.s[which], self.values[which], self.elements)
 
 
 def _kl(bench: Bench) -> KL:
@@ -451,7 +451,7 @@ def _closed(bench: Bench, grid: Codes, within: float = TOLERANCE) -> KL:
     for name, scale in _readings(grid):
         for exchanged, form in ((False, scale.closed), (True, scale.reversed)):
             k = form(grid.mu, grid.s)
-            weights, _, left = fitted(grid.count * k[:, None], grid.values, k.abs() + 1)
+            weights, _, left = fitted(grid.elements * k[:, None], grid.values, k.abs() + 1)
             if left < best.left:
                 best = KL(name, float(weights[0]), left, exchanged=exchanged)
     return best if best.left < within else replace(best, form="")
@@ -474,12 +474,12 @@ def _clamped(bench: Bench, grid: Codes) -> KL | None:
         k = scale.closed(inner.mu, inner.s)
         if len(inner.s) < 4 * len(MU):
             return None
-        weights, constant, left = fitted(inner.count * k[:, None], inner.values, k.abs() + 1)
+        weights, constant, left = fitted(inner.elements * k[:, None], inner.values, k.abs() + 1)
         if left > TOLERANCE:
             continue
 
         def level(value: Tensor, w: float = float(weights[0]), c: float = constant) -> float:
-            return (float(value) - c) / (w * grid.count)
+            return (float(value) - c) / (w * grid.elements)
 
         start = _where(scale, level(values[0]), float(bottom), float(s[low])) if low >= 2 else None
         end = (
@@ -516,7 +516,7 @@ def _where(scale: Scale, nats: float, low: float, high: float) -> float:
 def _bent(bench: Bench, grid: Codes) -> KL | None:
     """The closed form above a floor or below a cap of its own value."""
     for name, scale in _readings(grid):
-        k = grid.count * scale.closed(grid.mu, grid.s)
+        k = grid.elements * scale.closed(grid.mu, grid.s)
         order = k.argsort()
         k, values = k[order], grid.values[order]
         for most in (True, False):
@@ -539,7 +539,7 @@ def _sum_of_terms(bench: Bench, grid: Codes) -> KL | None:
     """Known terms of μ and s with coefficients of their own."""
     terms = {n: t(grid.mu, grid.s) for n, t in TERMS.items()}
     terms = {n: t for n, t in terms.items() if bool(t.isfinite().all())}
-    features = grid.count * torch.stack(list(terms.values()), 1)
+    features = grid.elements * torch.stack(list(terms.values()), 1)
     middle = grid.values.median()
     weights, _, left = fitted(
         features,
@@ -565,13 +565,13 @@ def _transformed(bench: Bench, grid: Codes) -> KL | None:
     for mu in MU:
         if mu:
             rise = grid.values[grid.mu == mu] - zero.values
-            weights.append(rise / (0.5 * mu**2 * grid.count))
+            weights.append(rise / (0.5 * mu**2 * grid.elements))
     w = torch.stack(weights)
     weight = float(w.mean())
     if weight == 0 or float((w - weight).abs().max()) > TOLERANCE * abs(weight):
         return None
     s, order = zero.s.sort()
-    g = (zero.values[order] - zero.values.min()) / (abs(weight) * grid.count)
+    g = (zero.values[order] - zero.values.min()) / (abs(weight) * grid.elements)
     g = g if weight > 0 else g.max() - g
     least = int(g.argmin())
     falls, rises = g[: least + 1].diff(), g[least:].diff()
@@ -651,9 +651,8 @@ def _averaged_before(bench: Bench, roles: tuple[str, str]) -> str:
         for half in trials
     ]
     apart = [bench(replace(base, **half)) for half in halves]
-    none = bench.at(
-        **{roles[0]: 0.5, roles[1]: 0.5} if roles == DATA else {"mu": 0.0, "scale": 0.7}
-    )
+    usual = {roles[0]: 0.5, roles[1]: 0.5} if roles == DATA else {"mu": 0.0, "scale": 0.7}
+    none = bench.at(None, **usual)
     spread = max(abs(value - none) for value in apart) + abs(apart[0] - apart[1])
     shape = getattr(base, roles[0]).shape
     for axis, length in enumerate(shape):
@@ -774,13 +773,13 @@ def _constants(bench: Bench, d: Term | None, k: KL | None) -> Iterator[Constant]
             if term is None or not term.form:
                 powers.append(0.0)
                 continue
-            before, after = weigh(bench), weigh(turned)
+            before, after = weigh(bench), weigh(turned)  # type: ignore[no-untyped-call]
             ratio = after / before if before else math.nan
             power = math.log(ratio, base) if ratio > 0 else math.nan
             near = math.isfinite(power) and abs(2 * power - round(2 * power)) < 0.02
             powers.append(round(2 * power) / 2 if near else math.nan)
         if not any(map(math.isnan, powers)) and any(powers):
-            yield Constant(knob.name, knob.value, *powers, log)
+            yield Constant(knob.name, knob.value, powers[0], powers[1], log)
 
 
 # Sizes, gradients and extremes.

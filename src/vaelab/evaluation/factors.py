@@ -12,7 +12,7 @@ import torch
 
 from vaelab.core import join
 from vaelab.data import Batches, Factors
-from vaelab.evaluation.result import Result
+from vaelab.evaluation.result import Message, Result
 from vaelab.metrics.continuous import check_continuous
 from vaelab.metrics.disentanglement_figures import DEAD, disentanglement
 from vaelab.runs.run import Run
@@ -31,11 +31,19 @@ def measure_disentanglement(run: Run, held: Batches, known: Factors | None, seed
         seed: seed of binarization, cuts, forests and votes.
     """
     if known is None:
-        why = "The data has neither factors of variation nor labels to set codes against."
-        return Result(notes=(why,))
+        note = Message(
+            "no_factors",
+            "The data has neither factors of variation nor labels to set codes against.",
+        )
+        return Result(notes=(note,))
     if len(held) < FEW:
-        why = f"{len(held)} rows are too few to set codes against factors; {FEW} are needed."
-        return Result(notes=(why,))
+        note = Message(
+            "few_for_factors",
+            "{n} rows are too few to set codes against factors; {least} are needed.",
+            n=str(len(held)),
+            least=str(FEW),
+        )
+        return Result(notes=(note,))
     with torch.no_grad(), counting("factors", 1) as done:
         batches = zip(held.fixed(BATCH, seed), held.conditions(BATCH), strict=True)
         traces = [run.model(x, temperature=0.0, condition=c) for x, c in batches]

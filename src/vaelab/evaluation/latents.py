@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vaelab.core import VAE, Condition, Trace, join, permutation
 from vaelab.data import Batches
-from vaelab.evaluation.result import Result
+from vaelab.evaluation.result import Message, Result
 from vaelab.metrics.aggregate import rate_split
 from vaelab.metrics.continuity import Support, hole_fraction
 from vaelab.metrics.continuous import confined
@@ -60,8 +60,12 @@ def _units(carried: list[Layer]) -> Result:
 
 def _split(run: Run, train: Batches, seed: int, sites: int) -> Result:
     if sites > 1:
-        why = "The split of the rate is defined for one layer of latents; this model has {}."
-        return Result(notes=(why.format(sites),))
+        note = Message(
+            "one_layer",
+            "The split of the rate is defined for one layer of latents; this model has {sites}.",
+            sites=str(sites),
+        )
+        return Result(notes=(note,))
     with torch.no_grad(), counting("split of the rate", 1) as done:
         posteriors = [trace.sites[0].posterior for trace in _traces(run.model, train, seed)]
         prior = run.model.sample(1, condition=_conditions(train, 1)).sites[0].prior
@@ -74,27 +78,42 @@ def _split(run: Run, train: Batches, seed: int, sites: int) -> Result:
         "dimension_wise": split.dimension_wise,
         "mismatch": split.mismatch,
     }
-    notes: tuple[str, ...] = ()
+    notes = []
     if split.information.value > 0.95 * split.ceiling:
-        notes = (
-            f"The information is at its ceiling log N = {split.ceiling:.2f} nats: every code names "
-            "its example, and what it tells of fresh data cannot be read from it.",
+        notes.append(
+            Message(
+                "ceiling",
+                "The information is at its ceiling log N = {ceiling} nats: every code identifies "
+                "its example, so its information on unseen data cannot be read from it.",
+                ceiling=f"{split.ceiling:.2f}",
+            )
         )
     if split.total_correlation is None:
-        notes += ("The split has two parts: the posteriors are no independent normals.",)
+        notes.append(
+            Message(
+                "two_parts",
+                "The split has two parts: the posteriors are not independent normals.",
+            )
+        )
     elif split.dimension_wise is None:
-        notes += (
-            "What dimensions share is told; how far each is from the prior is not, which has no "
-            "independent dimensions.",
+        notes.append(
+            Message(
+                "dependent_prior",
+                "There is no dimension-wise KL: the prior has no independent dimensions.",
+            )
         )
     figures = {name: part for name, part in parts.items() if part is not None}
-    return Result(figures, facts={"ceiling": split.ceiling}, notes=notes)
+    return Result(figures, facts={"ceiling": split.ceiling}, notes=tuple(notes))
 
 
 def _match(run: Run, train: Batches, held: Batches, seed: int) -> Result:
     if why := confined(run.model, _conditions(train, 1)):
-        why = f"{why[0].upper()}{why[1:]}: distances of codes to prior draws say nothing."
-        return Result(notes=(why,))
+        note = Message(
+            "confined",
+            "{reason}: distances of codes to prior draws are not informative.",
+            reason=f"{why[0].upper()}{why[1:]}",
+        )
+        return Result(notes=(note,))
     codes, fresh = _codes(run.model, train, seed), _codes(run.model, held, seed)
     # Rows may be sorted, by class say; draws from them shall not be.
     order = permutation(len(codes), seed)
@@ -107,8 +126,12 @@ def _match(run: Run, train: Batches, held: Batches, seed: int) -> Result:
         "auc": classifier_auc(prior[:some], mixed[:some], seed),
     }
     if len(fresh) < FEW or len(codes) < FEW:
-        why = f"Too few rows for holes: {len(fresh)} held-out ones cannot place a threshold."
-        return Result(figures, notes=(why,))
+        note = Message(
+            "few_for_holes",
+            "Too few rows for holes: {n} held-out ones cannot place a threshold.",
+            n=str(len(fresh)),
+        )
+        return Result(figures, notes=(note,))
     support = Support.calibrate(codes, fresh, K)
     figures["holes"] = hole_fraction(prior[:HOLE_DRAWS], support)
     return Result(figures)

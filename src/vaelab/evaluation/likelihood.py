@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vaelab.data import Batches
-from vaelab.evaluation.result import Result
+from vaelab.evaluation.result import Message, Result
 from vaelab.evaluation.settings import Settings
 from vaelab.metrics.annealing import anneal, sandwich
 from vaelab.metrics.estimate import Estimate
@@ -27,9 +27,10 @@ WORTH_COMPILING = 5_000_000_000
 
 NO_ELBO = "its code is a point, which has no density: neither a rate nor a bound on p(x) exists"
 
-ESTIMATED = (
+ESTIMATED = Message(
+    "estimated",
     "The rate has no closed form here: it is log q(z|x) − log p(z) at one drawn z an x, an "
-    "estimate whose noise is in the standard errors."
+    "estimate whose noise is in the standard errors.",
 )
 
 
@@ -48,7 +49,12 @@ def measure_evidence(run: Run, batches: Batches, settings: Settings) -> Result:
     )
     if "neg_elbo" not in of_each:
         figures = {name: Estimate.mean(nats) for name, nats in of_each.items()}
-        return Result(figures, _home(of_each), {"why_no_elbo": NO_ELBO}, (f"No ELBO: {NO_ELBO}.",))
+        return Result(
+            figures,
+            _home(of_each),
+            {"why_no_elbo": NO_ELBO},
+            (Message("no_elbo", "No ELBO: {reason}.", reason=NO_ELBO),),
+        )
     weighed = _weigh(run, batches, settings)
     # Of the same draws, so that NLL is never above −ELBO; the rate is known better, mostly exactly.
     of_each |= {
@@ -75,11 +81,17 @@ def tightness(weighed: Weighed) -> tuple[str, ...]:
     """A sentence if the bound is loose, else nothing."""
     if not weighed.is_loose:
         return ()
-    return (
-        f"NLL is a loose bound here: for {weighed.loose.value:.0%} of the examples fewer than "
-        f"{LEAST} of {weighed.samples:,} draws carry weight, and its slack is at least "
-        f"{weighed.slack.value:.2f} nats. More --samples tighten it, --ais checks it.",
+    note = Message(
+        "loose",
+        "NLL is a loose bound here: for {share} of the examples fewer than {least} of {samples} "
+        "draws carry weight, and its slack is at least {slack} nats. More --samples tighten it, "
+        "--ais checks it.",
+        share=f"{weighed.loose.value:.0%}",
+        least=str(LEAST),
+        samples=f"{weighed.samples:,}",
+        slack=f"{weighed.slack.value:.2f}",
     )
+    return (note,)
 
 
 @torch.no_grad()
@@ -114,7 +126,7 @@ def _annealed(run: Run, batches: Batches, settings: Settings, weighed: Weighed) 
                 run.model, wanted, how, on_rows=lambda n: done(wanted + n), condition=condition
             )
     except TypeError as error:
-        return Result(notes=(f"No AIS: {error}.",))
+        return Result(notes=(Message("no_ais", "No AIS: {error}.", error=str(error)),))
     excess = weighed.nll[:wanted].to(forward.log_p) + forward.log_p
     figures = {
         "nll_ais": forward.nll,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vaelab.core import permutation
 from vaelab.data import Batches
-from vaelab.evaluation.result import Result
+from vaelab.evaluation.result import Message, Result
 from vaelab.metrics.classifier import Classifier, class_balance
 from vaelab.metrics.discrepancy import frechet_distances, kernel_distance
 from vaelab.metrics.features import FeatureSpace
@@ -46,8 +46,13 @@ def measure_samples(
     """
     n = min(len(held), MOST)
     if n < FEW:
-        why = f"{n} held-out rows are too few to judge samples by; at least {FEW} are needed."
-        return Result(notes=(why,)), None
+        note = Message(
+            "few_for_samples",
+            "{n} held-out rows are too few to compare samples with; at least {least} are needed.",
+            n=str(n),
+            least=str(FEW),
+        )
+        return Result(notes=(note,)), None
     with torch.no_grad(), counting("samples", 4) as done:
         real, seen = as_given(held, n, draw, seed), as_given(train, len(train), draw, seed)
         fake = generated(run, n, draw, held, seed)

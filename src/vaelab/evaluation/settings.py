@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
 
 from vaelab.evaluation.definitions import DEFINITIONS
 from vaelab.metrics.annealing import Annealing
+from vaelab.utils.validation import Count, check_fields
 
 Part = Literal["likelihood", "latent", "samples"]
 PARTS: tuple[Part, ...] = ("likelihood", "latent", "samples")
@@ -29,21 +32,19 @@ class Settings:
         factors: set codes against the factors of variation, or the labels.
     """
 
-    samples: int = 1000
+    samples: Count = 1000
     seed: int = 0
     parts: tuple[Part, ...] = PARTS
     features: str = "auto"
     draw: bool = False
     annealing: Annealing | None = None
-    annealed: int = 100
+    annealed: Annotated[int, Meta(ge=2)] = 100
     factors: bool = False
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not self.parts and not self.factors:
             raise ValueError(f"parts is empty; name one or more of {', '.join(PARTS)}")
-        for name, least in (("samples", 1), ("annealed", 2)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be {least} or more")
 
     @property
     def facts(self) -> dict[str, Any]:

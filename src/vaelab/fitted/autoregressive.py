@@ -9,10 +9,10 @@ from typing import ClassVar
 from torch import Tensor
 
 from vaelab.core import Site
-from vaelab.fitted.base import PriorEstimator, at_least, kind
+from vaelab.fitted.base import PriorEstimator, kind
 from vaelab.parts.autoregressive import Autoregressive, alphabet, fit_autoregressive
 from vaelab.utils.progress import ProgressCallback, no_progress
-from vaelab.utils.validation import check_fields
+from vaelab.utils.validation import Count, check_fields
 
 
 @kind
@@ -28,13 +28,12 @@ class FittedSequence(PriorEstimator):
 
     name: ClassVar[str] = "autoregressive"
     of_codes: ClassVar[bool] = True
-    width: int = 128
-    layers: int = 2
-    steps: int = 2000
+    width: Count = 128
+    layers: Count = 2
+    steps: Count = 2000
 
     def __post_init__(self) -> None:
         check_fields(self)
-        at_least(1, width=self.width, layers=self.layers, steps=self.steps)
 
     def build(self, site: Site) -> Autoregressive:
         return Autoregressive(alphabet(site.prior), site.z.shape[1], self.width, self.layers)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-import typing
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -88,23 +86,7 @@ def rebuild(name: str, settings: Mapping[str, Any]) -> PriorEstimator:
     Raises:
         ValueError: for an unknown name or setting, or one of a wrong type.
     """
-    cls = find_prior_estimator(name)
-    assert dataclasses.is_dataclass(cls)
-    hints = typing.get_type_hints(cls)
-    fields = [field.name for field in dataclasses.fields(cls)]
-    unknown = sorted(set(settings) - set(fields))
-    if unknown:
-        raise ValueError(
-            f"the prior {name} has no setting {', '.join(unknown)}; it has {', '.join(fields)}"
-        )
-    return cls(**{key: validate(value, hints[key], key) for key, value in settings.items()})
-
-
-def at_least(least: int, **values: int | None) -> None:
-    """Refuses settings that are too small."""
-    for name, value in values.items():
-        if value is not None and value < least:
-            raise ValueError(f"{name} is {value}; it must be {least} or more")
+    return cast(PriorEstimator, validate(settings, find_prior_estimator(name), f"the prior {name}"))
 
 
 def standardizer(codes: Tensor) -> tuple[Tensor, Tensor]:

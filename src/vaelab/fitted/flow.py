@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from vaelab.core import Site
-from vaelab.fitted.base import PriorEstimator, at_least, kind, standardizer
+from vaelab.fitted.base import PriorEstimator, kind, standardizer
 from vaelab.parts.flows import Flow, FlowName
 from vaelab.utils.progress import ProgressCallback, no_progress
-from vaelab.utils.validation import check_fields
+from vaelab.utils.validation import Count, check_fields
 
 EPOCHS, PATIENCE = 500, 20
 BATCH, RATE, DECAY = 256, 1e-3, 1e-4
@@ -36,12 +36,11 @@ class FittedFlow(PriorEstimator):
 
     name: ClassVar[str] = "flow"
     flow: FlowName = "autoregressive"
-    layers: int = 5
-    width: int = 128
+    layers: Count = 5
+    width: Count = 128
 
     def __post_init__(self) -> None:
         check_fields(self)
-        at_least(1, layers=self.layers, width=self.width)
 
     def build(self, site: Site) -> Flow:
         return Flow(*site.z.shape[1:], flow=self.flow, layers=self.layers, width=self.width)

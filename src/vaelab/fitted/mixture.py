@@ -18,9 +18,9 @@ from torch import Tensor
 from vaelab.core import Conditional, Site
 from vaelab.distributions import Distribution, Mixture
 from vaelab.distributions.base import LOG_2PI
-from vaelab.fitted.base import PriorEstimator, at_least, kind, nats, standardizer
+from vaelab.fitted.base import PriorEstimator, kind, nats, standardizer
 from vaelab.utils.progress import ProgressCallback, no_progress
-from vaelab.utils.validation import check_fields
+from vaelab.utils.validation import Count, check_fields
 
 RIDGE = 1e-4
 """Added to every variance, for codes of variance 1: no component shrinks to a point."""
@@ -96,11 +96,10 @@ class FittedMixture(PriorEstimator):
     """
 
     name: ClassVar[str] = "mixture"
-    components: int | None = None
+    components: Count | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
-        at_least(1, components=self.components)
 
     def build(self, site: Site) -> FullMixture:
         if self.components is None:

@@ -17,14 +17,14 @@ from torch import Tensor
 from vaelab.core import VAE, Conditional, Site
 from vaelab.data import Data, DataSpec, Split
 from vaelab.distributions import Distribution
-from vaelab.fitted.base import PriorEstimator, at_least, kind, standardizer
+from vaelab.fitted.base import PriorEstimator, kind, standardizer
 from vaelab.objectives import log_mean_exp
 from vaelab.recipes import vae
 from vaelab.recipes.design import Design
 from vaelab.recipes.registry import Recipe
 from vaelab.training import Plan, Row, Snapshot, fit
 from vaelab.utils.progress import ProgressCallback, no_progress
-from vaelab.utils.validation import check_fields
+from vaelab.utils.validation import Count, check_fields
 
 SAMPLES = 64
 """Draws of u behind an estimate of a density."""
@@ -113,12 +113,11 @@ class SecondStage(PriorEstimator):
     """
 
     name: ClassVar[str] = "second-stage"
-    latent: int | None = None
-    width: int = 256
+    latent: Count | None = None
+    width: Count = 256
 
     def __post_init__(self) -> None:
         check_fields(self)
-        at_least(1, latent=self.latent, width=self.width)
 
     def build(self, site: Site) -> Stage:
         return Stage(self._recipe(site).model, *site.z.shape[1:])

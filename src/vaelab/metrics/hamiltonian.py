@@ -28,7 +28,7 @@ Density = Callable[[Tensor], Densities]
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """State of the chains: z (N, L), log f_0 and log p(x, z) there (N,), and the gradients of both."""
+    """State of the chains: z (N, L), log f_0 and log p(x, z) there (N,), and both gradients."""
 
     z: Tensor
     start: Tensor

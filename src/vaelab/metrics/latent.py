@@ -20,7 +20,8 @@ def active_units(mu: Tensor, threshold: float = 0.01) -> Tensor:
     """Mask of the dimensions that move with x: bool (D,), for posterior means `mu` (N, D) of a set.
 
     A unit is active if Var_x E[z_j|x] > threshold (Burda et al., "Importance Weighted
-    Autoencoders", 2015, arXiv:1509.00519). Not informative for a hierarchy's deeper latents or of priors other than N(0, I).
+    Autoencoders", 2015, arXiv:1509.00519). Not informative for a hierarchy's deeper latents
+    or for priors other than N(0, I).
     """
     means = rows(mu, "mu")
     # Not `var`, which warns where there are no dimensions, as of codes that are no units.

@@ -48,7 +48,7 @@ def area_under_curve(negatives: Tensor, positives: Tensor) -> Estimate:
 
 
 def classifier_auc(a: Tensor, b: Tensor, seed: int = 0) -> Estimate:
-    """Area under the curve of a small network for `a` (N, …) against `b` (M, …), on held-out halves.
+    """Area under the curve of a small network, `a` (N, …) against `b` (M, …), on held-out halves.
 
     Args:
         a: the first sample, rows in no order; at least 8.

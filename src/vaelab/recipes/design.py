@@ -1,6 +1,6 @@
-"""What any family can be built with: the networks, and the likelihood that fits the data.
+"""The networks and the likelihood of any family.
 
-The default likelihood follows from the data, and says why:
+The default likelihood follows from the data, with its reason:
 
     binary                     Bernoulli
     grey, nearly two-toned     Bernoulli, binarized afresh at every visit
@@ -12,7 +12,6 @@ The default likelihood follows from the data, and says why:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,7 +25,7 @@ from vaelab.nets.column_encodings import LogCounts, Logs, OneHotEncoding, Views
 from vaelab.nets.conditional import ConcatCondition, ConditionalRoot, beside
 from vaelab.parts import likelihoods as parts
 from vaelab.parts import tables
-from vaelab.utils.validation import check_fields
+from vaelab.utils.validation import Count, Positive, check_fields
 
 Net = Literal["mlp", "conv", "resconv"]
 LikelihoodName = Literal[
@@ -62,7 +61,7 @@ HINTS = {
     ),
     parts.MIXED: " vaelab.data.with_columns says what each column of a table is.",
 }
-"""How data comes to be what a likelihood wants."""
+"""Hints that turn data into the kind a likelihood accepts."""
 
 
 @dataclass(frozen=True)
@@ -71,35 +70,30 @@ class Design:
 
     Attributes:
         net: mlp (any data), conv or resconv (images of any size, and better for colour photos).
-        width: of the hidden layers: 512 units for mlp, 32 channels for conv and resconv.
-        likelihood: of the data given z; auto follows from the data and is printed with the reason.
-        binarize: of grey data under a Bernoulli: dynamic draws anew at every visit in training and
-            once in evaluation, threshold cuts at one half.
+        width: units or channels of the hidden layers: 512 for mlp, 32 for conv and resconv.
+        likelihood: distribution of the data given z; auto follows from the data and is printed with
+            its reason.
+        binarize: binarization of grey data under a Bernoulli: dynamic draws anew at every visit in
+            training and once in evaluation, threshold cuts at one half.
         sigma: standard deviation of the gaussian-fixed likelihood, at the model's scale.
-        components: of the logistic-mixture likelihood.
-        condition: what the model is told of every example, in training and ever after: nothing;
-            its label, so that it can be asked for examples of a class; or its vector, the numbers
-            that were named beside the data.
-        seed: of the initial weights.
+        components: number of components of the logistic-mixture likelihood.
+        condition: the input that the model is conditioned on: none; the label of an example, so
+            that examples of a class can be generated; or its vector, the numbers named beside the
+            data.
+        seed: seed of the initial weights.
     """
 
     net: Net = "mlp"
-    width: int | None = None
+    width: Count | None = None
     likelihood: LikelihoodName = "auto"
     binarize: Binarize = "auto"
-    sigma: float = 1.0
-    components: int = 5
+    sigma: Positive = 1.0
+    components: Count = 5
     condition: ConditionName = "none"
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if self.width is not None and self.width < 1:
-            raise ValueError(f"width is {self.width}; a hidden layer needs at least 1 unit")
-        if not 0 < self.sigma < math.inf:
-            raise ValueError(f"sigma is {self.sigma}; a standard deviation is finite and above 0")
-        if self.components < 1:
-            raise ValueError(f"components is {self.components}; a mixture has at least 1")
 
 
 class Pair(NamedTuple):
@@ -163,12 +157,12 @@ def compared(data: DataSpec) -> nn.Module:
 
 
 def told(data: DataSpec, make: Callable[[int], nn.Module], inputs: int) -> nn.Module:
-    """A network of a vector, told the condition where there is one.
+    """A network of a vector, and of the condition if there is one.
 
     Args:
         data: as the likelihood sees it.
         make: the network, for a vector of so many numbers.
-        inputs: of the vector without the condition.
+        inputs: length of the vector without the condition.
     """
     if not data.known:
         return make(inputs)
@@ -176,12 +170,12 @@ def told(data: DataSpec, make: Callable[[int], nn.Module], inputs: int) -> nn.Mo
 
 
 def begun(data: DataSpec, root: nn.Module, *shape: int) -> nn.Module:
-    """The root of a hierarchy, told the condition where there is one: `ConditionalRoot`."""
+    """The root of a hierarchy; a `ConditionalRoot` if there is a condition."""
     return ConditionalRoot(root, data.known, *shape) if data.known else root
 
 
 def _views(data: DataSpec) -> tuple[nn.Module | None, Shape]:
-    """What is shown of the columns of a table, and its shape; x itself where they are alike."""
+    """The encoding of the columns of a table and its shape; None if all columns are alike."""
     if not data.columns:
         return None, data.shape
     groups, width = [], 0

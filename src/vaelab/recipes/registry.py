@@ -27,7 +27,7 @@ P = ParamSpec("P")
 
 
 class Built(NamedTuple):
-    """What a recipe function returns; `reason` says why the likelihood is what it is."""
+    """Result of a recipe function; `reason` states why the likelihood was chosen."""
 
     model: VAE
     objective: Objective
@@ -40,12 +40,12 @@ class Recipe:
     """A model with its objective, and how to build both again.
 
     Attributes:
-        name: of the recipe function.
+        name: name of the recipe function.
         arguments: all of its arguments by name, defaults included.
         model: the model, with weights drawn from the design's seed.
-        objective: what it is trained for.
+        objective: the training objective.
         data: the data's specification, binarization included.
-        reason: why its likelihood was chosen.
+        reason: the reason for its likelihood.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Recipe:
         return copy.deepcopy(self) if build is None else build(self.data, **self.arguments)
 
     def to_json(self) -> dict[str, Any]:
-        """What it takes to build it again, and the reason for its likelihood, as JSON values."""
+        """JSON values that `rebuild` reads, and the reason for the likelihood."""
         return {
             "recipe": self.name,
             "arguments": as_json(self.arguments),
@@ -70,7 +70,7 @@ class Recipe:
         }
 
     def mismatch_message(self, likelihood: Any) -> str:
-        """Why whole tensors of a kept run may not be those of its recipe as it is built now.
+        """Explanation for intact tensors that do not match the recipe as it is built now.
 
         Args:
             likelihood: the reason that the run was kept with.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -34,7 +34,7 @@ def document(name: str, record: Record, evaluation: Evaluation, run: Run, lang: 
     """The page of an evaluation, as HTML.
 
     Args:
-        name: of the run.
+        name: name of the run.
         record: the content of evaluation.json.
         evaluation: the figures behind it, example by example.
         run: the run.
@@ -62,7 +62,7 @@ def document(name: str, record: Record, evaluation: Evaluation, run: Run, lang: 
 
 
 def _texts(language: str, name: str, record: Record) -> Texts:
-    tree: Mapping[str, Any] = tables(f"evaluation/{language}.toml")
+    tree = tables(f"evaluation/{language}.toml")
     if language == "en":
         figures = {
             name: {

@@ -52,7 +52,7 @@ def _grid(names: list[str], record: Record) -> Table:
 
 
 def subtitle(group: str, record: Record) -> str:
-    """What a group was measured on, where that is not the split alone."""
+    """The material of a group, if that is not the split alone; else empty."""
     if group == "samples":
         return (
             f" · {record['sample_count']:,} {record['output']}, in {record['features']}, "

@@ -56,7 +56,7 @@ def _print(out: Console, text: Text, indent: int) -> None:
 
 
 def verdict(report: Report) -> Text:
-    """How much was found, or that nothing was."""
+    """The number of findings by severity."""
     if not report.findings:
         return Text("✓ nothing found", "bold green")
     counts = [

@@ -194,7 +194,7 @@ def curves(
 
     Args:
         lines: a value for each epoch by model id, None if there is none.
-        names: of the models.
+        names: names of the models.
         alt: description.
     """
     values = [v for line in lines.values() for v in line if v is not None]

@@ -90,7 +90,7 @@ class Texts:
         """The paragraphs of a text; those left without a sentence are dropped.
 
         Args:
-            key: of the text.
+            key: dotted key of the text.
             blanks: values that take precedence over those of `lookup`.
 
         Raises:

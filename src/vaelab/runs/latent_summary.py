@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from torch import Tensor
 from vaelab.core import VAE, fork_rng, join
 from vaelab.data import Batches
 from vaelab.distributions import kl_by_dimension
+from vaelab.utils.validation import validate
 
 ROWS = 1024
 
@@ -31,6 +32,10 @@ class Codes:
     mean: list[float]
     spread: list[float]
     rate: list[float] | None
+
+    def __post_init__(self) -> None:
+        if len({len(row) for row in (self.mean, self.spread, self.rate) if row is not None}) > 1:
+            raise ValueError("mean, spread and rate differ in length")
 
     @property
     def active(self) -> list[bool]:
@@ -61,16 +66,10 @@ def read_latent_summary(found: Any, path: Path) -> Codes:
     Raises:
         ValueError: where it says something else; names the file.
     """
-    if isinstance(found, dict) and set(found) == {"mean", "spread", "rate"}:
-        rows = [row for name, row in found.items() if name != "rate" or row is not None]
-        numbers = all(
-            isinstance(row, list)
-            and all(isinstance(t, int | float) and not abs(t) > 1e300 for t in row)
-            for row in rows
-        )
-        if numbers and len({len(row) for row in rows}) == 1:
-            return Codes(**found)
-    raise ValueError(f"{path} does not describe codes; restore it or train the run anew")
+    try:
+        return cast(Codes, validate(found, Codes, "codes"))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}; restore it or train the run anew") from None
 
 
 @torch.no_grad()

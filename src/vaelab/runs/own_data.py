@@ -45,7 +45,7 @@ def reload_training_data(
         FileNotFoundError: where it has moved.
     """
     if named is not None:
-        return reload(replace(spec, source=named), data_dir=data_dir)
+        return reload(replace(spec, source=named, location=""), data_dir=data_dir)
     if spec.source == "array":
         raise ValueError(
             "the run was trained on an array in memory; save that array with numpy.save and name "

@@ -20,9 +20,10 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_type_hints
 
 import torch
+from msgspec import Meta
 from safetensors.torch import save
 from torch import Tensor
 
@@ -42,7 +43,9 @@ from vaelab.data import (
 from vaelab.fitted import WithPrior, find, replaced
 from vaelab.recipes.registry import Recipe, rebuild
 from vaelab.runs.latent_summary import ROWS, Codes, check_temperature, read_latent_summary, slerp
+from vaelab.training import Plan
 from vaelab.utils import atomic_files
+from vaelab.utils.validation import validate
 from vaelab.version import __version__
 
 FORMAT = 1
@@ -408,10 +411,22 @@ def load(path: str | Path) -> Run:
         raise ValueError(f"{error}. {recipe.mismatch_message(about.get('likelihood'))}") from None
     history = atomic_files.read_rows(folder / METRICS)
     codes = read_latent_summary(atomic_files.read_json(folder / CODES), folder / CODES)
-    run = Run(recipe, about["training"], history, codes, folder)
+    try:
+        training = _read_training(about["training"], len(history))
+    except ValueError as error:
+        raise ValueError(f"{folder / RECIPE}: {error}") from None
+    run = Run(recipe, training, history, codes, folder)
     if len(codes.mean) != run.latent:
         raise ValueError(
             f"{folder / CODES} is of codes of {len(codes.mean)} numbers, this model's have "
             f"{run.latent}; restore the file or train the run anew"
         )
     return run
+
+
+def _read_training(found: Mapping[str, Any], epochs: int) -> dict[str, Any]:
+    """The record of a training, with its settings and its best epoch validated."""
+    hints = get_type_hints(Plan, include_extras=True)
+    hints |= {"ending": str, "best_epoch": Annotated[int, Meta(ge=1, le=max(1, epochs))]}
+    known = {k: validate(v, hints[k], f"training.{k}") for k, v in found.items() if k in hints}
+    return {**found, **known}

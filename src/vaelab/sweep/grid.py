@@ -26,13 +26,13 @@ class Member:
     """One run of a sweep.
 
     Attributes:
-        values: what varies, by name; the seed is not among them.
-        seed: of its initial weights and of its noise.
-        recipe: what is trained.
-        plan: how.
-        run: what it became; None where it broke down or was not reached.
-        failure: why it broke down.
-        figures: of the test split.
+        values: varied settings by name, without the seed.
+        seed: seed of its initial weights and of its noise.
+        recipe: the model and its objective.
+        plan: settings of the training.
+        run: the trained run; None if the training broke down or was not reached.
+        failure: reason for a breakdown.
+        figures: figures of the test split.
     """
 
     values: Values
@@ -85,7 +85,7 @@ def grid(
 
 
 def numeric(build: Callable[..., Recipe]) -> dict[str, tuple[str, Any]]:
-    """What can be varied: a name, whose argument it is, and its type."""
+    """The settings that can vary, by name: the object they are an argument of, and their type."""
     hints = typing.get_type_hints(inspect.unwrap(build))
     own = [name for name in inspect.signature(build).parameters if name in hints]
     found = {name: ("recipe", hints[name]) for name in own}
@@ -95,7 +95,7 @@ def numeric(build: Callable[..., Recipe]) -> dict[str, tuple[str, Any]]:
 
 
 def is_numeric(name: str, hint: Any) -> bool:
-    """Whether an argument takes numbers; a seed is no setting."""
+    """True if an argument takes numbers; a seed is not a setting."""
     kinds = set(typing.get_args(hint) or (hint,)) - {type(None)}
     return name != "seed" and bool(kinds) and kinds <= {int, float}
 

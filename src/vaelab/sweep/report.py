@@ -1,4 +1,4 @@
-"""What a sweep came to: means and spreads over seeds, as a table, as JSON, as a curve."""
+"""Results of a sweep: means and spreads over seeds, as a table, as JSON, as a curve."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ FIGURES = {
 
 
 class Setting(NamedTuple):
-    """The runs of one setting that came to figures, and its place.
+    """The runs of one setting that have figures.
 
     Attributes:
-        values: what was set, by name.
+        values: settings by name.
         members: one a seed.
-        best: whether no other setting beats it in rate and distortion both.
+        best: no other setting has both less rate and less distortion.
     """
 
     values: Values
@@ -52,7 +52,7 @@ class Setting(NamedTuple):
 
     @property
     def label(self) -> str:
-        """A few words: `beta 0.5`, or `0.5 · 0.001` where several things vary."""
+        """A few words: `beta 0.5`, or `0.5 · 0.001` if several settings vary."""
         if len(self.values) == 1:
             ((name, value),) = self.values.items()
             return f"{name} {value:g}"
@@ -65,8 +65,8 @@ class Sweep:
 
     Attributes:
         members: its runs, setting by setting.
-        data: what they were trained on.
-        reasons: why not all were trained together, where they were not.
+        data: specification of their data.
+        reasons: reasons for training some of them apart, if any.
         path: its folder.
     """
 
@@ -77,7 +77,7 @@ class Sweep:
 
     @property
     def has_rate(self) -> bool:
-        """Whether its models have a rate, and so an ELBO."""
+        """True if its models have a rate, and so an ELBO."""
         return any("rate" in member.figures for member in self.members)
 
     @property

@@ -1,7 +1,8 @@
-r"""A sweep: one recipe at many settings and seeds, trained together, and what each came to.
+r"""A sweep: one recipe at many settings and seeds, trained together, and the result of each.
 
 rate R and distortion D of the test split, −ELBO = D + R in nats; for each setting the mean over its
-seeds ± their standard deviation. The frontier is what no other setting beats in R and D both.
+seeds ± their standard deviation. The frontier consists of the settings that no other beats in both
+R and D.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ def sweep(
 def evaluate_test_split(run: Run, data: Data, place: str = "cpu") -> dict[str, float]:
     """Rate, distortion and −ELBO of the test split, each with its standard error, in nats.
 
-    Every run is judged on the same binarization, drawn by the seed of the data's split.
+    Every run is evaluated on the same binarization, drawn by the seed of the data's split.
     """
     device, seed = find_device(place), data.spec.seed
     model = run.model.to(device)

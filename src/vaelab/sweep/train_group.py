@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
 from vaelab.data import Data
 from vaelab.runs.checkpointer import Checkpointer
@@ -15,28 +15,34 @@ from vaelab.runs.train import finished, train
 from vaelab.sweep.grid import Member
 from vaelab.training import Fit, NotFinite, Row, Snapshot, find_device
 from vaelab.training.population import fit_population
-from vaelab.utils.progress import LOG_EVERY, counted, counting, say
+from vaelab.utils.progress import Display, counted, say
 
 
-class GroupProgress:
-    """A listener of every member of a team: one bar, and in a log a line now and then."""
+class GroupProgress(Display):
+    """Display of a group of trainings; the listener of every member.
 
-    def __init__(self, epochs: int, done: Callable[[int], None]) -> None:
-        self.epochs, self.done = epochs, done
-        self.epoch, self.losses, self.said_at = 0, [math.inf], time.monotonic()
+    Args:
+        epochs: upper bound.
+        steps: upper bound.
+    """
+
+    def __init__(self, epochs: int, steps: int) -> None:
+        super().__init__(TextColumn("steps"), BarColumn(bar_width=20), MofNCompleteColumn())
+        self.task = self.lines.add_task("", total=steps)
+        self.epochs, self.epoch, self.losses = epochs, 0, [math.inf]
 
     def on_step(self, step: int, steps: int, row: Row) -> None:
-        """Moves the bar."""
-        self.done(step)
+        """Move the bar."""
+        self.lines.update(self.task, completed=step)
 
     def on_epoch(self, row: Row, best: Snapshot | None) -> None:
-        """Says the range of the last epoch's losses, where there is no bar."""
+        """In a log, add a line with the range of the last epoch's losses."""
         if row["epoch"] > self.epoch:
-            due = time.monotonic() - self.said_at > LOG_EVERY
-            if self.epoch and due and not sys.stderr.isatty():
-                least, most = min(self.losses), max(self.losses)
-                say(f"epoch {self.epoch}/{self.epochs}: validation loss {least:.2f} to {most:.2f}")
-                self.said_at = time.monotonic()
+            least, most, place = min(self.losses), max(self.losses), f"{self.epoch}/{self.epochs}"
+            self.log(
+                self.epoch / self.epochs,
+                lambda: f"epoch {place}: validation loss {least:.2f} to {most:.2f}",
+            )
             self.epoch, self.losses = int(row["epoch"]), []
         self.losses.append(row["valid_loss"])
 
@@ -56,32 +62,31 @@ def train_group(team: Sequence[Member], data: Data, folder: Path, overwrite: boo
         f"{names}: {parameters:,} parameters each on {find_device(first.plan.device)}, "
         f"at most {counted(epochs, 'epoch')}; Ctrl-C keeps what was reached"
     )
-    with counting("steps", steps) as done:
-        crowd = GroupProgress(epochs, done)
+    with GroupProgress(epochs, steps) as display:
         if last is first:
-            _alone(first, data, folder / first.name, overwrite, crowd)
+            _alone(first, data, folder / first.name, overwrite, display)
         else:
-            _as_one(team, data, folder, crowd)
+            _as_one(team, data, folder, display)
     for member in team:
         if member.failure is not None:
             say(f"{member.name} broke down: {member.failure}")
 
 
-def _alone(member: Member, data: Data, out: Path, overwrite: bool, crowd: GroupProgress) -> None:
+def _alone(member: Member, data: Data, out: Path, overwrite: bool, display: GroupProgress) -> None:
     try:
         member.run = train(
-            member.recipe, data, member.plan, out=out, overwrite=overwrite, listener=crowd
+            member.recipe, data, member.plan, out=out, overwrite=overwrite, listener=display
         )
     except NotFinite as error:
         member.failure = str(error)
 
 
-def _as_one(team: Sequence[Member], data: Data, folder: Path, crowd: GroupProgress) -> None:
+def _as_one(team: Sequence[Member], data: Data, folder: Path, display: GroupProgress) -> None:
     keepers: list[Checkpointer] = []
     try:
         for m in team:
             place = folder / m.name
-            keepers.append(Checkpointer(place, m.recipe, data, m.plan, crowd, among=len(team)))
+            keepers.append(Checkpointer(place, m.recipe, data, m.plan, display, among=len(team)))
         results = fit_population(
             [m.recipe.model for m in team],
             [m.recipe.objective for m in team],

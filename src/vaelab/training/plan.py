@@ -1,4 +1,4 @@
-"""How a model is trained: the settings of `fit`, the same for every recipe."""
+"""Settings of a training, the same for every recipe."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from typing import Literal
 
 import torch
 
-from vaelab.utils.validation import check_fields
+from vaelab.utils.validation import (
+    Count,
+    Fraction,
+    Natural,
+    NonNegative,
+    Positive,
+    check_fields,
+)
 
 Precision = Literal["auto", "fp32", "bf16"]
 Compile = Literal["auto", "on", "off"]
@@ -32,33 +39,34 @@ WORTH_CASTING = 200_000
 
 @dataclass(frozen=True)
 class Plan:
-    """How a model is trained.
+    """Settings of a training.
 
     Attributes:
         epochs: passes over the training data; by default enough for 4,000 steps, at least 10.
         batch_size: examples in a step.
         lr: peak learning rate of AdamW; it warms up linearly and falls to 0 as a cosine.
         weight_decay: decoupled weight decay.
-        warmup: steps until the peak; a tenth of all steps where there are fewer.
+        warmup: steps until the peak; at most a tenth of all steps.
         clip: largest norm of the gradient, in nats; it only catches outliers.
-        ema: decay of averaged weights, which are then the ones judged and kept; none if not set.
+        ema: decay of averaged weights, which are then evaluated and kept; none if not set.
         patience: epochs without a better validation loss before stopping; none if not set.
-        precision: of the networks; auto takes bf16 where the processor has its instructions and
-            the networks are large enough to gain. Likelihoods and rates are always float32.
-        compile: the whole step, into a program that is kept; auto does so where steps enough of
-            weights enough repay it.
+        precision: number format of the networks; auto takes bf16 if the processor has its
+            instructions and the networks are large enough to gain. Likelihoods and rates are always
+            float32.
+        compile: compile the whole training step and cache it; auto compiles if the training is long
+            enough to pay for it.
         device: auto, cpu, cuda, cuda:1, mps, …
-        seed: of the order of the data and of all noise.
+        seed: seed of the order of the data and of all noise.
     """
 
-    epochs: int | None = None
-    batch_size: int = 128
-    lr: float = 2e-3
-    weight_decay: float = 0.01
-    warmup: int = 200
-    clip: float = 100.0
-    ema: float | None = None
-    patience: int | None = None
+    epochs: Count | None = None
+    batch_size: Count = 128
+    lr: Positive = 2e-3
+    weight_decay: NonNegative = 0.01
+    warmup: Natural = 200
+    clip: Positive = 100.0
+    ema: Fraction | None = None
+    patience: Count | None = None
     precision: Precision = "auto"
     compile: Compile = "auto"
     device: str = "auto"
@@ -66,18 +74,6 @@ class Plan:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        for name in ("epochs", "batch_size", "patience"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} is {value}; it must be 1 or more")
-        for name in ("lr", "clip"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")
-        for name in ("weight_decay", "warmup"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be 0 or more")
-        if self.ema is not None and not 0 < self.ema < 1:
-            raise ValueError(f"ema is {self.ema}; a decay lies between 0 and 1, such as 0.999")
 
     def num_epochs(self, rows: int) -> int:
         """The epochs for this many training rows."""
@@ -86,12 +82,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class Length:
-    """How long a training was, beside one of default length on the same data.
+    """Length of a training, beside the default on the same data.
 
     Attributes:
-        steps: it took.
-        usual: steps taken by default.
-        epochs: passes that these are.
+        steps: number of its steps.
+        usual: number of steps by default.
+        epochs: number of epochs by default.
     """
 
     steps: int
@@ -107,7 +103,7 @@ class Length:
 
     @property
     def few(self) -> bool:
-        """Whether the steps are less than a quarter of those taken by default."""
+        """True for less than a quarter of the steps taken by default."""
         return FEW * self.steps < self.usual
 
     def __str__(self) -> str:
@@ -140,7 +136,7 @@ def find_device(name: str) -> torch.device:
 
 
 def uses_bf16(precision: Precision, device: torch.device, parameters: int) -> bool:
-    """Whether the networks run in bf16 on this device."""
+    """True if the networks run in bf16 on this device."""
     if precision != "auto":
         return precision == "bf16"
     if parameters < WORTH_CASTING:
@@ -153,7 +149,7 @@ def uses_bf16(precision: Precision, device: torch.device, parameters: int) -> bo
 
 
 def can_compile() -> bool:
-    """Whether there is the C++ compiler that torch's compiler needs."""
+    """True if the C++ compiler that torch's compiler needs is installed."""
     return any(shutil.which(name) for name in ("g++", "clang++", "c++", "cl"))
 
 
@@ -166,9 +162,9 @@ def should_compile(
     always takes the same way.
 
     Args:
-        choice: the plan's.
-        steps: of the training.
-        parameters: of the model.
+        choice: setting of the plan.
+        steps: number of steps of the training.
+        parameters: number of parameters of the model.
         foreign: a part of model or objective that is not vaelab's own, if there is one; `auto` then
             compiles nothing, as its Python may hide state that no guard can see.
 

@@ -79,35 +79,6 @@ class Heading(NamedTuple):
         return meant
 
 
-def read(record: Sequence[Sequence[Any]]) -> tuple[Heading, ...]:
-    """A header from JSON values that satisfy `is_header`."""
-    return tuple(map(_heading, record))
-
-
-def _heading(record: Sequence[Any]) -> Heading:
-    name, values, decimals, dtype, marks, dates = (*record, *("", PLAIN, None)[len(record) - 3 :])
-    dated = None if dates is None else Dates(*dates)
-    return Heading(name, tuple(values), decimals, dtype, Marks(*marks), dated)
-
-
-def is_header(value: object) -> bool:
-    """True for [[name, [names of values], decimals or null, dtype, marks, dates], …]."""
-    return isinstance(value, list | tuple) and all(map(_is_heading, value))
-
-
-def _is_heading(value: object) -> bool:
-    if not isinstance(value, list | tuple) or not 3 <= len(value) <= 6:
-        return False
-    name, values, decimals, dtype, marks, dates = (*value, *("", PLAIN, None)[len(value) - 3 :])
-    lists = [values, marks, dates or ("", "")]
-    if not all(isinstance(part, list | tuple) for part in lists):
-        return False
-    texts = [name, *values, dtype, *marks, *(dates or ())]
-    sizes = len(marks) == len(PLAIN) and (dates is None or len(dates) == 2)
-    whole = decimals is None or type(decimals) is int
-    return sizes and whole and all(isinstance(text, str) for text in texts)
-
-
 def difference(then: Sequence[Heading], now: Sequence[Heading]) -> str | None:
     """In words, how two headers differ; None where they do not."""
     before, after = ([heading.name for heading in header] for header in (then, now))

@@ -21,7 +21,7 @@ class Panel:
     Attributes:
         file: its name in the folder of figures.
         model: the model shown, None if the label names something else.
-        size: of the latent space: "2" or "wide".
+        size: latent size, "2" or "wide".
     """
 
     file: str
@@ -113,7 +113,7 @@ class Gallery:
 
     Args:
         values: the study.
-        folder: of the pictures.
+        folder: folder of the pictures.
     """
 
     def __init__(self, values: Values, folder: Path) -> None:

@@ -1,6 +1,6 @@
-"""How a number is written: two decimals of a nat, one of a per cent, ± one standard error.
+"""Notation of numbers: two decimals of a nat, one of a per cent, ± one standard error.
 
-Where neither applies, a number has as many places as its standard error gives it: the error's
+Any other number has as many places as its standard error gives it: the error's
 first digit, or its first two where it begins with 1; but no more than four significant digits.
 
 A share whose error leads out of 0–100% has, in place of it, the part of the interval that is

@@ -150,7 +150,7 @@ class Values:
         return {name: str(count) for name, count in counts.items()}
 
     def statement(self, claim: Mapping[str, Any], t: Texts) -> Markup:
-        """What a claim says, composed from its figure and models if the texts do not know it."""
+        """The statement of a claim, composed of its figure and models if it has no text."""
         key, right = f"claims.{claim['id']}", claim.get("right")
         if key in t:
             return t.line(key)
@@ -197,7 +197,7 @@ class Values:
         return any(self.estimate(model, figure) for model in self.document["models"])
 
     def _collapsed(self) -> bool:
-        """Whether the VAE's codes carry next to nothing, at either size."""
+        """True if the VAE's codes carry next to nothing at either size."""
         rates = [self.estimate(f"vae-{n}", "rate") for n in self.document["study"]["latents"]]
         return any(rate is not None and rate["value"] < LITTLE for rate in rates)
 
