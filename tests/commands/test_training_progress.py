@@ -58,7 +58,7 @@ def logged():
 
 def test_a_log_gets_a_line_now_and_then_with_the_time_left(capsys, clock):
     with TrainingDisplay(4, 1, logged()) as display:
-        clock.seconds = 9.0
+        clock.seconds = 2.0
         display.on_epoch(ROW, None)
         assert capsys.readouterr().err == ""
         clock.seconds = 100.0
@@ -108,7 +108,7 @@ def test_a_study_logs_the_time_left_of_the_whole(capsys, clock):
         clock.seconds = 70.0
         display.on_progress("train", "ae-2", 4, 4)
     (line,) = capsys.readouterr().err.splitlines()
-    assert line == "train ae-2: 100% · all: 9% · about 12 min left"  # 0.7 / 8 in 70 s
+    assert line == "model 1 of 8, train ae-2: 100% · all: 9% · about 12 min left"  # 0.7 / 8 in 70 s
 
 
 @pytest.mark.parametrize("name", ["loss", "rate", "distortion"])

@@ -25,7 +25,7 @@ from vaelab.runs.fit_prior import MOST, check_prior_dir, check_served, fit_prior
 from vaelab.runs.own_data import reload_training_data
 from vaelab.runs.run import PRIORS, load
 from vaelab.training import find_device
-from vaelab.utils.progress import PartsDisplay, say
+from vaelab.utils.progress import PartsDisplay, say, show
 
 EXAMPLE = "vaelab fit-prior mixture runs/digits"
 
@@ -118,7 +118,7 @@ def perform(task: Task, kind: PriorEstimator) -> None:
             "settings may be; samples of the model as it is are the better guess"
         )
     after = "" if lost >= 0 else f"; try: vaelab sample {task.run} --prior {name}"
-    print(f"{task.run / PRIORS / name}.safetensors  the prior{after}")
+    show(f"{task.run / PRIORS / name}.safetensors  the prior{after}")
 
 
 def chosen(asked: PriorEstimator, fitted: PriorEstimator) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from vaelab.utils.options import command_line
+from vaelab.utils.program import as_called, program
 from vaelab.utils.text import did_you_mean, escape_control
 from vaelab.version import __version__
 
@@ -152,7 +153,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: list[str]) -> int:
     if not args or args[0] in ("-h", "--help", "help"):
-        print(overview())
+        print(as_called(overview()))
         return DONE
     if args[0] == "--version":
         print(f"vaelab {__version__}")
@@ -161,7 +162,7 @@ def _run(args: list[str]) -> int:
     if name not in COMMANDS:
         hint = did_you_mean(name, COMMANDS)
         raise ValueError(f"there is no command {name!r}.{hint} `vaelab --help` lists them.")
-    command, prog = COMMANDS[name], f"vaelab {name}"
+    command, prog = COMMANDS[name], f"{program()} {name}"
     function = _resolve(command.target)
     if command.choice:
         chosen = function(rest)
@@ -177,7 +178,7 @@ def _call(function: Callable[..., Any], args: list[str], prog: str, example: str
 
     about, _, rest = (function.__doc__ or "").partition("\n\n")
     own = rest if rest.startswith("Example: ") else f"Example: {example}"
-    call(function, args, prog, f"{' '.join(about.split())}\n\n{own}")
+    call(function, args, prog, as_called(f"{' '.join(about.split())}\n\n{own}"))
 
 
 def _resolve(target: str) -> Callable[..., Any]:
@@ -235,7 +236,7 @@ def _raised_here(trace: TracebackType | None) -> bool:
 
 
 def _say(message: str, status: int) -> int:
-    print(f"vaelab: {escape_control(message)}", file=sys.stderr)
+    print(f"vaelab: {as_called(escape_control(message))}", file=sys.stderr)
     return status
 
 

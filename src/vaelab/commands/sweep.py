@@ -23,7 +23,7 @@ from vaelab.sweep.grid import is_numeric, numeric
 from vaelab.sweep.report import PICTURE, SWEEP, table
 from vaelab.sweep.sweep import sweep
 from vaelab.training import Plan
-from vaelab.utils.progress import say
+from vaelab.utils.progress import say, show
 
 WIDE = 200
 
@@ -84,7 +84,7 @@ def command(name: str) -> Command:
         assert shown.run is not None
         if (length := few_steps(shown.run)) is not None:
             say(f"{length}: little may have been learned yet")
-        print(f"{task.out / shown.name}  the first run; try: vaelab sample {task.out / shown.name}")
+        show(f"{task.out / shown.name}  the first run; try: vaelab sample {task.out / shown.name}")
 
     run.__doc__ = (
         f"Trains {name} at many settings and seeds, together where shapes allow.\n\n"

@@ -32,8 +32,7 @@ from vaelab.runs.run import Run
 from vaelab.runs.train import check_run_dir, few_steps, train
 from vaelab.training import Plan, Row, find_device
 from vaelab.training.record import NAMES, layers
-from vaelab.utils.progress import counted, say
-from vaelab.utils.text import escape_control
+from vaelab.utils.progress import counted, say, show
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,10 +160,10 @@ def perform(task: Task, build: Callable[[DataSpec], Recipe], plan: Plan) -> None
         run = train(recipe, data, plan, out=task.out, overwrite=task.overwrite, listener=display)
     Console().print(table(run))
     for path, caption in save_gallery(run, data, task.out):
-        print(escape_control(f"{path}  {caption}"))
+        show(f"{path}  {caption}")
     if (length := few_steps(run)) is not None:
         say(f"{length}: little may have been learned yet")
-    print(f"{task.out}  the run; try: vaelab sample {task.out} -n 64{cli_example(run.data)}")
+    show(f"{task.out}  the run; try: vaelab sample {task.out} -n 64{cli_example(run.data)}")
 
 
 def chosen(recipe: Recipe) -> str:

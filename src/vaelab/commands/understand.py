@@ -11,7 +11,7 @@ from vaelab.commands.data_options import Source
 from vaelab.commands.understand_progress import StudyDisplay
 from vaelab.training import Length, find_device
 from vaelab.understand import DOCUMENT, RUNS, understand
-from vaelab.utils.progress import say
+from vaelab.utils.progress import say, show
 
 
 def command(
@@ -65,5 +65,5 @@ def command(
     length = Length(*(found["study"][key] for key in ("steps", "usual_steps", "usual_epochs")))
     if length.few:
         say(f"{length}: the page tells more of an unfinished training than of the models")
-    print(f"{out / RUNS}  the eight runs; try: vaelab sample {out / RUNS / f'vae-{wide}'} -n 64")
+    show(f"{out / RUNS}  the eight runs; try: vaelab sample {out / RUNS / f'vae-{wide}'} -n 64")
     print(f"{page}  the page")

@@ -42,10 +42,15 @@ class StudyDisplay(Display):
         self.shares[phase] = self._share(phase, done / total)
         whole = sum(WEIGHTS[each] * share for each, share in self.shares.items())
         self.lines.update(self.all, completed=whole)
-        self.log(whole, lambda: f"{line}: {done / total:.0%} · all: {whole:.0%}")
+        model = f"model {self._trained} of {RUNS}, " if phase == "train" else ""
+        self.log(whole, lambda: f"{model}{line}: {done / total:.0%} · all: {whole:.0%}")
 
     def _share(self, phase: str, done: float) -> float:
         if phase != "train":
             return done
-        trained = sum(line.startswith("train ") for line in self.tasks)
-        return (trained - 1 + done) / RUNS
+        return (self._trained - 1 + done) / RUNS
+
+    @property
+    def _trained(self) -> int:
+        """Number of models begun so far."""
+        return sum(line.startswith("train ") for line in self.tasks)

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from vaelab.doctor.findings import SEVERITIES, Finding, Report
+from vaelab.utils.program import as_called
 from vaelab.utils.text import escape_control
 
 STYLE = {"error": "bold red", "warning": "yellow", "info": "cyan"}
@@ -42,7 +43,7 @@ def _show(finding: Finding, out: Console) -> None:
     if finding.follows:
         _print(out, Text(f"may follow from {finding.follows}: mend that first", "dim"), 4)
     else:
-        _print(out, Text(f"→ {escape_control(finding.remedy)}", "green"), 4)
+        _print(out, Text(f"→ {as_called(escape_control(finding.remedy))}", "green"), 4)
     _print(out, Text(f"{escape_control(str(finding.evidence))}  ").append(finding.docs, "dim"), 4)
 
 

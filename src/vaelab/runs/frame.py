@@ -37,7 +37,7 @@ def frame(run: Run, raw: Tensor) -> DataFrame:
         import pandas
     except ImportError:
         raise ValueError(
-            "a data frame takes pandas, which is not installed: pip install 'vaelab[tables]', or "
+            "a data frame takes pandas, which is not installed: pip install pandas, or "
             "write a .csv with `vaelab sample`"
         ) from None
     columns = _numbers(run, raw, _classes(run, len(raw))).T.tolist()

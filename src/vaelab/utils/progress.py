@@ -23,6 +23,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from vaelab.utils.program import as_called
 from vaelab.utils.text import escape_control
 
 
@@ -47,12 +48,20 @@ def no_progress(what: str, done: int, total: int, nats: float | None = None) -> 
 LOG_EVERY = 10.0
 """Seconds between lines of a log."""
 
+LOG_FIRST = 3.0
+"""Seconds before the first of them."""
+
 MINUTE, HOUR = 60, 3600
 
 
 def say(message: str) -> None:
-    """Print a message to standard error."""
-    print(escape_control(message), file=sys.stderr, flush=True)
+    """Print a message to standard error, its commands as they can be typed here."""
+    print(as_called(escape_control(message)), file=sys.stderr, flush=True)
+
+
+def show(result: str) -> None:
+    """Print a line of results to standard output, its commands as they can be typed here."""
+    print(as_called(escape_control(result)))
 
 
 def counted(n: int, what: str) -> str:
@@ -115,7 +124,8 @@ class Display:
 
     def restart(self) -> None:
         """Measure the time left from now on."""
-        self._started = self._logged = time.monotonic()
+        self._started = time.monotonic()
+        self._logged = self._started + LOG_FIRST - LOG_EVERY
 
     def log(self, done: float, message: Callable[[], str], every: float = 1.0) -> None:
         """Print a line with the time left, if there is no terminal and the last line is not recent.

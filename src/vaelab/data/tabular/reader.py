@@ -306,7 +306,7 @@ def _parquet(path: Path, decimal: str) -> Table:
     except ImportError:
         raise ValueError(
             f"{path}: reading Parquet takes pyarrow, which is not installed: "
-            "pip install 'vaelab[tables]', or save the table as .csv"
+            "pip install pandas pyarrow, or save the table as .csv"
         ) from None
     try:
         found = pyarrow.parquet.read_table(path)
