@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 import pytest
@@ -24,6 +25,12 @@ def _seeded() -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> None:
+    """Messages below warnings are off, as before the command line asks for them."""
+    logging.getLogger("vaelab").setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session", autouse=True)

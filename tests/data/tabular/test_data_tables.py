@@ -360,7 +360,7 @@ def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     path = tmp_path / "people.parquet"
     path.write_bytes(b"PAR1")
-    with pytest.raises(ValueError, match=r"pip install 'vaelab\[tables\]'"):
+    with pytest.raises(ValueError, match=r"pip install pandas pyarrow"):
         load(path)
 
 
