@@ -217,9 +217,22 @@ def test_branches_of_every_form_are_seen() -> None:
     assert not branches_on(ast.parse("if name == 'other': pass"), {"ae"})
 
 
-def test_modules_are_short() -> None:
+# Modules to be split; none may be added, and none may grow beyond these lines.
+LONG = {
+    "data/spec.py": 430,
+    "data/tabular/column_text.py": 520,
+    "doctor/data_checks.py": 490,
+    "doctor/loss_checks.py": 620,
+    "doctor/loss_loader.py": 520,
+    "doctor/loss_probe.py": 880,
+    "runs/run.py": 450,
+}
+
+
+def test_modules_have_at_most_400_lines_but_for_those_to_be_split() -> None:
     sizes = {identity(path): len(path.read_text().splitlines()) for path in MODULES}
-    assert {name: n for name, n in sizes.items() if n > 900} == {}
+    assert {name: n for name, n in sizes.items() if n > LONG.get(name, 400)} == {}
+    assert [name for name in LONG if sizes[name] <= 400] == []
 
 
 def test_import_changes_no_global_of_torch() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -128,7 +129,7 @@ def test_a_table_and_a_point_code_leave_their_pictures(tmp_path, capsys):
     assert {"samples.png", "traversal.png", "latent_map.png", "interpolation.png"} <= names
     # Without a posterior there are no variations, and vectors make no manifold.
     assert not {"variations.png", "manifold.png"} & names
-    assert "samples.png" in capsys.readouterr().out
+    assert "is not trained to decode them" in capsys.readouterr().out
 
 
 def test_broken_pipe_is_quiet():
@@ -172,7 +173,7 @@ def test_a_value_error_from_elsewhere_is_a_bug(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("recipe", "more", "said"),
     [
-        ("vae", ["--width", "16"], "networks mlp: the default, for any data"),
+        ("vae", ["--width", "16"], "networks mlp: the default for images up to 32 pixels"),
         ("vae", ["--width", "4", "--net", "conv"], "networks conv: as asked"),
         ("deep-ladder", ["--width", "4", "--layers", "1"], "networks of convolutions: this recipe"),
     ],
@@ -183,13 +184,17 @@ def test_training_says_which_networks_and_why(recipe, more, said, tmp_path, monk
     assert "at most 1 epoch of 12 steps" in messages
 
 
-@pytest.mark.parametrize(("side", "said"), [(32, "this large --net conv learns"), (16, "others")])
-def test_of_large_images_it_names_convolutions(side, said, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("side", "said"), [(40, "conv: the default for images with a side"), (32, "mlp: the default")]
+)
+def test_images_above_32_pixels_get_convolutions_by_default(
+    side, said, tmp_path, monkeypatch, capsys
+):
     colour = np.random.default_rng(0).integers(0, 256, (20, side, side, 3), dtype=np.uint8)
     np.save(tmp_path / "photos.npy", colour)
     data, few = str(tmp_path / "photos.npy"), ["--width", "4"]
     found = told_of_networks("vae", data, few, tmp_path, monkeypatch, capsys)
-    assert said in next(line for line in found.splitlines() if line.startswith("networks mlp"))
+    assert said in next(line for line in found.splitlines() if line.startswith("networks"))
 
 
 def told_of_networks(recipe, data, more, tmp_path, monkeypatch, capsys):
@@ -202,3 +207,17 @@ def told_of_networks(recipe, data, more, tmp_path, monkeypatch, capsys):
     args = ["train", recipe, "--data", data, "--out", str(tmp_path / "run"), *more]
     assert cli.main([*args, "--epochs", "1"]) == 130
     return capsys.readouterr().err
+
+
+def test_train_with_valid_and_test_holds_out_so_many_rows(tmp_path, capsys):
+    np.save(tmp_path / "rows.npy", np.random.default_rng(0).normal(size=(80, 3)))
+    args = ["train", "vae", "--data", str(tmp_path / "rows.npy"), "--out", str(tmp_path / "run")]
+    assert cli.main([*args, "--valid", "10", "--test", "0.25", *QUICK]) == 0
+    assert "50 training, 10 validation, 20 test" in capsys.readouterr().err
+    assert cli.main([*args, "--overwrite", "--valid", "90", *QUICK]) == 2
+    assert "from 1 to 79, not 90" in capsys.readouterr().err
+
+
+def test_train_tells_beforehand_how_long_it_may_take(tmp_path, monkeypatch, capsys):
+    messages = told_of_networks("vae", "digits8x8", ["--width", "8"], tmp_path, monkeypatch, capsys)
+    assert re.search(r"1 epoch of 12 steps, about \d+ s", messages)

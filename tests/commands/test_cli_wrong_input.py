@@ -88,7 +88,7 @@ def test_missing_path(refused, run):
         (train("digits8x8", "--ema", "x"), "--ema: expected a number, not 'x'"),
         (
             train("digits8x8", "--net", "transformer"),
-            "--net: expected mlp, conv or resconv, not 'tr",
+            "--net: expected auto, mlp, conv or resconv, not 'tr",
         ),
         (train("digits8x8", "--precision", "f32"), "not 'f32'. Did you mean fp32"),
         (

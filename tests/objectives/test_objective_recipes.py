@@ -81,11 +81,11 @@ def test_every_weight_of_the_model_is_trained(build: Callable[..., Recipe]) -> N
             {"distortion": 1, "index_code": 1, "total_correlation": 5, "dimension_wise": 1},
         ),
         (
-            lambda: dip(IMAGES, kind="i", weight=2.0),
+            lambda: dip(IMAGES, variant="i", weight=2.0),
             {"distortion": 1, "rate": 1, "off_diagonal": 2, "diagonal": 20},
         ),
         (
-            lambda: dip(IMAGES, kind="ii", weight=2.0),
+            lambda: dip(IMAGES, variant="ii", weight=2.0),
             {"distortion": 1, "rate": 1, "off_diagonal": 2, "diagonal": 2},
         ),
         (

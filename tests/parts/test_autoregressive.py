@@ -142,7 +142,7 @@ def test_the_codes_a_position_may_take_come_from_the_latents_own_prior() -> None
     book = LearnedCodebook(K, D)
     assert torch.equal(alphabet(book.prior(P).expand(3)), book.table)
     assert torch.equal(alphabet(UniformClasses(2, K)()), torch.eye(K))
-    with pytest.raises(ValueError, match=r"\(its prior is Normal\)"):
+    with pytest.raises(ValueError, match=r"the latent is not a code \(its prior is Normal\)"):
         alphabet(Standard(2)())
 
 

@@ -295,7 +295,7 @@ def test_what_makes_no_sense_is_refused(digits: Data) -> None:
     points = Vamp(nn.Linear(3, 2), Point(), 5, (3,), bounded=False)
     with pytest.raises(TypeError, match="has no density"):
         points().log_prob(torch.zeros(1, 2))
-    with pytest.raises(ValueError, match="single number"):
+    with pytest.raises(ValueError, match="a flow of a single number is just a normal"):
         find("flow_prior")(digits.spec, latent=1)
     with pytest.raises(ValueError, match="layers is 0"):
         find("flow_prior")(digits.spec, layers=0)

@@ -422,7 +422,10 @@ def test_binarizing_is_refused_where_it_would_do_nothing() -> None:
         ({"beta": "much"}, "beta is 'much'; expected a number"),
         ({"beta": math.nan}, "beta is nan; expected a finite number"),
         ({"beta": math.inf}, "beta is inf; expected a finite number"),
-        ({"design": {"net": "transformer"}}, "design.net is 'transformer'; expected mlp or conv"),
+        (
+            {"design": {"net": "transformer"}},
+            "design.net is 'transformer'; expected auto or mlp or conv or resconv$",
+        ),
         ({"design": {"depth": 3}}, "design has no field depth; it has net"),
         ({"design": {"width": 0}}, "width is 0"),
         ({"design": 5}, "design is 5; expected Design"),
@@ -445,8 +448,11 @@ def test_arguments_are_checked_against_the_signature(
             lambda: find("fsq")(data("digits").spec, levels=(8, 5.5)),
             "levels[1] is 5.5; expected a wh",
         ),
-        (lambda: find("dip")(data("digits").spec, kind="iii"), "kind is 'iii'; expected i or ii"),
-        (lambda: Design(net="cnn"), "net is 'cnn'; expected mlp or conv or resconv"),  # type: ignore[arg-type]
+        (
+            lambda: find("dip")(data("digits").spec, variant="iii"),
+            "variant is 'iii'; expected i or ii",
+        ),
+        (lambda: Design(net="cnn"), "net is 'cnn'; expected auto or mlp or conv or resconv$"),  # type: ignore[arg-type]
         (lambda: Design(width=16.0), "width is 16.0; expected a whole number or None"),  # type: ignore[arg-type]
         (lambda: Plan(precision="fp16"), "precision is 'fp16'; expected auto or fp32 or bf16"),  # type: ignore[arg-type]
         (lambda: Plan(epochs=1.5), "epochs is 1.5; expected a whole number or None"),  # type: ignore[arg-type]
@@ -521,3 +527,14 @@ def test_building_leaves_the_callers_random_state_alone() -> None:
     before = torch.get_rng_state()
     build("vae", "digits")
     assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_recipe_models_photos_with_its_default_networks(name):
+    """Above 32 pixels the default networks are convolutions, if the recipe has a choice."""
+    photos = torch.randint(0, 256, (20, 3, 36, 40), dtype=torch.uint8)
+    spec = load(photos).spec
+    recipe = RECIPES[name](spec, design=Design(width=4))
+    with torch.no_grad():
+        trace = recipe.model(recipe.data.prepare(photos[:2]))
+    assert trace.likelihood.mean.shape == (2, 3, 36, 40)

@@ -59,6 +59,10 @@ def _whole(text: str) -> int:
     return value
 
 
+def _rows(text: str) -> int | float:
+    return _whole(text) if text.lstrip("+-").isdigit() else float(text)
+
+
 def _sides(text: str) -> int | tuple[int, int]:
     height, *width = (int(part) for part in text.split(","))
     if len(width) > 1:
@@ -71,6 +75,7 @@ PARSERS: dict[Any, Parser] = {
     float: Parser("NUMBER", "a number", float),
     str: Parser("TEXT", "text", str),
     Path: Parser("PATH", "a path", Path),
+    int | float: Parser("ROWS|SHARE", "a number of rows such as 60, or a share such as 0.2", _rows),
     int | tuple[int, int]: Parser(
         "SIDE|HEIGHT,WIDTH", "a side, or height,width as in 48,64", _sides
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from vaelab.data import Data, load
 from vaelab.data.tabular.header import as_kinds
@@ -21,6 +22,9 @@ class Source:
             .tsv, .parquet), or a folder or zip of pictures (folders in it are classes).
         seed: of the split, the initial weights and the training.
         data_dir: where known data sets live; by default VAELAB_DATA, else ~/.cache/vaelab/data.
+        valid: validation rows, as a number or a share of the training rows (0.1); by default a
+            tenth, or 5,000 of 60,000. Refused if the data has validation rows of its own.
+        test: test rows, likewise.
         image_size: to bring pictures of a folder to: a side, or height,width as in 48,64.
         skip_unreadable: leave out pictures that cannot be read, and rows of a table that lack a
             value, instead of refusing them all.
@@ -33,16 +37,25 @@ class Source:
         array of
             the data's .npz, or columns, which are then not modelled: of a table by name, as
             age,income, of an array by number, as 0,3-5 (from 0).
+        kind: of arrays: table (N, D), images, or series (N, T, C), if it is not to be found out.
+        background: of transparent pictures: white, black or a colour as #rrggbb; alpha, to read
+            the alpha as a grey picture; or keep, for all four channels.
+        decimal: the decimal mark of a table's numbers, if it is not to be found out.
     """
 
     data: str
     seed: int = 0
     data_dir: Path | None = None
+    valid: int | float | None = None
+    test: int | float | None = None
     image_size: int | tuple[int, int] | None = None
     skip_unreadable: bool = False
     columns: str | None = None
     label: str | None = None
     condition_columns: str | None = None
+    kind: Literal["auto", "table", "images", "series"] = "auto"
+    background: str = "white"
+    decimal: Literal["auto", ".", ","] = "auto"
 
     def read(self) -> Data:
         """Reads the data and says on stderr what it found."""
@@ -51,11 +64,16 @@ class Source:
                 self.data,
                 data_dir=self.data_dir,
                 seed=self.seed,
+                valid=self.valid,
+                test=self.test,
                 image_size=self.image_size,
                 skip_unreadable=self.skip_unreadable,
                 columns=None if self.columns is None else as_kinds(self.columns),
                 label=self.label,
                 vectors=self.condition_columns,
+                kind=self.kind,
+                background=self.background,
+                decimal="" if self.decimal == "auto" else self.decimal,
                 progress=progress,
             )
         for line in [describe(found), *found.notes]:

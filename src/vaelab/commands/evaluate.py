@@ -15,7 +15,7 @@ from vaelab.evaluation.evaluate import evaluate_run
 from vaelab.evaluation.settings import PARTS, Part, Settings
 from vaelab.metrics.annealing import Annealing
 from vaelab.reports import evaluation_page, evaluation_table
-from vaelab.runs.own_data import reload_training_data
+from vaelab.runs.own_data import named_data
 from vaelab.runs.run import load
 from vaelab.utils import atomic_files
 from vaelab.utils.progress import say
@@ -68,7 +68,8 @@ def evaluate(
         prior: judge by this prior of the run's, which `vaelab fit-prior` fitted; the files are
             then called evaluation-PRIOR.
         seed: of all draws, and of the binarization of grey data.
-        data: the run's data, where it was an array in memory or has moved.
+        data: the run's data, if it was an array in memory or has moved; or other data of its
+            kind, all rows of which are then judged.
         data_dir: where known data sets live.
         json: print one JSON object instead of the table.
     """
@@ -85,7 +86,10 @@ def evaluate(
         factors=factors,
     )
     trained = load(run) if prior is None else load(run).with_prior(prior)
-    by_name = dict(zip(SPLITS, reload_training_data(trained.data, data, data_dir), strict=True))
+    splits, notes = named_data(trained.data, data, data_dir, run)
+    for note in notes:
+        say(note)
+    by_name = dict(zip(SPLITS, splits, strict=True))
     train, held = by_name["train"], by_name[split]
     if split == "train":
         say("The training split is what the model was fitted to: its figures flatter.")

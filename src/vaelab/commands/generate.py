@@ -325,7 +325,7 @@ def outline(run: Run, out: Path) -> Tensor | None:
     if out.suffix.lower() != ".png" or run.data.is_image:
         return None
     try:
-        return reload(run.data)[0].x[: gallery.MOST_CODES]
+        return reload(run.data, beside=run.path)[0].x[: gallery.MOST_CODES]
     except (ValueError, OSError) as error:
         say(f"without the data beside the samples: {error}")
         return None

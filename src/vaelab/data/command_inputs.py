@@ -21,13 +21,17 @@ from vaelab.data.tabular.reader import SUFFIXES, read_table
 from vaelab.data.tabular.schema import left_out
 
 from .admission import admit, is_path
-from .arrays import in_parts, pick, read_arrays
+from .arrays import from_file, in_parts, pick, read_arrays
 from .fingerprint import OF_FILES, alike
 from .load import existing, load
 from .spec import DataSpec
 from .splits import Split
 
 _ROWS = re.compile(r"(train|valid|test):(.*)")
+
+
+class Changed(ValueError):
+    """Data that are not those that a run was trained on; the message names the difference."""
 
 
 class Inputs(NamedTuple):
@@ -86,7 +90,7 @@ def read_inputs(
 
 
 def read_split(source: str | Path, spec: DataSpec) -> Split:
-    """All rows of a file that is named at use, with their labels if it has any.
+    """All rows of a file that is named at use, with the labels and factors that it has.
 
     Args:
         source: the path of arrays, a table, or a folder or zip of pictures.
@@ -100,7 +104,8 @@ def read_split(source: str | Path, spec: DataSpec) -> Split:
     labels = _labels_of(Path(os.path.expanduser(source)), spec)
     if labels is not None and len(labels) != len(inputs.raw):
         raise ValueError(f"{source} has {len(labels):,} labels for {len(inputs.raw):,} rows")
-    return Split(inputs.raw, labels, vectors=_vectors_of(Path(source), spec))
+    made = from_file(Path(source)).factors if str(source).lower().endswith(".npz") else None
+    return Split(inputs.raw, labels, made, _vectors_of(Path(source), spec))
 
 
 def _rows_of(path: Path) -> Array:
@@ -160,7 +165,8 @@ def reload(
         beside: the folder of the run; a relative path is also looked for near it.
 
     Raises:
-        ValueError: if the data were in memory, or are no longer the same.
+        ValueError: if the data were in memory, or cannot be read.
+        Changed: if they are no longer the same.
     """
     if spec.source == "array":
         raise ValueError(
@@ -188,18 +194,18 @@ def reload(
         decimal=spec.decimal,
     )
     if spec.header and (told := difference(spec.header, data.spec.header)):
-        raise ValueError(f"{spec.source} has changed since the run: {told}")
+        raise Changed(f"{spec.source} has changed since the run: {told}")
     same = alike(spec.sha256, data.spec.sha256)
     ends = () if same else ("low", "high")  # which are a decoder's where the files are the same
     for name in ("shape", "sizes", "levels", *ends, "classes"):
         then, now = getattr(spec, name), getattr(data.spec, name)
         if then != now:
-            raise ValueError(
+            raise Changed(
                 f"{spec.source} has changed since the run: its {name} was {then} and is {now}"
             )
     if same is False:
         then, now = (sha.removeprefix(OF_FILES)[:12] for sha in (spec.sha256, data.spec.sha256))
-        raise ValueError(
+        raise Changed(
             f"{spec.source} has changed since the run: its shape and range are what they were, its "
             f"values or labels are not (SHA-256 {then}… then, {now}… now)"
         )

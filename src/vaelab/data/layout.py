@@ -174,9 +174,11 @@ def _pictures(array: Array, background: str, mapped: bool) -> tuple[Array, tuple
     if (first in colours) != (last in colours):
         is_first = first in colours
     else:
-        is_first = first <= last
+        # Pictures are more often square than not.
+        square_first, square_last = array.shape[2] == last, array.shape[2] == first
+        is_first = square_first if square_first != square_last else first <= last
         order = "(N, C, H, W)" if is_first else "(N, H, W, C)"
-        notes = (f"{array.shape} was read as {order}: {min(first, last)} channels",)
+        notes = (f"{array.shape} was read as {order}: {first if is_first else last} channels",)
     if is_first:
         return array, notes
     if last == 4 and not mapped:
@@ -298,8 +300,9 @@ def _values(array: Array) -> _Values:
         if not np.isfinite(np.array([low, high]).astype(real)).all():
             _check_finite(array, real, "as 32-bit floats")
     if picture and array.dtype == np.uint16:
-        note = f"16-bit values {low} to {high} are on the interval 0 to 65,535"
-        return _Values(real, (note,), lost, None, (0.0, 65535.0))
+        top = deep_top(float(high))
+        note = f"16-bit values {low} to {high} are on the interval 0 to {top:,.0f}"
+        return _Values(real, (note,), lost, None, (0.0, top))
     ends = None if array.ndim == 3 else interval(float(low), float(high), picture)
     notes: tuple[str, ...] = ()
     clip = None
@@ -317,6 +320,11 @@ def _values(array: Array) -> _Values:
     if array.ndim == 2 and bytes_too:
         notes += (_grey_note(array),)
     return _Values(real, notes, lost, clip)
+
+
+def deep_top(most: float) -> float:
+    """The greatest value of 10, 12, 14 or 16 bits, the fewest that hold `most`."""
+    return float(next(top for top in (1023, 4095, 16383, 65535) if most <= top))
 
 
 def _grey_note(array: Array) -> str:

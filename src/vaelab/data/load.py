@@ -125,6 +125,12 @@ def load(
     if vectors is not None and found.vectors is None:
         found, origin = add(found, vectors, source)
     own_train, own_valid, own_test = found.own
+    for part, own, asked in (("valid", own_valid, valid), ("test", own_test, test)):
+        if own and asked is not None and asked != own:
+            raise ValueError(
+                f"{part} is {asked:g}, but {name} has {own:,} rows of its own for it; leave out "
+                f"{argument(part)}"
+            )
     if valid is None:
         valid = _MNIST_VALID if own_train == 60_000 and own_test else _SHARE
     chosen = choose(found, valid, _SHARE if test is None else test, seed)

@@ -11,7 +11,7 @@ from vaelab.doctor.findings import Report
 from vaelab.doctor.root_cause import ordered
 from vaelab.doctor.run_checks import CHECKS
 from vaelab.doctor.run_measurements import RunMeasurements, measure_run
-from vaelab.runs.own_data import reload_training_data
+from vaelab.runs.own_data import named_data
 from vaelab.runs.run import METRICS, RECIPE, UNFINISHED, load
 from vaelab.training import find_device
 
@@ -48,7 +48,7 @@ def examine_run(
             "is judged; restore it"
         )
     run = run if prior is None else run.with_prior(prior)
-    train, _, test = reload_training_data(run.data, data, data_dir)
+    (train, _, test), _ = named_data(run.data, data, data_dir, path)
     place = find_device(device)
     model = run.model.to(place)
     try:

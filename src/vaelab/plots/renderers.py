@@ -187,7 +187,8 @@ class ColumnRenderer(Renderer):
         return self.spec.headings[:MOST_PANELS]
 
     def _rows(self, raw: Tensor) -> Array:
-        return torch.as_tensor(raw)[..., :MOST_PANELS].float().cpu().numpy()
+        rows = self.spec.flat(torch.as_tensor(raw))
+        return rows[..., :MOST_PANELS].float().cpu().numpy()
 
     def _only(self) -> str:
         dims = self.spec.dims

@@ -29,7 +29,7 @@ def to_display(raw: Tensor, spec: DataSpec) -> Array:
     """Raw rows (…, *shape) at the scale of pictures, never binarized."""
     if spec.is_image and spec.domain == "real":
         return ((raw.float() - spec.low) / max(spec.high - spec.low, 1e-12)).numpy()
-    return replace(spec, binarize="no").prepare(raw).numpy()
+    return spec.flat(replace(spec, binarize="no").prepare(raw)).numpy()
 
 
 def color_limits(spec: DataSpec) -> tuple[float, float] | None:

@@ -284,7 +284,7 @@ def vq2(
     _check_positions(positions)
     likelihood, data, reason = fit_likelihood(design, data)
     books = [_codebook(codes, dim, averaged) for _ in range(2)]
-    levels = _dense_levels if design.net == "mlp" else _map_levels
+    levels = _dense_levels if design.net_for(data) == "mlp" else _map_levels
     encoder, root, blocks, decoder = levels(books, design, data, positions, likelihood.params)
     generator = Ladder(root, blocks, decoder, likelihood)
     return Built(VAE(encoder, generator), _objective(averaged, commitment), data, reason)
@@ -358,7 +358,7 @@ class Coder(NamedTuple):
 
 
 def _coder(design: Design, data: DataSpec, positions: int, dim: int, params: int) -> Coder:
-    stage = {"conv": plain, "resconv": residual}.get(design.net)
+    stage = {"conv": plain, "resconv": residual}.get(design.net_for(data))
     if stage is None:
         pair = networks(design, data)
         encoder = pair.encoder(data.shape, positions * dim)

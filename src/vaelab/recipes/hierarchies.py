@@ -35,7 +35,7 @@ def ladder(
     """
     if levels < 1:
         raise ValueError(f"levels is {levels}; a ladder needs at least 1")
-    if design.net != "mlp":
+    if design.net not in ("auto", "mlp"):
         raise ValueError(f"net is {design.net}; the ladder consists of perceptrons (net mlp)")
     check_latent(latent)
     width = design.width or 512
@@ -77,7 +77,7 @@ def deep_ladder(
     if design.net == "conv":
         raise ValueError(
             "net is conv; the deep ladder has residual convolutions of its own. Leave net at "
-            "its default (net mlp), or say net resconv"
+            "its default (net auto or net mlp), or say net resconv"
         )
     check_latent(latent)
     if not layers or min(layers) < 0 or layers[0] < 1:

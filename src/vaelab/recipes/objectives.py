@@ -249,7 +249,7 @@ def beta_tc(
 def dip(
     data: DataSpec,
     latent: int = 16,
-    kind: Literal["i", "ii"] = "ii",
+    variant: Literal["i", "ii"] = "ii",
     weight: float = 1.0,
     design: Design = Design(),
 ) -> Built:
@@ -260,13 +260,13 @@ def dip(
     Args:
         data: data to model.
         latent: dimensions of z, at least 1.
-        kind: i penalises the covariance of posterior means, ii that of the codes.
+        variant: i penalises the covariance of posterior means, ii that of the codes.
         weight: weight of the squared covariances; the variances' distance from 1 has ten times that
             weight under i and the same under ii, as in the paper.
         design: networks and likelihood.
     """
     check_weights(weight=weight)
-    within, diagonal = {"i": (False, 10 * weight), "ii": (True, weight)}[kind]
+    within, diagonal = {"i": (False, 10 * weight), "ii": (True, weight)}[variant]
     penalty = weight * OffDiagonal(within) + diagonal * Diagonal(within)
     return shallow(data, latent, DiagonalNormal(), Distortion() + Rate() + penalty, design)
 

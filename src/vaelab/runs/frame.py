@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def frame(run: Run, raw: Tensor) -> DataFrame:
     """Convert rows that a run takes or gives, such as samples, to a pandas data frame.
 
-    Columns have the names and decimals of the data; counts are whole, and categories are their
-    names. The class that the run was conditioned on is the last column.
+    Columns have the names, types and decimals of the data; counts are whole, categories are their
+    names, and days are dates again. The class that the run is conditioned on comes last.
 
     Args:
         run: run whose data the rows resemble.
@@ -41,10 +41,27 @@ def frame(run: Run, raw: Tensor) -> DataFrame:
             "write a .csv with `vaelab sample`"
         ) from None
     columns = _numbers(run, raw, _classes(run, len(raw))).T.tolist()
-    named = zip(_header(run), columns, strict=True)
+    named = [(h, _typed(h, column)) for h, column in zip(_header(run), columns, strict=True)]
     places = [range(size) for size in raw.shape[:-1]]
     index = pandas.MultiIndex.from_product(places) if len(places) > 1 else None
-    return pandas.DataFrame({h.name: [h.meant(v) for v in c] for h, c in named}, index)
+    return pandas.DataFrame({h.name: pandas.Series(c, index) for h, c in named}, index)
+
+
+def _typed(heading: Heading, values: list[float]) -> Any:
+    """Raw values as a column of the type that the data's column has."""
+    import pandas
+
+    typed, dtype = heading.typed(values), heading.dtype
+    if heading.dates is not None:
+        moments = pandas.Series(pandas.to_datetime(typed))
+        return moments.astype(dtype).array if dtype.startswith("datetime64[") else moments.array
+    if dtype.startswith("category"):
+        names = heading.typed(range(len(heading.values)))
+        return pandas.Categorical(typed, names, ordered=dtype.endswith("ordered"))
+    try:
+        return pandas.array(typed, dtype) if dtype else typed
+    except (TypeError, ValueError):  # a type of another version, or a name that is none of it
+        return typed
 
 
 def _header(run: Run) -> list[Heading]:

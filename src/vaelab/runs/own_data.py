@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
-from vaelab.data import Data, DataSpec, Split
-from vaelab.data.command_inputs import reload
+from vaelab.data import Data, DataSpec, Split, read_split
+from vaelab.data.command_inputs import Changed, reload
+from vaelab.data.known.registry import KNOWN
+from vaelab.utils.options import argument
 from vaelab.utils.progress import counted
 
 
@@ -17,9 +20,12 @@ def describe(data: Data) -> str:
         channels, height, width = spec.shape
         kind = {1: "grey images", 3: "colour images"}.get(channels, f"{channels}-channel images")
         what = f"{kind} {height} × {width}"
+    elif spec.is_series:
+        steps, channels = spec.shape
+        what = f"series of {counted(steps, 'step')}, {counted(channels, 'channel')}"
     else:
         what = f"rows of {counted(spec.dims, 'column' if spec.header else 'number')}"
-    values = f"{spec.levels} levels" if spec.levels else f"values {spec.low:g} to {spec.high:g}"
+    values = f"{spec.levels} levels" if spec.levels else f"values {spec.value_range}"
     classes = f", {len(spec.classes)} classes" if spec.classes else ""
     if spec.vectors is not None:
         classes += f", a vector of {len(spec.vectors.offset)} per row"
@@ -31,14 +37,18 @@ def describe(data: Data) -> str:
 
 
 def reload_training_data(
-    spec: DataSpec, named: str | None = None, data_dir: Path | None = None
+    spec: DataSpec,
+    named: str | None = None,
+    data_dir: Path | None = None,
+    beside: Path | None = None,
 ) -> tuple[Split, Split, Split]:
     """Training, validation and test rows of the data a run was trained on, raw.
 
     Args:
-        spec: specification of the run's data.
-        named: present location of the data, if it was in memory or has moved.
-        data_dir: folder of known data sets.
+        spec: of the run's data.
+        named: where the data is now, if it was in memory or has moved.
+        data_dir: where known data sets live.
+        beside: the folder of the run, near which its data may lie.
 
     Raises:
         ValueError: if it cannot be located again or has changed.
@@ -49,11 +59,61 @@ def reload_training_data(
     if spec.source == "array":
         raise ValueError(
             "the run was trained on an array in memory; save that array with numpy.save and name "
-            "the file with --data"
+            f"the file with {argument('data')}"
         )
     try:
-        return reload(spec, data_dir=data_dir)
+        return reload(spec, data_dir=data_dir, beside=beside)
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"{error}. If the run's data has moved, name it with --data"
+            f"{error}. If the run's data has moved, name it with {argument('data')}"
         ) from None
+
+
+class NamedData(NamedTuple):
+    """Rows to judge a run on.
+
+    Attributes:
+        splits: training, validation and test rows; of other data than the run's own, the test rows
+            are all there are, and the others the run's own.
+        notes: on what they are.
+    """
+
+    splits: tuple[Split, Split, Split]
+    notes: tuple[str, ...] = ()
+
+
+def named_data(
+    spec: DataSpec,
+    named: str | None = None,
+    data_dir: Path | None = None,
+    beside: Path | None = None,
+) -> NamedData:
+    """The rows that a run is judged on: its own, or all those of a file that is named at use.
+
+    Args:
+        spec: of the run's data.
+        named: a path: the run's own data at another place, or other data of the same kind.
+        data_dir: where known data sets live.
+        beside: the folder of the run.
+
+    Raises:
+        ValueError: if rows cannot be of the run's data, or its training rows are not at hand.
+        FileNotFoundError: for a missing path.
+    """
+    if named is None or named in KNOWN:
+        return NamedData(reload_training_data(spec, named, data_dir, beside))
+    rows, own = read_split(named, spec), ""
+    if len(rows) == sum(spec.sizes):
+        try:
+            return NamedData(reload_training_data(spec, named, data_dir))
+        except Changed as error:
+            own = f" ({error})"
+    note = f"{named}: all {len(rows):,} rows are judged, which are not the data of the run"
+    try:
+        train, valid, _ = reload_training_data(spec, None, data_dir, beside)
+    except (ValueError, FileNotFoundError) as error:
+        raise ValueError(
+            f"{named} has {len(rows):,} rows and is not the run's own data{own}, which is needed "
+            f"beside it for figures that compare with training rows: {error}"
+        ) from None
+    return NamedData((train, valid, rows), (note,))

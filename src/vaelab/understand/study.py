@@ -145,7 +145,7 @@ def study(
     runs = {}
     for model, latent in keys:
         name = key(model, latent)
-        recipe = MODELS[model](data.spec, latent, design=Design(width=WIDTH, seed=seed))
+        recipe = MODELS[model](data.spec, latent, design=Design(net="mlp", width=WIDTH, seed=seed))
         told = None if watcher is None else _Told(watcher, name)
         folder = folders[model, latent]
         runs[name] = train(recipe, data, plan, out=folder, overwrite=overwrite, listener=told)

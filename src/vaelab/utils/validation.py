@@ -104,12 +104,15 @@ def _message(error: str, value: Any, hint: Any, name: str) -> str:
     match = re.fullmatch(r"(.*?)(?: - at `\$(.*)`)?", error, re.DOTALL)
     assert match is not None
     text, path = match[1], match[2] or ""
+    part = hint  # the type at the place
     for key, index in _PATH.findall(path):
         value = value[key or int(index)]
+        if key and dataclasses.is_dataclass(part):
+            part = typing.get_type_hints(part)[key]
     if text.startswith("Object missing"):
         return f"{name}{path} lacks {text.split('`')[1]}"
     if text.startswith("Invalid enum value"):
-        text = f"expected {' or '.join(_options(hint))}"
+        text = f"expected {' or '.join(_options(part))}"
     elif text.startswith("Expected"):
         text = re.sub(r", got `.*", "", text)
         whole = (

@@ -23,7 +23,7 @@ from typing import BinaryIO, NamedTuple, TypeVar
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from vaelab.data.layout import BLANK, blank, opaque
+from vaelab.data.layout import BLANK, blank, deep_top, opaque
 from vaelab.data.loading.mapped_rows import Array
 from vaelab.utils.progress import ProgressCallback, no_progress
 
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 _MOST = 64
 _LARGEST_SIDE = 4096
-_GREY = ("1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I")
+_GREY = ("1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I", "F")
 _ORIENTATION = 0x0112
 _SIDEWAYS = (5, 6, 7, 8)
 
@@ -188,7 +188,7 @@ def _levels(
         return x, (f"{_count(deep, 'picture')} of 32-bit floats kept as they are",), None
     if not (x % 256).any():
         return (x / 256).astype(np.uint8), (), None
-    top = float(next(t for t in (1023, 4095, 16383, 65535) if x.max() <= t))
+    top = deep_top(float(x.max()))
     note = (
         f"{_count(deep, 'picture')} of 16 bits kept at full depth, on the interval 0 to {top:,.0f}"
     )

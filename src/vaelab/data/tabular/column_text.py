@@ -155,6 +155,7 @@ class TextColumn:
         markers: texts such as "NA" and "" stand for a missing value, as in a text file.
         names: numbers are read as names of categories.
         dtype: the column's type in a typed source (a data frame, a Parquet file), if not plain.
+        order: of the categories, if the source has one.
     """
 
     cells: Sequence[Cell]
@@ -162,6 +163,7 @@ class TextColumn:
     markers: bool = False
     names: bool = False
     dtype: str = ""
+    order: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.cells)
@@ -267,7 +269,7 @@ class TextColumn:
     @cached_property
     def quantity(self) -> bool:
         """True if all cells are numbers that measure or count something."""
-        return self.numeric and not self.coded
+        return self.numeric and not self.coded and not self.dtype.startswith("category")
 
     @cached_property
     def whole(self) -> bool:
@@ -282,7 +284,10 @@ class TextColumn:
         if self.quantity:  # 1 and 1.0 are one number
             _, first, index = np.unique(self.values, return_index=True, return_inverse=True)
             return tuple(self.text(int(i)) for i in first), index
-        names = sorted({self.text(i) for i in range(len(self.cells))})
+        there = {self.text(i) for i in range(len(self.cells))}
+        names = sorted(there)
+        if there <= set(self.order):
+            names = [name for name in self.order if name in there]
         places = {name: i for i, name in enumerate(names)}
         return tuple(names), np.array([places[self.text(i)] for i in range(len(self.cells))])
 
@@ -333,7 +338,11 @@ class TextColumn:
             return None, None
         fits = [f for f in _formats(next(iter(texts))) if all(_is_date(t, f) for t in texts)]
         if len(fits) > 1:
-            return None, f"dates such as {min(texts)} may be day/month or month/day"
+            return (
+                None,
+                f"dates such as {min(texts)}, which may be day/month or month/day "
+                "(write year-month-day)",
+            )
         if not fits:
             return None, None
         first = min(datetime.datetime.strptime(text, fits[0]) for text in texts)
@@ -442,7 +451,7 @@ def _marks(texts: set[str], decimal: str) -> Marks | str | None:
     if len(fits) > 1 and used:  # all marks are as in 1,234
         money = bool(prefix or suffix.strip("%"))  # no currency has three decimals
         if not money and all(any(c in d for c in used) for d in digits):
-            return f"numbers such as {min(texts)} may have a mark of thousands or of decimals"
+            return f"numbers such as {min(texts)} which may have a mark of thousands or of decimals"
         fits.sort(key=lambda fit: fit[0] == "")
     space = " " if suffix and any(m[0].removesuffix(suffix).endswith(" ") for m in parts) else ""
     return Marks(prefix, *fits[0], space + suffix)

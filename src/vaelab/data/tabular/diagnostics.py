@@ -148,7 +148,8 @@ def _remedy(
     """The options that read the table all the same, beside those that were given."""
     doubtful = [name for name in out if read[name].doubt]
     numbers = any("numbers" in (read[name].doubt or "") for name in doubtful)
-    how = f" {option('decimal', ',')} or {option('decimal', '.')} says which mark it is;" * numbers
+    either = f"{option('decimal', ',')} or {option('decimal', '.')}"
+    how = f"{either} tells which mark it is. " * numbers
     yours = f"end the file, or say the kind of a column, as in {option('columns', _EXAMPLE)}"
     if not set(read) - out - {*beside} or (~holes).sum() < FEWEST:
         return f"{how.strip()} Without these, too little is left to be modelled. M{yours}".strip()

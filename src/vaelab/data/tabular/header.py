@@ -4,10 +4,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from vaelab.data.tabular.column_text import PLAIN, Dates, Marks
+import numpy as np
 
-_FULL = 7
-"""Digits of a 32-bit float: what a value is written with where nothing says how fine it is."""
+from vaelab.data.tabular.column_text import PLAIN, Dates, Marks
 
 
 class Heading(NamedTuple):
@@ -42,7 +41,7 @@ class Heading(NamedTuple):
         if self.dates is not None:
             return self.dates.date(value).strftime(self.dates.format)
         if self.decimals is None:
-            return float(f"{value:.{_FULL}g}")
+            return float(str(np.float32(value)))
         number = round(value, self.decimals) + 0.0  # never −0
         return int(number) if self.decimals == 0 and math.isfinite(number) else number
 
@@ -56,8 +55,7 @@ class Heading(NamedTuple):
         if isinstance(meant, str):
             return meant
         before, thousands, decimal, after = self.marks
-        form = f".{_FULL}g" if self.decimals is None else f",.{self.decimals}f"
-        text = f"{meant:{form}}"
+        text = str(np.float32(value)) if self.decimals is None else f"{meant:,.{self.decimals}f}"
         swap = {",": thousands, ".": decimal}
         return before + "".join(swap.get(c, c) for c in text) + after
 
@@ -70,11 +68,12 @@ class Heading(NamedTuple):
         if self.dates is not None:
             return [self.dates.date(value) for value in values]
         meant = [self.meant(value) for value in values]
-        if self.values and self.dtype == "bool":
-            return [str(name).lower() in ("true", "t", "yes") for name in meant]
-        if self.values and self.dtype.lower().lstrip("u").startswith("int"):
+        kind = self.dtype.removesuffix(" ordered").removeprefix("category").strip("[]").lower()
+        if self.values and kind.startswith("bool"):
+            return [str(name).lower() == "true" for name in meant]
+        if self.values and kind.lstrip("u").startswith("int"):
             return [int(float(name)) for name in meant]
-        if self.values and self.dtype.lower().startswith("float"):
+        if self.values and kind.startswith("float"):
             return [float(name) for name in meant]
         return meant
 

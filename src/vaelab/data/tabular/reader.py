@@ -119,7 +119,11 @@ def _of_series(series: Any, decimal: str) -> TextColumn:
         if exact:
             return TextColumn(NumberTexts(values, kind in "iu", dtype == "float32"), dtype=plain)
     cells = [None if gone else str(v).strip() for v, gone in zip(series, missing, strict=True)]
-    special = dtype in ("bool", "boolean", "category") or kind in "iu"
+    if dtype == "category":
+        order = tuple(str(name).strip() for name in series.cat.categories)
+        dtype = f"category[{series.cat.categories.dtype}]" + " ordered" * series.cat.ordered
+        return TextColumn(cells, decimal, dtype=dtype, order=order)
+    special = dtype in ("bool", "boolean") or kind in "iu"
     return TextColumn(cells, decimal, dtype=dtype if special else "")
 
 
@@ -333,7 +337,9 @@ def _of_arrow(column: Any, decimal: str) -> TextColumn:
         if not whole or np.nanmax(np.abs(values), initial=0) < 2**53:
             texts = NumberTexts(values, whole, types.is_float32(kind))
             return TextColumn(texts, dtype="float32" if types.is_float32(kind) else plain)
-    dtype = "category" if types.is_dictionary(kind) else "bool" if types.is_boolean(kind) else ""
+    if types.is_dictionary(kind):
+        return _of_series(column.to_pandas(), decimal)
+    dtype = "bool" if types.is_boolean(kind) else ""
     cells = [None if value is None else str(value).strip() for value in column.to_pylist()]
     return TextColumn(cells, decimal, dtype=dtype)
 
