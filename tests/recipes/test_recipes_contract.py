@@ -452,7 +452,7 @@ def test_arguments_are_checked_against_the_signature(
             lambda: find("dip")(data("digits").spec, variant="iii"),
             "variant is 'iii'; expected i or ii",
         ),
-        (lambda: Design(net="cnn"), "net is 'cnn'; expected auto or mlp or conv or resconv$"),  # type: ignore[arg-type]
+        (lambda: Design(net="cnn"), "net is 'cnn'; expected auto or mlp or conv or resconv"),  # type: ignore[arg-type]
         (lambda: Design(width=16.0), "width is 16.0; expected a whole number or None"),  # type: ignore[arg-type]
         (lambda: Plan(precision="fp16"), "precision is 'fp16'; expected auto or fp32 or bf16"),  # type: ignore[arg-type]
         (lambda: Plan(epochs=1.5), "epochs is 1.5; expected a whole number or None"),  # type: ignore[arg-type]
