@@ -31,8 +31,13 @@ SIGMA = np.full_like(MU, 0.1)
 LABELS = np.arange(300) % 10
 
 
+def legend_texts(axes):
+    return [] if axes.get_legend() is None else axes.get_legend().get_texts()
+
+
 def texts(axes):
-    return [text.get_text() for text in axes.texts]
+    """Names on a map and in its legend, in order."""
+    return sorted(text.get_text() for text in (*axes.texts, *legend_texts(axes)))
 
 
 def label_boxes(fig):
@@ -52,7 +57,6 @@ def test_map_has_equal_axes_and_names_every_class():
     assert box.width == pytest.approx(box.height)
     assert np.diff(axes.get_xlim()) == pytest.approx(np.diff(axes.get_ylim()))
     assert texts(axes) == [str(i) for i in range(10)]
-    assert axes.get_legend() is None
     ellipses = [p for p in axes.patches if isinstance(p, Ellipse) and p.width < 1]
     assert sorted({round(p.width, 6) for p in ellipses}) == [0.2, 0.4]
     assert len(ellipses) == 14
@@ -70,10 +74,18 @@ def test_names_do_not_overlap(spread):
         assert not overlapping([text.get_window_extent() for text in axes.texts])
 
 
+def test_names_stand_at_their_classes_unless_they_overlap():
+    codes = np.array([[-2.0, 2.0], [2.0, -1.5], [2.02, -1.5]] * 5)
+    axes = latent_map(codes, None, np.arange(15) % 3, ["apart", "_one", "other"]).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["apart"]
+    assert axes.texts[0].get_position() == pytest.approx((-2.0, 2.0), abs=0.3)
+    assert [text.get_text() for text in legend_texts(axes)] == ["_one", "other"]
+
+
 def test_map_shows_names_as_they_are_or_as_numbers():
     dollars = latent_map(MU, None, LABELS % 2, ["$5$", "a_b"]).axes[0]
     assert texts(dollars) == ["$5$", "a_b"]
-    assert not any(text.get_parse_math() for text in dollars.texts)
+    assert not any(text.get_parse_math() for text in (*dollars.texts, *legend_texts(dollars)))
     shown = latent_map(MU, None, LABELS % 2, ["猫", "狗"])
     assert texts(shown.axes[0]) == ["0", "1"]
     png(shown)  # a missing sign would warn, and warnings are errors here
@@ -171,7 +183,7 @@ def test_curves_bear_gaps_and_short_runs(log):
 def test_bars_grey_the_inactive_and_state_the_rates():
     fig = bars(np.array([2.0, 0.001]), [True, False], ["7", "3"])
     (axes,) = fig.axes
-    assert texts(axes) == ["2.00", "0.00"]
+    assert [text.get_text() for text in axes.texts] == ["2.00", "0.00"]
     used, idle = (patch.get_facecolor() for patch in axes.patches)
     assert len({*idle[:3]}) == 1
     assert len({*used[:3]}) == 3

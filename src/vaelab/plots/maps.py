@@ -6,15 +6,14 @@ averaged exactly over each pixel through the normal distribution function, so th
 narrower than a pixel keep their weight (Hoffman & Johnson, "ELBO surgery", 2016).
 """
 
-import itertools
-import math
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Ellipse
 from numpy.typing import NDArray
 from scipy.special import ndtr  # type: ignore[import-untyped, unused-ignore]
@@ -198,58 +197,51 @@ def _names(
     looks: Sequence[ClassStyle],
     size: float = 10.0,
 ) -> None:
-    """Class names at the medians of their codes; those of classes that coincide stand together."""
+    """Class names at the medians of their codes; a legend has those that would overlap."""
     present = [k for k in range(len(names)) if (kinds == k).any()]
-    anchors = {k: np.median(codes[kinds == k], axis=0) for k in present}
-    x0, x1, y0, y1 = (*axes.get_xlim(), *axes.get_ylim())
-    em = size / 72 * (y1 - y0) / (axes.get_window_extent().height / owner(axes).dpi)
-    widest = max(len(names[k]) for k in present)
-    cell = np.array([em * (0.75 * widest + 0.5), 1.35 * em])
-    across = 5 if widest <= 2 else 1
-    low, high = np.array([x0, y0]), np.array([x1, y1])
-    for group in _groups(anchors, cell, across, low, high):
-        columns = min(across, len(group.members))
-        rows = math.ceil(len(group.members) / columns)
-        for i, k in enumerate(sorted(group.members)):
-            step = np.array([i % columns - (columns - 1) / 2, (rows - 1) / 2 - i // columns])
-            x, y = group.centre + step * cell
+    anchors = np.stack([np.median(codes[kinds == k], axis=0) for k in present])
+    low, high = (np.array(ends) for ends in zip(axes.get_xlim(), axes.get_ylim(), strict=True))
+    em = size / 72 * (high - low)[1] / (axes.get_window_extent().height / owner(axes).dpi)
+    boxes = em * np.array([[0.75 * len(names[k]) + 0.5, 1.35] for k in present])
+    centres = np.minimum(np.maximum(anchors, low + boxes / 2), high - boxes / 2)
+    apart = np.abs(centres[:, None] - centres) >= (boxes[:, None] + boxes) / 2
+    overlaps = (~apart.any(-1)).sum(1) > 1  # every name overlaps itself
+    for k, (x, y), overlap in zip(present, centres, overlaps, strict=True):
+        if not overlap:
             style.write(axes, x, y, names[k], looks[k].color, size)
-
-
-class _Group(NamedTuple):
-    """Classes whose names stand together, around a centre (2,), in a box of some size (2,)."""
-
-    members: tuple[int, ...]
-    centre: Floats
-    size: Floats
-
-
-def _groups(
-    anchors: Mapping[int, Floats], cell: Floats, across: int, low: Floats, high: Floats
-) -> list[_Group]:
-    """The classes, joined until no two boxes of names overlap; all boxes lie within the axes."""
-
-    def joined(members: tuple[int, ...]) -> _Group:
-        columns = min(across, len(members))
-        box = cell * np.array([columns, math.ceil(len(members) / columns)])
-        centre = np.mean([anchors[k] for k in members], axis=0)
-        inside = np.minimum(np.maximum(centre, low + box / 2), high - box / 2)
-        return _Group(members, inside, box)
-
-    groups = [joined((k,)) for k in anchors]
-    while True:
-        clash = next(
-            (
-                (a, b)
-                for a, b in itertools.combinations(groups, 2)
-                if (np.abs(a.centre - b.centre) < (a.size + b.size) / 2).all()
-            ),
-            None,
+    if overlaps.any():
+        _legend(
+            axes,
+            codes,
+            [(names[k], looks[k]) for k, o in zip(present, overlaps, strict=True) if o],
+            size,
         )
-        if clash is None:
-            return groups
-        groups = [g for g in groups if all(g is not one for one in clash)]
-        groups.append(joined(clash[0].members + clash[1].members))
+
+
+def _legend(
+    axes: Axes, codes: Floats, entries: Sequence[tuple[str, ClassStyle]], size: float
+) -> None:
+    """A legend of classes in the corner with the fewest codes."""
+    middle = np.array([np.mean(axes.get_xlim()), np.mean(axes.get_ylim())])
+    corners: dict[Any, int] = {
+        f"{row} {column}": int(((codes - middle) * [right, up] > 0).all(1).sum())
+        for row, up in (("lower", -1), ("upper", 1))
+        for column, right in (("left", -1), ("right", 1))
+    }
+    marks = [Line2D([], [], ls="", marker=look.marker, color=look.color) for _, look in entries]
+    legend = axes.legend(
+        marks,
+        [str(i) for i in range(len(entries))],
+        loc=min(corners, key=lambda corner: corners[corner]),
+        ncols=5 if max(len(name) for name, _ in entries) <= 2 else 1,
+        fontsize=0.7 * size,
+        handletextpad=0.1,
+        columnspacing=0.6,
+        framealpha=0.6,
+    )
+    for text, (name, _) in zip(legend.get_texts(), entries, strict=True):
+        text.set_parse_math(False)  # a name is shown as it is, whatever its first letter
+        text.set_text(name)
 
 
 @styled()
