@@ -9,6 +9,7 @@ from typing import Literal
 
 import torch
 
+from vaelab.utils.progress import counted
 from vaelab.utils.validation import (
     Count,
     Fraction,
@@ -108,7 +109,10 @@ class Length:
 
     def __str__(self) -> str:
         """`60 steps; the default is 4,008 (about 334 epochs)`."""
-        return f"{self.steps:,} steps; the default is {self.usual:,} (about {self.epochs:,} epochs)"
+        return (
+            f"{counted(self.steps, 'step')}; the default is {self.usual:,} "
+            f"(about {counted(self.epochs, 'epoch')})"
+        )
 
 
 def find_device(name: str) -> torch.device:
