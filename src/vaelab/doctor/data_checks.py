@@ -1,4 +1,4 @@
-"""The checks of a data set: each yields what it finds wrong in what was seen, and nothing else."""
+"""Checks of a data set: each yields findings on the measurements, and nothing else."""
 
 from __future__ import annotations
 
@@ -374,7 +374,7 @@ def _on_array(seen: DataMeasurements, code: str) -> Fix | None:
 
 
 def kinds_said(seen: DataMeasurements) -> Findings:
-    """Are columns that hold two values, or a few whole ones, known for what they are?"""
+    """Are columns of two values, or of a few whole ones, declared as such?"""
     spec = seen.data.spec
     if spec.is_image or spec.header or spec.domain not in ("real", "counts"):
         return

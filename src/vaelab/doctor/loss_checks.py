@@ -358,7 +358,7 @@ def batch_size(probe: Probe) -> Findings:
 
 
 def dimensions(probe: Probe) -> Findings:
-    """Are both terms summed over dimensions, so that β is what it is called?"""
+    """Are both terms summed over dimensions, so that β has its usual meaning?"""
     d, k, beta = probe.reconstruction, probe.kl, probe.beta
     if d is None or k is None or beta is None or d.coupled or k.coupled:
         return

@@ -271,10 +271,10 @@ def _globals_of(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
 
 
 def slopes(value: Tensor, wanted: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
-    """Gradients of a loss's value; None where none arrives.
+    """Gradients of a loss's value; None if none arrives.
 
     Raises:
-        Refused: where they cannot be taken.
+        Refused: if they cannot be taken.
     """
     if not value.requires_grad:
         return (None,) * len(wanted)
@@ -287,7 +287,7 @@ def slopes(value: Tensor, wanted: Sequence[Tensor]) -> tuple[Tensor | None, ...]
 
 @contextlib.contextmanager
 def timed(seconds: float) -> Iterator[None]:
-    """Ends what runs for longer with a TimeoutError, where the system can."""
+    """End a call that takes longer with a TimeoutError, if the system can."""
     if (
         not hasattr(signal, "setitimer")
         or threading.current_thread() is not threading.main_thread()
@@ -309,10 +309,10 @@ def timed(seconds: float) -> Iterator[None]:
 
 
 def chosen(returned: Any) -> tuple[Tensor, str]:
-    """The loss among what a function returned, and how it was chosen.
+    """The loss among the values a function returned, and the rule that chose it.
 
     Raises:
-        Refused: where there is no number in it.
+        Refused: if there is no number in it.
     """
     how = ""
     if isinstance(returned, Mapping):
@@ -331,7 +331,7 @@ def chosen(returned: Any) -> tuple[Tensor, str]:
 
 
 def load_loss(named: str, arguments: str | None = None) -> Subject:
-    """Loads FILE.py:function and finds out what its arguments are.
+    """Load FILE.py:function and infer the roles of its arguments.
 
     Args:
         named: the file and the function; a class's own function is Class.function.
@@ -339,8 +339,8 @@ def load_loss(named: str, arguments: str | None = None) -> Subject:
             std, logstd), numbers for others, NAME=number for parameters by name.
 
     Raises:
-        FileNotFoundError: where there is no such file.
-        ValueError: where the file or the function cannot be used.
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file or the function cannot be used.
     """
     file, _, name = named.rpartition(":")
     function = _function(Path(file), name)
@@ -381,7 +381,7 @@ def _function(file: Path, name: str) -> Callable[..., Any]:
 
 
 def role(name: str) -> str | None:
-    """What a parameter of this name is.
+    """The role of a parameter by its name.
 
     >>> role("recon_x"), role("x"), role("z_mean"), role("log_var"), role("beta")
     ('reconstruction', 'x', 'mu', 'scale', None)
@@ -391,7 +391,7 @@ def role(name: str) -> str | None:
 
 
 def kinds(name: str) -> tuple[tuple[str, ...], str]:
-    """What a name says that s stands for, as keys of `SCALES` and in words; empty if nothing.
+    """The meaning of s by its name, as keys of `SCALES` and in words; empty if the name has none.
 
     >>> kinds("log_var")[0], kinds("std")[0], kinds("log_sigma")[0]
     (('logvar',), ('std',), ('logvar', 'logstd'))

@@ -5,7 +5,7 @@ r"""Measurements of a foreign loss with planted inputs.
 Uniform plants, with the same (x, r) or (μ, s) in every element, trace d and k over the range that
 training comes across: log σ² from −8 to 3, r from 0.004 to 0.996. The candidates that leave nothing
 unexplained are the forms; plants of two elements say whether elements are summed or averaged
-before; the change of a and w with each size says what is a mean and what a sum. Normal noise drawn
+before; the change of a and w with each size separates means from sums. Normal noise drawn
 inside the loss is replaced by the nodes of a quadrature, so that a one-sample KL is exact.
 """
 
@@ -135,7 +135,7 @@ class Noise(NamedTuple):
 
     @property
     def variance(self) -> float:
-        """What a squared error was divided by, for the noise of the other measurements."""
+        """The divisor of a squared error, for the noise of the other measurements."""
         if not self.form:
             return 1.0
         usual = torch.tensor(USUAL, dtype=torch.float64)
@@ -146,7 +146,7 @@ class Constant(NamedTuple):
     """A number that a loss uses, and the powers with which it enters the weights of both terms.
 
     Attributes:
-        name: of the parameter or global variable.
+        name: name of the parameter or global variable.
         value: present value.
         reconstruction: exponent in the weight of the reconstruction.
         kl: exponent in the weight of the KL.
@@ -216,7 +216,7 @@ DATA, CODE = ("x", "reconstruction"), ("mu", "scale")
 
 @dataclass(frozen=True)
 class Bench:
-    """Evaluates a loss on planted inputs.
+    """Evaluate a loss on planted inputs.
 
     Attributes:
         subject: the loss.
@@ -249,7 +249,7 @@ class Bench:
 
 
 def probe(subject: Subject, shape: tuple[int, ...] | None = None) -> Probe:
-    """Measures a loss.
+    """Measure a loss.
 
     Args:
         subject: the loss.
@@ -786,7 +786,7 @@ def _constants(bench: Bench, d: Term | None, k: KL | None) -> Iterator[Constant]
 
 
 def _powers(bench: Bench, weigh: Callable[[Size], float]) -> Powers:
-    """How a weight changes with the batch, and with each axis of data and latents."""
+    """Exponents of a weight in the batch size, and in each axis of data and latents."""
     size = bench.size
     weight = weigh(size)
 
