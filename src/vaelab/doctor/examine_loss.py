@@ -11,7 +11,8 @@ from vaelab.doctor.findings import Report, short
 from vaelab.doctor.loss_checks import CHECKS
 from vaelab.doctor.loss_forms import RECONSTRUCTIONS, SCALES
 from vaelab.doctor.loss_loader import load_loss
-from vaelab.doctor.loss_probe import KL, OTHER, Probe, probe
+from vaelab.doctor.loss_probe import probe
+from vaelab.doctor.loss_terms import KL, OTHER, Probe
 
 
 def examine_loss(
