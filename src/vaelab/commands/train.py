@@ -27,7 +27,7 @@ from vaelab.commands.data_options import Source
 from vaelab.commands.subcommands import Choice, Command, summary
 from vaelab.commands.training_progress import TrainingDisplay
 from vaelab.core import fork_rng
-from vaelab.data import Data, DataSpec, cli_example, placing
+from vaelab.data import Data, DataSpec, check_augment, cli_example, placing
 from vaelab.plots.gallery import save_gallery
 from vaelab.recipes.design import Design
 from vaelab.recipes.registry import RECIPES, Recipe, find
@@ -149,6 +149,7 @@ def perform(task: Task, build: Callable[[DataSpec], Recipe], plan: Plan) -> None
     device = find_device(plan.device)
     data = task.read()
     recipe = build(data.spec)
+    check_augment(plan.augment, data.spec)
     for line in placing(data.train.x, device):
         say(line)
     rows, epochs = len(data.train), plan.num_epochs(len(data.train))

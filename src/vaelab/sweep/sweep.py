@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from vaelab.core import fork_rng
-from vaelab.data import Batches, Data
+from vaelab.data import Batches, Data, check_augment
 from vaelab.metrics.likelihood import elbo
 from vaelab.plots import save
 from vaelab.recipes.design import Design
@@ -70,6 +70,7 @@ def sweep(
     folder = Path(out)
     if (folder / SWEEP).exists() and not overwrite:
         raise ValueError(f"{folder} holds a sweep already; name another, or pass --overwrite")
+    check_augment(plan.augment, data.spec)
     members = list(grid(build, data.spec, vary, seeds, given or {}, design, plan))
     for member in members:
         check_run_dir(folder / member.name, overwrite)
