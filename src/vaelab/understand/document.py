@@ -14,7 +14,15 @@ import torch
 from vaelab.plots.renderers import find_renderer
 from vaelab.training import find_device
 from vaelab.understand.benchmark import LEVEL, PAIRS, STEPS, Benchmark, K
-from vaelab.understand.claims import ROWS, ClaimResult, Figures, best, check_claim, claims
+from vaelab.understand.claims import (
+    ROWS,
+    ClaimResult,
+    Compared,
+    Figures,
+    best,
+    check_claim,
+    claims,
+)
 from vaelab.understand.measure import (
     KL_DRAWS,
     MMD_DRAWS,
@@ -24,10 +32,10 @@ from vaelab.understand.measure import (
     Measured,
     Missing,
 )
-from vaelab.understand.study import BATCH, Study, num_epochs
+from vaelab.understand.study import BATCH, Study, key, num_epochs
 from vaelab.version import __version__
 
-FORMAT = 1
+FORMAT = 2
 
 
 def document(
@@ -91,7 +99,7 @@ def _data(study: Study, ground: Benchmark) -> dict[str, Any]:
         "by_column": find_renderer(spec).legible,
         "domain": spec.domain,
         "levels": spec.levels,
-        "classes": list(spec.classes),
+        "classes": [] if ground.train.y is None else list(spec.classes),
         "sizes": list(spec.sizes),
         "likelihood": next(iter(study.runs.values())).recipe.reason,
         "binarize": ground.spec.binarize,
@@ -143,6 +151,7 @@ def _measurement(ground: Benchmark) -> dict[str, Any]:
         "features": ground.space.name,
         "classifier_accuracy": figure(Missing("unlabelled") if accuracy is None else accuracy),
         "chance": ground.chance,
+        "repeats": ground.repeats,
         "features_of": {
             "kind": "pixels" if ground.classifier is None else "classifier",
             "dims": ground.features.shape[1],
@@ -171,26 +180,35 @@ def _model(name: str, study: Study, found: Measured) -> dict[str, Any]:
 
 
 def _claim(judged: ClaimResult) -> dict[str, Any]:
-    claim = judged.claim
     verdict = judged.verdict
-
-    def side(model: str, found: Figure) -> dict[str, Any]:
-        return {"model": f"{model}-{judged.latent}", "figure": claim.figure} | figure(found)
-
-    against = claim.right is None or judged.right is None
     return {
-        "id": claim.id,
-        "section": claim.section,
+        "id": judged.claim.id,
+        "section": judged.claim.section,
         "latent": judged.latent,
         "holds": None if verdict is None else verdict == "holds",
         "verdict": verdict,
-        "left": side(claim.left, judged.left),
-        "right": None if against else side(str(claim.right), judged.right or Missing("point")),
-        "relation": "above" if claim.above else "below",
-        "factor": claim.factor,
-        "bound": claim.factor if claim.right is None else None,
-        "ratio": judged.ratio,
-        "z": None if judged.z is None else _finite(judged.z),
+        "comparisons": [_comparison(one, judged.latent) for one in judged.compared],
+    }
+
+
+def _comparison(one: Compared, latent: int) -> dict[str, Any]:
+    comparison = one.comparison
+
+    def side(model: str, found: Figure) -> dict[str, Any]:
+        return {"model": key(model, latent), "figure": comparison.figure} | figure(found)
+
+    against = None
+    if comparison.right is not None and one.right is not None:
+        against = side(comparison.right, one.right)
+    return {
+        "verdict": one.verdict,
+        "left": side(comparison.left, one.left),
+        "right": against,
+        "relation": "above" if comparison.above else "below",
+        "factor": comparison.factor,
+        "bound": comparison.factor if comparison.right is None else None,
+        "ratio": one.ratio,
+        "z": None if one.z is None else _finite(one.z),
     }
 
 
