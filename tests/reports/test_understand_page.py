@@ -181,19 +181,19 @@ def test_sentences_about_gaps_follow_the_figures(tmp_path):
         mark[f"ae-{latent}"]["figures"]["hole_ellipse"] = {"value": 0.028, "se": 0.017, "n": 99}
     study["strips"]["gap"] = gap | {"hole": False, "off": 0}
     english, chinese = _sections(written(tmp_path, study))
-    assert "leave no gaps that can be measured" in english
-    assert "not a gap" in english
+    assert "cannot be made out inside" in english
+    assert "training codes: inside their support." in english
     assert "none of the 9 images" in english
     assert "there are gaps" not in english
-    assert "测不出这些编码之间有空隙" in chinese
-    assert "不是空隙" in chinese
+    assert "看不出空隙比真实编码更多" in chinese
+    assert "在支撑集之内" in chinese
 
     mark["ae-2"]["figures"]["hole_ellipse"]["value"] = 0.09  # two standard errors above 5%
     study["strips"]["gap"] = gap
     english, chinese = _sections(written(tmp_path, study))
     assert "In 2 dimensions that is above the mark" in english
     assert "in 16 it is not" in english
-    assert "training codes: a gap." in english
+    assert "training codes: outside their support." in english
     assert "Of the 9 images along it, 4 are further" in english
     assert "2 维时比参照值高出至少两个标准误" in chinese
     assert "有 4 个比 95% 的留出样本离训练样本更远" in chinese

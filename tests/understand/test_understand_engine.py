@@ -239,6 +239,8 @@ def test_rows_that_repeat_are_noticed():
     assert not ground(load(x.numpy()), load(x.numpy()).spec).repeats
     points = load(x[:2].repeat(150, 1).numpy())
     assert ground(points, points.spec).repeats
+    thrice = load(x.repeat(3, 1).numpy())  # held-out rows have their copies in the training split
+    assert ground(thrice, thrice.spec).repeats
     some = torch.cat([x[:2].repeat(20, 1), x])  # 40 of 340 rows, 12%: k-NN balls of them are empty
     assert ground(load(some.numpy()), load(some.numpy()).spec).repeats
 

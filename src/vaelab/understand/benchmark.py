@@ -117,9 +117,11 @@ class Benchmark:
     def repeats(self) -> bool:
         """True if distances between rows mean nothing, as too many rows have exact copies.
 
-        That is, if the k nearest of more than 5% of the held-out rows are equal to them: their
-        k-NN balls hold nothing but copies, and any other example counts as unlike the data.
+        That is, if 95% of the held-out rows are equal to a training row, or more than 5% of them
+        to k others: their balls hold nothing but copies, and all else counts as unlike the data.
         """
+        if self.support.threshold.value <= EQUAL * code_scale(self.support.reference):
+            return True
         if len(self.held) <= K:
             return False
         radii = kth_distance(self.features, self.features, K, exclude_self=True)

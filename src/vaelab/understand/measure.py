@@ -127,7 +127,9 @@ def _continuity(
     errors = [m.round_trip_error(z, returned(run, z), scale) for z in (prior, fresh)]
     figures |= {
         "round_trip": m.Estimate.mean(errors[0]),
-        "round_trip_gaps": m.round_trip_gaps(errors[0], errors[1], LEVEL),
+        "round_trip_gaps": Missing("repeats")
+        if ground.repeats
+        else m.round_trip_gaps(errors[0], errors[1], LEVEL),
         "aggregate_kl": Missing("point")
         if train.is_points
         else m.aggregate_kl(train.mu, train.sigma, KL_DRAWS, ground.generator(7)),

@@ -25,11 +25,11 @@ MARKS = {"yes": "✓", "no": "✗", "open": "?", "missing": "–"}
 
 COMMANDS = {
     "sample": "vaelab sample {vae} -n 64 --temperature 0.8 --out samples.png",
-    "vary": "vaelab vary {vae} test:0-5 -n 8 --temperature 1 --out variations.png",
-    "interpolate": "vaelab interpolate {vae} test:0 test:7 --steps 10 --out walk.png",
+    "vary": "vaelab vary {vae} test:0-{upto_5} -n 8 --temperature 1 --out variations.png",
+    "interpolate": "vaelab interpolate {vae} test:0 test:{upto_7} --steps 10 --out walk.png",
     "traverse": "vaelab traverse {vae} --out traversal.png",
-    "reconstruct": "vaelab reconstruct {flat} test:0-15 --out reconstructions.png",
-    "encode": "vaelab encode {vae} test:0-99 --out codes.npy",
+    "reconstruct": "vaelab reconstruct {flat} test:0-{upto_15} --out reconstructions.png",
+    "encode": "vaelab encode {vae} test:0-{upto_99} --out codes.npy",
     "evaluate": "vaelab evaluate {vae}",
     "train": "vaelab train beta-vae --data {source} --beta 4 --out runs/beta-4\n"
     "vaelab evaluate runs/beta-4",
@@ -195,8 +195,10 @@ class Values:
             "flat": f"{self.folder}/runs/vae-2",
             "source": self.document["data"]["source"],
         }
+        last = self.document["data"]["sizes"][2] - 1
+        rows = {f"upto_{row}": min(row, last) for row in (5, 7, 15, 99)}
         quoted = {name: shlex.quote(place) for name, place in places.items()}
-        return {key: command.format(**quoted) for key, command in COMMANDS.items()}
+        return {key: command.format(**quoted, **rows) for key, command in COMMANDS.items()}
 
     def _short(self, model: str, t: Texts) -> Markup:
         return t.line(f"short.{model.rpartition('-')[0]}")
