@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from vaelab.plots.renderers import find_renderer
+from vaelab.runs.run import Run
 from vaelab.training import find_device
 from vaelab.understand.benchmark import LEVEL, PAIRS, STEPS, Benchmark, K
 from vaelab.understand.claims import (
@@ -81,6 +82,28 @@ def document(
         ],
         "claims": [_claim(found) for found in judged],
     } | dict(facts)
+
+
+def unfinished(runs: Mapping[str, Run], measured: Mapping[str, Measured]) -> dict[str, Any]:
+    """The content of unfinished.json: models kept by an interrupted study.
+
+    Args:
+        runs: models trained so far, by key.
+        measured: figures of those that were measured.
+    """
+    models = {}
+    for name, run in runs.items():
+        figures = measured[name].figures if name in measured else None
+        models[name] = {
+            "run": f"runs/{name}",
+            "ending": run.training["ending"],
+            "best_epoch": run.training["best_epoch"],
+            "valid_loss": run.history[run.training["best_epoch"] - 1]["valid_loss"],
+            "figures": None
+            if figures is None
+            else {row.figure: figure(figures[row.figure]) for row in ROWS},
+        }
+    return {"format": FORMAT, "vaelab": __version__, "ending": "interrupted", "models": models}
 
 
 def figure(found: Figure) -> dict[str, Any]:
