@@ -20,7 +20,7 @@ from vaelab.understand.measure import Figure, Missing
 from vaelab.understand.study import MODELS, key
 
 Figures = Mapping[str, Mapping[str, Figure]]
-"""Of every run: key → name → figure."""
+"""Figures of every run: key → name → figure."""
 
 Verdict = Literal["holds", "undecided", "fails"]
 
@@ -37,7 +37,7 @@ class Row:
     Attributes:
         figure: its name.
         unit: "nats", "share", or "none" for ratios and lengths.
-        better: which way is better; None where it depends.
+        better: which way is better; None if it depends.
         collapse_wins: whether a model that says nothing of x has the best value by saying nothing,
             so that it is left out when the best is marked.
     """
@@ -242,13 +242,13 @@ def _claim(
 
 
 def check_claim(claim: Claim, figures: Figures, latent: int) -> ClaimResult:
-    """Compares the figures of one latent size as a claim asks."""
+    """Compare the figures of one latent size as a claim asks."""
     compared = (compare(one, figures, latent) for one in claim.comparisons)
     return ClaimResult(claim, latent, tuple(compared))
 
 
 def compare(one: Comparison, figures: Figures, latent: int) -> Compared:
-    """Sets a comparison beside the figures of one latent size."""
+    """Set a comparison beside the figures of one latent size."""
     left = figures[key(one.left, latent)][one.figure]
     right = None if one.right is None else figures[key(one.right, latent)][one.figure]
     if isinstance(left, Missing) or isinstance(right, Missing):

@@ -29,7 +29,7 @@ DEVIATIONS, RINGS = 2.0, 40
 """Radius of the ellipse in standard deviations, and rings of points in it."""
 
 CROWD = 20
-"""Which neighbour tells how dense the codes are."""
+"""Rank of the neighbour whose distance measures density."""
 
 
 @dataclass(frozen=True)
