@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
+import shlex
 import sys
 import time
 import typing
@@ -170,7 +171,8 @@ def perform(task: Task, build: Callable[[DataSpec], Recipe], plan: Plan) -> None
         show(f"{path}  {caption}")
     if (length := few_steps(run)) is not None:
         say(f"{length}: little may have been learned yet")
-    show(f"{task.out}  the run; try: vaelab sample {task.out} -n 64{cli_example(run.data)}")
+    sample = f"vaelab sample {shlex.quote(str(task.out))} -n 64{cli_example(run.data)}"
+    show(f"{task.out}  the run; try: {sample}")
 
 
 def step_seconds(

@@ -84,14 +84,21 @@ def sweep(
             break
         if any(m.run is not None and m.run.training["ending"] == "interrupted" for m in team):
             break
-    if all(member.run is None for member in members):
+    kept = sum(member.run is not None for member in members)
+    if kept < len(members):
+        say(f"{kept} of {len(members)} runs are kept; sweep.json names the others")
+    if not kept:
         failures = [member.failure for member in members if member.failure]
         if not failures:
             raise KeyboardInterrupt
         raise NotFinite(f"every run broke down, the first with: {failures[0]}")
-    for member in members:
-        if member.run is not None:
-            member.figures = evaluate_test_split(member.run, data, plan.device)
+    try:
+        for member in members:
+            if member.run is not None:
+                member.figures = evaluate_test_split(member.run, data, plan.device)
+    except KeyboardInterrupt:  # those that have figures are reported
+        if not any(member.figures for member in members):
+            raise
     result = Sweep(members, data.spec, reasons, folder)
     atomic_files.write_json(folder / SWEEP, describe(result))
     if result.has_rate:
