@@ -42,11 +42,10 @@ class Judged:
     """A run that was evaluated.
 
     Attributes:
-        name: as it was typed.
-        record: its evaluation.json.
-        of_each: figures of every example.
-        settings: of its recipe and its training, and the prior fitted afterwards if it is judged
-            with one.
+        name: the name as typed.
+        record: the contents of evaluation.json.
+        of_each: the figures of every example.
+        settings: the recipe and the training, with the fitted prior if it is judged with one.
     """
 
     name: str
