@@ -45,7 +45,7 @@ class Judged:
         name: as it was typed.
         record: its evaluation.json.
         of_each: figures of every example.
-        settings: of its recipe and its training, and the prior fitted afterwards if it is judged
+        settings: settings of recipe and training, with the prior fitted afterwards if it is judged
             with one.
     """
 
