@@ -194,11 +194,14 @@ def claims(chance: float | None) -> tuple[Claim, ...]:
     """
     apart = Comparison("spread", "vae", "kl-only")
     collapsed: tuple[Claim, ...] = ()
+    blurred: tuple[Claim, ...] = ()
     generated: tuple[Claim, ...] = ()
     if chance is not None:
         near = chance + NEAR_CHANCE * (1 - chance)
         apart = Comparison("knn_accuracy", "vae", "kl-only", above=True)
         collapsed = (_claim("kl_only_knn", 3, "knn_accuracy", "kl-only", None, factor=near),)
+        without_rate = ("ae", "reconstruction-only")
+        blurred = (_claim("blurs_classes", 3, "knn_accuracy", "vae", *without_rate),)
         generated = (
             _claim("balance", 5, "balance", "vae", "ae", above=True),
             _claim("confidence", 5, "confidence", "vae", "ae", above=True),
@@ -217,6 +220,7 @@ def claims(chance: float | None) -> tuple[Claim, ...]:
         _claim("reconstruction_overlap", 3, "overlap", "reconstruction-only", "vae"),
         Claim("together_and_apart", 3, (*together.comparisons, apart)),
         _claim("reconstructs", 3, "distortion", "ae", "vae"),
+        *blurred,
         _claim("path_smoother", 4, "roughness", "vae", "ae"),
         _claim("path_support", 4, "off_support", "vae", "ae"),
         _claim("round_trip", 4, "round_trip_gaps", "vae", "ae"),
