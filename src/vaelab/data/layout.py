@@ -14,6 +14,7 @@ A fourth channel is alpha only on the last axis and only among bytes or values o
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,6 +34,12 @@ _LOOKED_AT = 1000
 
 BACKGROUNDS = ("white", "black", "alpha", "keep")
 _COLOURS = {"white": (255, 255, 255), "black": (0, 0, 0)}
+NEAR = 1e-4
+"""The distance from a whole number that is rounding."""
+_OVER = 0.2
+"""The share of its width that values lie beyond an interval, and of values, after a resize."""
+_OPAQUE = 0.99
+"""The least maximum of floats that are alpha."""
 BLANK = 1e-3
 """Variance that a picture keeps at least on its background, as a share of that of its alpha."""
 
@@ -77,11 +84,13 @@ def lay_out(
     if array.size == 0:
         raise ValueError(f"the array is empty: its shape is {array.shape}")
     array, notes = _in_order(array, kind, background, mapped)
-    values = _values(array)
+    values = _values(array, mapped)
     notes += values.notes
     if mapped:
         notes += (f"its {array.nbytes / 1e9:.1f} GB stay in the file, read as they are needed",)
         return Laid(Rows(array, values.kind, None, values.clip), notes, values.lost, values.ends)
+    if values.near:
+        array = np.rint(array)
     if values.clip is not None:
         array = array.clip(*values.clip)
     array = np.ascontiguousarray(array, values.kind)
@@ -106,15 +115,14 @@ def _in_order(
         return _pictures(array, background, mapped)
     if kind == "series":
         return array, ()
-    reason = None if kind == "images" else _series(array)
     n, steps, channels = array.shape
-    if reason:
+    if kind == "auto" and (reason := _series(array)):
         as_pictures = option("kind", "images")
         return array, (
             f"read as {n:,} series of {steps} steps of {channels} channels ({reason}), each "
             f"channel with its own scale; {as_pictures} reads grey pictures {steps} × {channels}",
         )
-    thin = kind == "auto" and channels <= _THIN < steps
+    thin = kind == "auto" and (channels <= _THIN < steps or not _in_known_range(array))
     note = f"read as grey pictures {steps} × {channels}; {option('kind', 'series')} reads series"
     return array[:, None], (note,) if thin else ()
 
@@ -135,15 +143,24 @@ def _series(array: Array) -> str | None:
     """
     if array.dtype.kind == "b" or array.dtype == np.uint8:
         return None
-    some = array[:: max(1, len(array) // _LOOKED_AT)].astype(np.float64)
+    if _in_known_range(array):
+        return None
     with np.errstate(invalid="ignore"):
-        least, most = float(some.min()), float(some.max())
-        whole = bool((some == np.rint(some)).all())
-        if interval(least, most, True) or (whole and least >= 0 and most <= 255):
-            return None
-        if _unlike(some, 2):
+        some = _some(array)
+        unlike_channels, unlike_steps = _unlike(some, 2), _unlike(some, 1)
+        steps, channels = array.shape[1:]
+        if unlike_channels and unlike_steps and channels > _THIN:
+            if steps == channels:  # as pictures are, dark at their edges
+                return None
+            if channels > _FEW:
+                raise ValueError(
+                    f"{array.shape} may be pictures {steps} × {channels} or series of {steps} "
+                    f"steps: give {option('kind', 'images')} or {option('kind', 'series')}, each "
+                    "of whose channels gets its own scale"
+                )
+        if unlike_channels:
             return "its channels are of unlike scales"
-        if _unlike(some, 1) and array.shape[1] <= _FEW:
+        if unlike_steps and array.shape[1] <= _FEW:
             raise ValueError(
                 f"{array.shape} looks like series with their channels first, whose scales are "
                 "unlike; series are (N, T, C): x.transpose(0, 2, 1). If these are pictures, give "
@@ -152,6 +169,23 @@ def _series(array: Array) -> str | None:
     if array.shape[2] <= _THIN < array.shape[1]:
         return "its last axis is short and its values have no bounds"
     return None
+
+
+def _some(array: Array) -> Array:
+    """Some rows, float64."""
+    return array[:: max(1, len(array) // _LOOKED_AT)].astype(np.float64)
+
+
+def _in_known_range(array: Array) -> bool:
+    """True if values are as those of pictures: bytes, or in a known interval."""
+    if array.dtype.kind == "b" or array.dtype == np.uint8:
+        return True
+    some = _some(array)
+    with np.errstate(invalid="ignore"):
+        least, most = float(some.min()), float(some.max())
+        off = float(np.abs(some - np.rint(some)).max())
+    whole = off <= NEAR and least >= -NEAR and 0.5 < most <= 255 + NEAR
+    return whole or interval(least, most, True) is not None
 
 
 def _unlike(x: Array, axis: int) -> bool:
@@ -190,10 +224,14 @@ def _pictures(array: Array, background: str, mapped: bool) -> tuple[Array, tuple
 def _without_alpha(array: Array, background: str) -> tuple[Array, tuple[str, ...]]:
     """(N, H, W, C) without the fourth of four channels, if it can be alpha."""
     whole = array.dtype == np.uint8 or bool((array == np.rint(array)).all())
-    least, most = array.min(), array.max()
+    least, most = float(array.min()), float(array.max())
     if not (least >= 0 and most <= (255 if whole and most > 1 else 1)):
-        return array, ("its four channels are kept: values below 0 or above 1 are no alpha",)
+        ends = f"values from {exact(least)} to {exact(most)} are neither bytes nor on [0, 1]"
+        return array, (f"its four channels are kept: {ends}, as alpha is",)
     full = 255 if whole and most > 1 else 1
+    if not whole and array[..., 3].max() < _OPAQUE:
+        note = "its four channels are kept: the fourth is nowhere opaque (1), as alpha is"
+        return array, (note,)
     return opaque(array, background, full)
 
 
@@ -224,20 +262,41 @@ def opaque(
     if (alpha == full).all():
         return rgba[..., :3], ("the fourth channel (alpha) is opaque and was left out",)
     laid = _laid_on(rgba, colour, full)
-    if strict and laid.var() < BLANK * alpha.var():
-        raise ValueError(blank(background))
-    return laid, (f"transparent parts (alpha) were laid on {background}",)
+    notes = ()
+    if strict:
+        variances = (x.reshape(len(x), -1).var(1) for x in (laid, alpha))
+        notes = blank_notes(list(zip(*variances, strict=True)), len(rgba), background)
+    keep = option("background", "keep")
+    note = f"transparent parts (alpha) were laid on {background}; {keep} keeps alpha"
+    return laid, (note, *notes)
 
 
-def blank(background: str) -> str:
-    """The message on pictures that are blank on a background, with the options that keep them."""
+def blank_notes(
+    variances: Sequence[tuple[float, float]], count: int, background: str
+) -> tuple[str, ...]:
+    """A note on pictures that are blank on a background, as their alpha carries them.
+
+    Args:
+        variances: of each picture with alpha, on the background and of its alpha.
+        count: of all pictures.
+        background: that they are laid on.
+
+    Raises:
+        ValueError: if these are most of the pictures; names the options that keep them.
+    """
+    blank = sum(laid < BLANK * alpha for laid, alpha in variances)
+    if not blank:
+        return ()
     other = "black" if background == "white" else "white"
-    return (
-        f"alpha carries the pictures: on {background} they are blank. Choose "
+    message = (
+        f"alpha carries {blank:,} of {count:,} pictures: on {background} they are blank. Choose "
         f"{option('background', other)} to lay them on another colour, "
         f"{option('background', 'alpha')} to read the alpha as grey pictures, or "
         f"{option('background', 'keep')} for all four channels"
     )
+    if 2 * blank > count:
+        raise ValueError(message)
+    return (message,)
 
 
 def _laid_on(rgba: Array, colour: tuple[int, int, int], full: float) -> Array:
@@ -274,28 +333,35 @@ class _Values(NamedTuple):
     lost: bool = False
     clip: tuple[float, float] | None = None
     ends: tuple[float, float] | None = None
+    near: bool = False
 
 
-def _values(array: Array) -> _Values:
+def _values(array: Array, mapped: bool) -> _Values:
     """uint8 if the values have levels, else float32; and how they are brought to that."""
     byte, real = np.dtype(np.uint8), np.dtype(np.float32)
     if array.dtype == byte:
         return _Values(byte)
-    low, high, binary, whole, lost = np.inf, -np.inf, True, True, False
+    low, high, binary, whole, lost, off = np.inf, -np.inf, True, True, False, 0.0
     for _, piece in forward(array):
         # Of numpy, these keep a nan; the built-in min and max lose it.
         low, high = np.minimum(low, piece.min()), np.maximum(high, piece.max())
         binary = binary and bool(((piece == 0) | (piece == 1)).all())
         fractions = piece[piece != np.rint(piece)]
         whole = whole and not fractions.size
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
+            off = max(off, float(np.abs(fractions - np.rint(fractions)).max(initial=0)))
             lost = lost or bool((np.rint(fractions.astype(real)) == fractions.astype(real)).any())
     if not (np.isfinite(low) and np.isfinite(high)):
         _check_finite(array, array.dtype, "in the array")
+    picture, notes = array.ndim == 4, ()
+    near = not (whole or mapped) and array.ndim != 3 and _near_whole(array, low, high, off)
+    if near:
+        notes = (f"values within {exact(off)} of whole numbers were rounded to these",)
+        low, high, whole, lost = np.rint(low) + 0.0, np.rint(high), True, False
+        binary = high == 1
     bytes_too = low >= 0 and high <= 255 and whole
-    picture = array.ndim == 4
     if binary or (bytes_too and picture):
-        return _Values(byte)
+        return _Values(byte, notes, near=near)
     with np.errstate(over="ignore"):
         if not np.isfinite(np.array([low, high]).astype(real)).all():
             _check_finite(array, real, "as 32-bit floats")
@@ -304,7 +370,6 @@ def _values(array: Array) -> _Values:
         note = f"16-bit values {low} to {high} are on the interval 0 to {top:,.0f}"
         return _Values(real, (note,), lost, None, (0.0, top))
     ends = None if array.ndim == 3 else interval(float(low), float(high), picture)
-    notes: tuple[str, ...] = ()
     clip = None
     if ends is not None and not whole:
         if low < ends[0] or high > ends[1]:
@@ -317,9 +382,42 @@ def _values(array: Array) -> _Values:
             )
         if ends[1] == 255:
             notes += ("fractions of grey values: on the interval 0 to 255",)
+    if picture and ends is None:
+        notes += _overshoot(array, float(low), float(high))
     if array.ndim == 2 and bytes_too:
         notes += (_grey_note(array),)
-    return _Values(real, notes, lost, clip)
+    return _Values(real, notes, lost, clip, near=near)
+
+
+def _near_whole(array: Array, low: float, high: float, off: float) -> bool:
+    """True for whole numbers from 0 but for rounding, as 254.99999; not for what is merely small.
+
+    Args:
+        array: pictures or a table.
+        low: least value.
+        high: greatest value.
+        off: greatest distance of a value from a whole number.
+    """
+    if not 0 < off <= NEAR or low < -NEAR:
+        return False
+    if array.ndim == 4:
+        return bool(0.5 < high <= 255 + NEAR)
+    return bool(1.5 < high <= 65535 + NEAR and ((array.max(0) > 0.5) | ~array.any(0)).all())
+
+
+def _overshoot(array: Array, low: float, high: float) -> tuple[str, ...]:
+    """A note on pictures of which a few values are a little beyond a known interval."""
+    for least, most in ((0, 1), (-1, 1), (0, 255)):
+        slack = _OVER * (most - least)
+        if least - slack <= low and high <= most + slack and high - low >= most - least:
+            share = float(((array < least) | (array > most)).mean())
+            if share < _OVER:
+                return (
+                    f"{share:.1%} of the values lie beyond [{least}, {most}], as after a resize: "
+                    f"{exact(low)} to {exact(high)}; read as unbounded, "
+                    f"x.clip({least}, {most}) brings them back",
+                )
+    return ()
 
 
 def deep_top(most: float) -> float:
@@ -342,12 +440,14 @@ def _grey_note(array: Array) -> str:
 
 
 def exact(value: float) -> str:
-    """A number as a 32-bit float is written, no more rounded than it was tested.
+    """A number in as many digits as it takes, no more rounded than it was tested.
 
-    >>> exact(1.0000005), exact(16.0), exact(-0.25)
-    ('1.0000005', '16', '-0.25')
+    >>> exact(255.000001), exact(16.0), exact(-0.0)
+    ('255.000001', '16', '0')
     """
-    text = str(np.float32(value)) if abs(value) < 1e6 else f"{value:.9g}"
+    value = float(value) + 0.0  # never −0
+    single = np.float32(value)
+    text = str(single) if float(single) == value and abs(value) < 1e6 else repr(value)
     return text.removesuffix(".0")
 
 

@@ -8,6 +8,7 @@ likelihood is a density of the numbers themselves.
 """
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
@@ -212,8 +213,10 @@ class DataSpec:
         tensor([1, 0, 0])
         """
         places = {name: i for i, name in enumerate(self.classes)}
+        places = {_without_zeros(name): i for name, i in places.items()} | places
         labels = list(labels)
         names = list(map(label_name, labels))
+        names = [name if name in places else _without_zeros(name) for name in names]
         for label, name in zip(labels, names, strict=True):
             if name not in places:
                 one = label.item() if hasattr(label, "item") else label
@@ -407,6 +410,11 @@ def label_name(label: Any) -> str:
         label = label.item()
     whole = isinstance(label, float) and label.is_integer()
     return str(int(label)) if whole else str(label)
+
+
+def _without_zeros(name: str) -> str:
+    """A whole number without its decimals, "1" for "1.0"; any other name as it is."""
+    return name.partition(".")[0] if re.fullmatch(r"-?(0|[1-9]\d*)\.0+", name) else name
 
 
 @lru_cache(maxsize=16)
