@@ -199,7 +199,7 @@ def _numbers(raw: Raw, spec: DataSpec, name: str) -> Admitted:
         off = float((raw - rounded).abs().max())
         if 0 < off <= NEAR:
             raw = rounded
-            changes = (f"{name}: values within {exact(off)} of whole numbers were rounded",)
+            changes = (f"{name}: values within {off:.2g} of whole numbers were rounded",)
     if spec.columns:
         try:
             check_columns(raw, spec.columns)
@@ -256,7 +256,7 @@ def _levels(raw: Raw, spec: DataSpec, name: str, low: float, high: float, off: f
     top, whole = spec.levels - 1, off == 0
     near = off <= NEAR and low >= -NEAR and 0.5 < high <= top + NEAR
     if near and not whole and not isinstance(raw, Rows):
-        note = f"{name}: values within {exact(off)} of whole numbers were rounded to these"
+        note = f"{name}: values within {off:.2g} of whole numbers were rounded to these"
         return Admitted(raw.round().to(torch.uint8), (), (note,))
     # Means, as samples and reconstructions are, have fractions; but not what was scaled to [0, 1].
     means = not whole and high > 1 and top > 1

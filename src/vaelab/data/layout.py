@@ -37,7 +37,9 @@ _COLOURS = {"white": (255, 255, 255), "black": (0, 0, 0)}
 NEAR = 1e-4
 """The distance from a whole number that is rounding."""
 _OVER = 0.2
-"""The share of its width that values lie beyond an interval, and of values, after a resize."""
+"""The share of its width that values lie beyond an interval at most after a resize."""
+_OVER_SHARE = 0.4
+"""The share of values that do."""
 _OPAQUE = 0.99
 """The least maximum of floats that are alpha."""
 BLANK = 1e-3
@@ -149,15 +151,16 @@ def _series(array: Array) -> str | None:
         some = _some(array)
         unlike_channels, unlike_steps = _unlike(some, 2), _unlike(some, 1)
         steps, channels = array.shape[1:]
-        if unlike_channels and unlike_steps and channels > _THIN:
-            if steps == channels:  # as pictures are, dark at their edges
-                return None
-            if channels > _FEW:
-                raise ValueError(
-                    f"{array.shape} may be pictures {steps} × {channels} or series of {steps} "
-                    f"steps: give {option('kind', 'images')} or {option('kind', 'series')}, each "
-                    "of whose channels gets its own scale"
-                )
+        if _overshoot(some, float(some.min()), float(some.max())):
+            return None
+        # Pictures that are dark at their edges are unlike in the same way.
+        near_square = channels > _FEW and channels <= 2 * steps <= 4 * channels
+        if unlike_channels and (near_square or steps == channels > _THIN):
+            raise ValueError(
+                f"{array.shape} may be pictures {steps} × {channels} or series of {steps} "
+                f"steps: give {option('kind', 'images')}, or {option('kind', 'series')} with a "
+                "scale for each channel"
+            )
         if unlike_channels:
             return "its channels are of unlike scales"
         if unlike_steps and array.shape[1] <= _FEW:
@@ -194,9 +197,10 @@ def _unlike(x: Array, axis: int) -> bool:
         return False
     others = tuple(i for i in range(3) if i != axis)
     mean, deviation = x.mean(others), x.std(others)
-    if not deviation.all():
+    moving = deviation[deviation > 0]
+    if not len(moving):
         return False
-    wide = deviation.max() / deviation.min() > _UNLIKE
+    wide = moving.max() / moving.min() > _UNLIKE
     return bool(wide or mean.max() - mean.min() > _UNLIKE * deviation.max())
 
 
@@ -356,7 +360,7 @@ def _values(array: Array, mapped: bool) -> _Values:
     picture, notes = array.ndim == 4, ()
     near = not (whole or mapped) and array.ndim != 3 and _near_whole(array, low, high, off)
     if near:
-        notes = (f"values within {exact(off)} of whole numbers were rounded to these",)
+        notes = (f"values within {off:.2g} of whole numbers were rounded to these",)
         low, high, whole, lost = np.rint(low) + 0.0, np.rint(high), True, False
         binary = high == 1
     bytes_too = low >= 0 and high <= 255 and whole
@@ -402,7 +406,11 @@ def _near_whole(array: Array, low: float, high: float, off: float) -> bool:
         return False
     if array.ndim == 4:
         return bool(0.5 < high <= 255 + NEAR)
-    return bool(1.5 < high <= 65535 + NEAR and ((array.max(0) > 0.5) | ~array.any(0)).all())
+    if not 1.5 < high <= 65535 + NEAR:
+        return False
+    large = array.max(0) > 0.5
+    by_column = np.abs(array - np.rint(array)).max(0)
+    return bool(by_column[~large].max(initial=0) <= 4 * by_column[large].max())
 
 
 def _overshoot(array: Array, low: float, high: float) -> tuple[str, ...]:
@@ -411,7 +419,7 @@ def _overshoot(array: Array, low: float, high: float) -> tuple[str, ...]:
         slack = _OVER * (most - least)
         if least - slack <= low and high <= most + slack and high - low >= most - least:
             share = float(((array < least) | (array > most)).mean())
-            if share < _OVER:
+            if share < _OVER_SHARE:
                 return (
                     f"{share:.1%} of the values lie beyond [{least}, {most}], as after a resize: "
                     f"{exact(low)} to {exact(high)}; read as unbounded, "

@@ -408,6 +408,8 @@ def label_name(label: Any) -> str:
     """
     if hasattr(label, "item"):
         label = label.item()
+    if isinstance(label, bytes):
+        label = label.decode()
     whole = isinstance(label, float) and label.is_integer()
     return str(int(label)) if whole else str(label)
 
