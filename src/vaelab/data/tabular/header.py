@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vaelab.data.tabular.column_text import PLAIN, Dates, Marks
+from vaelab.data.tabular.date_text import Dates
+from vaelab.data.tabular.number_text import PLAIN, Marks
 
 
 class Heading(NamedTuple):
