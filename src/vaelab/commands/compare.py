@@ -14,6 +14,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any
 
 from rich.box import SIMPLE_HEAD
@@ -79,8 +80,8 @@ def read(run: str) -> Judged:
         ValueError: where it is damaged.
     """
     folder, _, prior = run.partition("@")
-    flag = f" --prior {prior}" if prior else ""
-    how = f"run `vaelab evaluate {folder}{flag}` first"
+    flag = f" --prior {quote(prior)}" if prior else ""
+    how = f"run `vaelab evaluate {quote(folder)}{flag}` first"
     path = Path(folder) / file_name(prior or None)
     # A prior's name may hold a point: the suffix is added, not replaced.
     kept, of_each = Path(f"{path}.json"), Path(f"{path}.safetensors")

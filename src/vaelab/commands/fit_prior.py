@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any, cast
 
 from tyro.conf import Positional, arg
@@ -117,7 +118,8 @@ def perform(task: Task, kind: PriorEstimator) -> None:
             f"It is no better than the model's own: {lost:.2f} nats more. Another kind or other "
             "settings may be; samples of the model as it is are the better guess"
         )
-    after = "" if lost >= 0 else f"; try: vaelab sample {task.run} --prior {name}"
+    line = f"vaelab sample {quote(str(task.run))} --prior {quote(name)}"
+    after = "" if lost >= 0 else f"; try: {line}"
     show(f"{task.run / PRIORS / name}.safetensors  the prior{after}")
 
 

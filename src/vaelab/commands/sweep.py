@@ -9,6 +9,7 @@ import dataclasses
 import sys
 import typing
 from dataclasses import dataclass
+from shlex import quote
 from typing import Any
 
 from rich.console import Console
@@ -84,7 +85,8 @@ def command(name: str) -> Command:
         assert shown.run is not None
         if (length := few_steps(shown.run)) is not None:
             say(f"{length}: little may have been learned yet")
-        show(f"{task.out / shown.name}  the first run; try: vaelab sample {task.out / shown.name}")
+        first = task.out / shown.name
+        show(f"{first}  the first run; try: vaelab sample {quote(str(first))}")
 
     run.__doc__ = (
         f"Trains {name} at many settings and seeds, together where shapes allow.\n\n"

@@ -15,6 +15,7 @@ import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import torch
@@ -169,7 +170,8 @@ def perform(task: Task, build: Callable[[DataSpec], Recipe], plan: Plan) -> None
         show(f"{path}  {caption}")
     if (length := few_steps(run)) is not None:
         say(f"{length}: little may have been learned yet")
-    show(f"{task.out}  the run; try: vaelab sample {task.out} -n 64{cli_example(run.data)}")
+    sample = f"vaelab sample {quote(str(task.out))} -n 64{cli_example(run.data)}"
+    show(f"{task.out}  the run; try: {sample}")
 
 
 def step_seconds(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from shlex import quote
 from typing import Literal
 
 from vaelab.commands.arguments import Device
@@ -65,5 +66,6 @@ def command(
     length = Length(*(found["study"][key] for key in ("steps", "usual_steps", "usual_epochs")))
     if length.few:
         say(f"{length}: the page tells more of an unfinished training than of the models")
-    show(f"{out / RUNS}  the eight runs; try: vaelab sample {out / RUNS / f'vae-{wide}'} -n 64")
+    first = quote(str(out / RUNS / f"vae-{wide}"))
+    show(f"{out / RUNS}  the eight runs; try: vaelab sample {first} -n 64")
     print(f"{page}  the page")

@@ -17,9 +17,11 @@ from vaelab.data.loading.mapped_rows import Array, Raw, Rows, pieces
 from vaelab.data.tabular.reader import Table, from_frame, is_frame
 from vaelab.data.tabular.schema import like
 from vaelab.data.tabular.typed_columns import check_columns
+from vaelab.utils.text import exact
 
+from .alpha import opaque
 from .arrays import as_numpy, is_mapped
-from .layout import NEAR, exact, opaque
+from .layout import NEAR
 from .schema_fields import NUMBERS
 from .spec import DataSpec
 from .statistics import SLACK

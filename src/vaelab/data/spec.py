@@ -8,7 +8,6 @@ likelihood is a density of the numbers themselves.
 """
 
 import math
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
@@ -19,9 +18,10 @@ from torch import Tensor
 
 from vaelab.data.tabular.header import Heading
 from vaelab.utils.options import argument
+from vaelab.utils.text import exact
 from vaelab.utils.validation import Natural, validate
 
-from .layout import exact
+from .label_names import label_name, without_decimals
 from .schema_fields import KINDS, NUMBERS, Column, Vectors
 
 BINARIZE = ("no", "dynamic", "threshold")
@@ -213,10 +213,10 @@ class DataSpec:
         tensor([1, 0, 0])
         """
         places = {name: i for i, name in enumerate(self.classes)}
-        places = {_without_zeros(name): i for name, i in places.items()} | places
+        places = {without_decimals(name): i for name, i in places.items()} | places
         labels = list(labels)
         names = list(map(label_name, labels))
-        names = [name if name in places else _without_zeros(name) for name in names]
+        names = [name if name in places else without_decimals(name) for name in names]
         for label, name in zip(labels, names, strict=True):
             if name not in places:
                 one = label.item() if hasattr(label, "item") else label
@@ -398,25 +398,6 @@ class DataSpec:
             # Plain numbers: nothing to copy to the device.
             return self.offset[0], self.scale[0]
         return _by_column(self.offset, self.scale, self.columns, rows.device)
-
-
-def label_name(label: Any) -> str:
-    """A label as the data's classes write it: 1, 1.0 and "1" are one label.
-
-    >>> label_name(1.0), label_name(True), label_name("cat")
-    ('1', 'True', 'cat')
-    """
-    if hasattr(label, "item"):
-        label = label.item()
-    if isinstance(label, bytes):
-        label = label.decode()
-    whole = isinstance(label, float) and label.is_integer()
-    return str(int(label)) if whole else str(label)
-
-
-def _without_zeros(name: str) -> str:
-    """A whole number without its decimals, "1" for "1.0"; any other name as it is."""
-    return name.partition(".")[0] if re.fullmatch(r"-?(0|[1-9]\d*)\.0+", name) else name
 
 
 @lru_cache(maxsize=16)

@@ -23,7 +23,8 @@ from typing import BinaryIO, NamedTuple, TypeVar
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from vaelab.data.layout import blank_notes, deep_top, opaque
+from vaelab.data.alpha import blank_notes, opaque
+from vaelab.data.layout import deep_top
 from vaelab.data.loading.mapped_rows import Array
 from vaelab.utils.progress import ProgressCallback, no_progress
 

@@ -32,7 +32,7 @@ from vaelab.data.tabular.cells import (
     coded,
     decimals_of,
 )
-from vaelab.data.tabular.date_text import Dates, find_dates
+from vaelab.data.tabular.date_text import Dates, find_dates, find_odd_dates
 from vaelab.data.tabular.number_text import (
     PLAIN,
     Marks,
@@ -174,16 +174,21 @@ class TextColumn:
         return self.parsed[2] or self._dated[1]
 
     @cached_property
+    def zeros(self) -> bool:
+        """True if digits have leading zeros."""
+        return not isinstance(self.cells, NumberTexts) and any(
+            cell is not None and len(cell) > 1 and cell[0] == "0" and cell.isdigit()
+            for cell in self.by_text.distinct
+        )
+
+    @cached_property
     def coded(self) -> bool:
         """True if the digits are names: leading zeros, or long keys of one length."""
         if isinstance(self.cells, NumberTexts) and not self.cells.whole:
             return False
         if not self.whole:
             return False
-        if not isinstance(self.cells, NumberTexts) and any(
-            cell is not None and len(cell) > 1 and cell[0] == "0" and cell.isdigit()
-            for cell in self.by_text.distinct
-        ):
+        if self.zeros:
             return True
         low, high = self.values.min(), self.values.max()
         return bool(low >= 10 ** (_LONG - 1) and len(str(int(low))) == len(str(int(high))))
@@ -242,7 +247,7 @@ class TextColumn:
         most = 0
         for cell in shapes(filter(None, self.by_text.distinct)):
             if "e" in cell or "E" in cell:
-                return None
+                return decimals_of(NumberTexts(self.values, self.whole))
             _, point, rest = cell.rpartition(self.marks.decimal)
             if point:
                 most = max(most, sum(map(str.isdigit, rest)))
@@ -260,6 +265,15 @@ class TextColumn:
         if isinstance(self.cells, NumberTexts) or self.names or self.numeric:
             return None, None
         return find_dates({cell for cell in self.by_text.distinct if cell is not None})
+
+    @property
+    def undated(self) -> Array | None:
+        """(N,), bool, the cells that are no dates, if most are dates of one format."""
+        if isinstance(self.cells, NumberTexts) or self.names or self.numeric or self.dates:
+            return None
+        texts = self.by_text
+        odd = find_odd_dates([cell or "" for cell in texts.distinct])
+        return None if odd is None else odd[texts.codes]
 
     def first(self, wrong: Array) -> int | None:
         """The first row where `wrong` (N,) is true, if there is one."""

@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vaelab.data.tabular.cells import Cell, CodedTexts, NumberTexts
+from vaelab.data.tabular.cells import Cell, CodedTexts, NumberTexts, coded
 from vaelab.data.tabular.header import abbreviate_names
 
 _SEPARATORS = ",;\t|"
-_SPELT = "[.eE]|^[+-]?0[0-9]"
-"""Whole numbers of which more counts than their value: 7.0, 1e3, 007."""
+_SPELT = "[.eExX]|^[+-]?0[0-9]"
+"""Whole numbers of which more counts than their value: 7.0, 1e3, 0x7, 007."""
 _DECIMAL_COMMA = re.compile(r"(?:^|;)[+-]?\d*,\d+(?=;|$)", re.MULTILINE)
 _HEAD = 2**20
 """Bytes that the first line is looked for in."""
@@ -135,6 +135,8 @@ def _columns_by_arrow(data: bytes, separator: str) -> TextColumns | None:
     ends = data.count(b"\n") + (not data.endswith(b"\n"))
     if len(set(names)) < len(names) or table.num_rows + 1 != ends or b"\r" in head[:-1]:
         return None
+    if np.all([_is_blank(column) for column in cells.values()], 0).any():
+        return None
     return TextColumns([n.strip() for n in names], list(cells.values()), range(1, ends + 1))
 
 
@@ -145,9 +147,17 @@ _NEVER = "%Y never"
 def _is_oddly_quoted(data: bytes, separator: str) -> bool:
     """True if quoted cells hold newlines, or go on after their closing mark, or may seem to."""
     start = rb"(?:^|[\n" + re.escape(separator.encode()) + rb'])"'
-    inside = rb'(?:[^"\r\n]|"")*'
+    inside = rb'(?:[^"\r\n]++|"")*+'
     ends = rb'(?:[\r\n]|"[^"\r\n' + re.escape(separator.encode()) + rb"]|$)"
     return re.search(start + inside + ends, data) is not None
+
+
+def _is_blank(cells: Sequence[Cell]) -> np.ndarray[Any, Any]:
+    """(N,), bool, the cells that are empty."""
+    if isinstance(cells, NumberTexts):
+        return np.isnan(cells.array)
+    texts = coded(cells)
+    return np.array([not text for text in texts.distinct], bool)[texts.codes]
 
 
 def _fractions(column: Any) -> Sequence[Cell] | None:
@@ -169,8 +179,8 @@ def _as_numpy(column: Any) -> np.ndarray[Any, Any]:
 
 def _cells_of_arrow(column: Any) -> Sequence[Cell]:
     """Cells of a column of texts; without the texts if all are whole numbers, spelt plainly."""
-    coded = column.combine_chunks().dictionary_encode()
-    distinct, codes = coded.dictionary, coded.indices.to_numpy(zero_copy_only=False)
+    found = column.combine_chunks().dictionary_encode()
+    distinct, codes = found.dictionary, found.indices.to_numpy(zero_copy_only=False)
     values = _whole_numbers(distinct)
     if values is not None:
         return NumberTexts(values[codes], True)

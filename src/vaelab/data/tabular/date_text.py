@@ -11,8 +11,12 @@ from vaelab.data.tabular.cells import Array
 
 _DAY = datetime.timedelta(days=1)
 _DATES = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y")
-_CLOCKS = ("", " %H:%M", " %H:%M:%S", "T%H:%M", "T%H:%M:%S", " %H:%M:%S.%f", "T%H:%M:%S.%f")
-_LIKE_DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T]\d\d:\d\d(:\d\d(\.\d+)?)?)?")
+_TIMES = ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f")
+_ZONES = ("", "Z", "+00:00")
+_CLOCKS = ("", *(mark + time + zone for mark in " T" for time in _TIMES for zone in _ZONES))
+_LIKE_DATE = re.compile(
+    r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|\+00:00)?)?"
+)
 
 _PARTS = re.compile("(%[YmdHMSf])")
 _DIGITS = {"%Y": r"\d{4}", "%f": r"\d{1,6}"} | dict.fromkeys(
@@ -53,7 +57,7 @@ class Dates(NamedTuple):
 
 def read_moments(texts: Sequence[str], form: str) -> Array:
     """Moments (N,), datetime64[us], of texts of one format; NaT for a text of another."""
-    if form.startswith("%Y-%m-%d"):
+    if form.startswith("%Y-%m-%d") and not form.endswith(_ZONES[1:]):
         pattern = re.compile("".join(_DIGITS.get(part, part) for part in _PARTS.split(form)))
         if all(map(pattern.fullmatch, texts)):
             try:
@@ -87,6 +91,15 @@ def find_dates(texts: Iterable[str]) -> tuple[Dates | None, str | None]:
         return None, None
     form, first = fits[0]
     return Dates(form, first.item().isoformat()), None
+
+
+def find_odd_dates(texts: Sequence[str]) -> Array | None:
+    """The texts (N,), bool, that are no dates, if most others are dates of one format."""
+    some = [text for text in texts if _LIKE_DATE.fullmatch(text)]
+    if 2 * len(some) <= len(texts):
+        return None
+    odd = (np.isnat(read_moments(texts, form)) for form in _formats(some[0]))
+    return next((wrong for wrong in odd if 0 < 2 * wrong.sum() < len(texts)), None)
 
 
 def _formats(text: str) -> Iterator[str]:

@@ -138,6 +138,9 @@ def _of_series(series: Any, decimal: str) -> TextColumn:
     if kind == "M":
         moments = [None if gone else value for value, gone in zip(series, missing, strict=True)]
         return TextColumn(_moments(moments), dtype=dtype)
+    if kind == "m":
+        days = (series / np.timedelta64(1, "D")).to_numpy(np.float64, na_value=np.nan)
+        return TextColumn(NumberTexts(days, False), dtype=dtype)
     if kind in "iuf" and dtype != "category":
         values = series.to_numpy(np.float64, na_value=np.nan)
         plain = "" if dtype in ("int64", "float64") else dtype
@@ -154,12 +157,12 @@ def _of_series(series: Any, decimal: str) -> TextColumn:
 
 
 def _moments(moments: Sequence[Any]) -> list[Cell]:
-    """Dates and times as ISO texts, without a clock if all are at midnight."""
+    """Dates and times as pandas writes them, without a clock if all are at midnight."""
     naive = [m if m is None else m.replace(tzinfo=None) for m in moments]
     there = [m for m in naive if m is not None]
     if all(m == m.replace(hour=0, minute=0, second=0, microsecond=0) for m in there):
         return [None if m is None else m.strftime("%Y-%m-%d") for m in naive]
-    form = "%Y-%m-%dT%H:%M:%S" + (".%f" if any(m.microsecond for m in there) else "")
+    form = "%Y-%m-%d %H:%M:%S" + (".%f" if any(m.microsecond for m in there) else "")
     return [None if m is None else m.strftime(form) for m in naive]
 
 
@@ -197,7 +200,7 @@ def _of_arrow(column: Any, decimal: str) -> TextColumn:
         if not whole or np.nanmax(np.abs(values), initial=0) < 2**53:
             texts = NumberTexts(values, whole, types.is_float32(kind))
             return TextColumn(texts, dtype="float32" if types.is_float32(kind) else plain)
-    if types.is_dictionary(kind):
+    if types.is_dictionary(kind) or types.is_duration(kind):
         return _of_series(column.to_pandas(), decimal)
     dtype = "bool" if types.is_boolean(kind) else ""
     cells = [None if value is None else str(value).strip() for value in column.to_pylist()]

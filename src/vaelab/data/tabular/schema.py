@@ -121,6 +121,8 @@ def _like_column(table: Table, heading: Heading, column: TextColumn) -> Array:
     """(N,), the cells of a column as the numbers of a heading."""
     if heading.dates is not None:
         found = _days(column, heading.dates)
+        if np.isnan(found).any() and column.dates is not None:  # of another format, all of them
+            found = _days(column, column.dates._replace(origin=heading.dates.origin))
         if (row := column.first(np.isnan(found))) is not None:
             raise ValueError(
                 f"{table.at(row, heading.name)}: {column.text(row)!r} is no date written as "
@@ -202,13 +204,13 @@ def _values(table: Table, name: str, column: TextColumn, kind: str) -> Array:
         if kind == "positive" and row is not None:
             raise ValueError(
                 f"{table.at(row, name)}: positive numbers are above 0, and this is "
-                f"{column.text(row)}; {name}=real takes any number"
+                f"{column.text(row)}; {option('columns', {name: 'real'})} takes any number"
             )
         row = column.first((numbers < 0) | (numbers != np.rint(numbers)))
         if kind == "counts" and row is not None:
             raise ValueError(
                 f"{table.at(row, name)}: counts are 0, 1, 2, …, and this is "
-                f"{column.text(row)}; {name}=real takes any number"
+                f"{column.text(row)}; {option('columns', {name: 'real'})} takes any number"
             )
         return numbers
     names, index = column.categories
@@ -227,8 +229,8 @@ def _numbers(table: Table, name: str, column: TextColumn, expected: str) -> Arra
         doubt = f" ({column.doubt}; {either} says which)"
         raise ValueError(
             f"{table.at(row, name)}: expected {expected}, and {column.text(row)!r} is "
-            f"no number{doubt if column.doubt else ''}; mend it, or say {name}=categories if these "
-            "are names"
+            f"no number{doubt if column.doubt else ''}; mend it, or give "
+            f"{option('columns', {name: 'categories'})} if these are names"
         )
     return column.values
 
@@ -263,7 +265,8 @@ def _dtype(column: TextColumn) -> str:
     """The type of a column of categories in a data frame."""
     if column.dtype:
         return column.dtype
-    if column.quantity:
+    plain = column.marks._replace(decimal=".") == PLAIN and not column.zeros
+    if plain and not np.isnan(column.values).any():
         return "int64" if column.whole else "float64"
     names = {name.lower() for name in column.categories[0]}
     return "bool" if names <= {"true", "false"} else ""
@@ -297,8 +300,9 @@ def _marked(read: Mapping[str, TextColumn], chosen: Mapping[str, str]) -> tuple[
     if dates:
         notes.append(f"read as dates, days since the first: {abbreviate_names(dates)}")
     if names:
+        real = option("columns", {names[0]: "real"})
         notes.append(
-            f"digits taken for names: {abbreviate_names(names)}; NAME=real takes them for numbers"
+            f"digits taken for names: {abbreviate_names(names)}; {real} takes them for numbers"
         )
     return tuple(notes)
 
@@ -316,8 +320,9 @@ def _skewed(found: Mapping[str, TextColumn], chosen: Mapping[str, str]) -> tuple
     }
     notes = []
     if positive:
+        real = option("columns", {positive[0]: "real"})
         notes.append(
-            f"above 0 and skewed: {abbreviate_names(positive)}, so taken as log-normal; NAME=real "
+            f"above 0 and skewed: {abbreviate_names(positive)}, so taken as log-normal; {real} "
             "takes them as they are, and samples of these may be below 0"
         )
     if zeros:
@@ -339,9 +344,10 @@ def _scaled(found: Mapping[str, TextColumn], chosen: Mapping[str, str]) -> tuple
     if not factors:
         return ()
     told = abbreviate_names([f"{name} ({factor:.6g})" for name, factor in factors.items()])
+    counts = option("columns", {next(iter(factors)): "counts"})
     return (
-        f"whole multiples of one number: {told}; divided by it, they are counts, which "
-        "NAME=counts models as such",
+        f"whole multiples of one number: {told}; divided by it, they are counts, which {counts} "
+        "models as such",
     )
 
 
