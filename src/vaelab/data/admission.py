@@ -231,25 +231,32 @@ def _scale_doubts(rows: Raw, spec: DataSpec, name: str, low: float, high: float)
     ]
     logs = torch.tensor([kind == "positive" for kind in kinds])
     judged = torch.tensor([kind not in ("binary", "categories") for kind in kinds])
-    squares, count = torch.zeros(len(offset), dtype=torch.float64), 0
+    sums = torch.zeros(2, len(offset), dtype=torch.float64)
+    count = 0
     for piece in pieces(rows):
         x = piece.float().reshape(-1, len(offset))
         x = torch.where(logs, x.clamp(min=1e-38).log(), x) if logs.any() else x
-        squares += ((x - offset) / scale).double().square().sum(0)
+        z = ((x - offset) / scale).double()
+        sums += torch.stack([z.sum(0), z.square().sum(0)])
         count += len(x)
     if count < _SEVERAL or low == high:
         return ()
-    away = (squares / count).sqrt()
+    mean, square = sums / count
+    away, spread = square.sqrt(), (square - mean**2).clamp(min=0).sqrt()
     judged = judged & (scale != 1)
-    odd = judged & (away > _FAR) | judged & (away < _CLOSE)[judged].all()
-    if not odd.any():
+    far, close = judged & (away > _FAR), judged & (spread < _CLOSE)[judged].all()
+    if not (far | close).any():
         return ()
-    j = int(odd.nonzero()[0])
+    j = int((far | close).nonzero()[0])
     where = f" of column {spec.headings[j].name}" if len(offset) == spec.dims > 1 else ""
-    ends = f"{exact(low)} to {exact(high)}"
+    unlike = (
+        f"on average {float(away[j]):.2g} deviations from the mean of the training rows"
+        if far[j]
+        else f"their deviation is {float(spread[j]):.2g} of that of the training rows"
+    )
     return (
-        f"{name}: values{where} may be on another scale: {float(away[j]):.2g} deviations from the "
-        f"mean of the training rows, which is 1 for these; here {ends}, {trained}",
+        f"{name}: values{where} may be on another scale: {unlike}; here {exact(low)} to "
+        f"{exact(high)}, {trained}",
     )
 
 
