@@ -66,7 +66,7 @@ class TextColumn:
         markers: texts such as "NA" and "" stand for a missing value, as in a text file.
         names: numbers are read as names of categories.
         dtype: the column's type in a typed source (a data frame, a Parquet file), if not plain.
-        order: of the categories, if the source has one.
+        order: order of the categories, if the source has one.
     """
 
     cells: Sequence[Cell]

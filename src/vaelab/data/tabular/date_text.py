@@ -28,7 +28,7 @@ class Dates(NamedTuple):
     """A column of dates as days since the first of them.
 
     Attributes:
-        format: of `datetime.strftime`.
+        format: format string of `datetime.strftime`.
         origin: the first date, ISO 8601.
     """
 
