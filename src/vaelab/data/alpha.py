@@ -72,8 +72,8 @@ def blank_notes(
     """A note on pictures that are blank on a background, as their alpha carries them.
 
     Args:
-        variances: of each picture with alpha, on the background and of its alpha.
-        count: of all pictures.
+        variances: variances of each picture with alpha, on the background and of its alpha.
+        count: number of all pictures.
         background: that they are laid on.
 
     Raises:

@@ -32,8 +32,8 @@ class TextColumns(NamedTuple):
     """Columns of a text file.
 
     Attributes:
-        names: of the first line.
-        cells: of each column.
+        names: cells of the first line.
+        cells: cells of each column.
         lines: on which the names and each row begin.
         decimal: the mark of the numbers, as given or as the separator suggests; "" if unknown.
     """
