@@ -14,6 +14,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -67,9 +68,9 @@ def main() -> None:
         for make in (numbers, mixed):
             path = Path(folder) / f"{make.__name__}.csv"
             make(options.rows).to_csv(path, index=False)
-            theirs = best(lambda path=path: pd.read_csv(path), options.repeats)
-            read = best(lambda path=path: read_table(path), options.repeats)
-            load = best(lambda path=path: vaelab.load_data(path), options.repeats)
+            theirs = best(partial(pd.read_csv, path), options.repeats)
+            read = best(partial(read_table, path), options.repeats)
+            load = best(partial(vaelab.load_data, path), options.repeats)
             print(
                 f"{make.__name__:<9} {theirs:9.3f} {read:8.3f} {read / theirs:7.1f} "
                 f"{load:8.3f} {load / theirs:7.1f}"

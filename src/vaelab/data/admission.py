@@ -195,7 +195,8 @@ def _checked(raw: Raw, spec: DataSpec, name: str) -> Admitted:
 
 
 def _numbers(raw: Raw, spec: DataSpec, name: str) -> Admitted:
-    raw, changes = _as(raw, spec), ()
+    raw = _as(raw, spec)
+    changes: tuple[str, ...] = ()
     if spec.columns and not isinstance(raw, Rows):
         rounded = torch.where(_whole_columns(spec), raw.round(), raw)
         off = float((raw - rounded).abs().max())

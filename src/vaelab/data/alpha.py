@@ -57,7 +57,7 @@ def opaque(
     if (alpha == full).all():
         return rgba[..., :3], ("the fourth channel (alpha) is opaque and was left out",)
     laid = _laid_on(rgba, colour, full)
-    notes = ()
+    notes: tuple[str, ...] = ()
     if strict:
         variances = (x.reshape(len(x), -1).var(1) for x in (laid, alpha))
         notes = blank_notes(list(zip(*variances, strict=True)), len(rgba), background)

@@ -244,7 +244,8 @@ def _values(array: Array, mapped: bool) -> _Values:
             lost = lost or bool((np.rint(fractions.astype(real)) == fractions.astype(real)).any())
     if not (np.isfinite(low) and np.isfinite(high)):
         _check_finite(array, array.dtype, "in the array")
-    picture, notes = array.ndim == 4, ()
+    picture = array.ndim == 4
+    notes: tuple[str, ...] = ()
     near = not (whole or mapped) and array.ndim != 3 and _near_whole(array, low, high, off)
     if near:
         notes = (f"values within {off:.2g} of whole numbers were rounded to these",)

@@ -125,19 +125,21 @@ def _columns_by_arrow(data: bytes, separator: str) -> TextColumns | None:
             )
 
         table = read(keys, texts=False)
-        cells = {key: _fractions(table[key]) for key in keys}
-        others = [key for key in keys if cells[key] is None]
-        if others:
-            found = read(others, texts=True)
-            cells |= {key: _cells_of_arrow(found[key]) for key in others}
+        fractions = {key: _fractions(table[key]) for key in keys}
+        others = [key for key, column in fractions.items() if column is None]
+        found = read(others, texts=True) if others else table
+        cells = [
+            _cells_of_arrow(found[key]) if column is None else column
+            for key, column in fractions.items()
+        ]
     except (ValueError, csv.Error, pyarrow.ArrowException):
         return None
     ends = data.count(b"\n") + (not data.endswith(b"\n"))
     if len(set(names)) < len(names) or table.num_rows + 1 != ends or b"\r" in head[:-1]:
         return None
-    if np.all([_is_blank(column) for column in cells.values()], 0).any():
+    if np.all([_is_blank(column) for column in cells], 0).any():
         return None
-    return TextColumns([n.strip() for n in names], list(cells.values()), range(1, ends + 1))
+    return TextColumns([n.strip() for n in names], cells, range(1, ends + 1))
 
 
 _NEVER = "%Y never"

@@ -79,7 +79,8 @@ def read_table(path: Path, decimal: str = "") -> Table:
 def _of_text(path: Path, decimal: str) -> Table:
     """The table of a text file; a first line of numbers names the columns if unlike the rows."""
     read = read_columns(path, decimal)
-    names, cells, lines, notes = read.names, read.cells, read.lines, ()
+    names, cells, lines = read.names, read.cells, read.lines
+    notes: tuple[str, ...] = ()
     if all(number(name, read.decimal or ".") is not None for name in names):
         if _is_numbered_header(names, cells):
             notes = (f"line {lines[0]} holds numbers only, unlike the rows: it names the columns",)
