@@ -10,6 +10,7 @@ import hashlib
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any, cast
 
 import torch
@@ -167,7 +168,8 @@ def find(folder: Path, name: str, model: VAE, condition: Condition = ()) -> Fitt
     if about["model"] != fingerprint(model):
         raise ValueError(
             f"{path} was fitted to the codes of other weights than the run has now; fit it again "
-            f"with `vaelab fit-prior {about['kind']} {folder.parent} --name {name} --overwrite`"
+            f"with `vaelab fit-prior {about['kind']} {quote(str(folder.parent))} --name "
+            f"{quote(name)} --overwrite`"
         )
     try:
         kind = rebuild(about["kind"], about["settings"])
