@@ -28,7 +28,7 @@ BINARIZE = ("no", "dynamic", "threshold")
 CONDITIONS = ("none", "labels", "vectors")
 LATER = {
     *("columns", "condition", "sha256", "vectors", "header", "label", "shares", "location"),
-    *("background", "decimal"),
+    *("background", "decimal", "missing", "missing_codes"),
 }
 """Fields that runs of earlier versions lack."""
 
@@ -68,6 +68,9 @@ class DataSpec:
         location: the absolute path of the source, if it is a file or folder; else empty.
         background: background of transparent parts of pictures.
         decimal: the decimal mark of a table's numbers, if it was given.
+        missing: shares of missing cells (NaN) among training rows, by column of a table; empty if
+            rows with missing cells are refused.
+        missing_codes: values that stand for a missing cell beside those that always do.
 
     Raises:
         ValueError: if the fields contradict each other.
@@ -103,6 +106,8 @@ class DataSpec:
     location: str = ""
     background: str = "white"
     decimal: str = ""
+    missing: tuple[float, ...] = ()
+    missing_codes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.shape) not in (1, 2, 3) or min(self.shape) < 1:
@@ -154,6 +159,11 @@ class DataSpec:
             raise ValueError(
                 f"the header has {len(self.header)} names; expected one for each column of a "
                 f"table, and rows here have the shape {self.shape}"
+            )
+        if self.missing and (self.shape != (len(self.missing),) or self.levels is not None):
+            raise ValueError(
+                f"missing holds {len(self.missing)} shares; expected one for each column of a "
+                f"table of float32 rows, and rows here are {self.dtype} of shape {self.shape}"
             )
         if self.binarize != "no" and not self.bounded:
             raise ValueError(

@@ -20,6 +20,7 @@ from vaelab.distributions.gaussian import FullNormal
 from vaelab.distributions.levels import Categorical, DiscretizedLogistic
 from vaelab.distributions.mixture import Mixture, take
 from vaelab.distributions.mixture_logistic import LogisticMixture
+from vaelab.distributions.observed import Observed, column_log_prob
 from vaelab.distributions.sphere import SphereUniform, VonMisesFisher
 from vaelab.distributions.student import StudentT
 from vaelab.distributions.transformed import TransformedNormal
@@ -41,6 +42,7 @@ __all__ = [
     "Mixture",
     "NegativeBinomial",
     "Normal",
+    "Observed",
     "OneHotCategorical",
     "Poisson",
     "Quantized",
@@ -50,6 +52,7 @@ __all__ = [
     "UniformCodes",
     "VonMisesFisher",
     "ZeroInflated",
+    "column_log_prob",
     "kl",
     "kl_by_dimension",
     "register_kl",

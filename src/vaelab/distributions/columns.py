@@ -5,6 +5,7 @@ log p(x) = Σ_g log p_g(x_g)          for groups g of columns
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -61,14 +62,13 @@ class Joint(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        return self._row([part.mean for part in self.parts])
+        return self.row([part.mean for part in self.parts])
 
     def log_prob(self, x: Tensor) -> Tensor:
-        nats = [p.log_prob(x[:, c]) for p, c in zip(self.parts, self.columns, strict=True)]
-        return torch.stack(nats).sum(0)
+        return torch.stack([part.log_prob(x[:, c]) for part, c in self.groups()]).sum(0)
 
     def sample(self, temperature: float = 1.0) -> Tensor:
-        return self._row([part.sample(temperature) for part in self.parts])
+        return self.row([part.sample(temperature) for part in self.parts])
 
     def tensors(self) -> dict[str, Tensor]:
         return {
@@ -80,7 +80,12 @@ class Joint(Distribution):
     def expand(self, n: int) -> Self:
         return replace(self, parts=tuple(part.expand(n) for part in self.parts))
 
-    def _row(self, groups: list[Tensor]) -> Tensor:
+    def groups(self) -> Iterator[tuple[Distribution, tuple[int, ...]]]:
+        """Yield each distribution with the indices of its columns."""
+        return zip(self.parts, self.columns, strict=True)
+
+    def row(self, groups: list[Tensor]) -> Tensor:
+        """Rows (B, D) from the columns (B, D_g) of each group."""
         places = [place for group in self.columns for place in group]
         order = sorted(range(len(places)), key=places.__getitem__)
         return torch.cat(groups, 1)[:, order]

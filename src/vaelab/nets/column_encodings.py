@@ -71,6 +71,7 @@ class OneHotEncoding(nn.Module):
 
     def __init__(self, categories: int) -> None:
         super().__init__()
+        self.width = categories
         self.register_buffer("numbers", torch.arange(categories), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -89,6 +90,46 @@ class Views(nn.Module):
         self.views = nn.ModuleList(view for view, _ in groups)
         self.columns = tuple(tuple(columns) for _, columns in groups)
 
+    def spread(self, cells: Tensor) -> Tensor:
+        """One number of each column (B, D) to all numbers of its view: (B, D')."""
+        return torch.cat(
+            [
+                cells[:, c].repeat_interleave(getattr(view, "width", 1), 1)
+                for view, c in zip(self.views, self.columns, strict=True)
+            ],
+            1,
+        )
+
     def forward(self, x: Tensor) -> Tensor:
         seen = [view(x[:, c]) for view, c in zip(self.views, self.columns, strict=True)]
         return torch.cat(seen, 1)
+
+
+class ObservedInputs(nn.Module):
+    """Rows (B, D) whose missing cells are NaN ↦ (B, D' + D): zero-filled view, observed cells.
+
+    In training, more cells are hidden from the network, of each row a share between 0 and `hide`,
+    so that it meets masks other than those of the data; the likelihood keeps them.
+
+    >>> inputs = ObservedInputs(hide=0.0)
+    >>> inputs(torch.tensor([[3.0, torch.nan]]))
+    tensor([[3., 0., 1., 0.]])
+
+    Args:
+        views: encoding of complete rows; their own numbers by default.
+        hide: largest share of a row's cells that are hidden in training, in [0, 1].
+    """
+
+    def __init__(self, views: Views | None = None, hide: float = 0.0) -> None:
+        super().__init__()
+        self.views, self.hide = views, hide
+
+    def forward(self, x: Tensor) -> Tensor:
+        observed = ~x.isnan()
+        if self.training and self.hide > 0:
+            shares = self.hide * torch.rand_like(x[:, :1])
+            observed = observed & (torch.rand_like(x) >= shares)
+        filled, mask = torch.where(observed, x, 1.0), observed.to(x.dtype)
+        if self.views is None:
+            return torch.cat([filled * mask, mask], 1)
+        return torch.cat([self.views(filled) * self.views.spread(mask), mask], 1)

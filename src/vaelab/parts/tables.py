@@ -20,6 +20,7 @@ from vaelab.distributions import (
     Joint,
     LogNormal,
     NegativeBinomial,
+    Observed,
     Poisson,
     ZeroInflated,
 )
@@ -204,6 +205,27 @@ class Mixed(Likelihood):
         parts = cast("Iterable[Likelihood]", self.parts)
         each = tuple(part(h) for part, h in zip(parts, outputs, strict=True))
         return Joint(each, self.columns)
+
+
+class ObservedCells(Likelihood):
+    """Likelihood of the observed cells of rows whose missing cells are NaN.
+
+    >>> rows = torch.tensor([[2.0, torch.nan]])
+    >>> ObservedCells(PoissonCounts())(torch.zeros(1, 2)).log_prob(rows)  # −1 − log 2!
+    tensor([-1.6931])
+
+    Args:
+        likelihood: likelihood of complete rows.
+    """
+
+    def __init__(self, likelihood: Likelihood) -> None:
+        super().__init__()
+        self.complete = likelihood
+        self.params, self.accepts = likelihood.params, likelihood.accepts
+        self.discrete = likelihood.discrete
+
+    def forward(self, *given: Tensor) -> Observed:
+        return Observed(self.complete(*given))
 
 
 def _log_r(means: Sequence[float], deviations: Sequence[float]) -> Tensor:

@@ -100,6 +100,11 @@ def vae_gan(
             "vae_gan compares means of numbers of one kind, but the columns of this data differ; "
             "use another recipe, such as vae"
         )
+    if data.missing:
+        raise ValueError(
+            "vae_gan compares features of whole rows, but rows of this data have missing cells; "
+            "use another recipe, such as vae"
+        )
     if design.likelihood == "auto" and data.domain != "binary":
         design = replace(design, likelihood="gaussian-fixed")
     built = shallow(data, latent, DiagonalNormal(), Rate(), design)

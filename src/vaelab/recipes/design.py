@@ -15,13 +15,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
+from msgspec import Meta
 from torch import nn
 
 from vaelab.data import Column, DataSpec
 from vaelab.nets import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, Shape, residual
-from vaelab.nets.column_encodings import LogCounts, Logs, OneHotEncoding, Views
+from vaelab.nets.column_encodings import (
+    LogCounts,
+    Logs,
+    ObservedInputs,
+    OneHotEncoding,
+    Views,
+)
 from vaelab.nets.conditional import ConcatCondition, ConditionalRoot, beside
 from vaelab.parts import likelihoods as parts
 from vaelab.parts import tables
@@ -85,6 +92,8 @@ class Design:
             training and once in evaluation, threshold cuts at one half.
         sigma: standard deviation of the gaussian-fixed likelihood, at the model's scale.
         components: number of components of the logistic-mixture likelihood.
+        hide: largest share of the observed cells of a row that are hidden from the encoder in
+            training, if the data have missing cells; 0 to show all of them.
         condition: what the model is conditioned on, in training and afterwards: nothing; the label
             of an example, so that examples of a class can be generated; or its vector, the numbers
             named beside the data.
@@ -100,6 +109,7 @@ class Design:
     binarize: Binarize = "auto"
     sigma: Positive = 1.0
     components: Count = 5
+    hide: Annotated[float, Meta(ge=0, le=1)] = 0.5
     condition: ConditionName = "none"
     seed: int = 0
 
@@ -139,17 +149,21 @@ def networks(design: Design, data: DataSpec) -> Pair:
         ),
     }
     encoder, decoder = pairs[design.net_for(data)]
-    return Pair(lambda _, outputs: shown(data, lambda seen: encoder(seen, outputs)), decoder)
+    hide = design.hide
+    return Pair(lambda _, outputs: shown(data, lambda seen: encoder(seen, outputs), hide), decoder)
 
 
-def shown(data: DataSpec, make: Callable[[Shape], nn.Module]) -> nn.Module:
+def shown(data: DataSpec, make: Callable[[Shape], nn.Module], hide: float = 0.0) -> nn.Module:
     """Build a network on encoder inputs: log counts, one-hot categories, the condition.
+
+    Missing cells are filled with zeros, and the mask of the observed ones is a further input.
 
     Args:
         data: data as the likelihood sees it.
         make: function from the shape of these inputs to the network.
+        hide: largest share of a row's observed cells that are hidden in training.
     """
-    views, shape = _views(data)
+    views, shape = _inputs(data, hide)
     if data.known:
         shape, spread = beside(shape, data.known)
         return ConcatCondition(make(shape), views, spread)
@@ -189,7 +203,15 @@ def conditional_root(data: DataSpec, root: nn.Module, *shape: int) -> nn.Module:
     return ConditionalRoot(root, data.known, *shape) if data.known else root
 
 
-def _views(data: DataSpec) -> tuple[nn.Module | None, Shape]:
+def _inputs(data: DataSpec, hide: float) -> tuple[nn.Module | None, Shape]:
+    """Encodings of the columns with the mask of observed cells, if cells may be missing."""
+    views, shape = _views(data)
+    if not data.missing:
+        return views, shape
+    return ObservedInputs(views, hide), (shape[0] + data.dims,)
+
+
+def _views(data: DataSpec) -> tuple[Views | None, Shape]:
     """Encodings of the columns of a table and their shape; x itself if the columns are alike."""
     if not data.columns:
         return None, data.shape
@@ -279,6 +301,9 @@ def fit_likelihood(design: Design, data: DataSpec) -> FittedLikelihood:
     if name == "auto":
         name, reason = _default(data)
     likelihood = makers[name]()
+    if data.missing:
+        likelihood = tables.ObservedCells(likelihood)
+        reason += "; of the observed cells alone"
     grey = data.domain in ("levels", "unit")
     if grey and likelihood.accepts == parts.BINARY:
         how = "dynamic" if design.binarize == "auto" else design.binarize

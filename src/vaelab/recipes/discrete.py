@@ -302,7 +302,7 @@ def _dense_levels(
         DenseCodes(book, positions * 4**level, width, level) for level, book in enumerate(books)
     ]
     decoder = MLPDecoder(width, data.shape, params, (width,))
-    encoder = shown(data, lambda shape: MLPPyramid(shape, width, len(books)))
+    encoder = shown(data, lambda shape: MLPPyramid(shape, width, len(books)), design.hide)
     return encoder, conditional_root(data, Root(width), width), blocks, decoder
 
 

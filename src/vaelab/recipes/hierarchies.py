@@ -46,7 +46,7 @@ def ladder(
         MLPDecoder(width, data.shape, likelihood.params, (width,)),
         likelihood,
     )
-    encoder = shown(data, lambda shape: MLPPyramid(shape, width, levels))
+    encoder = shown(data, lambda shape: MLPPyramid(shape, width, levels), design.hide)
     return Built(VAE(encoder, generator), Distortion() + Rate(), data, reason)
 
 
