@@ -40,6 +40,9 @@ class Source:
         background: background of transparent pictures: white, black or a colour as #rrggbb;
             alpha, to read the alpha as a grey picture; or keep, for all four channels.
         decimal: the decimal mark of a table's numbers, if it is not to be inferred.
+        missing: missing cells of a table (empty, NaN, NA): auto models the observed cells if some
+            are missing, expect also if none is, so that new rows may have gaps; refuse refuses
+            them. Anything else is a value that stands for a missing cell, as -999 or -9,unknown.
     """
 
     data: str
@@ -55,6 +58,7 @@ class Source:
     kind: Literal["auto", "table", "images", "series"] = "auto"
     background: str = "white"
     decimal: Literal["auto", ".", ","] = "auto"
+    missing: str = "auto"
 
     def read(self) -> Data:
         """Read the data and report on stderr."""
@@ -73,6 +77,7 @@ class Source:
                 kind=self.kind,
                 background=self.background,
                 decimal="" if self.decimal == "auto" else self.decimal,
+                missing=self.missing,
                 progress=progress,
             )
         for line in [describe(found), *found.notes]:

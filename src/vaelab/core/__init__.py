@@ -1,5 +1,6 @@
 """The core: the draw, the generative program, schedules and seeded random numbers."""
 
+from vaelab.core.completion import Completion, complete
 from vaelab.core.draw import Condition, Draw, Evidence, FromPosterior, FromPrior, Given, Site, tile
 from vaelab.core.model import (
     VAE,
@@ -19,6 +20,7 @@ from vaelab.core.schedule import Schedule
 __all__ = [
     "VAE",
     "Block",
+    "Completion",
     "Condition",
     "Conditional",
     "Draw",
@@ -32,6 +34,7 @@ __all__ = [
     "Shallow",
     "Site",
     "Trace",
+    "complete",
     "cut",
     "fork_rng",
     "full_precision",

@@ -59,7 +59,9 @@ class Completion:
         values, order = self.draws.sort(0)
         shares = self.weights[..., None].expand_as(values).gather(0, order).cumsum(0)
         wanted = shares.new_tensor(levels).clamp(max=1 - 1e-6)
-        places = [(shares < level).sum(0, keepdim=True).clamp(max=len(values) - 1) for level in wanted]
+        places = [
+            (shares < level).sum(0, keepdim=True).clamp(max=len(values) - 1) for level in wanted
+        ]
         return torch.cat([values.gather(0, place) for place in places])
 
     def modes(self) -> Tensor:

@@ -15,13 +15,15 @@ import torch
 
 from vaelab.data.loading.mapped_rows import Array, Raw, Rows, pieces
 from vaelab.data.tabular.reader import Table, from_frame, is_frame
-from vaelab.data.tabular.schema import like
+from vaelab.data.tabular.run_columns import like
 from vaelab.data.tabular.typed_columns import check_columns
+from vaelab.utils.options import option
 from vaelab.utils.text import exact
 
 from .alpha import opaque
 from .arrays import as_numpy, is_mapped
 from .layout import NEAR
+from .missing_cells import Missing, mark_codes
 from .schema_fields import NUMBERS
 from .spec import DataSpec
 from .statistics import SLACK
@@ -77,6 +79,8 @@ def admit(raw: Any, spec: DataSpec, name: str = "the array") -> Admitted:
     if array.dtype.kind == "u" and array.dtype.itemsize > 1 and not mapped:  # torch has few of them
         array = array.astype(np.float64 if array.dtype.itemsize == 8 else np.int64)
     array = _in_order(array, spec, name)
+    if spec.missing_codes and array.dtype.kind in "buif" and not mapped:
+        array = mark_codes(torch.tensor(array), Missing(codes=spec.missing_codes)).numpy()
     if mapped:
         return _checked(Rows(array, np.dtype(np.float32)), spec, name)
     array = np.ascontiguousarray(array)
@@ -175,15 +179,20 @@ def _checked(raw: Raw, spec: DataSpec, name: str) -> Admitted:
         return Admitted(_as(raw, spec))
     low, high, off, start = np.inf, -np.inf, 0.0, 0
     for piece in pieces(raw):
+        begun, start = start, start + len(piece)
         if piece.is_floating_point():
-            if not piece.isfinite().all():
-                row = start + int((~piece.flatten(1).isfinite()).any(1).nonzero()[0])
+            usable = piece.isfinite() | (piece.isnan() if spec.missing else False)
+            if not usable.all():
+                row = begun + int((~usable.flatten(1)).any(1).nonzero()[0])
                 raise ValueError(
-                    f"{name}: row {row} holds NaN or infinite values; leave it out or fill them in"
+                    f"{name}: row {row} holds {_unusable(spec)}; leave it out or fill them in"
                 )
+            piece = piece[~piece.isnan()] if spec.missing else piece
+            if not piece.numel():
+                continue
             off = max(off, float((piece - piece.round()).abs().max()))
         ends = torch.aminmax(piece)
-        low, high, start = min(low, float(ends.min)), max(high, float(ends.max)), start + len(piece)
+        low, high = min(low, float(ends.min)), max(high, float(ends.max))
     if spec.levels is not None:
         admitted = _levels(raw, spec, name, low, high, off)
     elif spec.domain == "unit":
@@ -194,12 +203,23 @@ def _checked(raw: Raw, spec: DataSpec, name: str) -> Admitted:
     return admitted._replace(changes=(*admitted.changes, *doubts))
 
 
+def _unusable(spec: DataSpec) -> str:
+    if spec.missing:
+        return "infinite values"
+    if len(spec.shape) > 1:
+        return "NaN or infinite values"
+    return (
+        "NaN or infinite values (a run whose data were loaded with "
+        f"{option('missing', 'expect')} takes NaN as missing)"
+    )
+
+
 def _numbers(raw: Raw, spec: DataSpec, name: str) -> Admitted:
     raw = _as(raw, spec)
     changes: tuple[str, ...] = ()
     if spec.columns and not isinstance(raw, Rows):
         rounded = torch.where(_whole_columns(spec), raw.round(), raw)
-        off = float((raw - rounded).abs().max())
+        off = float((raw - rounded).abs().nan_to_num(0.0).max())
         if 0 < off <= NEAR:
             raw = rounded
             changes = (f"{name}: values within {off:.2g} of whole numbers were rounded",)
@@ -232,19 +252,18 @@ def _scale_doubts(rows: Raw, spec: DataSpec, name: str, low: float, high: float)
     ]
     logs = torch.tensor([kind == "positive" for kind in kinds])
     judged = torch.tensor([kind not in ("binary", "categories") for kind in kinds])
-    sums = torch.zeros(2, len(offset), dtype=torch.float64)
-    count = 0
+    sums = torch.zeros(3, len(offset), dtype=torch.float64)
     for piece in pieces(rows):
         x = piece.float().reshape(-1, len(offset))
         x = torch.where(logs, x.clamp(min=1e-38).log(), x) if logs.any() else x
         z = ((x - offset) / scale).double()
-        sums += torch.stack([z.sum(0), z.square().sum(0)])
-        count += len(x)
-    if count < _SEVERAL or low == high:
+        sums += torch.stack([z.nansum(0), z.square().nansum(0), (~z.isnan()).sum(0)])
+    count = sums[2]
+    if float(count.max()) < _SEVERAL or low == high:
         return ()
-    mean, square = sums / count
+    mean, square = sums[:2] / count.clamp(min=1)
     away, spread = square.sqrt(), (square - mean**2).clamp(min=0).sqrt()
-    judged = judged & (scale != 1)
+    judged = judged & (scale != 1) & (count >= _SEVERAL)
     far, close = judged & (away > _FAR), judged & (spread < _CLOSE)[judged].all()
     if not (far | close).any():
         return ()

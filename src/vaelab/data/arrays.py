@@ -246,12 +246,14 @@ def as_numpy(values: object, what: str) -> Array:
         ValueError: for a masked array some of whose values are missing.
     """
     if isinstance(values, np.ma.MaskedArray):
-        if missing := int(values.mask.sum()):
+        if not values.mask.any():
+            return np.asarray(values.data)
+        if values.ndim != 2 or values.dtype.kind not in "buif":
             raise ValueError(
-                f"{missing:,} values of {what} are masked; leave their rows out or fill them in, "
-                "as by values.filled(0)"
+                f"{int(values.mask.sum()):,} values of {what} are masked, which only numbers of a "
+                "table may be; leave their rows out or fill them in, as by values.filled(0)"
             )
-        return np.asarray(values.data)
+        return np.asarray(values.astype(np.result_type(values.dtype, np.float32)).filled(np.nan))
     if isinstance(values, Tensor):
         values = values.detach().cpu()
         return (values.float() if values.dtype == torch.bfloat16 else values).numpy()

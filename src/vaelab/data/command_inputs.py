@@ -18,12 +18,13 @@ from vaelab.data.known.registry import KNOWN
 from vaelab.data.loading.mapped_rows import Array, Raw
 from vaelab.data.tabular.header import as_names, difference
 from vaelab.data.tabular.reader import SUFFIXES, read_table
-from vaelab.data.tabular.schema import left_out
+from vaelab.data.tabular.run_columns import left_out
 
 from .admission import admit, is_path
 from .arrays import from_file, in_parts, pick, read_arrays
 from .fingerprint import OF_FILES, alike
 from .load import existing, load
+from .missing_cells import policy_of
 from .spec import DataSpec
 from .splits import Split
 
@@ -192,6 +193,7 @@ def reload(
         kind=_KINDS[len(spec.shape)],
         background=spec.background,
         decimal=spec.decimal,
+        missing=policy_of(spec),
     )
     if spec.header and (told := difference(spec.header, data.spec.header)):
         raise Changed(f"{spec.source} has changed since the run: {told}")

@@ -9,6 +9,7 @@ levels come out as uint8, all others as float32:
     whole 0–255 in pictures     levels, whatever type they are kept in
     uint16 in pictures          the interval 0 to 65,535
     whole numbers in a table    numbers: counts if none is negative (see `measure`)
+    NaN in a table              missing cells, which stay NaN
 """
 
 import math
@@ -233,7 +234,12 @@ def _values(array: Array, mapped: bool) -> _Values:
     if array.dtype == byte:
         return _Values(byte)
     low, high, binary, whole, lost, off = np.inf, -np.inf, True, True, False, 0.0
+    gaps = False
     for _, piece in forward(array):
+        if array.ndim == 2 and array.dtype.kind == "f" and (missing := np.isnan(piece)).any():
+            gaps, piece = True, piece[~missing]
+            if not piece.size:
+                continue
         # Of numpy, these keep a nan; the built-in min and max lose it.
         low, high = np.minimum(low, piece.min()), np.maximum(high, piece.max())
         binary = binary and bool(((piece == 0) | (piece == 1)).all())
@@ -246,12 +252,14 @@ def _values(array: Array, mapped: bool) -> _Values:
         _check_finite(array, array.dtype, "in the array")
     picture = array.ndim == 4
     notes: tuple[str, ...] = ()
-    near = not (whole or mapped) and array.ndim != 3 and _near_whole(array, low, high, off)
+    near = not (whole or mapped or gaps) and array.ndim != 3 and _near_whole(array, low, high, off)
     if near:
         notes = (f"values within {off:.2g} of whole numbers were rounded to these",)
         low, high, whole, lost = np.rint(low) + 0.0, np.rint(high), True, False
         binary = high == 1
     bytes_too = low >= 0 and high <= 255 and whole
+    if gaps:  # missing cells have a mark among floats alone
+        return _Values(real, (), lost)
     if binary or (bytes_too and picture):
         return _Values(byte, notes, near=near)
     with np.errstate(over="ignore"):

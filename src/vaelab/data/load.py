@@ -24,6 +24,7 @@ from vaelab.utils.text import did_you_mean
 from .arrays import from_file, refuse_size
 from .condition_vectors import add, describe
 from .fingerprint import fingerprint
+from .missing_cells import Missing, described, missing_shares, with_gaps
 from .spec import DataSpec
 from .splits import Data, SourceData, choose
 from .statistics import measure_columns, measure_fields
@@ -58,6 +59,7 @@ def load(
     kind: str = "auto",
     background: str = "white",
     decimal: str = "",
+    missing: str = "auto",
 ) -> Data:
     """Load, check, split and describe a data set.
 
@@ -91,6 +93,10 @@ def load(
         background: background of transparent pictures: `"white"`, `"black"`, "#rrggbb";
             `"alpha"` to read the alpha as a grey picture, `"keep"` for all four channels.
         decimal: decimal mark of a table's numbers, "." or ","; "" to infer it.
+        missing: missing cells of a table (empty, NaN, "NA", …): `"auto"` models the observed cells
+            if some are missing, `"expect"` also if none is, so that new rows may have gaps;
+            `"refuse"` refuses them. Anything else is a value that stands for a missing cell, such
+            as "-999", or several, "-9,unknown".
 
     Returns:
         The data, raw: x is (N, C, H, W) or (N, D), uint8 or float32; y is int64 or None. The rows
@@ -107,6 +113,7 @@ def load(
     """
     if decimal not in ("", ".", ","):
         raise ValueError(f"decimal is {decimal!r}; expected '.' or ','")
+    policy = Missing.parse(missing)
     named = _table(source, decimal)
     if named is None:
         if columns or label:
@@ -121,7 +128,8 @@ def load(
         refuse_size(image_size, "tables")
         name, table = named
         known = as_names(vectors) if isinstance(vectors, str) else ()
-        found = as_rows(table, columns, label, skip_unreadable, known)
+        table = table.with_missing(policy.codes)
+        found = as_rows(table, columns, label, skip_unreadable, known, policy.accept)
     origin = vectors if isinstance(vectors, str) else ""
     if vectors is not None and found.vectors is None:
         found, origin = add(found, vectors, source)
@@ -132,6 +140,7 @@ def load(
                 f"{part} is {asked:g}, but {name} has {own:,} rows of its own for it; leave out "
                 f"{argument(part)}"
             )
+    found, gaps = with_gaps(found, policy)
     if valid is None:
         valid = _MNIST_VALID if own_train == 60_000 and own_test else _SHARE
     chosen = choose(found, valid, _SHARE if test is None else test, seed)
@@ -139,8 +148,11 @@ def load(
     measured = (
         measure_columns(train.x, found.columns)
         if found.columns
-        else measure_fields(train.x, validation.x, held.x, lost=found.lost, ends=found.ends)
+        else measure_fields(
+            train.x, validation.x, held.x, lost=found.lost, ends=found.ends, gaps=gaps
+        )
     )
+    shares_missing = missing_shares(train.x) if gaps else ()
     levels, low, high = measured.levels, measured.low, measured.high
     spec = DataSpec(
         source=name,
@@ -165,8 +177,12 @@ def load(
         location="" if name in KNOWN or name == "array" else str(Path(name).expanduser().resolve()),
         background=background,
         decimal=decimal,
+        missing=shares_missing,
+        missing_codes=policy.codes,
     )
     notes = found.notes
+    if any(shares_missing):
+        notes += (described(shares_missing, tuple(h.name for h in spec.headings)),)
     if low == high:
         notes += (f"every training value is {low:g}: there is nothing to learn",)
     if not own_valid:

@@ -73,6 +73,7 @@ def measure_fields(
     *others: Raw,
     lost: bool = False,
     ends: tuple[float, float] | None = None,
+    gaps: bool = False,
 ) -> Measures:
     """Measure the range on every row, and statistics on the training rows alone.
 
@@ -81,10 +82,13 @@ def measure_fields(
         others: the rows of the other splits.
         lost: values are whole only because float32 has lost their fractions.
         ends: ends of the interval that values lie in, if the source says so.
+        gaps: cells of the table may be missing, so that its columns are of one kind.
 
     >>> measure_fields(torch.tensor([[0, 1]]).byte(), torch.tensor([[0, 0]]).byte()).levels
     2
     """
+    if gaps:
+        return measure_columns(train, (Column(_kind_with_gaps(train, *others)),))
     if train.dtype == torch.uint8:
         return _bytes(train, *others)
     return _reals(lost, ends, train, *others)
@@ -157,31 +161,54 @@ def _reals(lost: bool, ends: tuple[float, float] | None, train: Raw, *others: Ra
     return Measures(None, low, high, means, deviations, math.nan, columns)
 
 
+def _kind_with_gaps(*splits: Raw) -> str:
+    """Kind of all columns of a table with missing cells, which no interval or levels have."""
+    most = 0.0
+    for piece in (piece for x in splits for piece in pieces(x)):
+        observed = piece[~piece.isnan()]
+        if not _whole(observed) or (observed < 0).any():
+            return "real"
+        most = max(most, float(observed.max()) if len(observed) else 0.0)
+    return "binary" if most <= 1 else "counts"
+
+
 def _whole(rows: Tensor) -> bool:
     return bool((rows == rows.round()).all())
 
 
 class Columns:
-    """Mean, variance and range of columns (D,) over pieces of any size, in float64."""
+    """Mean, variance and range of columns (D,) over pieces of any size, in float64.
+
+    Missing cells, which are NaN, have no part in them.
+    """
 
     def __init__(self) -> None:
-        self.n, self.mean, self.squares = 0, torch.zeros(()), torch.zeros(())
+        self.n, self.mean, self.squares = torch.zeros(()), torch.zeros(()), torch.zeros(())
         self.low, self.high = torch.tensor(math.inf), torch.tensor(-math.inf)
 
     def add(self, rows: Tensor) -> None:
         """Add rows (k, D)."""
-        self.low = torch.minimum(self.low, rows.amin(0))
-        self.high = torch.maximum(self.high, rows.amax(0))
-        rows, k = rows.double(), len(rows)
-        mean = rows.mean(0)
+        rows, missing = rows.double(), rows.isnan()
+        if missing.any():
+            low, high = rows.nan_to_num(math.inf), rows.nan_to_num(-math.inf)
+            k = (~missing).sum(0).double()
+            mean = rows.nansum(0) / k.clamp(min=1)
+            rows = torch.where(missing, mean, rows)
+        else:
+            low, high, k, mean = rows, rows, torch.tensor(float(len(rows))), rows.mean(0)
+        self.low, self.high = (
+            torch.minimum(self.low, low.amin(0)),
+            torch.maximum(self.high, high.amax(0)),
+        )
         delta, n = mean - self.mean, self.n + k
-        self.squares = self.squares + (rows - mean).square().sum(0) + delta**2 * (self.n * k / n)
-        self.mean, self.n = self.mean + delta * (k / n), n
+        most = n.clamp(min=1)
+        self.squares = self.squares + (rows - mean).square().sum(0) + delta**2 * (self.n * k / most)
+        self.mean, self.n = self.mean + delta * (k / most), n
 
     @property
     def variance(self) -> Tensor:
         """Var over all rows, (D,)."""
-        return self.squares / self.n
+        return self.squares / self.n.clamp(min=1)
 
     @property
     def deviation(self) -> Tensor:

@@ -38,6 +38,7 @@ from vaelab.data.tabular.number_text import (
     Marks,
     find_marks,
     marked_numbers,
+    number,
     plain_numbers,
     shapes,
 )
@@ -151,6 +152,27 @@ class TextColumn:
             cell = self.by_text.distinct[i]
             lacking[i] |= cell is not None and cell.lower().lstrip("+-") in _INFINITE
         return lacking[self.by_text.codes]
+
+    @cached_property
+    def missing(self) -> Array:
+        """(N,), bool, the cells that stand for a missing value."""
+        if isinstance(self.cells, NumberTexts):
+            return np.isnan(self.values)
+        return self._blank_texts(self._parsed_texts[0])[self.by_text.codes]
+
+    def without(self, codes: Sequence[str]) -> "TextColumn":
+        """The column, with cells missing that equal one of some codes, as texts or as numbers."""
+        numbers = {value for code in codes if (value := number(code)) is not None}
+        if isinstance(self.cells, NumberTexts):
+            texts = self.cells
+            coded = np.isin(texts.array, list(numbers))
+            array = np.where(coded, math.nan, texts.array)
+            return replace(self, cells=NumberTexts(array, texts.whole, texts.single))
+        distinct = [
+            None if cell in codes or number(cell or "") in numbers else cell
+            for cell in self.by_text.distinct
+        ]
+        return replace(self, cells=CodedTexts(distinct, self.by_text.codes))
 
     def reason(self, row: int) -> str:
         """The reason why the cell of a row has no usable value."""

@@ -35,7 +35,7 @@ def wanted(table: Table, said: Mapping[str, str], beside: Sequence[str]) -> dict
 
 
 def usable(
-    table: Table, said: Mapping[str, str], beside: Sequence[str], skip: bool
+    table: Table, said: Mapping[str, str], beside: Sequence[str], skip: bool, gaps_too: bool = False
 ) -> tuple[Table, tuple[str, ...]]:
     """The table, without the rows that lack a value if that is asked for; and notes.
 
@@ -44,6 +44,7 @@ def usable(
         said: kinds by name.
         beside: columns that are read and not modelled, which cannot be left out.
         skip: leave such rows out.
+        gaps_too: modelled columns may have missing cells.
 
     Raises:
         ValueError: if a column is uninformative or lacks values; says all of it, and the options
@@ -51,7 +52,11 @@ def usable(
     """
     read = wanted(table, said, beside)
     judged = [n for n in read if n not in beside and n not in said and REST not in said]
-    lacking = {name: column.lacking for name, column in read.items()}
+    gappy = set(read) - {*beside} if gaps_too and not skip else set()
+    lacking = {
+        n: column.lacking & ~column.missing if n in gappy else column.lacking
+        for n, column in read.items()
+    }
     least = FEWEST if skip else max(FEWEST, math.ceil(_WHOLE * len(table)))
     wrong, out, holes = _left_out(table, read, lacking, judged, beside, least)
     gaps = {name: rows for name, rows in lacking.items() if rows.any() and name not in wrong}
@@ -105,11 +110,20 @@ def _left_out(
         out |= set(late)
 
 
-def first_gap(table: Table, kinds: Mapping[str, str | None]) -> str | None:
-    """The place and reason of the first missing value of some columns, by their kinds."""
+def first_gap(
+    table: Table, kinds: Mapping[str, str | None], missing_too: bool = True
+) -> str | None:
+    """The place and reason of the first unusable value of some columns, by their kinds.
+
+    Args:
+        table: as it was read.
+        kinds: by name of the column.
+        missing_too: values that are missing count; otherwise only those that are not finite.
+    """
     for name, kind in kinds.items():
         column = table.column(name, kind)
-        if (rows := column.lacking).any():
+        rows = column.lacking if missing_too else column.lacking & ~column.missing
+        if rows.any():
             row = int(rows.argmax())
             return f"{table.at(row, name)}: {column.reason(row)}"
     return None
@@ -117,6 +131,7 @@ def first_gap(table: Table, kinds: Mapping[str, str | None]) -> str | None:
 
 def _wrong(table: Table, name: str, read: Mapping[str, TextColumn], rows: Array) -> str | None:
     """The reason to leave a column out, by some rows (N,) of it, if there is one."""
+    rows = rows & ~read[name].lacking
     if not rows.any():
         return "holds no values"
     column = read[name].where(rows)

@@ -27,6 +27,7 @@ class Table:
         columns: one for each name, of N cells.
         places: the line of each row in its file; None: rows are counted from 1.
         notes: on how it was read.
+        unit: name of a place, `"line"` or `"row"`.
     """
 
     name: str
@@ -34,13 +35,14 @@ class Table:
     columns: tuple[TextColumn, ...]
     places: Sequence[int] | None = None
     notes: tuple[str, ...] = ()
+    unit: str = "line"
 
     def __len__(self) -> int:
         return len(self.columns[0]) if self.columns else 0
 
     def place(self, row: int) -> str:
         """The place of a row."""
-        return f"row {row + 1}" if self.places is None else f"line {self.places[row]}"
+        return f"row {row + 1}" if self.places is None else f"{self.unit} {self.places[row]}"
 
     def at(self, row: int, column: str) -> str:
         """The place of a cell, as a message begins."""
@@ -51,12 +53,24 @@ class Table:
         column = self.columns[self.names.index(name)]
         return replace(column, names=True) if kind == "categories" else column
 
+    def with_missing(self, codes: Sequence[str]) -> "Table":
+        """The table, with cells missing that equal one of some codes."""
+        return replace(self, columns=tuple(c.without(codes) for c in self.columns))
+
+    def at_rows(self, rows: np.ndarray[Any, Any]) -> "Table":
+        """The name and the places of the rows where `rows` (N,) is true, without their columns."""
+        return replace(self, columns=(), **self._places_of(rows))
+
     def without(self, rows: np.ndarray[Any, Any]) -> "Table":
         """The table without the rows where `rows` (N,) is true."""
-        kept = np.flatnonzero(~rows).tolist()
-        places = range(1, len(self) + 1) if self.places is None else self.places
         columns = tuple(column.where(~rows) for column in self.columns)
-        return replace(self, columns=columns, places=[places[i] for i in kept])
+        return replace(self, columns=columns, **self._places_of(~rows))
+
+    def _places_of(self, rows: np.ndarray[Any, Any]) -> dict[str, Any]:
+        kept = np.flatnonzero(rows).tolist()
+        if self.places is None:
+            return {"places": [i + 1 for i in kept], "unit": "row"}
+        return {"places": [self.places[i] for i in kept]}
 
 
 def read_table(path: Path, decimal: str = "") -> Table:

@@ -1,18 +1,17 @@
 """Rows of numbers from a table: the kind of each column, found or given, and its values."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
 from vaelab.data.schema_fields import KINDS, NUMBERS, Column
-from vaelab.data.spec import DataSpec
 from vaelab.data.splits import FEWEST, SourceData
 from vaelab.data.tabular.column_text import TextColumn
 from vaelab.data.tabular.date_text import Dates
-from vaelab.data.tabular.diagnostics import OUT, REST, first_gap, usable, wanted
+from vaelab.data.tabular.diagnostics import OUT, REST, usable, wanted
 from vaelab.data.tabular.header import Heading, abbreviate_names, listed
 from vaelab.data.tabular.number_text import PLAIN
 from vaelab.data.tabular.reader import Table
@@ -29,6 +28,7 @@ def as_rows(
     label: str | None = None,
     skip: bool = False,
     told: Sequence[str] = (),
+    gaps: bool = False,
 ) -> SourceData:
     """The rows of a table, with kinds of columns as its cells suggest or as they are given.
 
@@ -39,6 +39,7 @@ def as_rows(
         label: the column that holds labels, and is not modelled.
         skip: leave out rows without a value somewhere, rather than refuse.
         told: numeric columns that are the condition of each row, and not modelled.
+        gaps: modelled columns may have missing cells, which are NaN.
 
     Raises:
         ValueError: for columns that are not there or have no values of their kind; names the place.
@@ -48,11 +49,18 @@ def as_rows(
     _check_said(table, said, label, told)
     if len(table) < FEWEST:  # before columns of so few rows are judged
         raise ValueError(f"{table.name}: rows seen: {len(table)}; a data set needs {FEWEST}")
-    table, skipped = usable(table, said, beside, skip)
-    read = wanted(table, said, beside)
+    table, skipped = usable(table, said, beside, skip, gaps)
+    whole = wanted(table, said, beside)
+    read = {name: column.where(~column.missing) for name, column in whole.items()}
     modelled = {name: column for name, column in read.items() if name not in beside}
     chosen = {n: said.get(n, said.get(REST)) or column.kind() for n, column in modelled.items()}
-    x = np.stack([_values(table, name, read[name], kind) for name, kind in chosen.items()], 1)
+    x = np.stack(
+        [
+            with_gaps(table, whole[n], lambda part, c, n=n, kind=kind: _values(part, n, c, kind))
+            for n, kind in chosen.items()
+        ],
+        1,
+    )
     columns = tuple(
         Column(kind, len(read[name].categories[0]) if kind == "categories" else 0)
         for name, kind in chosen.items()
@@ -86,85 +94,29 @@ def as_rows(
     )
 
 
-def like(table: Table, spec: DataSpec) -> tuple[Array, tuple[str, ...]]:
-    """The rows of a table (N, D), float32, laid out as a run's data; and notes.
+def with_gaps(
+    table: Table, column: TextColumn, values: Callable[[Table, TextColumn], Array]
+) -> Array:
+    """(N,), the values of the cells that are not missing, and NaN for those that are.
 
-    Columns go by their names, whatever their order; those that the run's data lack are passed by.
-
-    Raises:
-        ValueError: if a column is missing, or a value is not one the run's data can have.
+    Args:
+        table: for the places of the rows.
+        column: N cells.
+        values: numbers of cells without gaps, in their places.
     """
-    if missing := [h.name for h in spec.headings if h.name not in table.names]:
-        raise ValueError(
-            f"{table.name} has no column {abbreviate_names(missing)}; the run's data have "
-            f"{abbreviate_names([h.name for h in spec.headings], 20)}, and this has "
-            f"{abbreviate_names(table.names, 20)}"
-        )
-    kinds = {h.name: "categories" if h.values else None for h in spec.headings}
-    named = {h.name: kinds[h.name] if any(map(_marker, h.values)) else None for h in spec.headings}
-    if gap := first_gap(table, named):
-        raise ValueError(f"{gap}. Fill it in, or leave such rows out")
-    rows = [
-        _like_column(table, heading, table.column(heading.name, named[heading.name]))
-        for heading in spec.headings
-    ]
-    others = [name for name in table.names if name not in kinds]
-    notes = (
-        (f"columns that the run does not know are passed by: {abbreviate_names(others)}",)
-        if others
-        else ()
-    )
-    return np.stack(rows, 1).astype(np.float32), (*table.notes, *notes)
+    observed = ~column.missing
+    if observed.all():
+        return values(table, column)
+    x = np.full(len(column), np.nan)
+    if observed.any():
+        x[observed] = values(table.at_rows(observed), column.where(observed))
+    return x
 
 
-def _like_column(table: Table, heading: Heading, column: TextColumn) -> Array:
-    """(N,), the cells of a column as the numbers of a heading."""
-    if heading.dates is not None:
-        found = _days(column, heading.dates)
-        if np.isnan(found).any() and column.dates is not None:  # of another format, all of them
-            found = _days(column, column.dates._replace(origin=heading.dates.origin))
-        if (row := column.first(np.isnan(found))) is not None:
-            raise ValueError(
-                f"{table.at(row, heading.name)}: {column.text(row)!r} is no date written as "
-                f"{heading.written(0.0)}"
-            )
-        return found
-    if not heading.values:
-        if heading.marks.decimal != column.marks.decimal and heading.marks != PLAIN:
-            again = TextColumn(column.cells, heading.marks.decimal, column.markers)
-            column = column if np.isnan(again.values).any() else again
-        return _numbers(table, heading.name, column, "numbers")
-    given = TextColumn(heading.values)
-    by_number = given.quantity and column.numeric
-    names: Sequence[Any] = given.values.tolist() if by_number else heading.values
-    places = {key: i for i, key in enumerate(names)}
-    if heading.dtype == "bool" and not by_number:  # true, True and TRUE are one value
-        places |= {form: i for i, name in enumerate(names) for form in _spellings(name)}
-    if by_number:
-        found = np.array([places.get(value, -1) for value in column.values.tolist()])
-    else:
-        found = column.spread(lambda text: places.get(text or "", -1))
-    if (row := column.first(found < 0)) is not None:
-        raise ValueError(
-            f"{table.at(row, heading.name)}: {column.text(row)!r} is none of the "
-            f"values of the run's data: {abbreviate_names(heading.values, 20)}"
-        )
-    return found
-
-
-def _days(column: TextColumn, dates: Dates) -> Array:
+def days_of(column: TextColumn, dates: Dates) -> Array:
     """(N,), the cells of a column of dates as days; nan for a cell that is none."""
     texts = column.by_text
     return dates.days([text or "" for text in texts.distinct])[texts.codes]
-
-
-def _spellings(name: str) -> tuple[str, ...]:
-    return name, name.lower(), name.upper(), name.capitalize()
-
-
-def _marker(name: str) -> bool:
-    """True for a category called as missing values are in a text file."""
-    return bool(TextColumn([name], markers=True).lacking.any())
 
 
 def _check_said(
@@ -198,8 +150,8 @@ def _values(table: Table, name: str, column: TextColumn, kind: str) -> Array:
     """(N,), checked to be of the kind."""
     if kind in (*NUMBERS, "counts"):
         if kind == "real" and column.dates is not None:
-            return _days(column, column.dates)
-        numbers = _numbers(table, name, column, kind)
+            return days_of(column, column.dates)
+        numbers = numbers_of(table, name, column, kind)
         row = column.first(numbers.astype(np.float32) <= 0)
         if kind == "positive" and row is not None:
             raise ValueError(
@@ -222,7 +174,7 @@ def _values(table: Table, name: str, column: TextColumn, kind: str) -> Array:
     return index
 
 
-def _numbers(table: Table, name: str, column: TextColumn, expected: str) -> Array:
+def numbers_of(table: Table, name: str, column: TextColumn, expected: str) -> Array:
     row = column.first(np.isnan(column.values))
     if row is not None:
         either = f"{option('decimal', ',')} or {option('decimal', '.')}"
@@ -382,11 +334,3 @@ def _labelled(label: str | None, names: tuple[str, ...]) -> tuple[str, ...]:
         if label
         else ()
     )
-
-
-def left_out(spec: DataSpec) -> dict[str, str]:
-    """The kinds that make a table be read as it was for a run: only its own columns."""
-    # Without kinds, counts are modelled as numbers like others.
-    columns = spec.columns or (Column("real"),)
-    kinds = {h.name: columns[j % len(columns)].kind for j, h in enumerate(spec.header)}
-    return {REST: OUT, **kinds}

@@ -47,7 +47,9 @@ def with_columns(data: Data, kinds: Sequence[str]) -> Data:
     for split in (train, valid, test):
         check_columns(split.x, [Column(kind) for kind in kinds])
     tops = (
-        torch.stack([piece.amax(0) for s in (train, valid, test) for piece in pieces(s.x)])
+        torch.stack(
+            [piece.nan_to_num(0.0).amax(0) for s in (train, valid, test) for piece in pieces(s.x)]
+        )
         .amax(0)
         .tolist()
     )
@@ -72,6 +74,8 @@ def with_columns(data: Data, kinds: Sequence[str]) -> Data:
         sha256=data.spec.sha256,
         vectors=data.spec.vectors,
         shares=data.spec.shares,
+        missing=data.spec.missing,
+        missing_codes=data.spec.missing_codes,
     )
     return Data(spec, train, valid, test, data.notes)
 
@@ -100,7 +104,8 @@ def check_columns(rows: Raw, columns: Sequence[Column]) -> None:
                 f"column {j} holds {float(piece[row, j]):g}; it is of positive numbers, so values "
                 "above 0 are expected"
             )
-        wrong = whole & ((piece < 0) | (piece > top) | (piece != piece.round()))
+        off = (piece != piece.round()) & ~piece.isnan()
+        wrong = whole & ((piece < 0) | (piece > top) | off)
         if wrong.any():
             row, j = wrong.nonzero()[0].tolist()
             kind, most = columns[j % len(columns)].kind, float(top[j % len(columns)])
