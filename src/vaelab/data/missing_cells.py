@@ -77,7 +77,7 @@ def missing_shares(rows: Raw) -> tuple[float, ...]:
     (0.0, 0.5)
     """
     counts = torch.stack([piece.isnan().sum(0) for piece in pieces(rows)]).sum(0)
-    return tuple((counts / len(rows)).tolist())
+    return tuple((counts.double() / len(rows)).tolist())
 
 
 def with_gaps(found: SourceData, missing: Missing) -> tuple[SourceData, bool]:

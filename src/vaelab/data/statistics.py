@@ -183,7 +183,7 @@ class Columns:
     """
 
     def __init__(self) -> None:
-        self.n, self.mean, self.squares = torch.zeros(()), torch.zeros(()), torch.zeros(())
+        self.n, self.mean, self.squares = torch.zeros(3, dtype=torch.float64).unbind()
         self.low, self.high = torch.tensor(math.inf), torch.tensor(-math.inf)
 
     def add(self, rows: Tensor) -> None:
@@ -195,7 +195,7 @@ class Columns:
             mean = rows.nansum(0) / k.clamp(min=1)
             rows = torch.where(missing, mean, rows)
         else:
-            low, high, k, mean = rows, rows, torch.tensor(float(len(rows))), rows.mean(0)
+            low, high, k, mean = rows, rows, self.n.new_tensor(len(rows)), rows.mean(0)
         self.low, self.high = (
             torch.minimum(self.low, low.amin(0)),
             torch.maximum(self.high, high.amax(0)),
