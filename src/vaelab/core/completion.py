@@ -7,6 +7,7 @@ p(x_mis | x_obs) ≈ Σ_k w_k p(x_mis | z_k)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -45,10 +46,8 @@ class Completion:
 
     def resample(self, n: int) -> Tensor:
         """n draws of each row from p(x | x_obs): (n, B, D)."""
-        chosen = torch.multinomial(self.weights.T, n, replacement=True)  # (B, n)
-        return self.draws[chosen, torch.arange(len(chosen), device=chosen.device)[:, None]].movedim(
-            1, 0
-        )
+        chosen = torch.multinomial(self.weights.T, n, replacement=True).T  # (n, B)
+        return self.draws[chosen, torch.arange(chosen.shape[1], device=chosen.device)]
 
     def quantiles(self, *levels: float) -> Tensor:
         """Quantiles of each column given the observed cells, (len(levels), B, D).
@@ -58,17 +57,15 @@ class Completion:
         """
         values, order = self.draws.sort(0)
         shares = self.weights[..., None].expand_as(values).gather(0, order).cumsum(0)
-        wanted = shares.new_tensor(levels).clamp(max=1 - 1e-6)
-        places = [
-            (shares < level).sum(0, keepdim=True).clamp(max=len(values) - 1) for level in wanted
-        ]
-        return torch.cat([values.gather(0, place) for place in places])
+        places = [(shares < level).sum(0, keepdim=True) for level in levels]
+        return torch.cat([values.gather(0, p.clamp(max=len(values) - 1)) for p in places])
 
-    def modes(self) -> Tensor:
-        """Most probable value of each column among the draws, (B, D); for categories."""
-        best, most = self.draws[0], torch.zeros_like(self.draws[0])
-        for value in self.draws.unique():
-            mass = (self.weights[..., None] * (self.draws == value)).sum(0)
+    def modes(self, columns: Sequence[int]) -> Tensor:
+        """Most probable value of each of some columns of categories, by the draws: (B, C)."""
+        draws = self.draws[..., list(columns)]
+        best, most = draws[0].clone(), torch.zeros_like(draws[0])
+        for value in draws.unique():
+            mass = (self.weights[..., None] * (draws == value)).sum(0)
             best, most = torch.where(mass > most, value, best), torch.maximum(mass, most)
         return best
 

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from vaelab.data.tabular.header import Heading
-from vaelab.runs.run import Run
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+    from vaelab.runs.run import Run
 
 
 def frame(run: Run, raw: Tensor) -> DataFrame:
@@ -41,32 +42,32 @@ def frame(run: Run, raw: Tensor) -> DataFrame:
             "write a .csv with `vaelab sample`"
         ) from None
     columns = _numbers(run, raw, _classes(run, len(raw))).T.tolist()
-    named = [(h, _typed(h, column)) for h, column in zip(_header(run), columns, strict=True)]
+    named = [(h, typed(h, column)) for h, column in zip(_header(run), columns, strict=True)]
     places = [range(size) for size in raw.shape[:-1]]
     index = pandas.MultiIndex.from_product(places) if len(places) > 1 else None
     return pandas.DataFrame({h.name: pandas.Series(c, index) for h, c in named}, index)
 
 
-def _typed(heading: Heading, values: list[float]) -> Any:
+def typed(heading: Heading, values: list[float]) -> Any:
     """Raw values as a column of the type that the data's column has."""
     import pandas
 
-    typed, dtype = heading.typed(values), heading.dtype
+    cells, dtype = heading.typed(values), heading.dtype
     if heading.dates is not None:
-        moments = pandas.Series(pandas.to_datetime(typed))
+        moments = pandas.Series(pandas.to_datetime(cells))
         if "UTC" in dtype:
             moments = moments.dt.tz_localize("UTC")
         plain = dtype.startswith("datetime64[") and ", " not in dtype
         return moments.astype(dtype).array if plain else moments.array
     if dtype.startswith("timedelta64["):  # in days
-        return pandas.Series(pandas.to_timedelta(typed, "D")).astype(dtype).array
+        return pandas.Series(pandas.to_timedelta(cells, "D")).astype(dtype).array
     if dtype.startswith("category"):
         names = heading.typed(range(len(heading.values)))
-        return pandas.Categorical(typed, names, ordered=dtype.endswith("ordered"))
+        return pandas.Categorical(cells, names, ordered=dtype.endswith("ordered"))
     try:
-        return pandas.array(typed, dtype) if dtype else typed
+        return pandas.array(cells, dtype) if dtype else cells
     except (TypeError, ValueError):  # a type of another version, or a name that is none of it
-        return typed
+        return cells
 
 
 def _header(run: Run) -> list[Heading]:

@@ -42,6 +42,7 @@ from vaelab.data import (
 )
 from vaelab.fitted import WithPrior, find, replaced
 from vaelab.recipes.registry import Recipe, rebuild
+from vaelab.runs.impute import Imputation, check_imputable, impute
 from vaelab.runs.latent_summary import ROWS, Codes, check_temperature, read_latent_summary, slerp
 from vaelab.training import Plan
 from vaelab.utils import atomic_files
@@ -294,6 +295,28 @@ class Run:
         conditions = [torch.lerp(c[0], c[1], t) for c in self._condition_for(2)]
         run = replace(self, condition=next(iter(conditions), None))
         return run.decode(slerp(start, end, t) if spherical else torch.lerp(start, end, t))
+
+    def impute(
+        self, raw: Any, n: int = 5, *, samples: int = 500, interval: float = 0.9, seed: int = 0
+    ) -> Imputation:
+        """Fill the missing cells of rows by importance sampling given the observed ones.
+
+        Observed cells are never changed, and rows need not be those of the training. Numbers are
+        filled with their conditional mean (`filled`) or with draws (`multiple`), categories with
+        the most probable one or with draws, in the units and types of the data.
+
+        Args:
+            raw: rows (N, D) with NaN for missing cells, or a data frame.
+            n: number of draws of each row, for multiple imputation; 0 for none.
+            samples: importance samples per row.
+            interval: probability that the interval of a cell, `low` to `high`, holds its value.
+            seed: seed of the draws.
+
+        Raises:
+            ValueError: if the run was trained without missing cells, or its codes have no density.
+        """
+        check_imputable(self)
+        return impute(self, raw, self.admit(raw), n, samples, interval, seed)
 
     def traverse(
         self,
