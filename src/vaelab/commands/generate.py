@@ -103,7 +103,7 @@ def sample(
     """
     if draw and mean:
         raise ValueError("--draw and --mean are each other's opposite; pass one of them")
-    model = _load(run, label, device, out)
+    model = load_conditioned(run, label, device, out)
     check_output_path(out, overwrite, *KINDS)
     if model.data.condition == "labels" and label is None:
         say(f"no --class was named: {_classes(model.data)}")
@@ -148,7 +148,7 @@ def reconstruct(
     Args:
         out: file to write: .png for a picture, .npy or .npz for the rows, .csv for rows of a table.
     """
-    model = _load(run, label, device, out)
+    model = load_conditioned(run, label, device, out)
     check_output_path(out, overwrite, *KINDS)
     model, raw = _read(input, model, data_dir)
     made = model.reconstruct(raw, draw=draw, seed=seed)
@@ -177,7 +177,7 @@ def vary(
             the rows, (N, n, …).
         temperature: scales the posterior's spread; 0 gives reconstructions, 2 goes further away.
     """
-    model = _load(run, label, device, out)
+    model = load_conditioned(run, label, device, out)
     check_output_path(out, overwrite, *KINDS)
     if n < 1:
         raise ValueError(f"n is {n}; ask for at least 1 variation")
@@ -213,7 +213,7 @@ def interpolate(
             have in many dimensions.
         out: file to write: .png for a picture, .npy or .npz for the rows, (walks, steps, …).
     """
-    model = _load(run, label, device, out)
+    model = load_conditioned(run, label, device, out)
     check_output_path(out, overwrite, *KINDS)
     (one, starts), (other, ends) = (_read(place, model, data_dir) for place in (a, b))
     count = max(len(starts), len(ends))
@@ -257,7 +257,7 @@ def traverse(
     for name, value in (("steps", steps), ("most", most)):
         if value < 1:
             raise ValueError(f"{name} is {value}; it must be 1 or more")
-    model = _load(run, label, device, out)
+    model = load_conditioned(run, label, device, out)
     check_output_path(out, overwrite, *KINDS)
     start = None
     if input is not None:
@@ -289,7 +289,7 @@ def encode(
         out: file to write: .npy, .npz or .csv.
         temperature: 0 for posterior means, 1 for draws from the posteriors.
     """
-    model = _load(run, label, device)
+    model = load_conditioned(run, label, device)
     check_output_path(out, overwrite, ".npy", ".npz", ".csv")
     model, raw = _find(input, model, data_dir)
     codes = model.stream_codes(raw, temperature=temperature, seed=seed)
@@ -298,7 +298,7 @@ def encode(
     print(f"{out}  {counted(len(raw), 'code')} of {counted(model.latent, 'number')}")
 
 
-def _load(folder: Path, named: str | None, device: str, out: Path | None = None) -> Run:
+def load_conditioned(folder: Path, named: str | None, device: str, out: Path | None = None) -> Run:
     """The run on a device, conditioned on the given values.
 
     Raises:

@@ -97,6 +97,11 @@ COMMANDS = {
         "encode examples and decode them again",
         "vaelab reconstruct runs/digits test:0-15 --out reconstructions.png",
     ),
+    "impute": Command(
+        "vaelab.commands.impute:impute",
+        "fill the missing cells of a table, given the others",
+        "vaelab impute runs/people people.csv --out filled.csv",
+    ),
     "vary": Command(
         "vaelab.commands.generate:vary",
         "make variations of examples",

@@ -94,9 +94,9 @@ class Imputation:
 
 
 def impute(
-    run: Run, source: Any, rows: Raw, n: int, samples: int, interval: float, seed: int
+    run: Run, rows: Raw, source: Any, n: int, samples: int, interval: float, seed: int
 ) -> Imputation:
-    """Fill missing cells of raw rows (N, D); arguments are those of `Run.impute`."""
+    """Fill missing cells of raw rows (N, D), which a source holds; as `Run.impute`."""
     check_imputable(run)
     if n < 0 or samples < 1:
         raise ValueError(f"n is {n} and samples {samples}; expected n ≥ 0 and samples ≥ 1")
@@ -154,4 +154,3 @@ def check_imputable(run: Run) -> None:
 def _places_of(run: Run, kinds: Sequence[str]) -> list[int]:
     columns = run.data.columns
     return [j for j in range(run.data.dims) if columns and columns[j % len(columns)].kind in kinds]
-

@@ -316,7 +316,7 @@ class Run:
             ValueError: if the run was trained without missing cells, or its codes have no density.
         """
         check_imputable(self)
-        return impute(self, raw, self.admit(raw), n, samples, interval, seed)
+        return impute(self, self.admit(raw), raw, n, samples, interval, seed)
 
     def traverse(
         self,

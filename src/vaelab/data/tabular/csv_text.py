@@ -52,16 +52,28 @@ def read_columns(path: Path, decimal: str = "") -> TextColumns:
     """
     content = path.read_bytes()
     body = content.removeprefix(b"\xef\xbb\xbf")
-    first = next((line for line in body[:_HEAD].splitlines() if line.strip()), b"")
-    separator = (
-        "\t" if path.suffix.lower() == ".tsv" else _separator(first.decode(errors="replace"))
-    )
+    separator = _separator_of(path, body)
     if not decimal and separator == ";" and _DECIMAL_COMMA.search(_decoded(path, content)):
         decimal = ","
     fast = _columns_by_arrow(body, separator) if decimal != "," else None
     if fast is None:
         fast = _columns_by_csv(path, _decoded(path, content), separator)
     return fast._replace(decimal=decimal)
+
+
+def read_records(path: Path) -> tuple[str, list[tuple[int, list[str]]]]:
+    """The separator of a `.csv` or `.tsv` file, and its records as they are written.
+
+    Each record comes with the line on which it begins; those that are blank are left out.
+    """
+    content = path.read_bytes()
+    separator = _separator_of(path, content.removeprefix(b"\xef\xbb\xbf"))
+    return separator, list(_one_by_one(path, _decoded(path, content), separator))
+
+
+def _separator_of(path: Path, body: bytes) -> str:
+    first = next((line for line in body[:_HEAD].splitlines() if line.strip()), b"")
+    return "\t" if path.suffix.lower() == ".tsv" else _separator(first.decode(errors="replace"))
 
 
 def with_first(cell: str, cells: Sequence[Cell]) -> Sequence[Cell]:
