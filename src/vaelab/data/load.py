@@ -79,7 +79,7 @@ def load(
         image_size: side of a square or (H, W) to bring pictures to; None: kept if all agree and
             have no side above 64, else a square of at most 64.
         skip_unreadable: leave out pictures that cannot be read, and rows of a table that lack a
-            value, rather than refuse.
+            value, rather than refuse them or, unless `missing` says so, model their gaps.
         columns: kinds of columns by name, of a table with names, if not to be inferred:
             `"real"`, `"positive"`, `"binary"`, `"counts"`, `"categories"` or `"out"`; under
             `"*"` for all that are not named.
@@ -129,7 +129,7 @@ def load(
         name, table = named
         known = as_names(vectors) if isinstance(vectors, str) else ()
         table = table.with_missing(policy.codes)
-        found = as_rows(table, columns, label, skip_unreadable, known, policy.accept)
+        found = as_rows(table, columns, label, skip_unreadable, known, policy.keeps(skip_unreadable))
     origin = vectors if isinstance(vectors, str) else ""
     if vectors is not None and found.vectors is None:
         found, origin = add(found, vectors, source)

@@ -46,6 +46,10 @@ class Missing(NamedTuple):
             )
         return cls(codes=codes)
 
+    def keeps(self, skip: bool) -> bool:
+        """True if rows with missing cells are kept, also when unusable rows are left out."""
+        return self.accept and (self.expect or bool(self.codes) or not skip)
+
     def numbers(self) -> list[float]:
         """The codes that are numbers."""
         return [number for code in self.codes if (number := _number(code)) is not None]

@@ -52,7 +52,7 @@ def usable(
     """
     read = wanted(table, said, beside)
     judged = [n for n in read if n not in beside and n not in said and REST not in said]
-    gappy = set(read) - {*beside} if gaps_too and not skip else set()
+    gappy = set(read) - {*beside} if gaps_too else set()
     lacking = {
         n: column.lacking & ~column.missing if n in gappy else column.lacking
         for n, column in read.items()
