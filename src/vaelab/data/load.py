@@ -129,7 +129,9 @@ def load(
         name, table = named
         known = as_names(vectors) if isinstance(vectors, str) else ()
         table = table.with_missing(policy.codes)
-        found = as_rows(table, columns, label, skip_unreadable, known, policy.keeps(skip_unreadable))
+        found = as_rows(
+            table, columns, label, skip_unreadable, known, policy.keeps(skip_unreadable)
+        )
     origin = vectors if isinstance(vectors, str) else ""
     if vectors is not None and found.vectors is None:
         found, origin = add(found, vectors, source)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ from vaelab.core import fork_rng, permutation
 from vaelab.data import Batches, Split
 from vaelab.evaluation import factors, latents, likelihood, samples
 from vaelab.evaluation.feature_spaces import space_of
-from vaelab.evaluation.result import Result
+from vaelab.evaluation.result import Message, Result
 from vaelab.evaluation.settings import Settings
 from vaelab.metrics.layer import Layer
 from vaelab.runs.run import Run
@@ -29,6 +29,12 @@ from vaelab.training import find_device
 
 REFERENCE = 60_000
 """Training rows that codes and samples are compared with: all, or this many at random."""
+
+GAPS = Message(
+    "gaps_for_samples",
+    "Samples are not compared with the data: rows have missing cells, and distances need whole "
+    "rows.",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +80,10 @@ def evaluate_run(
             some = reference(train, seed)
             rows = Batches(some.x, run.data, place, some.known(run.data))
             found |= Result(facts={"train": len(rows)})
+        whole = not any(s.x[:].isnan().any() for s in (held, train)) if run.data.missing else True
+        if "samples" in settings.parts and not whole:
+            settings = replace(settings, parts=tuple(p for p in settings.parts if p != "samples"))
+            found |= Result(notes=(GAPS,))
         if "samples" in settings.parts:
             space, classifier = space_of(settings.features, run, rows, some.y, seed)
             space(next(rows.fixed(2, seed)))  # what cannot work is better met now than at the end

@@ -66,7 +66,7 @@ def measure_evidence(run: Run, batches: Batches, settings: Settings) -> Result:
     figures = {name: Estimate.mean(nats) for name, nats in of_each.items()}
     if weighed.samples > 1:
         figures["slack"] = weighed.slack
-    if likelihood_of(run).discrete:
+    if likelihood_of(run).discrete and not run.data.missing:
         figures["bits"] = Estimate.mean(weighed.nll / (run.data.dims * math.log(2)))
     closed = _rate_is_closed(run, batches, settings.seed)
     notes = tightness(weighed) + (() if closed else (ESTIMATED,))

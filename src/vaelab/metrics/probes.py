@@ -122,5 +122,7 @@ def misfit(
     found = []
     for x, condition in paired(batches, conditions):
         trace = model(x, condition=condition)
-        found.append(trace.log_likelihood(trace.likelihood.sample()) - trace.log_likelihood(x))
+        drawn = trace.likelihood.sample()
+        drawn = torch.where(x.isnan(), x, drawn)  # with the missing cells of the data
+        found.append(trace.log_likelihood(drawn) - trace.log_likelihood(x))
     return Estimate.mean(torch.cat(found))

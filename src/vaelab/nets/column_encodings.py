@@ -105,6 +105,25 @@ class Views(nn.Module):
         return torch.cat(seen, 1)
 
 
+class ZeroFilled(nn.Module):
+    """Rows (B, D) whose missing cells are NaN ↦ (B, D'), a view with zeros for missing cells.
+
+    Args:
+        views: encoding of complete rows; their own numbers by default.
+    """
+
+    def __init__(self, views: Views | None = None) -> None:
+        super().__init__()
+        self.views = views
+
+    def forward(self, x: Tensor) -> Tensor:
+        observed = ~x.isnan()
+        filled, mask = torch.where(observed, x, 1.0), observed.to(x.dtype)
+        if self.views is None:
+            return filled * mask
+        return self.views(filled) * self.views.spread(mask)
+
+
 class ObservedInputs(nn.Module):
     """Rows (B, D) whose missing cells are NaN ↦ (B, D' + D): zero-filled view, observed cells.
 
@@ -122,14 +141,12 @@ class ObservedInputs(nn.Module):
 
     def __init__(self, views: Views | None = None, hide: float = 0.0) -> None:
         super().__init__()
-        self.views, self.hide = views, hide
+        self.view, self.hide = ZeroFilled(views), hide
 
     def forward(self, x: Tensor) -> Tensor:
         observed = ~x.isnan()
         if self.training and self.hide > 0:
             shares = self.hide * torch.rand_like(x[:, :1])
             observed = observed & (torch.rand_like(x) >= shares)
-        filled, mask = torch.where(observed, x, 1.0), observed.to(x.dtype)
-        if self.views is None:
-            return torch.cat([filled * mask, mask], 1)
-        return torch.cat([self.views(filled) * self.views.spread(mask), mask], 1)
+            x = torch.where(observed, x, torch.nan)
+        return torch.cat([self.view(x), observed.to(x.dtype)], 1)

@@ -28,6 +28,7 @@ from vaelab.nets.column_encodings import (
     ObservedInputs,
     OneHotEncoding,
     Views,
+    ZeroFilled,
 )
 from vaelab.nets.conditional import ConcatCondition, ConditionalRoot, beside
 from vaelab.parts import likelihoods as parts
@@ -176,13 +177,14 @@ def compared(data: DataSpec) -> nn.Module:
     In a table with known columns, two values of a real column and two different names contribute
     the same on average, 2 when squared: real columns are standardised, and so are the logarithms of
     positive ones and of counts; categories and the two values of binary columns are one-hot. All
-    other data stay as they are.
+    other data stay as they are. Missing cells are at the centre of their column.
 
     Args:
         data: data as the likelihood sees it.
     """
     named = tuple(Column("categories", 2) if c.kind == "binary" else c for c in data.columns)
-    return _views(replace(data, columns=named))[0] or nn.Identity()
+    views = _views(replace(data, columns=named))[0]
+    return ZeroFilled(views) if data.missing else views or nn.Identity()
 
 
 def with_condition(data: DataSpec, make: Callable[[int], nn.Module], inputs: int) -> nn.Module:

@@ -25,7 +25,7 @@ from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
 
-from vaelab.core import VAE, fork_rng, join
+from vaelab.core import VAE, complete, fork_rng, join
 from vaelab.data import Column, Data, DataSpec, Split
 from vaelab.recipes.design import Design
 from vaelab.recipes.registry import Recipe, find, rebuild
@@ -39,13 +39,19 @@ HELD_OUT = 0.1
 FEWEST_TO_HOLD_OUT = 50
 """Rows from which some are held out; of fewer all are trained on and judged by."""
 
-CHUNK = 1024
-"""Rows in one evaluation."""
+CHUNK, FEW = 1024, 128
+"""Rows in one evaluation, and in one of many samples."""
 
 
 @dataclass(frozen=True, eq=False)
 class Settings:
-    """Settings shared by all estimators; their meanings are in `VAETransformer`."""
+    """Settings of the estimators; their meanings are in `VAETransformer` and `VAEImputer`.
+
+    Attributes:
+        bound_samples: samples of the bound in training; 1 for the evidence lower bound.
+        hide: largest share of a row's cells that are hidden in training, for rows with missing
+            cells; None for complete rows.
+    """
 
     n_components: int
     width: int
@@ -53,6 +59,8 @@ class Settings:
     max_steps: int
     batch_size: int
     learning_rate: float
+    bound_samples: int = 1
+    hide: float | None = None
 
 
 @dataclass(eq=False)
@@ -78,13 +86,13 @@ class ColumnModel:
         """Train a model on rows.
 
         Args:
-            rows: finite numbers, (N, D), N ≥ 2.
+            rows: finite numbers, (N, D), N ≥ 2; NaN for missing cells, if the settings allow them.
             settings: size of the model and length of the training.
             seed: seed of the weights, the order of the rows and the noise.
         """
-        mean, scale = rows.mean(0), rows.std(0)
+        mean, scale = np.nanmean(rows, 0), np.nanstd(rows, 0)
         # Rounding leaves a constant column a deviation above 0, in the size of its own precision.
-        constant = scale <= 8 * np.finfo(np.float64).eps * np.abs(rows).max(0)
+        constant = scale <= 8 * np.finfo(np.float64).eps * np.nanmax(np.abs(rows), 0)
         scale = np.where(constant, 1.0, scale)
         x = torch.from_numpy((rows - mean) / scale).float()
         order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
@@ -93,19 +101,23 @@ class ColumnModel:
         valid = Split(x[order[:held_out]], None) if held_out else train
         dims = rows.shape[1]
         spec = DataSpec(
-            *("array", (dims,), "float32", None, float(x.min()), float(x.max())),
+            *("array", (dims,), "float32", None, *map(float, x.nan_to_num(0.0).aminmax())),
             offset=(0.0,) * dims,
             scale=(1.0,) * dims,
             columns=(Column("real"),) * dims,
             sizes=(len(train), len(valid), 0),
             seed=seed,
+            missing=() if settings.hide is None else tuple(np.isnan(rows).mean(0).tolist()),
         )
-        recipe = find("vae")(
-            spec,
-            latent=settings.n_components,
-            beta=settings.beta,
-            design=Design(width=settings.width, seed=seed),
-        )
+        design = Design(width=settings.width, seed=seed, hide=settings.hide or 0.0)
+        if settings.bound_samples > 1:
+            recipe = find("iwae")(
+                spec, latent=settings.n_components, samples=settings.bound_samples, design=design
+            )
+        else:
+            recipe = find("vae")(
+                spec, latent=settings.n_components, beta=settings.beta, design=design
+            )
         per_epoch = math.ceil(len(train) / settings.batch_size)
         plan = Plan(
             epochs=max(1, round(settings.max_steps / per_epoch)),
@@ -144,6 +156,30 @@ class ColumnModel:
             nats = self._map(same_noise, rows, seed)
         return nats - np.log(self.scale).sum()
 
+    def impute(self, rows: Rows, samples: int, seed: int, draw: bool = False) -> Rows:
+        """Return rows (N, D) with their missing cells filled, given the observed ones.
+
+        Args:
+            rows: NaN for missing cells.
+            samples: importance samples of each row.
+            seed: seed of these.
+            draw: fill with draws, else with conditional means.
+        """
+        model = self._model()
+
+        def expected(x: Tensor) -> Tensor:
+            return complete(model, x[None], samples).mean[0]
+
+        if draw:
+            x = torch.from_numpy((rows - self.mean) / self.scale)
+            with fork_rng(seed):
+                parts = [complete(model, part, samples).resample(1)[0] for part in x.split(FEW)]
+            filled = np.asarray(torch.cat(parts))
+        else:
+            same_noise = torch.func.vmap(expected, randomness="same")
+            filled = self._map(same_noise, rows, seed, FEW)
+        return np.where(np.isnan(rows), self.mean + self.scale * filled, rows)
+
     def sample(self, n: int, seed: int) -> Rows:
         """Return n draws of the model, (n, D), in the units of the rows."""
         with torch.no_grad(), fork_rng(seed):
@@ -153,11 +189,17 @@ class ColumnModel:
     def _model(self) -> VAE:
         return copy.deepcopy(self.recipe.model).double().eval()
 
-    def _map(self, function: Callable[[Tensor], Tensor], rows: Rows, seed: int = 0) -> Rows:
+    def _map(
+        self,
+        function: Callable[[Tensor], Tensor],
+        rows: Rows,
+        seed: int = 0,
+        size: int = CHUNK,
+    ) -> Rows:
         x = torch.from_numpy((rows - self.mean) / self.scale)
         with torch.no_grad():
             parts = []
-            for chunk in x.split(CHUNK):
+            for chunk in x.split(size):
                 with fork_rng(seed):  # the same noise for every chunk as for every row
                     parts.append(function(chunk))
         return np.asarray(torch.cat(parts))

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from vaelab.utils.options import option
 from vaelab.data import Data
 from vaelab.recipes import ae, kl_only, reconstruction_only, vae
 from vaelab.recipes.design import Design
@@ -148,6 +149,12 @@ def study(
     """
     if wide <= FLAT:
         raise ValueError(f"wide is {wide}; it must be above {FLAT}, the latent size of the maps")
+    if any(data.spec.missing):
+        raise ValueError(
+            "the page compares whole examples, and rows of this data have missing cells; leave "
+            f"such rows out, or fill them with vaelab impute ({option('missing', 'refuse')} lists "
+            "them)"
+        )
     if data.spec.dims < FLAT:
         raise ValueError(f"the data has {data.spec.dims} number an example; nothing to compress")
     held = len(data.valid.x) + len(data.test.x)
