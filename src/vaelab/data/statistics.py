@@ -88,7 +88,7 @@ def measure_fields(
     2
     """
     if gaps:
-        return measure_columns(train, (Column(_kind_with_gaps(train, *others)),))
+        return measure_columns(train, (Column(_kind_with_gaps(train, *others)),) * train.shape[1])
     if train.dtype == torch.uint8:
         return _bytes(train, *others)
     return _reals(lost, ends, train, *others)
