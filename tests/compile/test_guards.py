@@ -364,6 +364,19 @@ def test_hooks_are_seen_that_are_added_later() -> None:
         assert python.unchanged()
 
 
+def test_torch_is_of_a_release_that_was_tried() -> None:
+    """Lift the bound in pyproject.toml once all tests pass with the release that this names."""
+    import re
+    import tomllib
+    from pathlib import Path
+
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    (torch_line,) = [d for d in project["dependencies"] if re.match(r"torch\b", d)]
+    assert torch_line == "torch>=2.13,<2.15", "2.13.0 and 2.14.1 were tried"
+    major, minor = map(int, torch.__version__.split(".")[:2])
+    assert (2, 13) <= (major, minor) < (2, 15)
+
+
 def test_modes_and_transforms_are_counted() -> None:
     """By `_len_torch_dispatch_stack`, `_len_torch_function_stack` and `peek_interpreter_stack`."""
     plain, inside = ambient("cpu"), []
