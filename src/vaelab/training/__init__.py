@@ -1,6 +1,7 @@
 """Training: one loop for every recipe."""
 
 from vaelab.training.checkpoint import Snapshot
+from vaelab.training.course import Keeper, State
 from vaelab.training.fit import fit
 from vaelab.training.plan import Length, Plan, find_device
 from vaelab.training.population import fit_population
@@ -9,12 +10,14 @@ from vaelab.training.step import NotFinite
 
 __all__ = [
     "Fit",
+    "Keeper",
     "Length",
     "Listener",
     "NotFinite",
     "Plan",
     "Row",
     "Snapshot",
+    "State",
     "find_device",
     "fit",
     "fit_population",

@@ -16,12 +16,13 @@ import torch
 from torch import Tensor
 
 from vaelab.compile import foreign_part
-from vaelab.core import VAE, Trace, fork_rng
+from vaelab.core import NOISE, ORDER, VAE, Trace, derive_seed, fork_rng, seed_draws
 from vaelab.data import Batches, Data, DataSpec
 from vaelab.objectives import Objective
 from vaelab.training.average import Average
 from vaelab.training.checkpoint import release, snapshot
 from vaelab.training.clock import Clock
+from vaelab.training.course import Course, Keeper
 from vaelab.training.plan import Plan, find_device, should_compile, uses_bf16
 from vaelab.training.record import Fit, Listener, Moments, Record, Row, Sums
 from vaelab.training.step import NotFinite, Step, figures, first_not_finite
@@ -40,6 +41,7 @@ def fit(
     spec: DataSpec,
     plan: Plan,
     listener: Listener | None = None,
+    keeper: Keeper | None = None,
 ) -> Fit:
     """Trains `model` in place and leaves it with its best weights by validation loss.
 
@@ -50,6 +52,7 @@ def fit(
         spec: the data as the model sees it, binarization included.
         plan: how.
         listener: told of every epoch, and of steps now and then.
+        keeper: keeps states of the fit, and gives the one to go on from.
 
     Raises:
         NotFinite: where a value overflows; the message names tensor, step and batch.
@@ -77,16 +80,25 @@ def fit(
     step = Step(model, objective, plan, bf16, full, train.prepare)
     sums = step.sums
     average = None if plan.ema is None else Average(model.state_dict(), plan.ema)
-    order = torch.Generator(device).manual_seed(plan.seed)
+    order = torch.Generator(device)
     record = Record(listener, plan.patience, objective.monitorable)
+    course = Course(model, objective, step, average, record)
+    if keeper is not None and (kept := keeper.state()) is not None:
+        course.restore(kept)
     with fork_rng(plan.seed, device):
         try:
-            for epoch in range(1, epochs + 1):
-                started, seen = time.perf_counter(), 0
-                step.revisit()
-                sums.clear()
-                for i, batch in enumerate(train.shuffled(plan.batch_size, order)):
+            for epoch in range(len(record.fit.history) + 1, epochs + 1):
+                if record.exhausted():
+                    break
+                first = course.done - (epoch - 1) * steps_an_epoch
+                started, seen = time.perf_counter(), first * plan.batch_size
+                if first == 0:
+                    step.revisit()
+                    sums.clear()
+                order.manual_seed(derive_seed(plan.seed, ORDER, epoch))
+                for i, batch in enumerate(train.shuffled(plan.batch_size, order, first), first):
                     done = (epoch - 1) * steps_an_epoch + i + 1
+                    seed_draws(derive_seed(plan.seed, NOISE, done), device)
                     clock.set((done - 1) / steps)
                     step.scale(learning_rate(done - 1, steps, plan.warmup))
                     try:
@@ -100,6 +112,9 @@ def fit(
                     if listener is not None and sums.due():
                         listener.on_step(done, steps, sums.means(seen))
                         step.refresh()
+                    course.done = done
+                    if keeper is not None and i + 1 < steps_an_epoch and step.settled:
+                        keeper.after_step(course.capture)
                 seconds = time.perf_counter() - started
                 row = {"epoch": epoch} | sums.means(seen)
                 if not math.isfinite(row["loss"]):
@@ -108,12 +123,16 @@ def fit(
                 # All that refers to the model, as an objective may, is to see what is judged.
                 with nullcontext() if average is None else average.in_place():
                     row |= evaluate_epoch(model, objective, valid, plan, bf16)
-                    row |= {"lr": step.learner.optimizer.lr, "images_per_s": seen / seconds}
+                    rows = seen - first * plan.batch_size
+                    row |= {"lr": step.learner.optimizer.lr, "images_per_s": rows / seconds}
                     row |= {"seconds": seconds}
-                    if record.ends_epoch(
+                    stop = record.ends_epoch(
                         row, lambda: snapshot(model, objective, step.learner.optimizer)
-                    ):
-                        break
+                    )
+                if keeper is not None and step.settled:
+                    keeper.after_epoch(course.capture)
+                if stop:
+                    break
         except KeyboardInterrupt:
             record.fit.ending = "interrupted"
         finally:

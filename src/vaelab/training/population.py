@@ -18,7 +18,7 @@ from functools import partial
 import torch
 
 from vaelab.compile import foreign_part
-from vaelab.core import VAE, fork_rng
+from vaelab.core import NOISE, ORDER, VAE, derive_seed, fork_rng, seed_draws
 from vaelab.data import Batch, Batches, Data, DataSpec
 from vaelab.objectives import Objective
 from vaelab.training.average import Average
@@ -93,7 +93,7 @@ def fit_population(
     full = plan.batch_size if should_compile(plan.compile, n * steps, parameters, foreign) else 0
     stack = Stack(models, objectives, plans, bf16, full, train.prepare)
     average = None if plan.ema is None else Average(stack.parameters, plan.ema)
-    order = torch.Generator(device).manual_seed(plan.seed)
+    order = torch.Generator(device)
     members = [Member(Record(listeners[i] if listeners else None, plan.patience)) for i in range(n)]
     with fork_rng(plan.seed, device):
         try:
@@ -101,8 +101,10 @@ def fit_population(
                 started, sums, seen = time.perf_counter(), Sums(), 0
                 if stack.program is not None:
                     stack.program.revisit()
+                order.manual_seed(derive_seed(plan.seed, ORDER, epoch))
                 for number, batch in enumerate(train.shuffled(plan.batch_size, order), 1):
                     done = (epoch - 1) * steps_an_epoch + number
+                    seed_draws(derive_seed(plan.seed, NOISE, done), device)
                     stack.clock.set((done - 1) / steps)
                     stack.scale(learning_rate(done - 1, steps, plan.warmup))
                     sums.add(stack.step(batch))

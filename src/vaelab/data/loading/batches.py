@@ -91,11 +91,19 @@ class Batches:
             yield Batch(self.prepare(raw, generator), condition)
 
     def shuffled(
-        self, batch_size: int, generator: torch.Generator | None = None
+        self, batch_size: int, generator: torch.Generator | None = None, start: int = 0
     ) -> Iterator[Batch]:
-        """What `epoch` gives, before `prepare`: raw rows."""
+        """Raw rows of the batches of `epoch`, before `prepare`.
+
+        Args:
+            batch_size: rows in a batch, at least 1.
+            generator: generator of the order; on this object's device.
+            start: number of batches to leave out.
+        """
         _check(batch_size)
-        for raw, which in self.rows.shuffled(batch_size, generator):
+        if start * batch_size >= len(self):
+            return
+        for raw, which in self.rows.shuffled(batch_size, generator, start):
             yield Batch(raw, self.spec.tell(None if self.y is None else self.y[which]))
 
     def prepare(self, raw: Tensor, generator: torch.Generator | None = None) -> Tensor:
