@@ -1,7 +1,7 @@
 """The command line: a table of commands, each a typed function its flags are derived from.
 
 Results go to stdout, messages and progress to stderr. Exit status: 0 done, 1 failed, 2 wrong usage
-or bad input, 130 interrupted. Nothing heavy is imported until a command is chosen.
+or bad input, 130 interrupted, 143 terminated. Nothing heavy is imported until a command is chosen.
 """
 
 from __future__ import annotations
@@ -142,8 +142,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status
     except SystemExit as exit:  # tyro, after it has shown help or what it could not parse
         return exit.code if isinstance(exit.code, int) else FAILED
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    except KeyboardInterrupt as error:
+        return _interrupted(error)
     except BrokenPipeError:  # whoever read our output has seen enough
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
         return FAILED
@@ -218,13 +218,22 @@ def _report(error: Exception) -> int:
     if _raised_here(error.__traceback__):
         if isinstance(error, ValueError):
             return _say(str(error), WRONG)
-        if isinstance(error, ArithmeticError):  # NotFinite
+        if isinstance(error, ArithmeticError | RuntimeError):  # NotFinite, NotSaved
             return _say(str(error), FAILED)
     if isinstance(error, MemoryError) or any(words in str(error) for words in TOO_LARGE):
         said = str(error).partition("\n")[0] or "MemoryError"
         return _say(f"there is not enough memory for this, choose smaller settings: {said}", FAILED)
     traceback.print_exception(error)
     return _say("this is a bug; please report it with the lines above", FAILED)
+
+
+def _interrupted(error: KeyboardInterrupt) -> int:
+    """Say what was kept, if anything; the status of the signal."""
+    from vaelab.utils.signals import Interrupted
+
+    if not isinstance(error, Interrupted):
+        return INTERRUPTED
+    return _say(str(error), 128 + error.signal)
 
 
 def _raised_here(trace: TracebackType | None) -> bool:

@@ -4,7 +4,8 @@
     weights.safetensors   best weights
     objective.safetensors state of the objective: a critic's weights, if it has one
     optimizer.safetensors optimizer state of the best weights
-    metrics.jsonl         one line per epoch
+    metrics.jsonl         one line of figures per epoch, a function of recipe, data and plan
+    timing.jsonl          duration and speed of every epoch
     codes.json            statistics of codes: spread and rate by latent dimension
     priors/               priors fitted afterwards, by name
 
@@ -51,11 +52,14 @@ from vaelab.version import __version__
 FORMAT = 1
 RECIPE, WEIGHTS, OPTIMIZER = "recipe.json", "weights.safetensors", "optimizer.safetensors"
 OBJECTIVE = "objective.safetensors"
-METRICS, CODES = "metrics.jsonl", "codes.json"
-FILES = (WEIGHTS, OBJECTIVE, OPTIMIZER, METRICS, CODES, RECIPE)
+METRICS, CODES, TIMING = "metrics.jsonl", "codes.json", "timing.jsonl"
+FILES = (WEIGHTS, OBJECTIVE, OPTIMIZER, METRICS, TIMING, CODES, RECIPE)
+CLOCK = ("images_per_s", "seconds")
+"""Figures of an epoch that depend on the machine and its load."""
 EVALUATION, PRIORS = "evaluation.json", "priors"
 UNFINISHED = "unfinished"
-"""Subfolder of a run in which a training in progress keeps its checkpoints."""
+TRAINING, CHECKPOINTS = "training.json", "checkpoints"
+"""Subfolder of a run for a training in progress; in it, its settings and its checkpoints."""
 
 
 @dataclass(eq=False)
@@ -363,12 +367,16 @@ class Run:
                 atomic_files.write(staged / OBJECTIVE, save(state))
             if optimizer:
                 atomic_files.write(staged / OPTIMIZER, save(dict(optimizer)))
-            lines = "".join(json.dumps(row) + "\n" for row in self.history)
+            lines = "".join(json.dumps(figures_of(row)) + "\n" for row in self.history)
             atomic_files.write(staged / METRICS, lines)
+            lines = "".join(json.dumps(timing_of(row)) + "\n" for row in self.history)
+            atomic_files.write(staged / TIMING, lines)
             atomic_files.write_json(staged / CODES, asdict(self.codes))
             made_with = {"vaelab": __version__, "torch": str(torch.__version__)}
             about = {"format": FORMAT} | made_with | self.recipe.to_json()
-            atomic_files.write_json(staged / RECIPE, about | {"training": dict(self.training)})
+            about |= {"training": dict(self.training)}
+            about |= {"sha256": {p.name: atomic_files.sha256(p) for p in sorted(staged.iterdir())}}
+            atomic_files.write_json(staged / RECIPE, about)
         self.path = folder
         return folder
 
@@ -383,6 +391,16 @@ class Run:
         return tuple(t.to(self.device) for t in tensors)
 
 
+def figures_of(row: Mapping[str, float]) -> dict[str, float]:
+    """Figures of an epoch that the same training has again."""
+    return {name: value for name, value in row.items() if name not in CLOCK}
+
+
+def timing_of(row: Mapping[str, float]) -> dict[str, float]:
+    """The other figures of an epoch, with its number."""
+    return {name: row[name] for name in ("epoch", *CLOCK) if name in row}
+
+
 def load(path: str | Path) -> Run:
     """Read a run from its folder.
 
@@ -392,6 +410,11 @@ def load(path: str | Path) -> Run:
     """
     folder = Path(path)
     if not (folder / RECIPE).is_file():
+        if (folder / UNFINISHED / TRAINING).is_file():
+            raise FileNotFoundError(
+                f"{folder} holds a training that has not ended; go on with "
+                f"`vaelab train --resume {folder}`"
+            )
         what = "holds no run (no recipe.json)" if folder.is_dir() else "does not exist"
         raise FileNotFoundError(
             f"{folder} {what}; train one with `vaelab train vae --data digits --out RUN`"
@@ -420,11 +443,15 @@ def load(path: str | Path) -> Run:
     except atomic_files.Foreign as error:
         raise ValueError(f"{error}. {recipe.mismatch_message(about.get('likelihood'))}") from None
     history = atomic_files.read_rows(folder / METRICS)
+    timing = atomic_files.read_rows(folder / TIMING)
+    if len(timing) == len(history):
+        history = [row | timed for row, timed in zip(history, timing, strict=True)]
     codes = read_latent_summary(atomic_files.read_json(folder / CODES), folder / CODES)
     try:
         training = _read_training(about["training"], len(history))
     except ValueError as error:
         raise ValueError(f"{folder / RECIPE}: {error}") from None
+    check_files(folder, about.get("sha256"))
     run = Run(recipe, training, history, codes, folder)
     if len(codes.mean) != run.latent:
         raise ValueError(
@@ -432,6 +459,35 @@ def load(path: str | Path) -> Run:
             f"{run.latent}; restore the file or train the run again"
         )
     return run
+
+
+def check_files(folder: Path, sums: Any) -> None:
+    """Check that the files of a run are those that were saved together.
+
+    Raises:
+        ValueError: names the first that is not.
+    """
+    for name, digest in sums.items() if isinstance(sums, dict) else ():
+        if name not in FILES or not (folder / name).is_file():
+            continue
+        if atomic_files.sha256(folder / name) != digest:
+            raise ValueError(
+                f"{folder / name} is not the file that {RECIPE} was saved with: it was altered, or "
+                "the change to another run was broken off. Restore it, or go on with "
+                f"`vaelab train --resume {folder}`"
+            )
+
+
+def read_plan(found: Mapping[str, Any]) -> Plan:
+    """The plan among the settings of a training.
+
+    Raises:
+        ValueError: for a value of another type, or out of range.
+    """
+    hints = get_type_hints(Plan, include_extras=True)
+    return Plan(
+        **{k: validate(v, hints[k], f"training.{k}") for k, v in found.items() if k in hints}
+    )
 
 
 def _read_training(found: Mapping[str, Any], epochs: int) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Training: one loop for every recipe."""
 
 from vaelab.training.checkpoint import Snapshot
-from vaelab.training.course import Keeper, State
+from vaelab.training.course import Course, Keeper, State
 from vaelab.training.fit import fit
 from vaelab.training.plan import Length, Plan, find_device
 from vaelab.training.population import fit_population
@@ -9,6 +9,7 @@ from vaelab.training.record import Fit, Listener, Row
 from vaelab.training.step import NotFinite
 
 __all__ = [
+    "Course",
     "Fit",
     "Keeper",
     "Length",

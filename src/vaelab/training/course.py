@@ -8,7 +8,7 @@ what it would have computed without a break, bit for bit.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -40,19 +40,6 @@ class State:
     history: list[Row] = field(default_factory=list)
 
 
-class Keeper(Protocol):
-    """Storage of states."""
-
-    def state(self) -> State | None:
-        """The state to go on from, or None to begin."""
-
-    def after_step(self, capture: Callable[[], State]) -> None:
-        """Keep the state after a step inside of an epoch, if it is time."""
-
-    def after_epoch(self, capture: Callable[[], State]) -> None:
-        """Keep the state after an epoch, if it is time."""
-
-
 class Course:
     """All parts of a fit that change, to be captured and restored.
 
@@ -72,6 +59,11 @@ class Course:
     ) -> None:
         self.model, self.objective, self.step = model, objective, step
         self.average, self.record, self.done = average, record, 0
+
+    @property
+    def ready(self) -> bool:
+        """Whether a state can be captured: not while it is open if the step is compiled."""
+        return self.step.settled
 
     def capture(self) -> State:
         """Copy the state."""
@@ -130,6 +122,19 @@ class Course:
         for i, learner in enumerate(self.step.learners):
             found |= _prefixed(f"optimizer.{i}", learner.optimizer.tensors())
         return {name: t.detach() for name, t in found.items()}
+
+
+class Keeper(Protocol):
+    """Storage of the states of a fit; it may end the fit by raising `Interrupted`."""
+
+    def state(self) -> State | None:
+        """The state to go on from, or None to begin."""
+
+    def after_step(self, course: Course) -> None:
+        """Keep the state after a step inside of an epoch, if it is time."""
+
+    def after_epoch(self, course: Course) -> None:
+        """Keep the state after an epoch, if it is time."""
 
 
 def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -26,6 +26,7 @@ from vaelab.training.course import Course, Keeper
 from vaelab.training.plan import Plan, find_device, should_compile, uses_bf16
 from vaelab.training.record import Fit, Listener, Moments, Record, Row, Sums
 from vaelab.training.step import NotFinite, Step, figures, first_not_finite
+from vaelab.utils.signals import Interrupted
 
 ACTIVE = 0.01
 """A unit is active where Var_x(E[z|x]) exceeds this (Burda 1509.00519)."""
@@ -56,6 +57,7 @@ def fit(
 
     Raises:
         NotFinite: where a value overflows; the message names tensor, step and batch.
+        Interrupted: where the keeper ends it.
         ValueError: for a patience with losses that cannot be compared between epochs.
     """
     if plan.patience is not None and not objective.monitorable:
@@ -113,8 +115,8 @@ def fit(
                         listener.on_step(done, steps, sums.means(seen))
                         step.refresh()
                     course.done = done
-                    if keeper is not None and i + 1 < steps_an_epoch and step.settled:
-                        keeper.after_step(course.capture)
+                    if keeper is not None and i + 1 < steps_an_epoch:
+                        keeper.after_step(course)
                 seconds = time.perf_counter() - started
                 row = {"epoch": epoch} | sums.means(seen)
                 if not math.isfinite(row["loss"]):
@@ -129,10 +131,12 @@ def fit(
                     stop = record.ends_epoch(
                         row, lambda: snapshot(model, objective, step.learner.optimizer)
                     )
-                if keeper is not None and step.settled:
-                    keeper.after_epoch(course.capture)
+                if keeper is not None:
+                    keeper.after_epoch(course)
                 if stop:
                     break
+        except Interrupted:
+            raise
         except KeyboardInterrupt:
             record.fit.ending = "interrupted"
         finally:
