@@ -225,7 +225,7 @@ LONG = {
     "doctor/loss_checks.py": 620,
     "doctor/loss_loader.py": 520,
     "doctor/loss_probe.py": 880,
-    "runs/run.py": 450,
+    "runs/run.py": 435,
 }
 
 

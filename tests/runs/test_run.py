@@ -25,8 +25,9 @@ from vaelab.plots import cells
 from vaelab.plots.scaling import picture
 from vaelab.recipes.design import Design
 from vaelab.recipes.registry import find
+from vaelab.runs.files import CODES, METRICS, RECIPE, TIMING, WEIGHTS, figures_of
 from vaelab.runs.latent_summary import Codes, slerp, summarize_latents
-from vaelab.runs.run import CODES, METRICS, RECIPE, WEIGHTS, Run, load
+from vaelab.runs.run import Run, load
 from vaelab.training import Plan, fit
 from vaelab.utils import atomic_files
 
@@ -318,16 +319,17 @@ def test_a_deterministic_code_has_no_rate_in_the_survey(digits: Data) -> None:
 
 
 def test_what_a_run_keeps(kept: Path, vae: Run) -> None:
-    assert {p.name for p in kept.iterdir()} == {RECIPE, WEIGHTS, METRICS, CODES}
+    assert {p.name for p in kept.iterdir()} == {RECIPE, WEIGHTS, METRICS, TIMING, CODES}
     about = json.loads((kept / RECIPE).read_text())
     assert about["recipe"] == "vae"
     assert about["arguments"]["design"]["likelihood"] == "gaussian"
     assert about["data"]["source"] == "digits8x8"
     assert about["torch"] == str(torch.__version__)
     lines = (kept / METRICS).read_text().splitlines()
-    assert [json.loads(line) for line in lines] == vae.history
+    assert [json.loads(line) for line in lines] == [figures_of(row) for row in vae.history]
     assert vae.path == kept
     again = load(kept)
+    assert again.history == vae.history
     assert again.path == kept
     assert not again.model.training
 
@@ -393,6 +395,9 @@ def test_a_recipe_file_that_names_something_else(
 
 def test_numbers_of_codes_are_floats_of_one_length(kept: Path) -> None:
     rewrite(kept / CODES, lambda c: c.update(mean=[0] * len(c["mean"])))
+    with pytest.raises(ValueError, match=r"codes\.json is not the file that recipe"):
+        load(kept)
+    rewrite(kept / RECIPE, lambda about: about.pop("sha256"))
     run = load(kept)
     assert [type(mean) for mean in run.codes.mean] == [float] * run.latent
     assert run.traverse([0], steps=3).shape[:2] == (1, 3)

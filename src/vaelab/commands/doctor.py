@@ -19,7 +19,7 @@ from vaelab.doctor.examine_loss import examine_loss
 from vaelab.doctor.examine_run import examine_run
 from vaelab.doctor.findings import Report, Severity
 from vaelab.reports.findings_console import show
-from vaelab.runs.run import RECIPE, UNFINISHED
+from vaelab.runs.files import RECIPE, UNFINISHED
 
 FOUND = 1
 

@@ -21,9 +21,10 @@ from vaelab.fitted import (
     PriorEstimator,
     find_prior_estimator,
 )
+from vaelab.runs.files import PRIORS
 from vaelab.runs.fit_prior import MOST, check_prior_dir, check_served, fit_prior
 from vaelab.runs.own_data import reload_training_data
-from vaelab.runs.run import PRIORS, load
+from vaelab.runs.run import load
 from vaelab.training import find_device
 from vaelab.utils.progress import PartsDisplay, say, show
 

@@ -8,7 +8,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from vaelab.commands.train import report, seconds, watched
-from vaelab.runs.resume import read_training, reload_data
+from vaelab.runs.resume import broken_off, reload_data
 from vaelab.utils.progress import say
 
 
@@ -32,7 +32,7 @@ def resume(
         checkpoint_every: time between two checkpoints inside of an epoch, as 30s or 5m.
     """
     every = seconds(checkpoint_every)
-    recipe, plan = read_training(run)
+    recipe, plan = broken_off(run)
     rows = reload_data(recipe, run, data, data_dir)
     say(f"going on with {recipe.name} in {run}")
     trained = watched(recipe, rows, plan, out=run, resume=True, checkpoint_every=every)

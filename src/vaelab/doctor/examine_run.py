@@ -11,8 +11,9 @@ from vaelab.doctor.findings import Report
 from vaelab.doctor.root_cause import ordered
 from vaelab.doctor.run_checks import CHECKS
 from vaelab.doctor.run_measurements import RunMeasurements, measure_run
+from vaelab.runs.files import METRICS, RECIPE, UNFINISHED
 from vaelab.runs.own_data import named_data
-from vaelab.runs.run import METRICS, RECIPE, UNFINISHED, load
+from vaelab.runs.run import load
 from vaelab.training import find_device
 
 

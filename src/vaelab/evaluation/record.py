@@ -24,7 +24,8 @@ from vaelab.evaluation.evaluate import Evaluation
 from vaelab.evaluation.likelihood import likelihood_of
 from vaelab.evaluation.settings import Settings
 from vaelab.metrics.estimate import Estimate
-from vaelab.runs.run import WEIGHTS, Run
+from vaelab.runs.files import WEIGHTS
+from vaelab.runs.run import Run
 from vaelab.utils import atomic_files
 from vaelab.version import __version__
 

@@ -29,8 +29,7 @@ from torch import Tensor
 from vaelab.data import Batches, Data
 from vaelab.recipes.registry import Recipe
 from vaelab.runs import checkpoints
-from vaelab.runs.latent_summary import summarize_latents
-from vaelab.runs.run import (
+from vaelab.runs.files import (
     CHECKPOINTS,
     EVALUATION,
     FILES,
@@ -38,9 +37,10 @@ from vaelab.runs.run import (
     TRAINING,
     UNFINISHED,
     WEIGHTS,
-    Run,
     figures_of,
 )
+from vaelab.runs.latent_summary import summarize_latents
+from vaelab.runs.run import Run
 from vaelab.training import Course, Listener, Plan, Row, Snapshot, State
 from vaelab.utils import atomic_files
 from vaelab.utils.lock import Lock
@@ -120,7 +120,9 @@ class Checkpointer:
         about |= self.recipe.to_json() | {"training": self.training}
         shutil.rmtree(self.folder / DONE, ignore_errors=True)
         if resume and (self.unfinished / TRAINING).exists():
-            check_same_training(atomic_files.read_json(self.unfinished / TRAINING), about)
+            begun = atomic_files.read_json(self.unfinished / TRAINING)
+            check_same_training(begun, about)
+            warn_of_other_versions(begun, about)
             self.resumed = checkpoints.latest(self.unfinished / CHECKPOINTS)
         elif self.unfinished.exists():  # set aside until this training is complete
             shutil.rmtree(self.folder / BEFORE, ignore_errors=True)
@@ -288,17 +290,21 @@ def check_same_training(then: Any, now: dict[str, Any]) -> None:
         ValueError: names the first difference.
     """
     now = json.loads(json.dumps(now))
-    for name in ("recipe", "arguments", "training", "data"):
-        a, b = (
-            dict(about.get(name)) if name != "recipe" else {"": about.get(name)}
-            for about in (then, now)
-        )
-        for key in sorted({*a, *b} - {"source", "location"}):
-            if a.get(key) != b.get(key):
-                raise ValueError(
-                    f"{name} {key} is {b.get(key)!r} and was {a.get(key)!r} in the training to go "
-                    "on with; give the same settings, or name another folder"
-                )
+    pairs = [("recipe", then.get("recipe"), now["recipe"])]
+    for group in ("arguments", "training", "data"):
+        old, new = then.get(group) or {}, now[group]
+        keys = sorted({*old, *new} - {"source", "location"})
+        pairs += [(f"{group} {key}", old.get(key), new.get(key)) for key in keys]
+    for name, old, new in pairs:
+        if old != new:
+            raise ValueError(
+                f"{name} is {new!r} and was {old!r} in the training to go on with; give the same "
+                "settings, or name another folder"
+            )
+
+
+def warn_of_other_versions(then: Any, now: dict[str, Any]) -> None:
+    """Warn if a training goes on with another version than it began with."""
     for name in ("vaelab", "torch"):
         if then.get(name) != now[name]:
             log.warning(

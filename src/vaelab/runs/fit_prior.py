@@ -16,7 +16,8 @@ from vaelab.fitted import (
     keep,
 )
 from vaelab.fitted.storage import check_name, check_sort, first_site
-from vaelab.runs.run import PRIORS, Run
+from vaelab.runs.files import PRIORS
+from vaelab.runs.run import Run
 from vaelab.utils.progress import ProgressCallback, no_progress
 
 MOST = 100_000

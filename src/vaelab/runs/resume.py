@@ -7,13 +7,13 @@ from typing import Any
 
 from vaelab.data import Data, DataSpec
 from vaelab.recipes.registry import Recipe, rebuild
+from vaelab.runs.files import RECIPE, TRAINING, UNFINISHED, read_plan
 from vaelab.runs.own_data import reload_training_data
-from vaelab.runs.run import RECIPE, TRAINING, UNFINISHED, read_plan
 from vaelab.training import Plan
 from vaelab.utils import atomic_files
 
 
-def read_training(folder: Path) -> tuple[Recipe, Plan]:
+def broken_off(folder: Path) -> tuple[Recipe, Plan]:
     """Recipe and plan of the training in a folder, in progress or complete.
 
     Raises:
@@ -43,7 +43,7 @@ def reload_data(
     """The data that a recipe was being trained on.
 
     Args:
-        recipe: recipe of `read_training`.
+        recipe: recipe of `broken_off`.
         folder: folder of the run, near which the data may lie.
         named: path of the data, if they were in memory or have moved.
         data_dir: folder of known data sets.

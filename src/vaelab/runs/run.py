@@ -21,10 +21,9 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Any
 
 import torch
-from msgspec import Meta
 from safetensors.torch import save
 from torch import Tensor
 
@@ -43,23 +42,25 @@ from vaelab.data import (
 )
 from vaelab.fitted import WithPrior, find, replaced
 from vaelab.recipes.registry import Recipe, rebuild
+from vaelab.runs.files import (
+    CODES,
+    FORMAT,
+    METRICS,
+    OBJECTIVE,
+    OPTIMIZER,
+    PRIORS,
+    RECIPE,
+    TIMING,
+    WEIGHTS,
+    check_files,
+    figures_of,
+    read_recipe,
+    read_training,
+    timing_of,
+)
 from vaelab.runs.latent_summary import ROWS, Codes, check_temperature, read_latent_summary, slerp
-from vaelab.training import Plan
 from vaelab.utils import atomic_files
-from vaelab.utils.validation import validate
 from vaelab.version import __version__
-
-FORMAT = 1
-RECIPE, WEIGHTS, OPTIMIZER = "recipe.json", "weights.safetensors", "optimizer.safetensors"
-OBJECTIVE = "objective.safetensors"
-METRICS, CODES, TIMING = "metrics.jsonl", "codes.json", "timing.jsonl"
-FILES = (WEIGHTS, OBJECTIVE, OPTIMIZER, METRICS, TIMING, CODES, RECIPE)
-CLOCK = ("images_per_s", "seconds")
-"""Figures of an epoch that depend on the machine and its load."""
-EVALUATION, PRIORS = "evaluation.json", "priors"
-UNFINISHED = "unfinished"
-TRAINING, CHECKPOINTS = "training.json", "checkpoints"
-"""Subfolder of a run for a training in progress; in it, its settings and its checkpoints."""
 
 
 @dataclass(eq=False)
@@ -391,16 +392,6 @@ class Run:
         return tuple(t.to(self.device) for t in tensors)
 
 
-def figures_of(row: Mapping[str, float]) -> dict[str, float]:
-    """Figures of an epoch that the same training has again."""
-    return {name: value for name, value in row.items() if name not in CLOCK}
-
-
-def timing_of(row: Mapping[str, float]) -> dict[str, float]:
-    """The other figures of an epoch, with its number."""
-    return {name: row[name] for name in ("epoch", *CLOCK) if name in row}
-
-
 def load(path: str | Path) -> Run:
     """Read a run from its folder.
 
@@ -409,28 +400,7 @@ def load(path: str | Path) -> Run:
         ValueError: if a file is damaged or foreign, or names something the library does not have.
     """
     folder = Path(path)
-    if not (folder / RECIPE).is_file():
-        if (folder / UNFINISHED / TRAINING).is_file():
-            raise FileNotFoundError(
-                f"{folder} holds a training that has not ended; go on with "
-                f"`vaelab train --resume {folder}`"
-            )
-        what = "holds no run (no recipe.json)" if folder.is_dir() else "does not exist"
-        raise FileNotFoundError(
-            f"{folder} {what}; train one with `vaelab train vae --data digits --out RUN`"
-        )
-    about = atomic_files.read_json(folder / RECIPE)
-    needed = {"format": int, "recipe": str, "arguments": dict, "data": dict, "training": dict}
-    has = about if isinstance(about, dict) else {}
-    if wrong := [key for key, kind in needed.items() if not isinstance(has.get(key), kind)]:
-        raise ValueError(
-            f"{folder / RECIPE} is not a run's recipe: {', '.join(wrong)} is missing or of another "
-            "type"
-        )
-    if about["format"] != FORMAT:
-        raise ValueError(
-            f"{folder / RECIPE} has format {about['format']!r}; this version reads {FORMAT}"
-        )
+    about = read_recipe(folder)
     try:
         spec = DataSpec.from_json(about["data"])
         recipe = rebuild(about["recipe"], about["arguments"], spec)
@@ -448,7 +418,7 @@ def load(path: str | Path) -> Run:
         history = [row | timed for row, timed in zip(history, timing, strict=True)]
     codes = read_latent_summary(atomic_files.read_json(folder / CODES), folder / CODES)
     try:
-        training = _read_training(about["training"], len(history))
+        training = read_training(about["training"], len(history))
     except ValueError as error:
         raise ValueError(f"{folder / RECIPE}: {error}") from None
     check_files(folder, about.get("sha256"))
@@ -459,40 +429,3 @@ def load(path: str | Path) -> Run:
             f"{run.latent}; restore the file or train the run again"
         )
     return run
-
-
-def check_files(folder: Path, sums: Any) -> None:
-    """Check that the files of a run are those that were saved together.
-
-    Raises:
-        ValueError: names the first that is not.
-    """
-    for name, digest in sums.items() if isinstance(sums, dict) else ():
-        if name not in FILES or not (folder / name).is_file():
-            continue
-        if atomic_files.sha256(folder / name) != digest:
-            raise ValueError(
-                f"{folder / name} is not the file that {RECIPE} was saved with: it was altered, or "
-                "the change to another run was broken off. Restore it, or go on with "
-                f"`vaelab train --resume {folder}`"
-            )
-
-
-def read_plan(found: Mapping[str, Any]) -> Plan:
-    """The plan among the settings of a training.
-
-    Raises:
-        ValueError: for a value of another type, or out of range.
-    """
-    hints = get_type_hints(Plan, include_extras=True)
-    return Plan(
-        **{k: validate(v, hints[k], f"training.{k}") for k, v in found.items() if k in hints}
-    )
-
-
-def _read_training(found: Mapping[str, Any], epochs: int) -> dict[str, Any]:
-    """The record of a training, with its settings and its best epoch validated."""
-    hints = get_type_hints(Plan, include_extras=True)
-    hints |= {"ending": str, "best_epoch": Annotated[int, Meta(ge=1, le=max(1, epochs))]}
-    known = {k: validate(v, hints[k], f"training.{k}") for k, v in found.items() if k in hints}
-    return {**found, **known}

@@ -12,8 +12,9 @@ from vaelab.data import Batches, Data, DataSpec
 from vaelab.recipes.registry import Recipe
 from vaelab.runs import checkpoints
 from vaelab.runs.checkpointer import Checkpointer, check_same_training
+from vaelab.runs.files import CHECKPOINTS, RECIPE, TRAINING, UNFINISHED, read_plan
 from vaelab.runs.latent_summary import summarize_latents
-from vaelab.runs.run import CHECKPOINTS, RECIPE, TRAINING, UNFINISHED, Run, load, read_plan
+from vaelab.runs.run import Run, load
 from vaelab.training import Fit, Keeper, Length, Listener, NotFinite, Plan, fit
 from vaelab.utils.signals import deferred
 
