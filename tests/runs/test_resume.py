@@ -23,8 +23,8 @@ from vaelab.runs.train import train
 from vaelab.training import Plan, Row
 from vaelab.training.record import Sums
 
+# 330 rows: three full batches of each epoch and one of 30.
 PLAN = Plan(epochs=3, batch_size=100)
-STEPS = 12  # 330 rows: three full batches of each epoch and one of 30
 
 COMPARED = ("weights.safetensors", "optimizer.safetensors", "metrics.jsonl")
 
@@ -84,6 +84,51 @@ def test_a_death_at_any_step_changes_no_byte(name: str, tmp_path: Path, digits: 
         folder = tmp_path / f"{moment}-resumed"
         shutil.copytree(tmp_path / moment, folder)
         train(make(digits), digits, plan, out=folder, resume=True)
+        assert content(folder) == content(whole), moment
+
+
+@pytest.mark.parametrize("moment", ["step-1", "step-2", "step-3", "step-6", "step-14", "epoch-3"])
+def test_a_compiled_step_is_compiled_again_at_the_same_steps(
+    moment: str, tmp_path: Path, digits: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the graph run operator by operator, which differs from the eager step by rounding."""
+
+    def interpreted(name: str, recording: Any, examples: Any) -> Callable[..., Any]:
+        module = recording.module()
+        return lambda given: module(*given)
+
+    monkeypatch.setattr("vaelab.compile.cache.load", interpreted)
+    monkeypatch.setattr("vaelab.compile.program.SELDOM", 2)
+    plan = dataclasses.replace(PLAN, epochs=4, compile="on", ema=0.9)
+    whole, folder = tmp_path / "whole", tmp_path / "resumed"
+    for out, listener in ((whole, Copies(whole, tmp_path)), (folder, None)):
+        if out == folder:
+            shutil.copytree(tmp_path / moment, folder)
+        train(
+            *(small(digits, "vq"), digits, plan),
+            out=out,
+            listener=listener,
+            checkpoint_every=0.0,
+            resume=True,
+        )
+    assert content(folder) == content(whole)
+    eager = tmp_path / "eager"
+    train(small(digits, "vq"), digits, dataclasses.replace(plan, compile="off"), out=eager)
+    assert content(eager) != content(whole)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_machine_code_goes_on_bit_for_bit(precision: Any, tmp_path: Path, digits: Data) -> None:
+    plan = dataclasses.replace(PLAN, epochs=4, compile="on", precision=precision)
+    whole = tmp_path / "whole"
+    listener = Copies(whole, tmp_path)
+    train(small(digits), digits, plan, out=whole, listener=listener, checkpoint_every=0.0)
+    for moment in ("step-1", "step-6", "step-14"):
+        folder = tmp_path / f"{moment}-resumed"
+        shutil.copytree(tmp_path / moment, folder)
+        train(small(digits), digits, plan, out=folder, resume=True)
         assert content(folder) == content(whole), moment
 
 

@@ -62,7 +62,7 @@ class Course:
 
     @property
     def ready(self) -> bool:
-        """Whether a state can be captured: not while it is open if the step is compiled."""
+        """True if a state can be captured: it is settled if the step is compiled."""
         return self.step.settled
 
     def capture(self) -> State:

@@ -77,7 +77,7 @@ class Record:
         return self.exhausted()
 
     def exhausted(self) -> bool:
-        """Whether patience has run out; the fit then ends early."""
+        """True if patience has run out; the fit then ends early."""
         waited = len(self.fit.history) - self.fit.best_epoch
         if self.patience is not None and waited >= self.patience:
             self.fit.ending = "early"
