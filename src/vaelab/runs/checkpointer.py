@@ -105,7 +105,8 @@ class Checkpointer:
         self.history: list[Row] = []
         self.best: Snapshot | None = None
         self.best_epoch, self.saved_at, self.kept_at = 0, float("-inf"), time.monotonic()
-        self.behind, self.resumed = False, None
+        self.behind = False
+        self.resumed: State | None = None
         self.made = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
         self.lock = Lock(folder / LOCK)

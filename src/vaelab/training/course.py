@@ -102,8 +102,8 @@ class Course:
         self.step.resume(facts, state.tensors["sums"])
         if self.average is not None:
             device = next(self.model.parameters()).device
-            kept = _part(state.tensors, "average")
-            self.average.tensors = {name: t.to(device) for name, t in kept.items()}
+            averages = _part(state.tensors, "average")
+            self.average.tensors = {name: t.to(device) for name, t in averages.items()}
         record.fit.history[:] = state.history
         record.fit.best_epoch = facts["best_epoch"]
         record.best_loss = math.inf if facts["best_loss"] is None else facts["best_loss"]
