@@ -10,6 +10,7 @@ import dataclasses
 import inspect
 import math
 import re
+import shlex
 import sys
 import time
 import typing
@@ -28,7 +29,7 @@ from vaelab.commands.data_options import Source
 from vaelab.commands.subcommands import Choice, Command, summary
 from vaelab.commands.training_progress import TrainingDisplay
 from vaelab.core import fork_rng
-from vaelab.data import Data, DataSpec, cli_example, placing
+from vaelab.data import Data, DataSpec, check_augment, cli_example, placing
 from vaelab.plots.gallery import save_gallery
 from vaelab.recipes.design import Design
 from vaelab.recipes.registry import RECIPES, Recipe, find
@@ -154,6 +155,7 @@ def perform(task: Task, build: Callable[[DataSpec], Recipe], plan: Plan) -> None
     device = find_device(plan.device)
     data = task.read()
     recipe = build(data.spec)
+    check_augment(plan.augment, data.spec)
     for line in placing(data.train.x, device):
         say(line)
     rows, epochs = len(data.train), plan.num_epochs(len(data.train))
@@ -186,7 +188,8 @@ def report(run: Run, data: Data, out: Path) -> None:
         show(f"{path}  {caption}")
     if (length := few_steps(run)) is not None:
         say(f"{length}: little may have been learned yet")
-    show(f"{out}  the run; try: vaelab sample {out} -n 64{cli_example(run.data)}")
+    sample = f"vaelab sample {shlex.quote(str(out))} -n 64{cli_example(run.data)}"
+    show(f"{out}  the run; try: {sample}")
 
 
 def seconds(text: str) -> float:

@@ -6,7 +6,7 @@ binarization draws b ~ Bernoulli(x): afresh in `epoch`, once and for all in `fix
 figure computed on a split is a figure of one stated data set.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vaelab.data.spec import DataSpec
 
+from .augment import Augment, augmented, check_augment
 from .mapped_rows import Raw
 from .streaming import Resident, Streamed, fits
 
@@ -43,9 +44,11 @@ class Batches:
         device: device of the batches, and of the rows if they fit (see `stream.fits`).
         y: known conditions of each row, as `Split.known` returns them: labels (N,), int64, or
             vectors (N, C); needed if the spec is conditional.
+        augment: random changes of the images of `epoch` and `shuffled`; `fixed` has none.
 
     Raises:
-        ValueError: if `x` has no rows or rows of another shape, or `y` is needed.
+        ValueError: if `x` has no rows or rows of another shape, `y` is needed, or the data cannot
+            be augmented.
 
     >>> spec = DataSpec("array", (2,), "uint8", 256, 0, 255, (0.0,), (255.0,))
     >>> rows = Batches(torch.zeros(10, 2, dtype=torch.uint8), spec)
@@ -59,10 +62,12 @@ class Batches:
         spec: DataSpec,
         device: str | torch.device = "cpu",
         y: Tensor | None = None,
+        augment: Augment = "none",
     ) -> None:
+        check_augment(augment, spec)
         if x.shape[1:] != spec.shape or len(x) == 0:
             raise ValueError(f"rows of shape (N, *{spec.shape}) are expected, not {tuple(x.shape)}")
-        self.spec, self.device = spec, torch.device(device)
+        self.spec, self.device, self.augment = spec, torch.device(device), augment
         self.rows = (Resident if fits(x, self.device) else Streamed)(x, self.device)
         self._drawn: tuple[int, Tensor] | None = None
         if y is not None and len(y) != len(x):
@@ -85,7 +90,8 @@ class Batches:
 
         Args:
             batch_size: rows in a batch, at least 1.
-            generator: random source of the order and of the binarization; on this object's device.
+            generator: random source of the order, the augmentation and the binarization; on this
+                object's device.
         """
         for raw, condition in self.shuffled(batch_size, generator):
             yield Batch(self.prepare(raw, generator), condition)
@@ -93,7 +99,9 @@ class Batches:
     def shuffled(
         self, batch_size: int, generator: torch.Generator | None = None, start: int = 0
     ) -> Iterator[Batch]:
-        """Raw rows of the batches of `epoch`, before `prepare`.
+        """The batches of `epoch` before `prepare`: raw rows, augmented.
+
+        How a batch is augmented depends on its number and on the generator's state at first.
 
         Args:
             batch_size: rows in a batch, at least 1.
@@ -103,8 +111,24 @@ class Batches:
         _check(batch_size)
         if start * batch_size >= len(self):
             return
-        for raw, which in self.rows.shuffled(batch_size, generator, start):
+        draws = self._augmenting(generator)
+        for number, (rows, which) in enumerate(
+            self.rows.shuffled(batch_size, generator, start), start
+        ):
+            raw = augmented(rows, self.augment, draws(number))
             yield Batch(raw, self.spec.tell(None if self.y is None else self.y[which]))
+
+    def _augmenting(
+        self, generator: torch.Generator | None
+    ) -> Callable[[int], torch.Generator | None]:
+        """Function from the number of a batch to the generator that augments it."""
+        if self.augment == "none":
+            return lambda number: None
+        place = None if generator is None else generator.device
+        first = int(torch.randint(2**62, (), generator=generator, device=place))
+        draws = torch.Generator(self.device)
+        # Lower 32 bits, which are all that the CPU's generator takes, differ from batch to batch.
+        return lambda number: draws.manual_seed((first + number * 0x9E3779B97F4A7C15) % 2**64)
 
     def prepare(self, raw: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Raw rows (B, *shape) at model scale, float32; binarized afresh if the spec says so."""
