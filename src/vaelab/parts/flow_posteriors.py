@@ -106,6 +106,9 @@ class Planar(Posterior):
     def outputs(self, latent: int) -> int:
         return 2 * latent + self.flows * (2 * latent + 1)
 
+    def zeros(self, latent: int) -> slice:
+        return slice(latent, 2 * latent)
+
     def forward(self, *given: Tensor) -> PlanarFlow:
         h = full_precision(given[0])
         vectors, bias = h[:, : -self.flows], h[:, -self.flows :]
@@ -220,6 +223,9 @@ class InverseAutoregressive(Posterior):
     def __init__(self, latent: int, flows: int, width: int = 128) -> None:
         super().__init__()
         self.gates = Gates(latent, _at_least_one(flows), width)
+
+    def zeros(self, latent: int) -> slice:
+        return slice(latent, None)  # log-scales, and the context
 
     def forward(self, *given: Tensor) -> AutoregressiveFlow:
         mu, log_sigma, context = split(given[0], self.params)

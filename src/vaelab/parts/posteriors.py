@@ -23,6 +23,11 @@ def bounded(log_scale: Tensor) -> Tensor:
     return LOG_SCALE_BOUND * torch.tanh(log_scale / LOG_SCALE_BOUND)
 
 
+def unbounded(log_scale: Tensor) -> Tensor:
+    """Inverse of `bounded`, for |log_scale| below 10."""
+    return LOG_SCALE_BOUND * torch.atanh(log_scale / LOG_SCALE_BOUND)
+
+
 def split(h: Tensor, params: int) -> tuple[Tensor, ...]:
     """Split (B, params · C, …) into `params` tensors (B, C, …), in float32 or better."""
     return full_precision(h).unflatten(1, (params, -1)).unbind(1)
@@ -41,6 +46,13 @@ class Posterior(Conditional):
         """Number of network outputs for L latent dimensions: params · L by default."""
         return self.params * latent
 
+    def zeros(self, latent: int) -> slice:
+        """Network outputs that start at 0 for L latent dimensions: none by default.
+
+        They are log-scales, so that first draws are of the size of draws of N(0, I).
+        """
+        return slice(0)
+
 
 class DiagonalNormal(Posterior):
     """Diagonal normal posterior N(μ, σ²).
@@ -53,6 +65,9 @@ class DiagonalNormal(Posterior):
     """
 
     params = 2
+
+    def zeros(self, latent: int) -> slice:
+        return slice(latent, 2 * latent)
 
     def forward(self, *given: Tensor) -> Normal:
         mu, log_sigma = split(given[0], self.params)
@@ -72,6 +87,9 @@ class FullCovariance(Posterior):
 
     def outputs(self, latent: int) -> int:
         return latent * (latent + 3) // 2
+
+    def zeros(self, latent: int) -> slice:
+        return slice(latent, None)
 
     def forward(self, *given: Tensor) -> FullNormal:
         h = full_precision(given[0])

@@ -24,6 +24,7 @@ from vaelab.training.checkpoint import release, snapshot
 from vaelab.training.clock import Clock
 from vaelab.training.plan import Plan, find_device, should_compile, uses_bf16
 from vaelab.training.record import Fit, Listener, Moments, Record, Row, Sums
+from vaelab.training.start import start
 from vaelab.training.step import NotFinite, Step, figures, first_not_finite
 
 ACTIVE = 0.01
@@ -68,6 +69,7 @@ def fit(
     epochs = plan.num_epochs(len(train))
     steps = steps_an_epoch * epochs
     model.to(device).train()
+    start(model, train)
     objective.to(device, torch.float32 if device.type == "mps" else None)
     clock = Clock(chain(model.named_buffers(), objective.named_buffers()))
     parameters = sum(p.numel() for p in model.parameters())

@@ -27,6 +27,7 @@ from vaelab.training.fit import ACTIVE, REMEDY, ROWS, learning_rate
 from vaelab.training.plan import Plan, find_device, should_compile, uses_bf16
 from vaelab.training.record import Fit, Listener, Moments, Record, Row, Sums
 from vaelab.training.stack import Stack, Tensors, difference, facts, unstackable
+from vaelab.training.start import start
 from vaelab.training.step import NotFinite
 
 WALKED = 8192
@@ -87,6 +88,7 @@ def fit_population(
     steps = steps_an_epoch * epochs
     for model in models:
         model.to(device).train()
+        start(model, train)
     parameters = sum(p.numel() for p in models[0].parameters())
     bf16 = uses_bf16(plan.precision, device, parameters)
     foreign = foreign_part(*models, *objectives)
