@@ -13,7 +13,7 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vaelab.nets.init import NONE, ConvOutput, conv, linear
+from vaelab.nets.init import ConvOutput, conv, linear
 from vaelab.nets.shapes import Shape, halvings, image_shape, useful_levels
 
 
@@ -88,7 +88,12 @@ class ConvEncoder(nn.Module):
     """
 
     def __init__(
-        self, shape: Shape, outputs: int, width: int = 32, stage: Stage = plain, zeros: slice = NONE
+        self,
+        shape: Shape,
+        outputs: int,
+        width: int = 32,
+        stage: Stage = plain,
+        zeros: Sequence[int] = (),
     ) -> None:
         super().__init__()
         channels_in, height, width_px = image_shape(shape)

@@ -13,17 +13,14 @@ three layers hardly anything of x reaches z, and training starts on a plateau.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-OUTPUT = 0.1
+OUTPUT = 0.05
 """Gain of a decoder's output layer: small next to the scale of the data, with a gradient."""
-
-NONE = slice(0)
-"""Slice of no outputs."""
 
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
 
@@ -31,10 +28,10 @@ Marginal = Callable[[Tensor], Tensor]
 """Rows (N, C, …) ↦ parameters (params · C, …) of their marginal distribution."""
 
 
-def linear(inputs: int, outputs: int, gain: float = 1.0, zeros: slice = NONE) -> nn.Linear:
+def linear(inputs: int, outputs: int, gain: float = 1.0, zeros: Sequence[int] = ()) -> nn.Linear:
     """Build a linear layer (B, inputs) → (B, outputs).
 
-    >>> linear(4, 3, zeros=slice(2, 3)).weight[2].tolist()
+    >>> linear(4, 3, zeros=[2]).weight[2].tolist()
     [0.0, 0.0, 0.0, 0.0]
 
     Args:
@@ -48,7 +45,12 @@ def linear(inputs: int, outputs: int, gain: float = 1.0, zeros: slice = NONE) ->
 
 
 def conv(
-    inputs: int, outputs: int, size: int, stride: int = 1, gain: float = 1.0, zeros: slice = NONE
+    inputs: int,
+    outputs: int,
+    size: int,
+    stride: int = 1,
+    gain: float = 1.0,
+    zeros: Sequence[int] = (),
 ) -> nn.Conv2d:
     """Build a convolution (B, inputs, H, W) → (B, outputs, ⌈H/stride⌉, ⌈W/stride⌉), zero-padded.
 
@@ -109,10 +111,10 @@ class ConvOutput(nn.Conv2d):
             self.bias.data.copy_(marginal(x.movedim(1, -1).flatten(0, -2)))
 
 
-def _initialize(layer: Layer, fan_in: int, gain: float, zeros: slice = NONE) -> Layer:
+def _initialize(layer: Layer, fan_in: int, gain: float, zeros: Sequence[int] = ()) -> Layer:
     assert layer.bias is not None
     with torch.no_grad():
         layer.weight.normal_(std=gain * math.sqrt(2 / fan_in))
-        layer.weight[zeros] = 0
+        layer.weight[list(zeros)] = 0
         layer.bias.zero_()
     return layer

@@ -8,11 +8,13 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from vaelab.nets.init import NONE, LinearOutput, linear
+from vaelab.nets.init import LinearOutput, linear
 from vaelab.nets.shapes import Shape
 
 
-def perceptron(widths: Sequence[int], gain: float = 1.0, zeros: slice = NONE) -> nn.Sequential:
+def perceptron(
+    widths: Sequence[int], gain: float = 1.0, zeros: Sequence[int] = ()
+) -> nn.Sequential:
     """Linear layers of the given widths with GELU between them and none after the last.
 
     Args:
@@ -42,7 +44,11 @@ class MLPEncoder(nn.Module):
     """
 
     def __init__(
-        self, shape: Shape, outputs: int, hidden: Sequence[int] = (512, 512), zeros: slice = NONE
+        self,
+        shape: Shape,
+        outputs: int,
+        hidden: Sequence[int] = (512, 512),
+        zeros: Sequence[int] = (),
     ) -> None:
         super().__init__()
         self.net = perceptron([math.prod(shape), *hidden, outputs], zeros=zeros)

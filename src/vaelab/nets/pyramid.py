@@ -12,11 +12,13 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from vaelab.nets.conv import PixelMajor
-from vaelab.nets.init import NONE, conv
+from vaelab.nets.init import conv
 from vaelab.nets.shapes import Shape, halvings, image_shape
 
 
-def bottleneck(inputs: int, outputs: int, gain: float = 1.0, zeros: slice = NONE) -> nn.Sequential:
+def bottleneck(
+    inputs: int, outputs: int, gain: float = 1.0, zeros: Sequence[int] = ()
+) -> nn.Sequential:
     """Images of any size ↦ images of that size, through half as many channels as come in.
 
     Args:

@@ -8,16 +8,17 @@ may be followed by one of finer resolution (very deep VAEs, 2011.10650).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from vaelab.core import Block, Evidence
 from vaelab.distributions import Distribution
 from vaelab.nets import perceptron
-from vaelab.nets.init import NONE, conv
+from vaelab.nets.init import conv
 from vaelab.nets.pyramid import bottleneck
 from vaelab.parts.posteriors import DiagonalNormal
-
 
 QUIET = 0.1
 """Gain of the posteriors' means on maps, which have many more latents than the data has numbers: at
@@ -100,7 +101,8 @@ class ConvBlock(Block):
         self.level, self.below, self.normal = level, below, DiagonalNormal()
         self.to_prior = bottleneck(width, 2 * latent, 0.0)
         self.to_posterior = bottleneck(2 * width, 2 * latent, QUIET, self.normal.zeros(latent))
-        self.to_state = conv(latent, width, 1, gain=gain)
+        # g = 1/√2 keeps the variance of inputs that no GELU has reduced.
+        self.to_state = conv(latent, width, 1, gain=gain * 0.5**0.5)
 
     def prior(self, h: Tensor) -> Distribution:
         return self.normal(self.to_prior(h))
@@ -112,5 +114,7 @@ class ConvBlock(Block):
         return self.below(h + self.to_state(z.to(h.dtype)))
 
 
-def _perceptron(inputs: int, outputs: int, gain: float = 1.0, zeros: slice = NONE) -> nn.Sequential:
+def _perceptron(
+    inputs: int, outputs: int, gain: float = 1.0, zeros: Sequence[int] = ()
+) -> nn.Sequential:
     return perceptron([inputs, max(inputs, outputs), outputs], gain, zeros)

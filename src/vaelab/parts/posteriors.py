@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -46,12 +47,12 @@ class Posterior(Conditional):
         """Number of network outputs for L latent dimensions: params · L by default."""
         return self.params * latent
 
-    def zeros(self, latent: int) -> slice:
+    def zeros(self, latent: int) -> Sequence[int]:
         """Network outputs that start at 0 for L latent dimensions: none by default.
 
         They are log-scales, so that first draws are of the size of draws of N(0, I).
         """
-        return slice(0)
+        return ()
 
 
 class DiagonalNormal(Posterior):
@@ -66,8 +67,8 @@ class DiagonalNormal(Posterior):
 
     params = 2
 
-    def zeros(self, latent: int) -> slice:
-        return slice(latent, 2 * latent)
+    def zeros(self, latent: int) -> Sequence[int]:
+        return range(latent, 2 * latent)
 
     def forward(self, *given: Tensor) -> Normal:
         mu, log_sigma = split(given[0], self.params)
@@ -88,8 +89,8 @@ class FullCovariance(Posterior):
     def outputs(self, latent: int) -> int:
         return latent * (latent + 3) // 2
 
-    def zeros(self, latent: int) -> slice:
-        return slice(latent, None)
+    def zeros(self, latent: int) -> Sequence[int]:
+        return range(latent, self.outputs(latent))
 
     def forward(self, *given: Tensor) -> FullNormal:
         h = full_precision(given[0])

@@ -23,7 +23,6 @@ from vaelab.data import Column, DataSpec
 from vaelab.nets import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, Shape, residual
 from vaelab.nets.column_encodings import LogCounts, Logs, OneHotEncoding, Views
 from vaelab.nets.conditional import ConcatCondition, ConditionalRoot, beside
-from vaelab.nets.init import NONE
 from vaelab.parts import likelihoods as parts
 from vaelab.parts import tables
 from vaelab.utils.validation import Count, Positive, check_fields
@@ -117,7 +116,7 @@ class Design:
 class MakeEncoder(Protocol):
     """Constructor of an encoder (B, *shape) → (B, outputs); outputs in `zeros` start at 0."""
 
-    def __call__(self, shape: Shape, outputs: int, zeros: slice = NONE) -> nn.Module: ...
+    def __call__(self, shape: Shape, outputs: int, zeros: Sequence[int] = ()) -> nn.Module: ...
 
 
 class Pair(NamedTuple):
@@ -147,7 +146,7 @@ def networks(design: Design, data: DataSpec) -> Pair:
     }
     make, decoder = pairs[design.net_for(data)]
 
-    def encoder(_: Shape, outputs: int, zeros: slice = NONE) -> nn.Module:
+    def encoder(_: Shape, outputs: int, zeros: Sequence[int] = ()) -> nn.Module:
         return shown(data, lambda shape: make(shape, outputs, zeros=zeros))
 
     return Pair(encoder, decoder)

@@ -101,7 +101,7 @@ def deep_ladder(
         conditional_root(data, nn.Sequential(Root(width, *sizes[0]), PixelMajor()), width, 1, 1),
         blocks,
         nn.Sequential(
-            ResidualBottleneck(width),
+            ResidualBottleneck(width, gain),
             ConvOutput(width, likelihood.params * data.shape[0]),
         ),
         likelihood,
