@@ -42,6 +42,10 @@ RAREST = 0.01
 """Smallest initial probability of either value: a pixel that is black in all training rows may be
 white in the next."""
 
+UNEXPLAINED = math.exp(-1)
+"""Share of the data's spread at which a learned scale starts. It follows the gradient slowly, by the
+learning rate a step, while a decoder soon explains the rest."""
+
 SHARPEST = 0.01
 """Smallest initial scale, in the units of a model: columns of a table may be constant."""
 
@@ -181,7 +185,7 @@ class LearnedGaussian(Likelihood):
         return Normal(mu, bounded(self.log_sigma).to(mu.dtype).expand_as(mu))
 
     def marginal(self, x: Tensor) -> Tensor:
-        self.log_sigma.data.copy_(_log_spread(x, self.log_sigma.shape))
+        self.log_sigma.data.copy_(_log_spread(UNEXPLAINED * x, self.log_sigma.shape))
         return x.mean(0)
 
 
@@ -224,7 +228,8 @@ class LaplaceLikelihood(Likelihood):
 
     def marginal(self, x: Tensor) -> Tensor:
         # A Laplace distribution of scale b has the standard deviation b √2.
-        self.log_scale.data.copy_(_log_spread(x / math.sqrt(2), self.log_scale.shape))
+        rescaled = UNEXPLAINED / math.sqrt(2) * x
+        self.log_scale.data.copy_(_log_spread(rescaled, self.log_scale.shape))
         return x.mean(0)
 
 
@@ -257,7 +262,7 @@ class StudentLikelihood(Likelihood):
         return StudentT(mu, scale, df)
 
     def marginal(self, x: Tensor) -> Tensor:
-        self.log_scale.data.copy_(_log_spread(x, self.log_scale.shape))
+        self.log_scale.data.copy_(_log_spread(UNEXPLAINED * x, self.log_scale.shape))
         return x.mean(0)
 
 

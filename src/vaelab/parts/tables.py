@@ -143,10 +143,6 @@ class PositiveNumbers(Likelihood):
         mu = self.centres + self.log_spreads.exp() * h
         return LogNormal(mu, (self.log_spreads + bounded(self.log_sigma)).expand_as(mu))
 
-    def marginal(self, x: Tensor) -> Tensor:
-        self.log_sigma.data.zero_()
-        return super().marginal(x)
-
 
 class Categories(Likelihood):
     """Likelihood of unordered categories, one logit for each of n in every column.
