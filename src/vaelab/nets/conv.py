@@ -7,7 +7,7 @@ are restored by nearest-neighbour interpolation and a convolution, which leaves 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch.nn.functional as F

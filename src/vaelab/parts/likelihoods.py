@@ -43,8 +43,8 @@ RAREST = 0.01
 white in the next."""
 
 UNEXPLAINED = math.exp(-1)
-"""Share of the data's spread at which a learned scale starts. It follows the gradient slowly, by the
-learning rate a step, while a decoder soon explains the rest."""
+"""Share of the data's spread at which a learned scale starts: it moves by no more than the learning
+rate a step, while a decoder soon explains the rest."""
 
 SHARPEST = 0.01
 """Smallest initial scale, in the units of a model: columns of a table may be constant."""
