@@ -53,7 +53,7 @@ class Judged:
 def compare(
     runs: Positional[Annotated[tuple[str, ...], arg(metavar="RUN")]], json: bool = False
 ) -> None:
-    """Puts evaluated runs side by side, with paired differences to the first of them.
+    """Put evaluated runs side by side, with paired differences to the first of them.
 
     Args:
         runs: folders of two or more runs, each evaluated on the same data; RUN@PRIOR for one that
@@ -72,11 +72,11 @@ def compare(
 
 
 def read(run: str) -> Judged:
-    """What an evaluation left in a run: RUN, or RUN@PRIOR.
+    """The evaluation stored in a run: RUN, or RUN@PRIOR.
 
     Raises:
-        FileNotFoundError: where there is no evaluation of the run's present weights.
-        ValueError: where it is damaged.
+        FileNotFoundError: if there is no evaluation of the run's present weights.
+        ValueError: if it is damaged.
     """
     folder, _, prior = run.partition("@")
     flag = f" --prior {prior}" if prior else ""
@@ -118,14 +118,14 @@ SOUND: dict[str, Callable[[Any], bool]] = {
     "binarize": lambda v: isinstance(v, str),
     "figures": lambda v: isinstance(v, dict) and all(map(_is_figure, v.values())),
 }
-"""What is read of an evaluation, and what it must be."""
+"""Fields read from an evaluation, with the check of each."""
 
 
 def check(judged: list[Judged]) -> None:
-    """Refuses what cannot be compared.
+    """Refuse what cannot be compared.
 
     Raises:
-        ValueError: where runs were judged on other examples, or with likelihoods of other kinds.
+        ValueError: if runs were judged on other examples, or with likelihoods of other kinds.
     """
     first = judged[0]
     for other in judged[1:]:
@@ -169,7 +169,7 @@ def paired(first: Judged, other: Judged) -> dict[str, Estimate]:
 
 
 def show(judged: list[Judged], differences: dict[str, dict[str, Estimate]]) -> None:
-    """Prints figures side by side, then the paired differences."""
+    """Print figures side by side, then the paired differences."""
     first, names = judged[0], [run.name for run in judged]
     called = dict(zip(names, map(escape_control, shorter(names)), strict=True))
     print(escape_control(f"{_data(first.record)[:1].upper()}{_data(first.record)[1:]}"))
