@@ -15,7 +15,7 @@ from itertools import chain
 import torch
 from torch import Tensor
 
-from vaelab.compile import foreign_part
+from vaelab.compile import flush_denormals, foreign_part
 from vaelab.core import VAE, Trace, fork_rng
 from vaelab.data import Batches, Data, DataSpec
 from vaelab.objectives import Objective
@@ -81,7 +81,7 @@ def fit(
     average = None if plan.ema is None else Average(model.state_dict(), plan.ema)
     order = torch.Generator(device).manual_seed(plan.seed)
     record = Record(listener, plan.patience, objective.monitorable)
-    with fork_rng(plan.seed, device):
+    with fork_rng(plan.seed, device), flush_denormals(device):
         try:
             for epoch in range(1, epochs + 1):
                 started, seen = time.perf_counter(), 0

@@ -17,7 +17,7 @@ from functools import partial
 
 import torch
 
-from vaelab.compile import foreign_part
+from vaelab.compile import flush_denormals, foreign_part
 from vaelab.core import VAE, fork_rng
 from vaelab.data import Batch, Batches, Data, DataSpec
 from vaelab.objectives import Objective
@@ -97,7 +97,7 @@ def fit_population(
     average = None if plan.ema is None else Average(stack.parameters, plan.ema)
     order = torch.Generator(device).manual_seed(plan.seed)
     members = [Member(Record(listeners[i] if listeners else None, plan.patience)) for i in range(n)]
-    with fork_rng(plan.seed, device):
+    with fork_rng(plan.seed, device), flush_denormals(device):
         try:
             for epoch in range(1, epochs + 1):
                 started, sums, seen = time.perf_counter(), Sums(), 0
