@@ -285,8 +285,8 @@ def test_the_rate_a_step_uses_is_the_schedules(few: Data) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(AdamW, "step", watched)
-        train(few, Plan(epochs=3, batch_size=100, lr=0.01, warmup=5))
-    assert used == pytest.approx([0.01 * learning_rate(step, 12, 5) for step in range(12)])
+        train(few, Plan(epochs=3, batch_size=100, lr=0.01, warmup_share=0.5))
+    assert used == pytest.approx([0.01 * learning_rate(step, 12, 0.5, 0.5) for step in range(12)])
     assert max(used) == pytest.approx(0.01)
 
 

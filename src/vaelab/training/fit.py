@@ -90,7 +90,9 @@ def fit(
                 for i, batch in enumerate(train.shuffled(plan.batch_size, order)):
                     done = (epoch - 1) * steps_an_epoch + i + 1
                     clock.set((done - 1) / steps)
-                    step.scale(learning_rate(done - 1, steps, plan.warmup))
+                    step.scale(
+                        learning_rate(done - 1, steps, plan.warmup_share, plan.cooldown_share)
+                    )
                     try:
                         step(batch)
                     except NotFinite as error:
@@ -129,12 +131,21 @@ REMEDY = (
 )
 
 
-def learning_rate(step: int, steps: int, warmup: int) -> float:
-    """The share of the peak rate at a step: a linear rise, then a cosine to 0."""
-    warmup = min(warmup, steps // 10)
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+def learning_rate(step: int, steps: int, warmup: float, cooldown: float) -> float:
+    """Share of the peak rate at a step: a linear rise, a plateau, and a linear fall to 0.
+
+    >>> [learning_rate(step, 10, 0.2, 0.4) for step in range(10)]
+    [0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.75, 0.5, 0.25]
+
+    Args:
+        step: index of the step, from 0.
+        steps: number of steps of the training.
+        warmup: share of them over which the rate rises.
+        cooldown: share of them over which it falls.
+    """
+    rise = (step + 1) / max(1.0, warmup * steps)
+    fall = (steps - step) / max(1.0, cooldown * steps)
+    return min(rise, 1.0, fall)
 
 
 @torch.no_grad()

@@ -106,7 +106,9 @@ def fit_population(
                 for number, batch in enumerate(train.shuffled(plan.batch_size, order), 1):
                     done = (epoch - 1) * steps_an_epoch + number
                     stack.clock.set((done - 1) / steps)
-                    stack.scale(learning_rate(done - 1, steps, plan.warmup))
+                    stack.scale(
+                        learning_rate(done - 1, steps, plan.warmup_share, plan.cooldown_share)
+                    )
                     sums.add(stack.step(batch))
                     for i, found in stack.broken.items():
                         if members[i].going:
