@@ -22,7 +22,7 @@ def perceptron(
         gain: gain of the initial weights of the last layer, as in `nets.init`.
         zeros: outputs that start at 0.
     """
-    return nn.Sequential(*_hidden(widths[:-1]), linear(*widths[-2:], gain, zeros))
+    return nn.Sequential(*_hidden(widths[:-1]), linear(widths[-2], widths[-1], gain, zeros))
 
 
 def _hidden(widths: Sequence[int]) -> list[nn.Module]:

@@ -116,7 +116,7 @@ class Design:
 class MakeEncoder(Protocol):
     """Constructor of an encoder (B, *shape) → (B, outputs); outputs in `zeros` start at 0."""
 
-    def __call__(self, shape: Shape, outputs: int, zeros: Sequence[int] = ()) -> nn.Module: ...
+    def __call__(self, shape: Shape, /, outputs: int, zeros: Sequence[int] = ()) -> nn.Module: ...
 
 
 class Pair(NamedTuple):
@@ -146,7 +146,7 @@ def networks(design: Design, data: DataSpec) -> Pair:
     }
     make, decoder = pairs[design.net_for(data)]
 
-    def encoder(_: Shape, outputs: int, zeros: Sequence[int] = ()) -> nn.Module:
+    def encoder(_: Shape, /, outputs: int, zeros: Sequence[int] = ()) -> nn.Module:
         return shown(data, lambda shape: make(shape, outputs, zeros=zeros))
 
     return Pair(encoder, decoder)
