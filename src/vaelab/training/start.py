@@ -22,4 +22,6 @@ def start(model: VAE, train: Batches) -> None:
     """
     most = max(1, min(ROWS, NUMBERS // train.spec.dims))
     rows = train.x[:: -(-len(train) // most)]
-    start_at_marginal(model, train.spec.prepare(rows.to(train.device)))
+    x = train.spec.prepare(rows.to(train.device))
+    if torch.isfinite(x).all():  # otherwise the first step names what is not, and where
+        start_at_marginal(model, x)
