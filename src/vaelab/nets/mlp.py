@@ -18,7 +18,7 @@ def perceptron(
     """Linear layers of the given widths with GELU between them and none after the last.
 
     Args:
-        widths: of input, hidden layers and output.
+        widths: widths of input, hidden layers and output.
         gain: gain of the initial weights of the last layer, as in `nets.init`.
         zeros: outputs that start at 0.
     """
