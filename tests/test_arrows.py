@@ -36,7 +36,7 @@ ROOMS: dict[str, str] = {
     "runs": "core data distributions fitted recipes training utils version",
     "plots": "core data distributions runs training utils",
     "doctor": "core data distributions fitted metrics parts recipes runs training utils",
-    "evaluation": "core data metrics parts recipes runs training utils version",
+    "evaluation": "compile core data metrics parts recipes runs training utils version",
     "sklearn": "core data recipes training",
     "reports": "data doctor evaluation metrics plots runs training utils",
     "sweep": "core data metrics plots recipes runs training utils version",

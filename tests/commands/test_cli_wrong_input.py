@@ -345,7 +345,7 @@ def test_disk_that_fills_up_at_the_end_keeps_the_old_run(run, monkeypatch, capsy
 def test_training_that_breaks_down_keeps_the_old_run(refused, run):
     rows = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
     np.save(run.parent / "rows.npy", rows)
-    wild = ("--overwrite", "--lr", "1e30", "--epochs", "5", "--warmup", "0")
+    wild = ("--overwrite", "--lr", "1e30", "--epochs", "5", "--warmup-share", "0")
     said = refused(*train("rows.npy", *wild, out=run), status=1)
     assert "not finite" in said
     assert "step" in said

@@ -50,7 +50,7 @@ def stable(run: Run) -> Findings:
             f"the validation loss jumped up by {jump:.2f} nats at epoch {epoch}; in all of "
             f"training it fell by {gained:.2f}",
             Evidence("largest jump over the whole fall", share, JUMP),
-            "a smaller --lr (a third of it), or a longer --warmup",
+            "a smaller --lr (a third of it), or a larger --warmup-share",
         )
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from vaelab.compile import flush_denormals
 from vaelab.core import fork_rng, permutation
 from vaelab.data import Batches, Split
 from vaelab.evaluation import factors, latents, likelihood, samples
@@ -69,7 +70,7 @@ def evaluate_run(
     batches = Batches(held.x, run.data, place, held.known(run.data))
     digest = digest_of(batches, seed)
     layers, pictures = None, None
-    with on(run, place):
+    with on(run, place), flush_denormals(place):
         if {"latent", "samples"} & set(settings.parts):
             some = reference(train, seed)
             rows = Batches(some.x, run.data, place, some.known(run.data))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vaelab.runs.run import RECIPE
+from vaelab.runs.files import RECIPE
 from vaelab.utils import atomic_files
 
 UNRELATED = ("device", "compile", "best_epoch")

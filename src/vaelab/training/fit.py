@@ -15,7 +15,7 @@ from itertools import chain
 import torch
 from torch import Tensor
 
-from vaelab.compile import foreign_part
+from vaelab.compile import flush_denormals, foreign_part
 from vaelab.core import NOISE, ORDER, VAE, Trace, derive_seed, fork_rng, seed_draws
 from vaelab.data import Batches, Data, DataSpec
 from vaelab.objectives import Objective
@@ -25,6 +25,7 @@ from vaelab.training.clock import Clock
 from vaelab.training.course import Course, Keeper
 from vaelab.training.plan import Plan, find_device, should_compile, uses_bf16
 from vaelab.training.record import Fit, Listener, Moments, Record, Row, Sums
+from vaelab.training.start import start
 from vaelab.training.step import NotFinite, Step, figures, first_not_finite
 from vaelab.utils.signals import Interrupted
 
@@ -72,6 +73,7 @@ def fit(
     epochs = plan.num_epochs(len(train))
     steps = steps_an_epoch * epochs
     model.to(device).train()
+    start(model, train)
     objective.to(device, torch.float32 if device.type == "mps" else None)
     clock = Clock(chain(model.named_buffers(), objective.named_buffers()))
     parameters = sum(p.numel() for p in model.parameters())
@@ -86,7 +88,7 @@ def fit(
     course = Course(model, objective, step, average, record)
     if keeper is not None and (kept := keeper.state()) is not None:
         course.restore(kept)
-    with fork_rng(plan.seed, device):
+    with fork_rng(plan.seed, device), flush_denormals(device):
         try:
             for epoch in range(len(record.fit.history) + 1, epochs + 1):
                 if record.exhausted():
@@ -101,7 +103,9 @@ def fit(
                     done = (epoch - 1) * steps_an_epoch + i + 1
                     seed_draws(derive_seed(plan.seed, NOISE, done), device)
                     clock.set((done - 1) / steps)
-                    step.scale(learning_rate(done - 1, steps, plan.warmup))
+                    step.scale(
+                        learning_rate(done - 1, steps, plan.warmup_share, plan.cooldown_share)
+                    )
                     try:
                         step(batch)
                     except NotFinite as error:
@@ -149,12 +153,21 @@ REMEDY = (
 )
 
 
-def learning_rate(step: int, steps: int, warmup: int) -> float:
-    """The share of the peak rate at a step: a linear rise, then a cosine to 0."""
-    warmup = min(warmup, steps // 10)
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+def learning_rate(step: int, steps: int, warmup: float, cooldown: float) -> float:
+    """Share of the peak rate at a step: a linear rise, a plateau, and a linear fall to 0.
+
+    >>> [learning_rate(step, 10, 0.2, 0.4) for step in range(10)]
+    [0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.75, 0.5, 0.25]
+
+    Args:
+        step: index of the step, from 0.
+        steps: number of steps of the training.
+        warmup: share of them over which the rate rises.
+        cooldown: share of them over which it falls.
+    """
+    rise = (step + 1) / max(1.0, warmup * steps)
+    fall = (steps - step) / max(1.0, cooldown * steps)
+    return min(rise, 1.0, fall)
 
 
 @torch.no_grad()

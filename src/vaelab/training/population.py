@@ -17,7 +17,7 @@ from functools import partial
 
 import torch
 
-from vaelab.compile import foreign_part
+from vaelab.compile import flush_denormals, foreign_part
 from vaelab.core import NOISE, ORDER, VAE, derive_seed, fork_rng, seed_draws
 from vaelab.data import Batch, Batches, Data, DataSpec
 from vaelab.objectives import Objective
@@ -27,6 +27,7 @@ from vaelab.training.fit import ACTIVE, REMEDY, ROWS, learning_rate
 from vaelab.training.plan import Plan, find_device, should_compile, uses_bf16
 from vaelab.training.record import Fit, Listener, Moments, Record, Row, Sums
 from vaelab.training.stack import Stack, Tensors, difference, facts, unstackable
+from vaelab.training.start import start
 from vaelab.training.step import NotFinite
 
 WALKED = 8192
@@ -86,6 +87,7 @@ def fit_population(
     steps = steps_an_epoch * epochs
     for model in models:
         model.to(device).train()
+        start(model, train)
     parameters = sum(p.numel() for p in models[0].parameters())
     bf16 = uses_bf16(plan.precision, device, parameters)
     foreign = foreign_part(*models, *objectives)
@@ -94,7 +96,7 @@ def fit_population(
     average = None if plan.ema is None else Average(stack.parameters, plan.ema)
     order = torch.Generator(device)
     members = [Member(Record(listeners[i] if listeners else None, plan.patience)) for i in range(n)]
-    with fork_rng(plan.seed, device):
+    with fork_rng(plan.seed, device), flush_denormals(device):
         try:
             for epoch in range(1, epochs + 1):
                 started, sums, seen = time.perf_counter(), Sums(), 0
@@ -105,7 +107,9 @@ def fit_population(
                     done = (epoch - 1) * steps_an_epoch + number
                     seed_draws(derive_seed(plan.seed, NOISE, done), device)
                     stack.clock.set((done - 1) / steps)
-                    stack.scale(learning_rate(done - 1, steps, plan.warmup))
+                    stack.scale(
+                        learning_rate(done - 1, steps, plan.warmup_share, plan.cooldown_share)
+                    )
                     sums.add(stack.step(batch))
                     for i, found in stack.broken.items():
                         if members[i].going:
