@@ -80,11 +80,19 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"vaelab has no {name!r}; it has {', '.join(__all__)}")
-    module, attribute = _HOME[name]
-    home = importlib.import_module(module)
-    return home if attribute is None else getattr(home, attribute)
+    if name in _HOME:
+        module, attribute = _HOME[name]
+        home = importlib.import_module(module)
+        return home if attribute is None else getattr(home, attribute)
+    if name.startswith("_"):
+        raise AttributeError(f"module 'vaelab' has no attribute {name!r}")
+    from vaelab.utils.hints import no_such_name
+    from vaelab.utils.text import nearest
+
+    recipes = importlib.import_module("vaelab.recipes").__all__
+    written = {each: f"vaelab.recipes.{each}" for each in recipes}
+    known = written | {each: each for each in __all__}
+    raise no_such_name("vaelab", name, known if nearest(name, known) else __all__)
 
 
 def __dir__() -> list[str]:

@@ -25,7 +25,6 @@ from torch import nn
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
 from vaelab.commands.data_options import Source
 from vaelab.commands.subcommands import Choice, Command, summary
-from vaelab.commands.training_progress import TrainingDisplay
 from vaelab.core import fork_rng
 from vaelab.data import Data, DataSpec, cli_example, placing
 from vaelab.plots.gallery import save_gallery
@@ -162,8 +161,7 @@ def perform(task: Task, build: Callable[[DataSpec], Recipe], plan: Plan) -> None
         f"{counted(epochs, 'epoch')} of {counted(per_epoch, 'step')}, "
         f"about {duration(took * per_epoch * epochs)}; Ctrl-C keeps what was reached"
     )
-    with TrainingDisplay(epochs, plan.batch_size) as display:
-        run = train(recipe, data, plan, out=task.out, overwrite=task.overwrite, listener=display)
+    run = train(recipe, data, plan, out=task.out, overwrite=task.overwrite, progress=True)
     Console().print(table(run))
     for path, caption in save_gallery(run, data, task.out):
         show(f"{path}  {caption}")

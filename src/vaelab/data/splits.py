@@ -7,6 +7,7 @@ from torch import Tensor
 
 from vaelab.data.loading.mapped_rows import Raw, Rows
 from vaelab.data.tabular.header import Heading
+from vaelab.utils.hints import Hinting
 
 from .schema_fields import Column
 from .spec import DataSpec
@@ -34,7 +35,7 @@ class Factors:
 
 
 @dataclass(frozen=True)
-class Split:
+class Split(Hinting):
     """Rows of one split.
 
     Args:
@@ -74,14 +75,30 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Data:
-    """A data set, split and described; `notes` say in words what was done to it."""
+class Data(Hinting):
+    """A data set, split and described; `notes` say in words what was done to it.
+
+    `len(data)` is the number of rows of all splits, `data.shape` the shape of an example.
+    """
 
     spec: DataSpec
     train: Split
     valid: Split
     test: Split
     notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return sum(map(len, (self.train, self.valid, self.test)))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of an example: (C, H, W), (T, C) or (D,)."""
+        return self.spec.shape
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes; empty without labels."""
+        return self.spec.classes
 
     def __repr__(self) -> str:
         """One line: where it is from, the shape of an example, and the rows of each split."""

@@ -30,6 +30,7 @@ from torch import Tensor
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
 from vaelab.core import VAE, Condition, Conditional, cut, fork_rng, join, map_chunks
 from vaelab.data import (
+    Data,
     DataSpec,
     Known,
     Raw,
@@ -41,10 +42,13 @@ from vaelab.data import (
     vectors,
 )
 from vaelab.fitted import WithPrior, find, replaced
-from vaelab.recipes.registry import Recipe, rebuild
+from vaelab.objectives import Distortion, Objective
+from vaelab.recipes.registry import HANDMADE, Recipe, rebuild
+from vaelab.runs.history import History
 from vaelab.runs.latent_summary import ROWS, Codes, check_temperature, read_latent_summary, slerp
 from vaelab.training import Plan
 from vaelab.utils import atomic_files
+from vaelab.utils.hints import Hinting, hinting
 from vaelab.utils.validation import validate
 from vaelab.version import __version__
 
@@ -59,7 +63,7 @@ UNFINISHED = "unfinished"
 
 
 @dataclass(eq=False)
-class Run:
+class Run(Hinting):
     """Trained model: raw data in, raw data out.
 
     A *code* is the concatenation of the latents of all sites of one example, (L,). Outputs are the
@@ -82,17 +86,20 @@ class Run:
         codes: statistics of the codes.
         path: folder of the run, or None in memory.
         condition: condition of a conditional model, (1, C) for all examples or (N, C).
+        rows: data it was trained on, if that was in this process.
     """
 
     recipe: Recipe
     training: dict[str, Any]
-    history: list[dict[str, float]]
+    history: History
     codes: Codes
     path: Path | None = None
     condition: Tensor | None = None
+    rows: Data | None = None
     shapes: tuple[torch.Size, ...] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.history = History(self.history)
         self.model.eval()
         with torch.no_grad(), fork_rng(0, self.device):
             one = self.model.sample(1, condition=self.example_condition)
@@ -383,8 +390,14 @@ class Run:
         return tuple(t.to(self.device) for t in tensors)
 
 
-def load(path: str | Path) -> Run:
+@hinting
+def load(path: str | Path, *, model: VAE | None = None, objective: Objective | None = None) -> Run:
     """Read a run from its folder.
+
+    Args:
+        path: folder of the run.
+        model: for a run of a model of your own, the model, whose weights are then read.
+        objective: its objective.
 
     Raises:
         FileNotFoundError: if there is no run.
@@ -410,7 +423,10 @@ def load(path: str | Path) -> Run:
         )
     try:
         spec = DataSpec.from_json(about["data"])
-        recipe = rebuild(about["recipe"], about["arguments"], spec)
+        if about["recipe"] == HANDMADE:
+            recipe = _own(about, spec, model, objective)
+        else:
+            recipe = rebuild(about["recipe"], about["arguments"], spec, about.get("code") or ())
     except (TypeError, ValueError, ArithmeticError, RuntimeError, MemoryError) as error:
         raise ValueError(f"{folder / RECIPE}: {error}") from None  # numbers may be absurd
     try:
@@ -432,6 +448,23 @@ def load(path: str | Path) -> Run:
             f"{run.latent}; restore the file or train the run again"
         )
     return run
+
+
+def _own(about: dict[str, Any], spec: DataSpec, model: Any, objective: Any) -> Recipe:
+    """Recipe of a run of a model of one's own, from the model at hand.
+
+    Raises:
+        ValueError: if it is not at hand; names the code that the run needs.
+    """
+    if model is None:
+        code = [str(place) for place in about.get("code") or ()] or ["parts of vaelab"]
+        raise ValueError(
+            f"the run is of a model built by hand from {', '.join(code)}; build it again and pass "
+            "it: vaelab.load(path, model=…, objective=…). A function under @vaelab.recipe makes "
+            "runs that load by themselves"
+        )
+    objective = Distortion() if objective is None else objective
+    return Recipe(HANDMADE, {}, model, objective, spec, str(about.get("likelihood", "")))
 
 
 def _read_training(found: Mapping[str, Any], epochs: int) -> dict[str, Any]:

@@ -2,65 +2,113 @@
 
 from __future__ import annotations
 
-import reprlib
+import dataclasses
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
-from vaelab.data import Batches, Data, DataSpec
+from vaelab.core import VAE
+from vaelab.data import Batches, Data, Source, load
+from vaelab.objectives import Objective
+from vaelab.recipes.design import Design
 from vaelab.recipes.registry import Recipe
+from vaelab.runs.callbacks import Callback, as_listener
 from vaelab.runs.checkpointer import Checkpointer
+from vaelab.runs.handmade import ObjectiveFunction, handmade
 from vaelab.runs.latent_summary import summarize_latents
+from vaelab.runs.matching import check_data_matches
 from vaelab.runs.run import RECIPE, UNFINISHED, Run
+from vaelab.runs.settings import Settings, by_owner, find_recipe
+from vaelab.runs.training_display import progress_display
 from vaelab.training import Fit, Length, Listener, NotFinite, Plan, fit
+from vaelab.utils.hints import hinting
+
+ARGUMENTS = ("data", "plan", "model", "objective", "out", "overwrite", "callbacks", "progress")
 
 
+@hinting
 def train(
-    recipe: Recipe,
-    data: Data,
-    plan: Plan = Plan(),
+    recipe: str | Recipe | Callable[..., Recipe] | None = None,
+    data: Source | Data | None = None,
+    plan: Plan | None = None,
     *,
+    model: VAE | None = None,
+    objective: Objective | ObjectiveFunction | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
-    listener: Listener | None = None,
+    callbacks: Sequence[Callback] = (),
+    progress: bool | None = None,
+    **settings: Any,
 ) -> Run:
-    """Train a recipe and return the run.
+    """Train a recipe, or a model of your own, and return the run.
 
     Checkpoints are kept in `out/unfinished`, itself a run, which replaces the content of `out` only
     when it is complete. Ctrl-C ends the training with the results so far.
 
-    >>> from vaelab import Plan, load_data, recipes
-    >>> data = load_data("digits")
-    >>> run = train(recipes.vae(data.spec, latent=2), data, Plan(epochs=1))
+    >>> import vaelab
+    >>> run = vaelab.train("vae", "digits", latent=2, epochs=1)
     >>> run.sample(3).shape[0]
     3
 
     Args:
-        recipe: recipe to train; it is built again, and left unchanged.
-        data: data whose specification the recipe was made for.
-        plan: training plan.
+        recipe: name of a recipe, or a recipe; a built one is built again, and left unchanged.
+        data: data, or anything that `load_data` takes.
+        plan: training plan; further settings change it.
+        model: model of your own, instead of a recipe; it is trained in place.
+        objective: its objective, an `Objective` or a function `(trace, x) -> (B,)` in nats.
         out: folder of the run; without one it stays in memory.
         overwrite: True to replace an existing run.
-        listener: callback for steps and epochs.
+        callbacks: functions of each epoch's figures, or objects with `on_epoch(row, best)` and
+            `on_step(step, steps, row)`; an exception in one ends the training.
+        progress: True to show progress on stderr, False to show nothing; by default it is shown in
+            a terminal and in a notebook.
+        **settings: settings of the recipe, of `Design` and of `Plan`, by name. `seed` is one for
+            the split of data that are loaded here, the initial weights and the training.
 
     Raises:
-        TypeError: for data that were not loaded.
-        ValueError: if the data does not match the recipe, or `out` holds a run.
+        TypeError: for an unknown setting, with the nearest one.
+        ValueError: if the data do not match the recipe, or `out` holds a run.
         NotFinite: if training breaks down; existing files are untouched.
         KeyboardInterrupt: if it was interrupted before the first epoch was complete.
     """
-    if not isinstance(data, Data):
+    if isinstance(recipe, Data):
+        raise TypeError("the recipe comes first, as in vaelab.train('vae', data)")
+    if data is None:
+        raise TypeError("data is missing: vaelab.train('vae', 'digits'), or vaelab.load_data(…)")
+    if out is not None:
+        check_run_dir(Path(out), overwrite)
+    if isinstance(model, str):
         raise TypeError(
-            f"data is a {type(data).__name__}; it must be a Data, as vaelab.load_data(…) returns"
+            f"model is for a model of your own; name a recipe first: train({model!r}, …)"
         )
-    check_data_matches(recipe.data, data.spec)
-    recipe = recipe.fresh()
+    if (recipe is None) == (model is None):
+        raise TypeError("give either a recipe such as 'vae', or model= with objective=")
+    found = None if recipe is None else find_recipe(recipe)
+    build = found if callable(found) else None
+    chosen = by_owner(settings, build, "train", *ARGUMENTS)
+    loaded = as_data(data, chosen.plan.get("seed", 0))
+    plan = dataclasses.replace(plan or Plan(), **chosen.plan)
+    if isinstance(found, Recipe):
+        check_data_matches(found.data, loaded.spec)
+        found = found.fresh()
+    elif build is not None:
+        found = build(loaded.spec, **with_design(chosen))
+    else:
+        found = handmade(model, objective, loaded)
+    rows = len(loaded.train)
+    with progress_display(plan.num_epochs(rows), plan.batch_size, progress) as display:
+        return _trained(found, loaded, plan, out, as_listener([*display, *callbacks]))
+
+
+def _trained(
+    recipe: Recipe, data: Data, plan: Plan, out: str | Path | None, listener: Listener | None
+) -> Run:
     if out is None:
         return _fitted(recipe, data, plan, listener)[0]
-    folder = Path(out)
-    check_run_dir(folder, overwrite)
-    keeper = Checkpointer(folder, recipe, data, plan, listener)
+    keeper = Checkpointer(Path(out), recipe, data, plan, listener)
     try:
         run, optimizer = _fitted(recipe, data, plan, keeper)
         run.save(keeper.unfinished, optimizer)
@@ -73,23 +121,23 @@ def train(
     return run
 
 
-def check_data_matches(made_for: DataSpec, given: DataSpec) -> None:
-    """Check that data match the data a recipe was made for, in kind and scale.
+def as_data(source: Source | Data, seed: int = 0) -> Data:
+    """Data as they are; anything else is loaded, and split by the seed."""
+    return source if isinstance(source, Data) else load(source, seed=seed)
+
+
+def with_design(chosen: Settings) -> dict[str, Any]:
+    """Arguments of a recipe function, its design included.
 
     Raises:
-        ValueError: names the first difference.
+        TypeError: if both a design and a field of it are given.
     """
-    names = ["shape", "levels", "offset", "scale"]
-    # A density treats counts as plain numbers, without column kinds.
-    names += ["columns"] if made_for.columns else []
-    names += {"none": [], "labels": ["classes"], "vectors": ["vectors"]}[made_for.condition]
-    for name in names:
-        then, now = getattr(made_for, name), getattr(given, name)
-        if then != now:
-            raise ValueError(
-                f"the recipe was made for data whose {name} is {reprlib.repr(then)}, this data's "
-                f"is {reprlib.repr(now)}; build it with this data's spec"
-            )
+    given = chosen.recipe
+    if chosen.design.keys() - {"seed"} and "design" in given:
+        raise TypeError(
+            f"{', '.join(chosen.design)} is a field of the design, which is given too; set it there"
+        )
+    return given if "design" in given else given | {"design": Design(**chosen.design)}
 
 
 def _fitted(
@@ -107,7 +155,7 @@ def finished(recipe: Recipe, data: Data, plan: Plan, result: Fit) -> Run:
         recipe.model, Batches(data.valid.x, recipe.data, y=data.valid.known(recipe.data))
     )
     training = asdict(plan) | {"ending": result.ending, "best_epoch": result.best_epoch}
-    return Run(recipe, training, result.history, codes)
+    return Run(recipe, training, result.history, codes, rows=data)
 
 
 def few_steps(run: Run) -> Length | None:

@@ -146,9 +146,17 @@ def study(
     for model, latent in keys:
         name = key(model, latent)
         recipe = MODELS[model](data.spec, latent, design=Design(net="mlp", width=WIDTH, seed=seed))
-        told = None if watcher is None else _Told(watcher, name)
+        told = () if watcher is None else (_Told(watcher, name),)
         folder = folders[model, latent]
-        runs[name] = train(recipe, data, plan, out=folder, overwrite=overwrite, listener=told)
+        runs[name] = train(
+            recipe,
+            data,
+            plan,
+            out=folder,
+            overwrite=overwrite,
+            callbacks=told,
+            progress=False,
+        )
         if runs[name].training["ending"] == "interrupted":
             raise KeyboardInterrupt
     return Study(data, runs, wide, seed, plan.num_epochs(len(data.train.x)), device)

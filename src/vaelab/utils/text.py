@@ -1,13 +1,21 @@
-"""Suggestions for misspelt names, and text that is safe to print."""
+"""Suggestions for misspelt and foreign names, and text that is safe to print."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+
+from vaelab.utils.foreign_words import FOREIGN, squashed
+from vaelab.utils.options import on_command_line
 
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Characters that control a terminal or reverse its text, and those without an encoding."""
+
+_ENDINGS = ("vaeconfig", "vaemodel", "vae", "config", "model", "s")
+"""Endings without which a name of another library may be one of ours."""
+
+_ANYWHERE = "vaelab."
 
 
 def escape_control(text: str) -> str:
@@ -19,7 +27,48 @@ def escape_control(text: str) -> str:
     return _UNSEEN.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str] | Mapping[str, str]) -> list[str]:
+    """Names that a misspelt or foreign one may stand for, the likeliest first; at most 3.
+
+    >>> nearest("latent_dim", ["latent", "lr"]), nearest("BetaVAE", ["vae", "beta_vae"])
+    (['latent'], ['beta_vae'])
+    >>> nearest("BetaTCVAE", ["beta_vae", "beta_tc"])
+    ['beta_tc']
+
+    Args:
+        name: the name.
+        known: names; a mapping gives how each is written.
+    """
+    names = dict(known) if isinstance(known, Mapping) else {each: each for each in known}
+    by_key: dict[str, list[str]] = {}
+    for each, written in names.items():
+        by_key.setdefault(squashed(each), []).append(written)
+    key = squashed(name)
+    if key in by_key:
+        return by_key[key][:3]
+    if meant := list(_meant(FOREIGN.get(key, ()), names)):
+        return meant[:3]
+    for ending in _ENDINGS:
+        if (stem := key.removesuffix(ending)) != key and stem in by_key:
+            return by_key[stem][:3]
+    close = difflib.get_close_matches(key, by_key, n=3, cutoff=0.6)
+    return [each for match in close for each in by_key[match]][:3]
+
+
+def _meant(words: Iterable[str], names: Mapping[str, str]) -> Iterator[str]:
+    """Those of our names that exist at the place."""
+    for word in words:
+        if word in names:
+            yield names[word]
+        elif word.partition(".")[0] in names or (
+            word.startswith(_ANYWHERE)
+            and not on_command_line()
+            and word.removeprefix(_ANYWHERE) not in names
+        ):
+            yield word
+
+
+def did_you_mean(name: str, known: Iterable[str] | Mapping[str, str]) -> str:
     """Return a sentence to append after a full stop, with the nearest names; empty if none is near.
 
     >>> did_you_mean("sampel", ["train", "sample"])
@@ -29,7 +78,5 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     >>> did_you_mean("xyz", ["train", "sample"])
     ''
     """
-    # Every flag starts with dashes, which would make all of them similar.
-    bare = {each.lstrip("-"): each for each in known}
-    near = difflib.get_close_matches(name.lstrip("-"), bare, n=3, cutoff=0.6)
-    return f" Did you mean {' or '.join(bare[each] for each in near)}?" if near else ""
+    near = nearest(name, known)
+    return f" Did you mean {' or '.join(near)}?" if near else ""
