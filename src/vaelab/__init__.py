@@ -12,23 +12,35 @@ from typing import TYPE_CHECKING, Any
 from vaelab.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from vaelab import fitted, recipes
+    from vaelab import fitted, recipes, sklearn
     from vaelab.core import VAE, Conditional, Ladder, Shallow
     from vaelab.data import Data, DataSpec
     from vaelab.data import load as load_data
     from vaelab.objectives import Distortion, ImportanceWeighted, Objective, Rate
     from vaelab.plots.scaling import picture
     from vaelab.recipes.design import Design
-    from vaelab.recipes.registry import Recipe
+    from vaelab.recipes.registry import Recipe, recipe
     from vaelab.runs.fit_prior import fit_prior
     from vaelab.runs.frame import frame
     from vaelab.runs.run import Run, load
     from vaelab.runs.train import train
     from vaelab.training import Plan, fit
+    from vaelab.verbs.compare import compare
+    from vaelab.verbs.doctor import doctor
+    from vaelab.verbs.evaluate import evaluate
+    from vaelab.verbs.sweep import sweep
+    from vaelab.verbs.understand import understand
 
 _HOME = {
     "fitted": ("vaelab.fitted", None),
     "recipes": ("vaelab.recipes", None),
+    "sklearn": ("vaelab.sklearn", None),
+    "doctor": ("vaelab.doctor", None),
+    "sweep": ("vaelab.sweep", None),
+    "understand": ("vaelab.understand", None),
+    "compare": ("vaelab.verbs.compare", "compare"),
+    "evaluate": ("vaelab.verbs.evaluate", "evaluate"),
+    "recipe": ("vaelab.recipes.registry", "recipe"),
     "fit_prior": ("vaelab.runs.fit_prior", "fit_prior"),
     "frame": ("vaelab.runs.frame", "frame"),
     "picture": ("vaelab.plots.scaling", "picture"),
@@ -67,6 +79,9 @@ __all__ = [
     "Recipe",
     "Run",
     "Shallow",
+    "compare",
+    "doctor",
+    "evaluate",
     "fit",
     "fit_prior",
     "fitted",
@@ -74,8 +89,12 @@ __all__ = [
     "load",
     "load_data",
     "picture",
+    "recipe",
     "recipes",
+    "sklearn",
+    "sweep",
     "train",
+    "understand",
 ]
 
 

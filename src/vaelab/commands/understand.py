@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Literal
 
@@ -10,8 +9,9 @@ from vaelab.commands.arguments import Device
 from vaelab.commands.data_options import Source
 from vaelab.commands.understand_progress import StudyDisplay
 from vaelab.training import Length, find_device
-from vaelab.understand import DOCUMENT, RUNS, understand
+from vaelab.understand import RUNS
 from vaelab.utils.progress import say, show
+from vaelab.verbs.understand import understand
 
 
 def command(
@@ -45,7 +45,7 @@ def command(
         )
     data = source.read()
     with StudyDisplay() as display:
-        page = understand(
+        found = understand(
             data,
             out=out,
             wide=wide,
@@ -56,14 +56,15 @@ def command(
             device=device,
             watcher=display,
         )
-    found = json.loads((out / DOCUMENT).read_text(encoding="utf-8"))
-    held = [claim["verdict"] for claim in found["claims"] if claim["verdict"] is not None]
+    held = [claim["verdict"] for claim in found.claims if claim["verdict"] is not None]
     print(
         f"{held.count('holds')} of {len(held)} claims that could be measured hold on this data, "
         f"{held.count('fails')} fail, {held.count('undecided')} are within error"
     )
-    length = Length(*(found["study"][key] for key in ("steps", "usual_steps", "usual_epochs")))
+    length = Length(
+        *(found.document["study"][key] for key in ("steps", "usual_steps", "usual_epochs"))
+    )
     if length.few:
         say(f"{length}: the page tells more of an unfinished training than of the models")
     show(f"{out / RUNS}  the eight runs; try: vaelab sample {out / RUNS / f'vae-{wide}'} -n 64")
-    print(f"{page}  the page")
+    print(f"{found.path}  the page")

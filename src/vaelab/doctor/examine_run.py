@@ -12,7 +12,7 @@ from vaelab.doctor.root_cause import ordered
 from vaelab.doctor.run_checks import CHECKS
 from vaelab.doctor.run_measurements import RunMeasurements, measure_run
 from vaelab.runs.own_data import named_data
-from vaelab.runs.run import METRICS, RECIPE, UNFINISHED, load
+from vaelab.runs.run import METRICS, RECIPE, UNFINISHED, Run, load
 from vaelab.training import find_device
 
 
@@ -47,8 +47,22 @@ def examine_run(
             f"{path / METRICS} is missing or has no valid_loss of some epoch, by which a training "
             "is judged; restore it"
         )
-    run = run if prior is None else run.with_prior(prior)
     (train, _, test), _ = named_data(run.data, data, data_dir, path)
+    return examine_rows(run, train, test, str(path), limit, seed, device, prior)
+
+
+def examine_rows(
+    run: Run,
+    train: Split,
+    test: Split,
+    subject: str,
+    limit: int = 2000,
+    seed: int = 0,
+    device: str = "cpu",
+    prior: str | None = None,
+) -> Report:
+    """Examine a run in memory on rows at hand; arguments are those of `examine_run`."""
+    run = run if prior is None else run.with_prior(prior)
     place = find_device(device)
     model = run.model.to(place)
     try:
@@ -63,7 +77,7 @@ def examine_run(
     finally:
         model.to("cpu")
     findings = ordered([finding for check in CHECKS.values() for finding in check(seen)])
-    return Report(str(path), "run", _about(seen, prior), list(CHECKS), findings, _figures(seen))
+    return Report(subject, "run", _about(seen, prior), list(CHECKS), findings, _figures(seen))
 
 
 def subsample_split(split: Split, limit: int, seed: int) -> Split:

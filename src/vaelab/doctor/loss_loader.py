@@ -330,7 +330,7 @@ def chosen(returned: Any) -> tuple[Tensor, str]:
     return returned if returned.is_floating_point() else returned.double(), how
 
 
-def load_loss(named: str, arguments: str | None = None) -> Subject:
+def load_loss(named: str | Callable[..., Any], arguments: str | None = None) -> Subject:
     """Loads FILE.py:function and finds out what its arguments are.
 
     Args:
@@ -342,8 +342,11 @@ def load_loss(named: str, arguments: str | None = None) -> Subject:
         FileNotFoundError: where there is no such file.
         ValueError: where the file or the function cannot be used.
     """
-    file, _, name = named.rpartition(":")
-    function = _function(Path(file), name)
+    if isinstance(named, str):
+        file, _, name = named.rpartition(":")
+        function = _function(Path(file), name)
+    else:
+        function, name = named, getattr(named, "__name__", repr(named))
     subject = _by_names(function, name) if arguments is None else _as_told(function, arguments)
     learned = None if subject.has("noise") else _noise_of(function)
     if learned is not None:

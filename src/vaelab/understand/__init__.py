@@ -20,8 +20,11 @@ from vaelab.understand.figures import draw
 from vaelab.understand.measure import measure_model, reach
 from vaelab.understand.study import MODELS, Study, Watcher, key, study
 from vaelab.utils import atomic_files
+from vaelab.utils.callable_package import make_callable
 
 __all__ = ["MODELS", "Study", "Watcher", "key", "study", "understand"]
+
+make_callable(__name__, "vaelab.verbs.understand:understand")
 
 DOCUMENT, FIGURES, RUNS = "understand.json", "figures", "runs"
 
