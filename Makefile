@@ -41,9 +41,10 @@ mutants: $(DEV)  ## the share of small wrong changes that the tests notice, by r
 test-slow: $(DEV)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
-check: $(DEV)  ## format, lint, types
+check: $(DEV)  ## format, lint, language of docstrings, types
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
+	$(BIN)/python scripts/language.py
 	$(BIN)/mypy
 
 bench: $(DEV)  ## the measurements: −ELBO on MNIST, then speed beside its peers (an hour)

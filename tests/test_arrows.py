@@ -221,10 +221,6 @@ def test_branches_of_every_form_are_seen() -> None:
 LONG = {
     "data/spec.py": 430,
     "data/tabular/column_text.py": 520,
-    "doctor/data_checks.py": 490,
-    "doctor/loss_checks.py": 620,
-    "doctor/loss_loader.py": 520,
-    "doctor/loss_probe.py": 880,
     "runs/run.py": 450,
 }
 

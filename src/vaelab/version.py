@@ -1,3 +1,3 @@
-"""What release this is; by itself, so that any file may say it."""
+"""The version of this release; by itself, so that any file may import it."""
 
 __version__ = "0.1.0"

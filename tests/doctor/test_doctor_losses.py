@@ -10,8 +10,8 @@ import torch
 from diseased import losses
 
 from vaelab.commands import main as cli
-from vaelab.doctor import examine_loss, loss_loader
-from vaelab.doctor.loss_loader import kinds, role
+from vaelab.doctor import examine_loss, loss_subject
+from vaelab.doctor.loss_arguments import kinds, role
 
 FILE = losses.__file__
 
@@ -304,7 +304,7 @@ def test_names_of_scales_say_what_they_are():
     ids=lambda v: v[:20],
 )  # fmt: skip
 def test_a_loss_that_cannot_be_measured_is_refused_in_words(body, message, tmp_path, monkeypatch):
-    monkeypatch.setattr(loss_loader, "PATIENCE", 0.1 if "while" in body else 60.0)
+    monkeypatch.setattr(loss_subject, "PATIENCE", 0.1 if "while" in body else 60.0)
     (tmp_path / "odd.py").write_text(f"import torch\ndef loss(recon, x, mu, logvar):\n    {body}\n")
     with pytest.raises(ValueError, match=re.escape(message)):
         examine_loss(f"{tmp_path / 'odd.py'}:loss")

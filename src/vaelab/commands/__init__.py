@@ -1,1 +1,1 @@
-"""What people open: the pages, the reports and the pictures in them."""
+"""The command line: one module for each command, the parsing of flags, and messages on stderr."""

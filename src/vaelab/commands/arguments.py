@@ -1,7 +1,7 @@
-"""How the words of a command line become values, and what is said where they cannot.
+"""Parse numbers, names and paths of a command line, with messages for values that are refused.
 
 tyro derives the flags from types. The rules here read numbers, names and paths, so that help and
-messages speak of these and not of Python's types; what is wrong is said in a sentence or two, as
+messages speak of these and not of Python's types; a fault is reported in a sentence or two, as
 everywhere else.
 """
 
@@ -32,15 +32,15 @@ Device = typing.Annotated[
         "cuda:1, mps, …"
     ),
 ]
-"""Of every command that runs a network."""
+"""The device option of every command that runs a network."""
 
 
 class Parser(NamedTuple):
-    """How one kind of value is read.
+    """Reader for one type of value.
 
     Attributes:
-        metavar: what it is called in the help.
-        what: what was expected, in words.
+        metavar: its name in the help.
+        what: the expected value, in words.
         read: raises a ValueError or a KeyError for anything else.
         choices: all words that it reads, if they are few.
     """
@@ -98,7 +98,7 @@ def read(word: Parser, text: str) -> Any:
 
 
 def scalar_spec(word: Parser, optional: bool = False) -> PrimitiveConstructorSpec[Any]:
-    """A value as tyro reads it; one that is optional is None only where it is not given."""
+    """The tyro specification of a value; an optional one is None only if it is not given."""
     return PrimitiveConstructorSpec(
         nargs=1,
         metavar=word.metavar,

@@ -27,7 +27,7 @@ from vaelab.verbs.compare import compare as side_by_side
 def compare(
     runs: Positional[Annotated[tuple[str, ...], arg(metavar="RUN")]], json: bool = False
 ) -> None:
-    """Puts evaluated runs side by side, with paired differences to the first of them.
+    """Put evaluated runs side by side, with paired differences to the first of them.
 
     Args:
         runs: folders of two or more runs, each evaluated on the same data; RUN@PRIOR for one that
@@ -42,7 +42,7 @@ def compare(
 
 
 def show(judged: list[Judged], differences: dict[str, dict[str, Estimate]]) -> None:
-    """Prints figures side by side, then the paired differences."""
+    """Print figures side by side, then the paired differences."""
     first, names = judged[0], [run.name for run in judged]
     called = dict(zip(names, map(escape_control, shorter(names)), strict=True))
     print(escape_control(f"{described(first.record)[:1].upper()}{described(first.record)[1:]}"))

@@ -1,4 +1,4 @@
-"""What a run makes of a table, with names and words again: as a .csv, as a pandas data frame."""
+"""Rows of a table with column and category names: as a .csv file, as a pandas data frame."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def as_rows(run: Run, parts: Iterable[Tensor], n: int, *axes: str) -> dict[str, 
     """Rows in parts (B, …, D), n in all, as .csv: counts whole, categories by their names.
 
     Args:
-        run: what made them; of what class it was told they are comes last in each row.
+        run: the run that generated them; the class it is conditioned on is the last column.
         parts: on the raw scale; means need not be rounded.
         n: how many.
-        axes: names of the first axes, of which every row says where on them it is; where there is
-            none, parts are (B, D).
+        axes: names of the first axes, whose index is written in every row; without any,
+            parts are (B, D).
     """
 
     def rows() -> Iterator[Tensor]:
@@ -41,6 +41,6 @@ def as_rows(run: Run, parts: Iterable[Tensor], n: int, *axes: str) -> dict[str, 
 
 
 def _numbered(first: int, shape: torch.Size) -> tuple[Tensor, ...]:
-    """Where on each axis every row is, the first of them counted on from earlier parts."""
+    """Index of every row along each axis; the first axis continues from earlier parts."""
     along, *others = (torch.arange(size) for size in shape)
     return torch.meshgrid(along + first, *others, indexing="ij")

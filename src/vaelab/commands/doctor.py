@@ -1,4 +1,4 @@
-"""`vaelab doctor RUN | DATA | FILE.py:function`: what is wrong with it, and what to do."""
+"""`vaelab doctor RUN | DATA | FILE.py:function`: diagnose a run, data set or loss."""
 
 from __future__ import annotations
 
@@ -33,27 +33,27 @@ def doctor(
     seed: int = 0,
     json: bool = False,
 ) -> None:
-    """Examines a run, a data set, or somebody else's loss: what is wrong, and what to do.
+    """Examine a run, a data set, or any loss function, and propose remedies.
 
-    Exit status 0 where nothing of the stated severity was found, 1 where something was. A loss is
-    loaded by running its file.
+    Exit status 0 if nothing of the stated severity was found, 1 otherwise. A loss is loaded by
+    running its file.
 
     Args:
         subject: folder of a run; known name, file or folder of data; or a loss in a file, as in
             losses.py:vae_loss.
         severity: least severity that makes the exit status 1.
         prior: examine a run under this prior of its own, which `vaelab fit-prior` fitted.
-        data: a run's data, where they were an array in memory or have moved.
-        data_dir: where known data sets live.
-        columns: of a table with names, what columns are where it is not to be found out, as for
+        data: a run's data, if it was an array in memory or has moved.
+        data_dir: folder of known data sets.
+        columns: kinds of columns of a table with names that are not to be inferred, as for
             training: age=real,id=out.
-        label: of such a table, the column that holds labels.
+        label: label column of such a table.
         limit: rows of each split that a run is walked on, at most.
-        arguments: what the arguments of a loss are, in their order, where their names do not
-            tell: x, reconstruction, mu, logvar (or var, std, logstd), a number for any other,
-            NAME=number for one by name.
-        shape: of one example for a loss, as in 1,28,28; tried out by default.
-        seed: of the choice of rows and of all draws.
+        arguments: roles of a loss's arguments, in their order, if their names do not show them: x,
+            reconstruction, mu, logvar (or var, std, logstd), a number for any other, NAME=number
+            for one by name.
+        shape: shape of one example for a loss, as in 1,28,28; tried out by default.
+        seed: seed of the choice of rows and of all draws.
         json: print one JSON object instead.
     """
     report = examine(

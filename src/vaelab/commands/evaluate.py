@@ -37,7 +37,7 @@ def evaluate(
     device: Device = "auto",
     json: bool = False,
 ) -> None:
-    """Judges a run on data it never saw: likelihood, latent space, prior and samples.
+    """Evaluate a run on held-out data: likelihood, latent space, prior and samples.
 
     Every figure has a definition, a sample size and a standard error; they are printed, and kept in
     the run as evaluation.json, evaluation.html and, example by example, evaluation.safetensors.
@@ -55,15 +55,15 @@ def evaluate(
         factors: set the latents beside the factors of variation that are known to have made the
             data, as of sprites and dSprites or of an .npz file with x and factors (N, F), or
             beside its labels; a minute.
-        features: where samples are compared with data: auto, classifier, pixels, inception (needs
-            torch-fidelity) or FILE.py:function, a function of yours that is run.
+        features: space in which samples are compared with data: auto, classifier, pixels, inception
+            (needs torch-fidelity) or FILE.py:function, a function of yours that is run.
         draw: judge draws from the likelihood instead of its means, as for tables in any case.
         prior: judge by this prior of the run's, which `vaelab fit-prior` fitted; the files are
             then called evaluation-PRIOR.
-        seed: of all draws, and of the binarization of grey data.
+        seed: seed of all draws, and of the binarization of grey data.
         data: the run's data, if it was an array in memory or has moved; or other data of its
             kind, all rows of which are then judged.
-        data_dir: where known data sets live.
+        data_dir: folder of known data sets.
         json: print one JSON object instead of the table.
     """
     found = judge(

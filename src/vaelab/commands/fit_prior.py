@@ -32,15 +32,15 @@ EXAMPLE = "vaelab fit-prior mixture runs/digits"
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What to fit to, and what to call it.
+    """The run to fit to, and the name of the fitted prior.
 
     Attributes:
         run: folder of a trained run.
         name: to keep the prior under; by default that of its kind.
-        data: the run's data, where it was an array in memory or has moved.
-        data_dir: where known data sets live; by default VAELAB_DATA, else ~/.cache/vaelab/data.
+        data: the run's data, if it was an array in memory or has moved.
+        data_dir: folder of known data sets; by default VAELAB_DATA, else ~/.cache/vaelab/data.
         overwrite: replace a prior of that name.
-        seed: of all draws.
+        seed: seed of all draws.
     """
 
     run: Positional[Annotated[Path, arg(metavar="RUN")]]
@@ -84,7 +84,7 @@ def command(name: str) -> Command:
 
 
 def perform(task: Task, kind: PriorEstimator) -> None:
-    """Reads, fits, keeps, and says what came of it."""
+    """Fit a prior, save it, and report the result."""
     place = find_device(task.device)
     trained, name = load(task.run).to(place), task.name or kind.name
     check_served(trained, kind)  # before a long read

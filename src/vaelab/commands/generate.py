@@ -92,7 +92,7 @@ def sample(
     label: Class = None,
     device: Device = "auto",
 ) -> None:
-    """Generates new examples: z from the prior, decoded.
+    """Generate new examples: z from the prior, decoded.
 
     Args:
         n: how many.
@@ -142,7 +142,7 @@ def reconstruct(
     label: Class = None,
     device: Device = "auto",
 ) -> None:
-    """Encodes examples and decodes them again; the picture shows them under their originals.
+    """Encode examples and decode them again; the picture shows them under their originals.
 
     Args:
         out: file to write: .png for a picture, .npy or .npz for the rows, .csv for rows of a table.
@@ -168,7 +168,7 @@ def vary(
     label: Class = None,
     device: Device = "auto",
 ) -> None:
-    """Makes variations of examples: decoded draws from the posterior of each.
+    """Make variations of examples: decoded draws from the posterior of each.
 
     Args:
         n: variations of each.
@@ -201,12 +201,12 @@ def interpolate(
     label: Class = None,
     device: Device = "auto",
 ) -> None:
-    """Walks in latent space from one example to another, both reconstructed ends included.
+    """Interpolate in latent space from one example to another, both reconstructed ends included.
 
     Args:
-        a: where to start: a picture, a .npy file, or a row such as test:0; several rows make
+        a: the start: a picture, a .npy file, or a row such as test:0; several rows make
             several walks.
-        b: where to end: as many as there are starts, or one for all.
+        b: the end: as many as there are starts, or one for all.
         steps: on the way, both ends included.
         spherical: along a great circle instead of straight, which keeps to the lengths that codes
             have in many dimensions.
@@ -244,7 +244,7 @@ def traverse(
     label: Class = None,
     device: Device = "auto",
 ) -> None:
-    """Moves one latent dimension at a time from −3 to 3 standard deviations, the others at rest.
+    """Move one latent dimension at a time from −3 to 3 standard deviations, the others at rest.
 
     Args:
         out: file to write: .png for a picture with each dimension's name and rate at its left
@@ -282,7 +282,7 @@ def encode(
     label: Class = None,
     device: Device = "auto",
 ) -> None:
-    """Writes the codes of examples, one row each: posterior means unless asked to draw.
+    """Write the codes of examples, one row each: posterior means unless asked to draw.
 
     Args:
         out: file to write: .npy, .npz or .csv.
@@ -298,10 +298,10 @@ def encode(
 
 
 def _load(folder: Path, named: str | None, device: str, out: Path | None = None) -> Run:
-    """The run on a device, told what is known of its examples.
+    """The run on a device, conditioned on the given values.
 
     Raises:
-        ValueError: where these are to be written as what they are not.
+        ValueError: if the run's examples cannot be written in the format of `out`.
     """
     place = find_device(device)  # before a long read
     run = load(folder).to(place)
@@ -321,7 +321,7 @@ def _load(folder: Path, named: str | None, device: str, out: Path | None = None)
 
 
 def outline(run: Run, out: Path) -> Tensor | None:
-    """Training rows to set samples of a table against in a picture, where they are at hand."""
+    """Training rows drawn beside samples of a table in a picture, if they are available."""
     if out.suffix.lower() != ".png" or run.data.is_image:
         return None
     try:
@@ -332,7 +332,7 @@ def outline(run: Run, out: Path) -> Tensor | None:
 
 
 def _classes(spec: DataSpec) -> str:
-    """How often each class comes where none is named."""
+    """Message on the class proportions of samples without a named class."""
     if not spec.shares:
         return (
             "all classes come equally often, as the run is of an earlier version, which did not "
@@ -349,7 +349,7 @@ def _read(source: str, run: Run, data_dir: Path | None) -> tuple[Run, Tensor]:
 
 
 def _find(source: str, run: Run, data_dir: Path | None) -> tuple[Run, Raw]:
-    """The rows, and the run told of them: of its own rows it knows what it was trained with."""
+    """The rows, and the run conditioned on them: the run's own rows bring their condition."""
     raw, notes, known = read_inputs(source, run.data, data_dir=data_dir, beside=run.path)
     for note in notes:
         say(note)
@@ -359,7 +359,7 @@ def _find(source: str, run: Run, data_dir: Path | None) -> tuple[Run, Raw]:
 
 
 def _between(model: Run, one: Run, other: Run, i: int) -> Run:
-    """The model, told what is known of both ends of the i-th walk, unless it was told something."""
+    """The model, conditioned on both ends of the i-th walk unless it has a condition already."""
     known = [run.condition for run in (one, other) if run.condition is not None]
     if model.condition is not None or len(known) < 2:
         return model

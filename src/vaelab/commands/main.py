@@ -27,7 +27,7 @@ TOO_LARGE = (
     *("allocate memory", "out of memory", "not enough memory"),
     "Storage size calculation overflowed",
 )
-"""What torch says where a tensor has no room."""
+"""Parts of torch's messages for tensors that exceed memory."""
 
 
 class Command(NamedTuple):
@@ -119,7 +119,7 @@ COMMANDS = {
 
 
 class _Said(logging.Handler):
-    """What the library has to say, as lines to the person at the terminal."""
+    """Print the library's log records as plain lines."""
 
     def emit(self, record: logging.LogRecord) -> None:
         print(record.getMessage(), file=sys.stderr, flush=True)
@@ -129,8 +129,8 @@ _SAID = _Said()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command line and returns its exit status."""
-    for name in ("stdout", "stderr"):  # None where the caller has closed them
+    """Run a command line and return its exit status."""
+    for name in ("stdout", "stderr"):  # None if the caller has closed them
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     logging.getLogger("vaelab").addHandler(_SAID)
@@ -188,7 +188,7 @@ def _resolve(target: str) -> Callable[..., Any]:
 
 
 def overview() -> str:
-    """What `vaelab` alone says."""
+    """Text printed by `vaelab` without arguments."""
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items()]
     return "\n".join(
@@ -209,7 +209,7 @@ def overview() -> str:
 
 
 def _report(error: Exception) -> int:
-    """Says what went wrong: in words where the library did, with a traceback where it is a bug."""
+    """Print a message for the library's own errors, and a traceback for a bug."""
     if isinstance(error, OSError):
         if error.strerror is None:
             return _say(str(error), WRONG)
@@ -228,7 +228,7 @@ def _report(error: Exception) -> int:
 
 
 def _raised_here(trace: TracebackType | None) -> bool:
-    """Whether the innermost frame is the library's own: a message was written for the user."""
+    """Return True if the innermost frame is the library's own, with a message for the user."""
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     home = Path(__file__).parents[1]

@@ -1,4 +1,4 @@
-"""What a command leaves behind: one file, its kind by its suffix, whole or not at all."""
+"""Output files of a command: the format follows from the suffix, and a write is atomic."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def check_output_path(out: Path, overwrite: bool, *kinds: str) -> None:
     """Checks, before anything is computed, that a file can be written under this name.
 
     Raises:
-        ValueError: where the suffix is not among `kinds`, or the file is there already.
+        ValueError: if the suffix is not among `kinds`, or the file is there already.
     """
     if out.suffix.lower() not in kinds:
         raise ValueError(f"{out} should end in {' or '.join(kinds)}, which says what is written")
@@ -34,7 +34,7 @@ def check_output_path(out: Path, overwrite: bool, *kinds: str) -> None:
 
 
 def write(out: Path, writers: Mapping[str, Writer]) -> None:
-    """Writes what the suffix asks for; missing folders are made."""
+    """Write the format of the suffix; missing folders are made."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with atomic_files.replacing(out) as file:
         writers[out.suffix.lower()](file)

@@ -12,14 +12,14 @@ Command = Callable[..., None]
 
 @dataclass(frozen=True)
 class Choice:
-    """What there is to choose from, and the command of each.
+    """Alternatives that a first argument selects, and the command of each.
 
     Attributes:
-        what: is chosen, such as a recipe.
-        known: its names.
-        example: of a whole command line.
-        listing: what there is, for people.
-        command: that of a name; raises a ValueError where it is not known.
+        what: name of the alternatives, such as "recipe".
+        known: their names.
+        example: a whole command line.
+        listing: returns the text that lists them.
+        command: returns the command of a name; raises a ValueError if it is unknown.
     """
 
     what: str
@@ -29,10 +29,10 @@ class Choice:
     command: Callable[[str], Command]
 
     def __call__(self, args: list[str]) -> Command | None:
-        """The command of what the arguments name first; None where help was shown.
+        """The command of the first argument; None if help was printed.
 
         Raises:
-            ValueError: where no name, or none that is known, comes first.
+            ValueError: if the first argument is no name, or an unknown one.
         """
         if args and args[0] in ("-h", "--help"):
             print(self.listing())
@@ -46,5 +46,5 @@ class Choice:
 
 
 def summary(documented: Any) -> str:
-    """The first line of what a function or a class says of itself."""
+    """The first line of the docstring of a function or class."""
     return inspect.cleandoc(documented.__doc__ or "").partition("\n")[0]

@@ -1,4 +1,4 @@
-"""The flags of `vaelab sweep RECIPE`: those of `vaelab train`, where a number may be several.
+"""The flags of `vaelab sweep RECIPE`: those of `vaelab train`, with several values for numbers.
 
 `--beta 0.5,1,2 --lr 1e-3,2e-3 --seeds 4` is 3 · 2 settings of 4 runs each.
 """
@@ -30,7 +30,7 @@ EXAMPLE = "vaelab sweep vae --data digits --latent 8 --beta 0.5,1,2,4 --seeds 4 
 
 @dataclass(frozen=True, kw_only=True)
 class Sweeping(Task):
-    """What to train on, how often, and where to keep the runs.
+    """The data to train on, the number of seeds, and the folder for the runs.
 
     Attributes:
         seeds: runs of each setting.
@@ -40,7 +40,7 @@ class Sweeping(Task):
 
 
 def recipes() -> str:
-    """What there is to sweep, by name."""
+    """The recipes that can be swept, by name."""
     return (
         f"Train a recipe at many settings: {EXAMPLE}\n"
         f"Recipes: {', '.join(RECIPES)}. Flags of a recipe: vaelab sweep vae --help"

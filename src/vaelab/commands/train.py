@@ -39,7 +39,7 @@ from vaelab.utils.progress import counted, duration, say, show
 
 @dataclass(frozen=True, kw_only=True)
 class Task(Source):
-    """What to train on, and where to keep the run.
+    """The data to train on, and the folder for the run.
 
     Attributes:
         out: folder for the run: weights, figures and pictures.
@@ -100,8 +100,8 @@ def groups(task: type, build: Callable[..., Recipe]) -> dict[str, type]:
     """The flags of a recipe's command: the task's, its own, those of `Design` and of `Plan`.
 
     Raises:
-        TypeError: where a recipe has an argument that another group has too; all of them are asked
-            for by bare names, in files and on the command line.
+        TypeError: if a recipe has an argument that another group has too; all of them are
+            addressed by bare names, in files and on the command line.
     """
     shared = {"task": task, "design": without_seed(Design), "plan": without_seed(Plan)}
     own = arguments(build)
@@ -142,7 +142,7 @@ def without_seed(settings: Any) -> type:
 
 
 def perform(task: Task, build: Callable[[DataSpec], Recipe], plan: Plan) -> None:
-    """Reads, trains, draws, and says what came of it."""
+    """Train, draw the pictures, and report the results."""
     # Cheap refusals come before a long read.
     check_run_dir(task.out, task.overwrite)
     device = find_device(plan.device)

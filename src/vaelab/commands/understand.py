@@ -23,7 +23,7 @@ def command(
     overwrite: bool = False,
     device: Device = "auto",
 ) -> None:
-    """Shows and measures, on your own data, why an autoencoder is made variational.
+    """Show and measure, on your own data, why an autoencoder is made variational.
 
     Trains an autoencoder, the rate alone, the reconstruction alone and the VAE, twice each, and
     writes one page that can be sent to someone else.

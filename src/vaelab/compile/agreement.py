@@ -18,7 +18,7 @@ two orders of magnitude below; a term, a sign or a weight that is wrong does not
 
 
 def disagreement(run: Run, call: Recording, outputs: Sequence[Tensor]) -> str | None:
-    """Why a program does not compute what a traced call did, or None; leaves all state as it is.
+    """Reason why a program differs from a traced call, or None; all state is left unchanged.
 
     Args:
         run: maps inputs and captured tensors to outputs, changing them in place.
@@ -64,7 +64,7 @@ def dtypes(call: Recording) -> set[torch.dtype]:
 
 
 def close(found: Tensor, expected: Tensor, before: Tensor, tolerance: float) -> bool:
-    """Whether two changes of a tensor agree in norm, up to the rounding of the tensor itself."""
+    """Return True if two changes of a tensor agree in norm, up to the tensor's own rounding."""
     if not expected.is_floating_point():
         return torch.equal(found, expected)
     a, b, old = (t.detach().to("cpu", torch.float64) for t in (found, expected, before))

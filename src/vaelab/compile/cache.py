@@ -232,7 +232,7 @@ def private_compiler_cache() -> Iterator[None]:
     """Point torch's compiler to a folder of this process alone, unless the user has named one.
 
     Its default lies under a name that anybody can guess in the system's temporary folder, and it
-    compiles and runs what it finds there.
+    compiles and runs its contents.
     """
     chosen = os.environ.get(COMPILER_CACHE)
     os.environ[COMPILER_CACHE] = chosen or _compiler_folder()

@@ -60,7 +60,7 @@ class Names:
 
 
 def is_foreign(found: Any) -> bool:
-    """Whether a function, class or module is neither trusted nor of Python itself."""
+    """Return True for a function, class or module that is neither trusted nor part of Python."""
     named = found.__name__ if isinstance(found, types.ModuleType) else found.__module__
     root = (named or "").split(".")[0]
     return root not in TRUSTED and root != "numpy" and root not in sys.stdlib_module_names
@@ -75,6 +75,6 @@ def foreign_part(*modules: nn.Module) -> str | None:
 
 
 def within(module: str | None, packages: frozenset[str]) -> bool:
-    """Whether a module is one of these packages, or inside one."""
+    """Return True for a module that is one of these packages, or inside one."""
     parts = (module or "").split(".")
     return any(".".join(parts[: i + 1]) in packages for i in range(len(parts)))

@@ -24,7 +24,7 @@ class GeneratorState:
         self.states = self._read()
 
     def restore(self) -> None:
-        """Sets the generators back."""
+        """Set the generators back."""
         cpu, *rest = self.states
         torch.set_rng_state(cpu)
         if self.mps:
@@ -33,7 +33,7 @@ class GeneratorState:
             torch.cuda.set_rng_state(state, device)
 
     def equals(self, other: GeneratorState) -> bool:
-        """Whether the next draws are those of another state."""
+        """Return True if both states give the same draws."""
         return all(torch.equal(a, b) for a, b in zip(self.states, other.states, strict=True))
 
     def _read(self) -> list[Tensor]:

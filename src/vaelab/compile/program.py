@@ -44,7 +44,7 @@ SELDOM = 500
 """Fewest calls between two traces at the end of epochs: a trace takes the time of some 15 calls."""
 
 RESTARTS = 3
-"""Times that f is compiled anew because what the trace took for granted has changed."""
+"""Recompilations of f after an assumption of the trace has changed."""
 
 
 class Program(Generic[T]):
@@ -102,7 +102,7 @@ class Program(Generic[T]):
             self.run.forget()
 
     def _fits(self, inputs: Sequence[Any], spec: Any) -> bool:
-        """Whether a call is one that the trace is, or would be, a trace of."""
+        """Return True if the trace, existing or to be made, covers a call."""
         if not all(isinstance(x, Tensor) for x in inputs):
             self._give_up("it takes arguments that are not tensors")
             return False
@@ -124,7 +124,7 @@ class Program(Generic[T]):
         return inputs[0].device.type if inputs else "cpu"
 
     def _overlaps(self, inputs: Sequence[Tensor]) -> bool:
-        """Whether an input shares memory with a tensor that the function writes."""
+        """Return True if an input shares memory with a tensor that the function writes."""
         if self.run is None:
             return False
         places = [storage(x) for x in inputs]

@@ -68,7 +68,7 @@ CONSTRUCTION = frozenset({"__init__", "__new__", "__post_init__", "__repr__", "e
 """Methods that no call of an instance runs; of a class that code names, they count."""
 
 HOOKS = frozenset(vars(nn.Module())) - {"training"}
-"""Attributes of every module: dictionaries, compared by what is in them."""
+"""Attributes of every module: dictionaries, compared by their contents."""
 
 # Private to torch: hooks of all modules, which no module lists. If they go, such hooks are missed
 # until the next trace; test_hooks_are_seen_that_are_added_later fails first.
@@ -128,7 +128,7 @@ class PythonState:
         return chain(keyed, chain.from_iterable(self._listed))
 
     def unchanged(self) -> bool:
-        """Whether every value is still the same object: the comparison before each call."""
+        """Return True if every value is still the same object: the comparison before each call."""
         try:
             return (
                 not any(self._empty)

@@ -119,7 +119,7 @@ class Recording(TorchDispatchMode):
 
     @contextmanager
     def _bookkeeping(self) -> Iterator[None]:
-        """Ends the recording, not the call, at an error of the recorder's own."""
+        """End the recording, not the call, at an error of the recorder's own."""
         try:
             yield
         except Exception as error:
@@ -129,7 +129,7 @@ class Recording(TorchDispatchMode):
         self.unsupported_reason = self.unsupported_reason or reason
 
     def close(self, outputs: Sequence[Any]) -> None:
-        """Adds the outputs of the call and checks what only the whole call shows."""
+        """Add the outputs of the call and check properties of the whole call."""
         # A function that hands out values says more than the operators that then read them.
         self.unsupported_reason = self.reads.unsupported_reason or self.unsupported_reason
         with self._bookkeeping():
@@ -157,25 +157,25 @@ class Recording(TorchDispatchMode):
             self._rule_out("it writes to one of two tensors that share memory")
 
     def overlaps(self, captured_only: bool = False) -> bool:
-        """Whether a tensor that is written shares its memory with another one."""
+        """Return True if a tensor that is written shares its memory with another one."""
         first = len(self.inputs) if captured_only else 0
         written = {storage(self.tensors[i]) for i in self.before}
         shared = [storage(t) for t in self.tensors[first:] if t.numel()]
         return any(shared.count(place) > 1 for place in written)
 
     def undo(self) -> None:
-        """Restores the tensors that the call wrote, and torch's random generators."""
+        """Restore the tensors that the call wrote, and torch's random generators."""
         with torch.no_grad():
             for i, value in self.before.items():
                 self.tensors[i].copy_(value)
         self.generators.restore()
 
     def release(self) -> None:
-        """Frees the values that were kept for comparison."""
+        """Free the values that were kept for comparison."""
         self.inputs, self.before, self._first = [], {}, []
 
     def difference(self, other: Recording) -> str | None:
-        """Why another call was not the same computation, or None."""
+        """Reason why another call was a different computation, or None."""
         if self.ir != other.ir:
             return "its operators differ from call to call"
         if any(a is not b for a, b in zip(self.captured, other.captured, strict=True)):
@@ -235,7 +235,7 @@ class Recording(TorchDispatchMode):
         return given
 
     def _keep(self, t: Tensor) -> None:
-        """Notes the inputs and captured tensors whose memory an operator is about to write."""
+        """Record the inputs and captured tensors whose memory an operator is about to write."""
         for i in self._storages.get(storage(t), ()) if t.numel() else ():
             self.before[i] = self._first[i]
 
@@ -298,7 +298,7 @@ class Reads(TorchFunctionMode):
 
 
 def may_change(use: fx.Node, place: fx.Node) -> bool:
-    """Whether a use writes to a placeholder, or returns a view of it that may be written to."""
+    """Return True if a use writes to a placeholder, or returns a view that may be written to."""
     if use.op != "call_function":
         return False
     arguments = use.target._schema.arguments  # type: ignore[union-attr]
@@ -328,12 +328,12 @@ def copy_of(t: Tensor) -> Tensor:
 
 
 def same_values(a: Tensor, b: Tensor) -> bool:
-    """Whether two tensors are equal, NaN included."""
+    """Return True if two tensors are equal, NaN included."""
     return torch.equal(a, b) or bool(((a == b) | ((a != a) & (b != b))).all())
 
 
 def _by_number(op: Any, args: Any) -> bool:
-    """Whether an index consists of row numbers: a mask's values would decide the shape."""
+    """Return True if an index consists of row numbers: a mask's values would decide the shape."""
     masks = (torch.bool, torch.uint8)
     return op is aten.index.Tensor and not any(
         isinstance(t, Tensor) and t.dtype in masks for t in args[1]
@@ -346,5 +346,5 @@ def layout(t: Tensor) -> Layout:
 
 
 def recording() -> bool:
-    """Whether the current call is being traced."""
+    """Return True while the current call is being traced."""
     return Recording.active > 0

@@ -99,7 +99,7 @@ def _check(place: Path, linked: bool, found: os.stat_result, sticky: bool) -> No
 
 
 def verify(place: Path) -> bool:
-    """Whether the files of a program are those that were kept.
+    """Return True if the files of a program have the checksums recorded with them.
 
     Raises:
         Untrusted: if others may have written them.
@@ -128,7 +128,7 @@ def workshop(place: Path | None) -> Iterator[Path]:
 
 
 def publish(made: Path, place: Path) -> None:
-    """Move a finished program to its place in the store, where it is whole or not at all."""
+    """Move a finished program into the store atomically."""
     (made / SUMS).write_text(sums(made))
     for file in made.iterdir():
         file.chmod(0o600)

@@ -24,7 +24,7 @@ class TensorState:
     """Layout, dtype, device, address, hooks and gradient of tensors when it is made.
 
     Args:
-        tensors: of any devices.
+        tensors: tensors on any devices.
     """
 
     def __init__(self, tensors: Iterable[Tensor]) -> None:
@@ -33,7 +33,7 @@ class TensorState:
         self.properties, self.attached = self._read(), self._read_attached()
 
     def unchanged(self) -> bool:
-        """Whether nothing but values has changed."""
+        """Return True if only values have changed."""
         try:
             return self._read() == self.properties and all(
                 map(is_, self._read_attached(), self.attached)
@@ -83,6 +83,6 @@ def numeric_settings() -> tuple[Any, ...]:
 
 
 def flushes_denormals() -> bool:
-    """Whether this thread's processor takes numbers too small to be normal for 0."""
+    """Return True if this thread's processor flushes subnormal numbers to 0."""
     # torch sets the flag and cannot read it; Python's own division is done by the same unit.
     return sys.float_info.min * _HALF == 0

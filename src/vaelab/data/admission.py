@@ -44,12 +44,12 @@ def admit(raw: Any, spec: DataSpec, name: str = "the array") -> Admitted:
     Args:
         raw: one example or several: an array, tensor or sparse matrix, in any order of axes that
             `load_data` takes; a list of such; a data frame; a picture of PIL; the `Rows` of a file.
-        spec: of the run's data.
-        name: of the source, for messages.
+        spec: description of the run's data.
+        name: name of the source, for messages.
 
     Raises:
         TypeError: for anything else.
-        ValueError: if the run's data cannot have such a shape or such values; says what they can.
+        ValueError: if the run's data cannot have such a shape or values; names those it can.
     """
     if isinstance(raw, Table):
         return _table(raw, spec)

@@ -1,7 +1,7 @@
 """Arrays and array files: rows and labels under the names they go by.
 
 A `.npy` file above 1 GiB is mapped, not read: it is looked at piece by piece, and its rows
-stay where they are until they are asked for. Nothing here ever unpickles.
+stay on disk until they are used. Nothing here ever unpickles.
 """
 
 import zipfile
@@ -36,7 +36,7 @@ _DAMAGED = (
     # A header may claim more than there is memory for, a member be encrypted or packed oddly.
     *(MemoryError, OverflowError, RuntimeError),
 )
-"""What reading an array file may raise."""
+"""Exceptions raised by readers of array files."""
 
 _X = ("x", "data", "images", "image", "features")
 _Y = ("y", "labels", "label", "targets", "target")
@@ -173,7 +173,7 @@ def refuse_size(image_size: int | tuple[int, int] | None, what: str) -> None:
     """Only pictures are resized.
 
     Raises:
-        ValueError: where a size was asked for.
+        ValueError: if a size was asked for.
     """
     if image_size is not None:
         raise ValueError(
@@ -218,7 +218,7 @@ def pick(arrays: dict[str, Array]) -> tuple[Array, Array | None]:
     """The rows and labels among the arrays of one file.
 
     Raises:
-        ValueError: where no name says which array holds the rows.
+        ValueError: if no name says which array holds the rows.
     """
     x = [name for name in _X if name in arrays]
     y = [name for name in _Y if name in arrays]

@@ -1,7 +1,7 @@
-"""What a command is given to work on (a picture, an array, rows of the run's own data) as raw rows.
+"""Inputs of a command (a picture, an array, rows of the run's own data) as raw rows.
 
-A value v of an 8-bit picture becomes round(v / 255 · (L − 1)) where the run's data have L levels,
-and v / 255 on the unit interval where they are continuous. Pictures none of whose values reach L
+A value v of an 8-bit picture becomes round(v / 255 · (L − 1)) if the run's data have L levels,
+and v / 255 on the unit interval if they are continuous. Pictures none of whose values reach L
 are of these levels as they are.
 """
 
@@ -35,14 +35,14 @@ class Changed(ValueError):
 
 
 class Inputs(NamedTuple):
-    """What a command was given.
+    """The input of a command.
 
     Attributes:
         raw: (N, *spec.shape), of `spec.dtype`, a tensor or the `Rows` of a file too large to be
             read.
-        notes: of what was changed.
-        known: of rows of the run's own data, what its model is told of them: labels (N,) or vectors
-            (N, C). None of all else, and where it is told nothing.
+        notes: one line for each change.
+        known: conditions of rows of the run's own data: labels (N,) or vectors (N, C). None for all
+            other rows, and if the model is not conditional.
     """
 
     raw: Raw
@@ -66,8 +66,8 @@ def read_inputs(
             of pictures, a `.npy` or `.npz` file holding one example or several; a table (`.csv`,
             `.tsv`, `.parquet`) with the columns of the run's data; or such an array, or a pandas
             data frame, in memory.
-        spec: of the run's data.
-        data_dir: where known sets live, as for `load`.
+        spec: description of the run's data.
+        data_dir: folder of known data sets, as for `load`.
         beside: the folder of the run, near which its data may lie.
         skip: leave out pictures that cannot be read.
 
@@ -94,7 +94,7 @@ def read_split(source: str | Path, spec: DataSpec) -> Split:
 
     Args:
         source: the path of arrays, a table, or a folder or zip of pictures.
-        spec: of the run's data.
+        spec: description of the run's data.
 
     Raises:
         FileNotFoundError: for a missing path.
@@ -160,8 +160,8 @@ def reload(
     """Training, validation and test rows of the data a run was trained on.
 
     Args:
-        spec: of the run's data.
-        data_dir: where known sets live.
+        spec: description of the run's data.
+        data_dir: folder of known data sets.
         beside: the folder of the run; a relative path is also looked for near it.
 
     Raises:
@@ -216,7 +216,7 @@ _KINDS = {1: "auto", 2: "series", 3: "auto"}
 
 
 def _place(spec: DataSpec, beside: Path | None) -> str:
-    """The first place where the data of a run are: as typed, where they were, or near the run."""
+    """The first path at which the data of a run exist: as typed, the recorded one, near the run."""
     if spec.source in KNOWN or not spec.location:
         return spec.source
     name = os.path.expanduser(spec.source)

@@ -1,4 +1,4 @@
-"""What a conditional model is told, as people say it: classes by name or number, or vectors."""
+"""Conditions of a model as people write them: classes by name or number, or vectors."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ conditioned on vectors, one (C,) or several (N, C)."""
 
 
 def vectors(spec: DataSpec, known: Known) -> Tensor:
-    """What is known of examples as a model is told it, (N, C): one-hot, or standardised.
+    """Conditions of examples as a model reads them, (N, C): one-hot, or standardised.
 
     Raises:
-        ValueError: where the model is told of nothing, or what is given is no such thing.
+        ValueError: if the model is not conditional, or the values are no conditions.
     """
     if not spec.known:
         raise ValueError(
@@ -36,12 +36,12 @@ def vectors(spec: DataSpec, known: Known) -> Tensor:
 
 
 def read(spec: DataSpec, text: str) -> Known:
-    """What was typed on the command line: class names, or the numbers of a vector, with commas
-    between them; or the name of a `.npy` file of vectors, one a row.
+    """Parse a condition from the command line: class names, or the numbers of a vector, with
+    commas between them; or the name of a `.npy` file of vectors, one a row.
 
     Raises:
-        ValueError: where it is none of these.
-        FileNotFoundError: where there is no such file.
+        ValueError: if it is none of these.
+        FileNotFoundError: if there is no such file.
     """
     if spec.condition != "vectors":
         return text if text in spec.classes else text.split(",")
@@ -59,15 +59,15 @@ def read(spec: DataSpec, text: str) -> Known:
 
 
 def broadcast_condition(spec: DataSpec, condition: Tensor | None, n: int) -> tuple[Tensor, ...]:
-    """What a model is told of n examples, (n, C); nothing where it is not conditional.
+    """Conditions of n examples, (n, C); empty if the model is not conditional.
 
     Args:
-        spec: of its data.
+        spec: description of its data.
         condition: (1, C) for all of them, or (n, C).
         n: how many.
 
     Raises:
-        ValueError: where there is none and must be, or one of another number.
+        ValueError: if a condition is missing, or has another number of rows.
     """
     if not spec.known:
         return ()
@@ -87,13 +87,13 @@ def broadcast_condition(spec: DataSpec, condition: Tensor | None, n: int) -> tup
 
 def sample_labels(spec: DataSpec, n: int) -> Tensor:
     """Labels (n,) of a conditional model's samples, each class as often as among training rows;
-    equally often where that is not known, as of runs that were kept before it was noted."""
+    equally often if shares are unknown, as for runs saved before they were recorded."""
     return torch.multinomial(torch.tensor(spec.shares or [1.0] * len(spec.classes)), n, True)
 
 
 def example_condition(spec: DataSpec) -> tuple[tuple[Tensor, ...], str]:
-    """One thing that a conditional model may be told, (1, C), and in words: its first class, or
-    the mean vector. Nothing where it is not conditional."""
+    """A condition of a conditional model, (1, C), and its text: the first class, or the mean
+    vector. Empty if the model is not conditional."""
     if not spec.known:
         return (), ""
     if spec.condition == "labels":
@@ -109,8 +109,8 @@ def cli_example(spec: DataSpec) -> str:
 
 
 def probe_conditions(spec: DataSpec, n: int) -> tuple[Tensor, ...]:
-    """n things that a conditional model may be told, (n, C): every class in turn, or vectors as
-    far from their mean as those of the training rows. Nothing where it is not conditional."""
+    """Conditions for n probes, (n, C): every class in turn, or vectors as far from their mean as
+    those of the training rows. Empty if the model is not conditional."""
     if spec.condition == "labels":
         return spec.tell(torch.arange(n) % spec.known)
     if not spec.known:

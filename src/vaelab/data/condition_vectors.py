@@ -1,8 +1,8 @@
-"""Vectors that are known of every row beforehand, for a model to be told: where they come from.
+"""Condition vectors, known for every row: an array in memory or in the file, or columns.
 
 They are an array beside the rows, an array of the same file, or some columns, which are then no
 longer among what is modelled; those of a table with names are taken as it is read, in `kinds`. A
-model is told them standardised, (c − μ) / σ, with the mean and deviation of the training rows.
+model reads them standardised, (c − μ) / σ, with the mean and deviation of the training rows.
 """
 
 import os
@@ -25,18 +25,18 @@ _PARTS = ("train", "valid", "val", "test")
 
 
 def add(found: SourceData, vectors: object, source: object) -> tuple[SourceData, str]:
-    """The same rows, with vectors known of each; and what is to be said to find these again.
+    """The same rows with condition vectors, and the description that finds these again.
 
     Args:
         found: rows; those of an array lose the columns that are named.
         vectors: the name of an array in the source; columns of the array, `"0,3-5"` from 0, ends
             included; or an array (N, C) or (N,) in memory.
-        source: of the rows.
+        source: source of the rows.
 
     Raises:
         TypeError: for anything else.
-        ValueError: where there is no such array and there are no such columns, or where it has
-            another shape, no numbers, or values that are not finite.
+        ValueError: if there is no such array or there are no such columns, or if it has another
+            shape, no numbers, or values that are not finite.
     """
     if not isinstance(vectors, str):
         return replace(found, vectors=_checked(as_numpy(vectors, "the vectors"), found)), "array"
@@ -47,7 +47,7 @@ def add(found: SourceData, vectors: object, source: object) -> tuple[SourceData,
 
 
 def describe(vectors: Tensor, source: str) -> Vectors:
-    """Where vectors of training rows (N, C) come from, with their mean and deviation."""
+    """The source of the vectors of training rows (N, C), with their mean and deviation."""
     rows = vectors.double()
     mean, spread = rows.mean(0), rows.std(0, unbiased=False)
     flat = spread <= 1e-6 * mean.abs()

@@ -20,14 +20,14 @@ Table = tuple[Array, Array | None, Array | None]
 
 
 def taken(arrays: dict[str, Array], parts: list[str]) -> Table | None:
-    """Takes the factors, their names and order out of a file's arrays; None where it has none.
+    """Remove and return the factors, their names and order among a file's arrays; None if absent.
 
     Args:
-        arrays: of the file, by name; what is taken is removed.
-        parts: what is added to the names of its parts: "" for one, or "_train", "_test" ….
+        arrays: arrays of the file by name; those returned are removed.
+        parts: suffixes of the names of its parts: "" for one, or "_train", "_test" ….
 
     Raises:
-        ValueError: where some parts have factors and others none, or others.
+        ValueError: if some parts have factors and others none, or others.
     """
     tables = [arrays.pop(f"factors{part}", None) for part in parts]
     there = [table for table in tables if table is not None]

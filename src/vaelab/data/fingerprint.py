@@ -1,4 +1,4 @@
-"""Whether data are still the ones a run was trained on, though shape and range are the same."""
+"""Fingerprints that tie a run to its data, even if shape and range stay the same."""
 
 import hashlib
 from collections.abc import Iterator
@@ -9,13 +9,13 @@ from torch import Tensor
 from vaelab.data.loading.mapped_rows import Raw, pieces
 
 OF_FILES = "files:"
-"""How the fingerprint of rows that were decoded from files begins."""
+"""Prefix of the fingerprint of rows that were decoded from files."""
 _WHOLE, _BLOCK, _BLOCKS = 2**26, 2**18, 64
 """Bytes up to which every row is looked at; size and number of the blocks beyond it."""
 
 
 def fingerprint(x: Raw, *known: Tensor | None, files: Tensor | None = None) -> str:
-    """SHA-256 of raw rows, all up to 64 MiB, else 64 blocks evenly apart, and of what is known.
+    """SHA-256 of raw rows (all up to 64 MiB, else 64 blocks evenly apart) and of their conditions.
 
     So of data that are larger than memory little is read; what changed between the blocks is not
     seen. Of pictures the files count, not their pixels: another version of a decoder gives others.
@@ -23,7 +23,7 @@ def fingerprint(x: Raw, *known: Tensor | None, files: Tensor | None = None) -> s
     Args:
         x: (N, *shape).
         known: labels (N,), vectors (N, C), or None.
-        files: (N, 32), uint8, what stands for the files of the rows; None where they have none.
+        files: (N, 32), uint8, digests of the files of the rows; None if they have none.
     """
     if files is not None:
         return OF_FILES + fingerprint(files, *known)
@@ -37,7 +37,7 @@ def fingerprint(x: Raw, *known: Tensor | None, files: Tensor | None = None) -> s
 
 
 def alike(then: str, now: str) -> bool | None:
-    """Whether two fingerprints are of the same data; None where they cannot tell.
+    """Return True if two fingerprints are of the same data; None if they cannot be compared.
 
     Of pictures, earlier runs have one of the pixels, or none.
     """

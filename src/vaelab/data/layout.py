@@ -1,4 +1,4 @@
-"""Arrays as rows: which axis is which, which values are levels, and what a fourth channel is.
+"""Arrays as rows: the order of axes, integer levels, and the meaning of a fourth channel.
 
 (N, D) are tables; (N, H, W), (N, H, W, C) and (N, C, H, W) are pictures and come out as
 (N, C, H, W); (N, T, C) are series of T steps and C channels, and stay as they are. Values with
@@ -44,7 +44,7 @@ class Laid(NamedTuple):
         x: (N, D), (N, T, C) or (N, C, H, W), uint8 or float32.
         notes: on what was changed or could be read otherwise.
         lost: values are whole that had fractions before they were 32-bit floats.
-        ends: of the interval that values lie in, if their type says so.
+        ends: ends of the interval that values lie in, if their type says so.
     """
 
     x: Raw
@@ -61,7 +61,7 @@ def lay_out(
     Args:
         array: numbers, with the rows on the first axis.
         kind: `"table"`, `"images"` or `"series"`; `"auto"` to find it out.
-        background: of pictures with alpha, see `opaque`.
+        background: background of pictures with alpha, see `opaque`.
         mapped: leave the rows in the file that the array is mapped from.
 
     Raises:

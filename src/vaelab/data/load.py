@@ -67,29 +67,29 @@ def load(
             of pictures; or, in memory, an array, tensor or sparse matrix, a pair (x, y) of them, a
             pandas data frame, a list of pictures, a map-style data set or a loader of one; or
             splits of these, (train, test), (train, valid, test) or a mapping by these names.
-        data_dir: where known sets live, each in a folder of its name; None: `VAELAB_DATA`, else
-            `~/.cache/vaelab/data`. What is missing is fetched there once.
-        seed: of the split.
+        data_dir: folder of known data sets, each in one of its name; None: `VAELAB_DATA`, else
+            `~/.cache/vaelab/data`. Missing files are fetched there once.
+        seed: seed of the split.
         valid: a share of the training rows in (0, 1), or a number of rows; None: a tenth, or
-            5,000 of 60,000. Has no effect where the source has its own validation part.
-        test: as `valid`; has no effect where the source has its own test part.
-        image_size: side of a square or (H, W) to bring pictures to; None: kept where all agree and
+            5,000 of 60,000. Has no effect if the source has its own validation part.
+        test: as `valid`; has no effect if the source has its own test part.
+        image_size: side of a square or (H, W) to bring pictures to; None: kept if all agree and
             have no side above 64, else a square of at most 64.
         skip_unreadable: leave out pictures that cannot be read, and rows of a table that lack a
             value, rather than refuse.
-        columns: of a table with names, what columns are where they are not to be found out:
-            `"real"`, `"positive"`, `"binary"`, `"counts"`, `"categories"` or `"out"`, by name;
-            under `"*"` for all that are not named.
-        label: of a table with names, the column that holds labels, and is not modelled.
+        columns: kinds of columns by name, of a table with names, if not to be inferred:
+            `"real"`, `"positive"`, `"binary"`, `"counts"`, `"categories"` or `"out"`; under
+            `"*"` for all that are not named.
+        label: label column of a table with names, which is not modelled.
         progress: called with the number of pictures read and their total.
-        vectors: what is known of each row, for a model to be told (`Design(condition="vectors")`):
+        vectors: conditions of each row (`Design(condition="vectors")`):
             an array (N, C); the name of one in the .npz that the rows are in; or columns, which
             are then not modelled: of a table by name, `"age,income"`, of an array by number,
             `"0,3-5"` from 0, ends included.
-        kind: of arrays, `"table"`, `"images"` or `"series"`; `"auto"` to find it out.
-        background: of transparent pictures: `"white"`, `"black"`, "#rrggbb"; `"alpha"` to read the
-            alpha as a grey picture, `"keep"` for all four channels.
-        decimal: of a table, the decimal mark of numbers, "." or ","; "" to find it out.
+        kind: layout of arrays, `"table"`, `"images"` or `"series"`; `"auto"` to infer it.
+        background: background of transparent pictures: `"white"`, `"black"`, "#rrggbb";
+            `"alpha"` to read the alpha as a grey picture, `"keep"` for all four channels.
+        decimal: decimal mark of a table's numbers, "." or ","; "" to infer it.
 
     Returns:
         The data, raw: x is (N, C, H, W) or (N, D), uint8 or float32; y is int64 or None. The rows
@@ -179,7 +179,7 @@ def load(
 
 
 def shares(labels: Tensor | None, classes: int) -> tuple[float, ...]:
-    """How often each class is among labels; nothing where there are none."""
+    """Share of each class among labels; empty without labels."""
     if labels is None or not classes:
         return ()
     counts = torch.bincount(labels, minlength=classes).double()
@@ -230,8 +230,8 @@ def existing(name: str) -> Path:
     """The path of that name.
 
     Raises:
-        ValueError: where it looks like a misspelt known name, or is a run.
-        FileNotFoundError: where there is nothing there; names what is near.
+        ValueError: if it looks like a misspelt known name, or is a run.
+        FileNotFoundError: if there is no such file; names similar ones.
     """
     path = Path(os.path.expanduser(name))  # which leaves the home of nobody as it is
     if path.exists():

@@ -11,7 +11,7 @@ NUMBERS = KINDS[:2]
 
 
 class Column(NamedTuple):
-    """What the values of a column are.
+    """Kind of the values of a column.
 
     Attributes:
         kind: `"real"`, `"positive"` (above 0, and of a scale without ends, as incomes and prices
@@ -25,7 +25,7 @@ class Column(NamedTuple):
 
 
 class Vectors(NamedTuple):
-    """What is known of every row besides its label: C numbers.
+    """Condition vectors of every row: C numbers, with their scaling.
 
     Attributes:
         source: the name of an array in the file, the numbers of columns, or `"array"`.
@@ -38,10 +38,10 @@ class Vectors(NamedTuple):
     scale: tuple[float, ...]
 
     def check(self) -> None:
-        """Refuses means and deviations that are none.
+        """Refuse means and deviations that are none.
 
         Raises:
-            ValueError: says what they are.
+            ValueError: names their kind.
         """
         numbers, lengths = (*self.offset, *self.scale), {len(self.offset), len(self.scale)}
         if len(lengths) > 1 or 0 in lengths or not all(map(math.isfinite, numbers)):
@@ -53,10 +53,10 @@ class Vectors(NamedTuple):
             raise ValueError(f"deviations of vectors are above 0, not {self.scale}")
 
     def standard(self, rows: Tensor | None) -> Tensor:
-        """Vectors (N, C) as a model is told them, float32.
+        """Vectors (N, C) as a model reads them, standardised, float32.
 
         Raises:
-            ValueError: where there are none, or they have another shape.
+            ValueError: if there are none, or they have another shape.
         """
         numbers = len(self.offset)
         if rows is None or rows.ndim != 2 or rows.shape[1] != numbers:
@@ -70,5 +70,5 @@ class Vectors(NamedTuple):
 
 
 def in_words(numbers: int) -> str:
-    """What a model is told that is told so many numbers."""
+    """A condition of so many numbers, in words."""
     return "one number" if numbers == 1 else f"a vector of {numbers} numbers"

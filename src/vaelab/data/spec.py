@@ -1,4 +1,4 @@
-"""x = (raw − offset) / scale: what a model must know of its data, and the way there and back.
+"""x = (raw − offset) / scale: the description of data for a model, and the way there and back.
 
 Raw values with levels 0..L−1 have offset 0 and scale L−1, so x lies in [0, 1]; continuous data in
 a known interval are brought to [0, 1] too; any other real data are standardized, (raw − μ) / σ,
@@ -39,38 +39,38 @@ class DataSpec(Hinting):
 
     Args:
         source: a known name, a path as it was typed, or `"array"`.
-        shape: of one example: (C, H, W) for images, (T, C) for series, (D,) for vectors.
-        dtype: of the raw values: `"uint8"` or `"float32"`.
-        levels: raw values are the integers 0..levels−1; None where they are continuous.
+        shape: shape of one example: (C, H, W) for images, (T, C) for series, (D,) for vectors.
+        dtype: type of the raw values: `"uint8"` or `"float32"`.
+        levels: raw values are the integers 0..levels−1; None if they are continuous.
         low: smallest raw value of the training rows.
         high: largest raw value of the training rows.
         offset: one number, or one per column of a table or channel of a series.
         scale: as `offset`; all positive. Columns that are not real keep their mean and deviation
             here, positive ones those of their logarithm, and are not scaled by them.
         contrast: Var(x) / (E x (1 − E x)) of training values x in [0, 1]: 1 for pure black and
-            white, 0 for a flat grey; nan where x is not in [0, 1].
+            white, 0 for a flat grey; nan if x is not in [0, 1].
         binarize: `"no"`; `"threshold"`, black or white at x = ½; `"dynamic"`, drawn afresh as
             Bernoulli(x) each time a training row is met (Burda et al. 2016, arXiv:1509.00519).
-        condition: what a model is told of every row: `"none"`, its class, `"labels"`, or its
+        condition: the condition of the model for every row: `"none"`, its class, `"labels"`, or its
             vector, `"vectors"`.
-        classes: class names by label number; empty where unlabelled.
-        shares: of the classes among training rows, by label number; empty where not known.
+        classes: class names by label number; empty if unlabelled.
+        shares: shares of the classes among training rows, by label number; empty if not known.
         sizes: rows in training, validation and test.
-        seed: of the split.
+        seed: seed of the split.
         resize: the (H, W) that every image of a folder was brought to; None if left alone.
-        columns: of a table, what its columns are: one for all of them, or one each; empty where
-            they are alike and `domain` follows from the values.
-        header: of a table that has names, those of its columns and of their values.
-        label: the column that the labels are from, of such a table; empty where there is none.
-        sha256: fingerprint of the raw rows, or of the files they were decoded from; empty where it
-            is not known.
-        vectors: that are known of every row; None where there are none.
+        columns: kinds of a table's columns: one for all of them, or one each; empty if they
+            are alike and `domain` follows from the values.
+        header: names of a table's columns and of their values, if it has any.
+        label: label column of such a table; empty if there is none.
+        sha256: fingerprint of the raw rows, or of the files they were decoded from; empty if
+            unknown.
+        vectors: description of the condition vectors; None if there are none.
         location: the absolute path of the source, if it is a file or folder; else empty.
-        background: of transparent parts of pictures.
+        background: background of transparent parts of pictures.
         decimal: the decimal mark of a table's numbers, if it was given.
 
     Raises:
-        ValueError: where the fields contradict each other.
+        ValueError: if the fields contradict each other.
 
     >>> spec = DataSpec("array", (3,), "uint8", 17, 0, 16, (0.0,), (16.0,))
     >>> spec.domain, spec.dims
@@ -177,10 +177,10 @@ class DataSpec(Hinting):
 
     @property
     def domain(self) -> str:
-        """Where raw values lie: `"binary"`, `"levels"`, `"unit"` ([0, 1], continuous), `"real"`,
+        """Domain of raw values: `"binary"`, `"levels"`, `"unit"` ([0, 1], continuous), `"real"`,
         `"counts"` (whole and not bounded) or, for all other columns of a table, `"mixed"`.
 
-        `binarize` does not enter: it says what is done to them afterwards.
+        `binarize` does not enter: it describes a later transformation.
         """
         if self.columns:
             kinds = {c.kind for c in self.columns}
@@ -193,12 +193,12 @@ class DataSpec(Hinting):
 
     @property
     def bounded(self) -> bool:
-        """Whether x lies in [0, 1]."""
+        """True if x lies in [0, 1]."""
         return self.domain in ("binary", "levels", "unit")
 
     @property
     def known(self) -> int:
-        """C, the numbers that a model is told of every row: one for each class, or its vector's."""
+        """C, the numbers of the condition of every row: one for each class, or its vector's."""
         vector = () if self.vectors is None else self.vectors.offset
         return {"none": 0, "labels": len(self.classes), "vectors": len(vector)}[self.condition]
 
@@ -226,14 +226,14 @@ class DataSpec(Hinting):
         return [self.classes[int(number)] for number in numbers]
 
     def tell(self, known: Tensor | None) -> tuple[Tensor, ...]:
-        """What a model is told of rows: nothing, or (B, C), one-hot or standardised.
+        """The condition of rows: empty, or (B, C), one-hot or standardised.
 
         Args:
-            known: of each row, as `Split.known` has it: labels (B,), int64, or vectors (B, C); None
-                where it is not.
+            known: conditions of each row, as `Split.known` returns them: labels (B,), int64, or
+                vectors (B, C); None if they are unknown.
 
         Raises:
-            ValueError: where it is not known, and must be told.
+            ValueError: if the condition is unknown, and required.
         """
         if not self.known:
             return ()
@@ -261,15 +261,15 @@ class DataSpec(Hinting):
 
     @property
     def drawn(self) -> bool:
-        """Whether a new example is a draw from the likelihood, not its mean.
+        """True if a new example is a draw from the likelihood, not its mean.
 
-        A row of a table is: nobody has 1.8 children. The mean of an image shows what is in it.
+        A row of a table is: nobody has 1.8 children. The mean of an image shows its contents.
         """
         return not self.is_image
 
     @property
     def is_image(self) -> bool:
-        """Whether an example is (C, H, W)."""
+        """True if an example is (C, H, W)."""
         return len(self.shape) == 3
 
     @property
@@ -301,7 +301,7 @@ class DataSpec(Hinting):
             x: (…, *shape), float32.
 
         Raises:
-            ValueError: where the last axes are not `shape`.
+            ValueError: if the last axes are not `shape`.
         """
         offset, scale = self._affine(raw)
         x = (raw.float() - offset).div_(scale)
@@ -311,13 +311,13 @@ class DataSpec(Hinting):
         """Model scale to the raw scale, raw = x · scale + offset, not rounded to levels.
 
         Args:
-            x: (…, *shape), float. Values out of [0, 1] are clipped where the data are bounded.
+            x: (…, *shape), float. Values out of [0, 1] are clipped if the data are bounded.
 
         Returns:
-            raw: (…, *shape), float32; what a mean image is on the raw scale.
+            raw: (…, *shape), float32; a mean image on the raw scale.
 
         Raises:
-            ValueError: where the last axes are not `shape`.
+            ValueError: if the last axes are not `shape`.
         """
         offset, scale = self._affine(x)
         if self.bounded:
@@ -328,14 +328,14 @@ class DataSpec(Hinting):
         """Model scale to raw rows, the inverse of `prepare`: `unscale`, then the nearest level.
 
         Args:
-            x: (…, *shape), float. Values out of [0, 1] are clipped where the data are bounded.
+            x: (…, *shape), float. Values out of [0, 1] are clipped if the data are bounded.
 
         Returns:
-            raw: (…, *shape): uint8, rounded to the nearest level, where there are levels; float32
+            raw: (…, *shape): uint8, rounded to the nearest level, if there are levels; float32
             otherwise, with columns of other than real or positive numbers rounded to whole ones.
 
         Raises:
-            ValueError: where the last axes are not `shape`.
+            ValueError: if the last axes are not `shape`.
         """
         raw = self.unscale(x)
         if self.levels is not None:

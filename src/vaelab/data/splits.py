@@ -17,10 +17,10 @@ FEWEST = 10
 
 @dataclass(frozen=True, eq=False)
 class Factors:
-    """Factors of variation: what is known to have made each row.
+    """Factors of variation that generated each row.
 
     Args:
-        names: of the F factors.
+        names: names of the F factors.
         ordered: for each, whether its values follow one another, as positions do and shapes do not.
         values: (N, F), int64, class indices from 0.
     """
@@ -41,7 +41,7 @@ class Split(Hinting):
     Args:
         x: (N, *shape), raw rows: a tensor, or `Rows` of a file too large to be read.
         y: (N,), int64 labels, or None.
-        factors: what is known to have made each row, or None.
+        factors: the factors of variation that generated each row, or None.
         vectors: (N, C), float32, numbers that are known of each row, or None.
     """
 
@@ -51,7 +51,7 @@ class Split(Hinting):
     vectors: Tensor | None = None
 
     def known(self, spec: DataSpec) -> Tensor | None:
-        """What `spec.tell` is to be told of the rows: labels (N,), vectors (N, C), or nothing."""
+        """Known conditions for `spec.tell`: labels (N,), vectors (N, C), or None."""
         return {"none": None, "labels": self.y, "vectors": self.vectors}[spec.condition]
 
     def take(self, index: Tensor) -> "Split":
@@ -65,7 +65,7 @@ class Split(Hinting):
 
     @property
     def variation(self) -> Factors | None:
-        """The factors of variation; where there are none but labels, these are the one factor."""
+        """The factors of variation; with labels alone, these are the one factor."""
         if self.factors is None and self.y is not None:
             return Factors(("class",), (False,), self.y[:, None])
         return self.factors
@@ -76,7 +76,7 @@ class Split(Hinting):
 
 @dataclass(frozen=True)
 class Data(Hinting):
-    """A data set, split and described; `notes` say in words what was done to it.
+    """A data set, split and described; `notes` say in words how it was changed.
 
     `len(data)` is the number of rows of all splits, `data.shape` the shape of an example.
     """
@@ -101,7 +101,7 @@ class Data(Hinting):
         return self.spec.classes
 
     def __repr__(self) -> str:
-        """One line: where it is from, the shape of an example, and the rows of each split."""
+        """One line: the source, the shape of an example, and the rows of each split."""
         shape = " × ".join(map(str, self.spec.shape))
         rows = (len(split) for split in (self.train, self.valid, self.test))
         told = "{:,} training, {:,} validation, {:,} test".format(*rows)
@@ -110,24 +110,24 @@ class Data(Hinting):
 
 @dataclass(frozen=True)
 class SourceData:
-    """What a source holds, before it is split.
+    """The contents of a source before it is split.
 
     Args:
         x: (N, *shape), raw rows, uint8 or float32.
         y: (N,), int64 labels, or None.
         own: rows of the source's own training, validation and test parts, in this order in `x`;
-            0 where it has none, and the sum is N.
+            0 if it has none, and the sum is N.
         classes: class names by label number.
         resize: the (H, W) that images were brought to, or None.
         shuffle: whether the source's own parts are in a telling order (sorted by class).
-        notes: what was done.
-        factors: what is known to have made each row, or None.
-        columns: of a table that says so, what each of its columns is.
-        header: of such a table, what they are called.
-        label: of such a table, the column that the labels are from.
+        notes: one line for each change.
+        factors: the factors of variation that generated each row, or None.
+        columns: kinds of the columns of a table that states them.
+        header: names of the columns of such a table.
+        label: label column of such a table.
         lost: whether values had fractions that 32-bit floats lose, so that whole ones were not.
         vectors: (N, C), float32, numbers that are known of each row, or None.
-        ends: of the interval that values lie in, if the source says so, or None.
+        ends: ends of the interval that values lie in, if the source says so, or None.
         files: (N, 32), uint8, the SHA-256 of the file that each row was decoded from, or None.
     """
 
@@ -157,7 +157,7 @@ def choose(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Row numbers of training, validation and test.
 
-    A source's own parts are kept; what it lacks is drawn from its training rows by `seed`. Drawn
+    A source's own parts are kept; missing ones are drawn from its training rows by `seed`. Drawn
     parts are in random order: a source sorted by class would otherwise give ten zeros as the first
     ten rows.
 
@@ -165,13 +165,13 @@ def choose(
         found: the rows.
         valid: a share in (0, 1) of the training rows, or a number of rows.
         test: as `valid`.
-        seed: of the draw.
+        seed: seed of the draw.
 
     Returns:
         Row numbers (N_train,), (N_valid,), (N_test,), int64.
 
     Raises:
-        ValueError: for a share out of range, or where fewer than 1 training row would remain.
+        ValueError: for a share out of range, or if fewer than 1 training row would remain.
     """
     rows, own_valid, own_test = found.own
     if sum(found.own) < FEWEST:

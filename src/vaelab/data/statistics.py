@@ -35,8 +35,8 @@ def interval(least: float, most: float, picture: bool) -> tuple[float, float] | 
     [0, 1] for all data; for pictures also [−1, 1] and [0, 255].
 
     Args:
-        least: of the values.
-        most: of the values.
+        least: smallest value.
+        most: largest value.
         picture: the values are of pictures.
 
     >>> interval(0, 1.0000005, picture=False), interval(0, 254.5, picture=True)
@@ -78,7 +78,7 @@ def measure_fields(
         train: (M, *shape), raw training rows, uint8 or float32.
         others: the rows of the other splits.
         lost: values are whole only because float32 has lost their fractions.
-        ends: of the interval that values lie in, if the source says so.
+        ends: ends of the interval that values lie in, if the source says so.
 
     >>> measure_fields(torch.tensor([[0, 1]]).byte(), torch.tensor([[0, 0]]).byte()).levels
     2
@@ -89,9 +89,9 @@ def measure_fields(
 
 
 def measure_columns(train: Raw, columns: Sequence[Column]) -> Measures:
-    """Of rows (M, D) whose columns are known for what they are: mean, deviation and range.
+    """Mean, deviation and range of rows (M, D) whose columns have known kinds.
 
-    Of positive columns it is the mean and the deviation of the logarithm.
+    For positive columns these are the mean and the deviation of the logarithm.
     """
     kinds = [columns[j % len(columns)].kind for j in range(train.shape[1])]
     positive = torch.tensor([kind == "positive" for kind in kinds])
@@ -126,7 +126,7 @@ def _bytes(train: Raw, *others: Raw) -> Measures:
 
 
 def _counts(x: Raw) -> Tensor:
-    """How often each of 0–255 occurs: (256,), int64."""
+    """Counts of the values 0–255: (256,), int64."""
     counts = torch.zeros(256, dtype=torch.int64)
     for piece in pieces(x):
         counts += torch.bincount(piece.flatten(), minlength=256)
@@ -167,7 +167,7 @@ class Columns:
         self.low, self.high = torch.tensor(math.inf), torch.tensor(-math.inf)
 
     def add(self, rows: Tensor) -> None:
-        """Adds rows (k, D)."""
+        """Add rows (k, D)."""
         self.low = torch.minimum(self.low, rows.amin(0))
         self.high = torch.maximum(self.high, rows.amax(0))
         rows, k = rows.double(), len(rows)
@@ -189,5 +189,5 @@ class Columns:
 
 
 def _contrast(mean: float, variance: float) -> float:
-    """Var(x) / (E x (1 − E x)) for x in [0, 1]; nan where all of x is at one end."""
+    """Var(x) / (E x (1 − E x)) for x in [0, 1]; nan if all of x is at one end."""
     return variance / (mean * (1 - mean)) if 0 < mean < 1 else math.nan

@@ -1,4 +1,4 @@
-"""`vaelab doctor`: what is wrong with a run, data, or somebody else's loss, and what to do."""
+"""`vaelab doctor`: diagnosis of a run, data set or loss, with remedies."""
 
 from vaelab.doctor.examine_data import examine_data
 from vaelab.doctor.examine_loss import examine_loss

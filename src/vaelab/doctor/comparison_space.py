@@ -1,4 +1,4 @@
-"""How rows are shown where the doctor compares them: as numbers whose distances mean something."""
+"""Rows as numbers whose distances are meaningful, for comparisons by the doctor."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ View = Callable[[Tensor], Tensor]
 
 
 def view_of(data: DataSpec, x: Tensor) -> View:
-    """How rows of this data are compared.
+    """The map of rows of this data into the space of comparison.
 
-    Columns of a table count alike, whatever they are measured in: as what they are where that is
+    Columns of a table count alike, whatever their units: by their kinds if these are
     known, else by their spread. Pixels share a scale.
 
     Args:
-        data: what they are of.
+        data: description of the rows.
         x: training rows (N, …) at the model's scale.
     """
     if data.columns:

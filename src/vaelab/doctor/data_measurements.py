@@ -1,4 +1,4 @@
-"""What there is to be seen of a data set, before anything is judged."""
+"""Measurements of a data set, before any finding."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vaelab.doctor.comparison_space import view_of
 
 ROWS, NEAR_HELD = 20_000, 1000
 NUMBERS = 2**24
-"""Of the rows that are looked at, so that large images do not fill the memory."""
+"""Numbers in the rows examined, so that large images do not fill the memory."""
 NEAR_DIMS = 16
 """Dimensions from which a near neighbour is no accident."""
 NEAR = 0.1
@@ -45,15 +45,15 @@ class Repeats:
 
 @dataclass(frozen=True)
 class DataMeasurements:
-    """What was seen of a data set; the checks judge it.
+    """Measurements of a data set, for the checks.
 
     Attributes:
         data: the data.
         train: training rows, at most 20,000, (N, D) in float64.
         held: validation and test rows, likewise.
         repeats: exact copies.
-        near: of held-out rows that are no training row exactly, the share that nearly are, by
-            what columns are; None where dimensions are few.
+        near: share of near-copies of training rows among held-out rows that are no exact copies, by
+            the kinds of columns; None if dimensions are few.
     """
 
     data: Data
@@ -64,11 +64,11 @@ class DataMeasurements:
 
 
 def measure_data(data: Data, seed: int) -> DataMeasurements:
-    """Looks at a data set.
+    """Look at a data set.
 
     Args:
         data: raw rows.
-        seed: of the choice of rows, where they are too many.
+        seed: seed of the choice of rows, if they are too many.
     """
     rows = min(ROWS, max(2, NUMBERS // data.spec.dims))
     train = subsample_rows(data.train.x, rows, seed)

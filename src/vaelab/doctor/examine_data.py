@@ -26,18 +26,18 @@ def examine_data(
     columns: Mapping[str, str] | None = None,
     label: str | None = None,
 ) -> Report:
-    """Examines a data set.
+    """Examine a data set.
 
     Args:
         source: a known name, an array file, or a folder or zip of pictures.
-        data_dir: where known data sets live.
-        seed: of the splits that are drawn, and of the choice of rows.
-        columns: of a table with names, kinds that are said.
-        label: of such a table, the column of labels.
+        data_dir: folder of known data sets.
+        seed: seed of the splits that are drawn, and of the choice of rows.
+        columns: declared kinds of columns of a table with names.
+        label: label column of such a table.
 
     Raises:
-        FileNotFoundError: where there is nothing of that name.
-        ValueError: where it is no data at all.
+        FileNotFoundError: if there is nothing of that name.
+        ValueError: if it is no data at all.
     """
     path = None if source in KNOWN else existing(source)
     findings: list[Finding] = []
@@ -83,5 +83,5 @@ def examine_loaded(
 
 
 def likelihood(data: Data) -> str:
-    """Which likelihood fits, and why."""
+    """The likelihood that fits the data, and the reason."""
     return f"likelihood that fits: {fit_likelihood(Design(), data.spec).reason}"

@@ -1,4 +1,4 @@
-"""Somebody else's loss, examined: loaded, probed with planted inputs, and judged."""
+"""Examine any loss function: load it, probe it with planted inputs, and report findings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from vaelab.doctor.findings import Report, short
 from vaelab.doctor.loss_checks import CHECKS
 from vaelab.doctor.loss_forms import RECONSTRUCTIONS, SCALES
 from vaelab.doctor.loss_loader import load_loss
-from vaelab.doctor.loss_probe import KL, OTHER, Probe, probe
+from vaelab.doctor.loss_probe import probe
+from vaelab.doctor.loss_terms import KL, OTHER, Probe
 
 
 def examine_loss(
@@ -20,16 +21,16 @@ def examine_loss(
     arguments: str | None = None,
     shape: tuple[int, ...] | None = None,
 ) -> Report:
-    """Examines a loss. This runs the file it is in.
+    """Examine a loss. This runs the file it is in.
 
     Args:
         named: FILE.py:function, or the function itself.
         arguments: what its arguments are, as for `load_loss`; by their names if not given.
-        shape: of one example.
+        shape: shape of one example.
 
     Raises:
-        FileNotFoundError: where there is no such file.
-        ValueError: where it cannot be loaded or called.
+        FileNotFoundError: if there is no such file.
+        ValueError: if it cannot be loaded or called.
     """
     with contextlib.redirect_stdout(sys.stderr):  # what it prints is no part of the report
         found = probe(load_loss(named, arguments), shape)
@@ -73,7 +74,7 @@ def _form_of(k: KL) -> str:
 
 
 def _sigma(found: Probe) -> str:
-    """What noise a squared error stands for: with σ = √β its β is 1."""
+    """The noise that a squared error implies: with σ = √β its β is 1."""
     assert found.reconstruction is not None
     assert found.beta is not None
     if RECONSTRUCTIONS[found.reconstruction.form].nats != 0.5 or found.beta <= 0:

@@ -25,20 +25,20 @@ def examine_run(
     device: str = "cpu",
     prior: str | None = None,
 ) -> Report:
-    """Examines a run, or what is left of one that did not end.
+    """Examine a run, complete or interrupted.
 
     Args:
         path: its folder.
-        data: its data, where they have moved.
-        data_dir: where known data sets live.
+        data: its data, if they have moved.
+        data_dir: folder of known data sets.
         limit: rows of each split that are looked at, at most.
-        seed: of the choice of rows and of all draws.
-        device: where the model is walked.
-        prior: of the run's, to examine it under; the model's own by default.
+        seed: seed of the choice of rows and of all draws.
+        device: device of the model.
+        prior: fitted prior of the run to examine it under; the model's own by default.
 
     Raises:
-        FileNotFoundError: where there is no run, no data, or no such prior.
-        ValueError: where either is damaged or has changed.
+        FileNotFoundError: if there is no run, no data, or no such prior.
+        ValueError: if either is damaged or has changed.
     """
     there = (path / RECIPE).is_file() or not (path / UNFINISHED / RECIPE).is_file()
     run = load(path if there else path / UNFINISHED)

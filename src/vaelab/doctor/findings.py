@@ -1,4 +1,4 @@
-"""What the doctor says: findings with a number each, and the report they are in."""
+"""Findings of the doctor, with a number each, and the report that holds them."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Evidence:
     """The number behind a finding.
 
     Attributes:
-        name: of the figure.
+        name: name of the figure.
         value: as measured.
-        limit: beyond which it is a finding; None where its mere presence is one.
+        limit: beyond which it is a finding; None if its mere presence is one.
         unit: "nats", "rows", …; empty for a share or a ratio.
         se: standard error; None for a count or an exact figure.
     """
@@ -107,7 +107,7 @@ class Finding:
 
     @property
     def docs(self) -> str:
-        """Where it is explained."""
+        """Link to its explanation."""
         return f"{DOCS}#{self.code}"
 
     def to_json(self) -> dict[str, Any]:
@@ -125,20 +125,20 @@ class Finding:
 
 
 Findings = Iterator[Finding]
-"""What a check yields: nothing where all is well."""
+"""Findings of one check: none if all is well."""
 
 
 @dataclass
 class Report(Tabular):
-    """What was examined, and what was found.
+    """The subject of an examination, and its findings.
 
     Attributes:
         subject: as it was named.
         kind: "run", "data" or "loss".
-        about: what it is, a line each.
+        about: description of the subject, a line each.
         checked: the checks that were made, in words.
         findings: the gravest first.
-        figures: what was measured, by name.
+        figures: the measured figures by name.
     """
 
     subject: str
@@ -152,7 +152,7 @@ class Report(Tabular):
         self.findings = sorted(self.findings, key=lambda f: -SEVERITIES.index(f.severity))
 
     def reaches(self, severity: Severity) -> bool:
-        """Whether anything of this severity, or graver, was found."""
+        """Return True if a finding has this severity, or a graver one."""
         grave = SEVERITIES.index(severity)
         return any(SEVERITIES.index(f.severity) >= grave for f in self.findings)
 

@@ -27,17 +27,17 @@ FEWEST = 20
 WIDEST = 512
 """Latent numbers beyond which nearest neighbours say nothing of a cloud's shape."""
 AVERAGED = 16
-"""Draws behind a mean of what columns are shown as."""
+"""Draws behind a mean of encoded columns."""
 FEW = 40
 """Test rows beside which samples can be judged."""
 
 
 class AgainstPrior(NamedTuple):
-    """Codes and samples against what they should be like; None where nothing asks them to.
+    """Codes and samples against their references; None for a model without such a claim.
 
     Attributes:
         holes: share of prior draws where no code is.
-        unreached: share of test codes where the prior does not come.
+        unreached: share of test codes that the prior does not reach.
         copies: share of samples twice as near to a training row as to any test row.
     """
 
@@ -47,12 +47,12 @@ class AgainstPrior(NamedTuple):
 
 
 class Lost(NamedTuple):
-    """What a fitted prior loses against the model's own; below 0 where it gains.
+    """Loss of a fitted prior against the model's own; below 0 if it gains.
 
     Attributes:
         nats: −log p(z) of a test row's code, beyond that under the model's own.
-        precision: share of samples that are like test rows, less than of the model's own.
-        coverage: share of test rows that have a sample nearby, likewise. Both are None where test
+        precision: share of samples that are like test rows, less that of the model's own.
+        coverage: share of test rows that have a sample nearby, likewise. Both are None if test
             rows are few.
     """
 
@@ -65,10 +65,10 @@ class ReferenceRows(NamedTuple):
     """The rows that samples are set beside.
 
     Attributes:
-        data: what they are of.
+        data: description of the rows.
         train: at the model's scale, never binarized, (N, …) on the CPU.
         test: likewise.
-        told: what the model is told of each training row.
+        told: conditions of the training rows.
         view: shows rows as numbers to compare.
     """
 
@@ -79,7 +79,7 @@ class ReferenceRows(NamedTuple):
     view: View
 
     def sampled(self, model: VAE, n: int) -> list[Trace]:
-        """At least n samples, told what the model is told of training rows."""
+        """At least n samples, with conditions of training rows."""
         size = (BATCH,)
         return [
             model.sample(BATCH, condition=tuple(c[torch.randint(len(c), size)] for c in self.told))
@@ -87,11 +87,11 @@ class ReferenceRows(NamedTuple):
         ]
 
     def seen(self, likelihood: Distribution) -> Tensor:
-        """What a likelihood generates, (B, F), as rows are compared: its mean, of tables a draw."""
+        """Generated rows of a likelihood, (B, F), to compare: its mean, or a draw for tables."""
         return self.view(likelihood.sample() if self.data.drawn else likelihood.mean)
 
     def expected(self, likelihood: Distribution) -> Tensor:
-        """The mean of that, (B, F). Names have none, but what they are shown as has."""
+        """The mean of that, (B, F). Names have none, but their encoding has."""
         if not self.data.columns:
             return self.view(likelihood.mean)
         return torch.stack([self.view(likelihood.sample()) for _ in range(AVERAGED)]).mean(0)
@@ -118,14 +118,14 @@ def against_prior(model: VAE, codes: Tensor, others: Tensor, rows: ReferenceRows
 def lost(
     model: VAE, batches: Sequence[Tensor], told: Sequence[Condition], rows: ReferenceRows, seed: int
 ) -> Lost | None:
-    """What the model's prior loses against its own; None where it is its own.
+    """Loss of the current prior against the model's own; None if it is the model's own.
 
     Args:
-        model: with the prior that was fitted.
-        batches: of test rows, as the model is given them.
-        told: what it is told of each batch.
-        rows: that samples are set beside.
-        seed: of the axes of comparison.
+        model: model with the fitted prior.
+        batches: batches of test rows, in the form of the model's inputs.
+        told: conditions of each batch.
+        rows: rows that samples are compared with.
+        seed: seed of the axes of comparison.
     """
     if not isinstance(model.generator, WithPrior):
         return None

@@ -1,7 +1,7 @@
-"""The checks of a run: each yields what it finds wrong in what was seen, and nothing else.
+"""Checks of a run: each yields findings on the measurements, and nothing else.
 
 Limits were set on runs known to be healthy and on planted diseases; a figure counts as beyond its
-limit only where it is so by two standard errors.
+limit only if it is so by two standard errors.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ GAP, COPIES = 0.1, 0.2
 
 BY_CHANCE = 3
 """By chance, 1 / (1 + 2^D) of samples in D dimensions are twice as near to a training row as to any
-of as many others; where columns hold few values, and rows are alike, over twice as many are."""
+of as many others; if columns hold few values, and rows are alike, over twice as many are."""
 LOST = 0.1
 MISFIT = 0.25
 PLENTY = 0.5
 
 
 def beyond(found: Estimate, limit: float) -> bool:
-    """Whether a figure exceeds a limit by two standard errors."""
+    """Return True if a figure exceeds a limit by two standard errors."""
     return found.value - 2 * found.se > limit
 
 
@@ -105,7 +105,7 @@ def weighed(seen: RunMeasurements) -> Findings:
 
 
 def matches_prior(seen: RunMeasurements) -> Findings:
-    """Are codes where the prior is, and the prior where codes are?"""
+    """Do codes and prior cover the same region?"""
     remedy = _nearer(seen)
     if seen.prior.holes is not None and beyond(seen.prior.holes, HOLES):
         yield Finding(
@@ -126,7 +126,7 @@ def matches_prior(seen: RunMeasurements) -> Findings:
 
 
 def _nearer(seen: RunMeasurements) -> str:
-    """What brings codes and prior together, and does not contradict what else is found."""
+    """Advice that brings codes and prior together, and does not contradict other findings."""
     ways = []
     if seen.beta is None or not beyond(seen.beta, OVER):
         ways.append("raise --beta")

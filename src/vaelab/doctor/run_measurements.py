@@ -1,7 +1,7 @@
-r"""What there is to be measured of a run, before anything is judged.
+r"""Measurements of a run, before any finding.
 
 Everything is measured on the trained model itself, so that no check knows of a recipe's name: a
-rate where its posteriors have one, a prior where its objective cares for it or it was fitted.
+rate if its posteriors have one, a prior if its objective regularises it or it was fitted.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from vaelab.metrics.probes import attention, effective_beta, misfit
 from vaelab.runs.run import Run
 
 NOTHING = 0.1
-"""Nats below which nothing is told."""
+"""Nats below which z carries no information."""
 
 
 class Codes(NamedTuple):
@@ -42,8 +42,8 @@ class Codes(NamedTuple):
     Attributes:
         z: draws of q(z|x), (N, L).
         mean: posterior means of what are units and no code's numbers, (N, L').
-        sigma: standard deviations (N, L); None where a posterior is no diagonal normal.
-        rates: mean nats by site; None where a posterior has no density.
+        sigma: standard deviations (N, L); None if a posterior is no diagonal normal.
+        rates: mean nats by site; None if a posterior has no density.
     """
 
     z: Tensor
@@ -66,20 +66,20 @@ class Explained(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class RunMeasurements:
-    """What was measured of a run; the checks judge it.
+    """Measurements of a run, for the checks.
 
     Attributes:
         run: the run.
         train: −ELBO, rate and distortion on training rows.
         test: the same on test rows.
-        codes: of the training rows.
-        attention: what the distortion rises by where z is another example's.
-        beta: the effective weight of the rate; None where it cannot be told.
+        codes: codes of the training rows.
+        attention: rise of the distortion if z is another example's.
+        beta: the effective weight of the rate; None if it cannot be determined.
         misfit: nats by which the data surprise more than the likelihood's own draws, per dimension.
-        information: I_q(x; z), at most the logarithm of the rows; None where it cannot be told.
+        information: I_q(x; z), at most the logarithm of the rows; None if it cannot be determined.
         prior: how codes and samples compare with the prior and the data.
-        lost: what a fitted prior loses against the model's own; None under its own.
-        explained: what is left of the data in reconstructions.
+        lost: loss of a fitted prior against the model's own; None under its own.
+        explained: share of the variance that reconstructions keep.
     """
 
     run: Run
@@ -101,14 +101,14 @@ class RunMeasurements:
 
     @property
     def active(self) -> Tensor:
-        """Which of the units move with x, (L',)."""
+        """Mask of the units that move with x, (L',)."""
         return m.active_units(self.codes.mean)
 
     @property
     def collapsed(self) -> bool:
-        """Whether z tells nothing of x: swapping it, or all that is paid for it, is below 0.1 nats.
+        """True if z carries no information on x: swapping it costs, or its rate is, below 0.1 nats.
 
-        What z tells of x is at most the rate, under whatever prior.
+        The information in z about x is at most the rate, under whatever prior.
         """
         paid = self.train["rate"].value if "rate" in self.train else math.inf
         return paid < NOTHING or self.attention.value < max(NOTHING, 2 * self.attention.se)
@@ -118,7 +118,7 @@ class RunMeasurements:
 def measure_run(
     run: Run, train: Split, test: Split, seed: int, device: torch.device
 ) -> RunMeasurements:
-    """Measures a run whose model is on `device`; a conditional one is given what is known."""
+    """Measure a run whose model is on `device`; a conditional one gets the known conditions."""
     model = run.model
     rows, held = (batched(run, split, seed, device) for split in (train, test))
     codes, others = encode(model, rows), encode(model, held)
@@ -154,7 +154,7 @@ class Given(NamedTuple):
 
     Attributes:
         x: the batches.
-        told: what the model is told of each.
+        told: the conditions of each.
     """
 
     x: list[Tensor]
@@ -198,7 +198,7 @@ def _join(latents: list[Tensor]) -> Tensor:
 
 
 def information(codes: Codes, seed: int) -> m.Estimate | None:
-    """What z tells of which row x is, of one site with normal posteriors."""
+    """Information in z about the row x, for one site with normal posteriors."""
     if codes.sigma is None or codes.rates is None or len(codes.rates) > 1:
         return None
     zero = torch.zeros(1, codes.mean.shape[1])

@@ -57,9 +57,9 @@ def stable(run: Run) -> Findings:
 def converged(run: Run) -> Findings:
     """Had the validation loss stopped falling, and not for the learning rate's sake alone?
 
-    The schedule lets every training level off, however short. So where the steps were few, the fall
+    The schedule lets every training level off, however short. So if the steps were few, the fall
     in their second half, one doubling, is carried on to the default number by as many doublings;
-    and where that comes to little, it is not said that more would bring nothing.
+    and if that comes to little, it is not said that more would bring nothing.
     """
     losses = _losses(run)
     if run.training.get("ending") != "finished":

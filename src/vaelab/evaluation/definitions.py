@@ -1,4 +1,4 @@
-"""The figures there are: what each is called, its unit, and what it says. One table for all shows.
+"""Definitions of all figures: name, unit and meaning. One table for every display.
 
 A figure is known by its name in `evaluation.json`; the terminal, the page and `compare` read its
 title and meaning here.

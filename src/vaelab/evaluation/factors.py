@@ -1,6 +1,6 @@
 """Disentanglement of a run's codes against the known factors of variation.
 
-Codes are posterior means of the split that is judged. Where the data has no factors its labels are
+Codes are posterior means of the split that is judged. If the data has no factors its labels are
 one, and the figures that need two are left out.
 """
 

@@ -5,7 +5,7 @@ r"""A small classifier of the real data: its last hidden layer is a feature spac
 with a view v that shows the columns of a table as numbers to compare, and images as they are.
 
 Its verdict on samples is their mean confidence and the balance of their classes,
-H(ȳ) / log C with ȳ the histogram of predicted classes: 1 where all C come equally often. A
+H(ȳ) / log C with ȳ the histogram of predicted classes: 1 if all C come equally often. A
 classifier is blind to memorising, and confident of much that is no image: read it beside
 precision, coverage and the distance to the training data.
 """

@@ -52,11 +52,11 @@ def aggregate_kl(mu: Tensor, sigma: Tensor, n_draws: int, generator: torch.Gener
 
     The draw's own component stays in the sum: for the mixture of these N examples the estimate is
     then unbiased, and the standard error covers it. As an estimate for the *population* of x the
-    figure is too high (KL is convex in q), by little where regions overlap; where they do not, it
+    figure is too high (KL is convex in q), by little if regions overlap; if they do not, it
     is about rate − log N. Leaving the own component out would err as much the other way, and
     falls to −∞ as the regions shrink, so it is not offered. Use the whole training set.
 
-    Where any standard deviation is 0, some component puts mass on a set that the prior gives
+    If any standard deviation is 0, some component puts mass on a set that the prior gives
     none, and the KL is infinite: `inf` with a standard error of 0.
 
     Args:

@@ -4,7 +4,7 @@ r"""Probes of a trained model by perturbation; nats per example.
     effective β    −(dD/dt) / (dR/dt) at t = 1,  z = μ + t σ ε     the β its posteriors fit
     misfit         D − H(p(x|z)),  H by draws x' ~ p(x|z)          0 if the likelihood fits
 
-Where D + β R is stationary it is so against one factor t on all standard deviations, a direction
+If D + β R is stationary it is so against one factor t on all standard deviations, a direction
 that the encoder's last bias allows. So the β a model was trained for can be read off the model.
 """
 

@@ -80,7 +80,7 @@ class FromPosteriorStart(Start):
 
 
 class Held(Draw):
-    """Every site takes the given latent, and keeps what the posterior there says of it."""
+    """Every site takes the given latent, and keeps the density of the posterior there."""
 
     def __init__(
         self, latents: Iterable[Tensor], evidence: Evidence, given: Condition = ()

@@ -32,9 +32,9 @@ class CausalTransformer(nn.Module):
     Args:
         classes: K.
         positions: P.
-        width: of every layer, a multiple of `heads`.
-        layers: of attention.
-        heads: of attention.
+        width: width of every layer, a multiple of `heads`.
+        layers: number of attention layers.
+        heads: number of attention heads.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-r"""What an encoder is shown of data that would be hard to read as they are.
+r"""Encodings of columns for an encoder, for data that are hard to read on their own scale.
 
 counts        (log(1 + k) − m) / s
 positive      (log x − m) / s

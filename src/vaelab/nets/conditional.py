@@ -1,4 +1,4 @@
-"""Networks that are told something besides what they read: a condition c, (B, C)."""
+"""Conditional networks: the condition c, (B, C), is concatenated to the input."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class ConcatCondition(nn.Module):
     """(x, c) ↦ net([view(x), spread(c)]), joined along the first axis of an example.
 
     Args:
-        net: of what it reads with the condition beside it.
-        view: of what it reads, before the two are joined.
-        spread: of the condition, to the shape of what it is joined to.
+        net: network of the joined input.
+        view: map of x before the two are joined; identity by default.
+        spread: map of the condition to the shape of the input; identity by default.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class ConditionalRoot(nn.Module):
     Args:
         root: n ↦ (n, …).
         known: C.
-        shape: of Wc for one example; where an axis is 1 it is the same all along the state's.
+        shape: shape of Wc for one example; an axis of 1 is broadcast along the state's.
     """
 
     def __init__(self, root: nn.Module, known: int, *shape: int) -> None:
@@ -50,11 +50,11 @@ class ConditionalRoot(nn.Module):
 
 
 class Chain(nn.Sequential):
-    """Modules one after another; one of them is told the condition, where there is one.
+    """Modules one after another; one of them also takes the condition.
 
     Args:
         modules: in their order.
-        told: the place of the one that is told.
+        told: index of the module that takes the condition.
     """
 
     def __init__(self, *modules: nn.Module, told: int = 0) -> None:
@@ -86,7 +86,7 @@ def require_condition(condition: tuple[Tensor, ...]) -> Tensor:
     """The condition that must be there.
 
     Raises:
-        ValueError: where it is not.
+        ValueError: if it is not.
     """
     if len(condition) != 1:
         raise ValueError(

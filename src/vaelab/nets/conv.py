@@ -47,7 +47,7 @@ class Residual(nn.Module):
 
 
 class UpTo(nn.Module):
-    """Interpolates to an exact size, then convolves."""
+    """Interpolate to an exact size, then convolve."""
 
     def __init__(self, size: tuple[int, int], before: int, after: int) -> None:
         super().__init__()
@@ -59,12 +59,12 @@ class UpTo(nn.Module):
 
 
 def plain(channels: int) -> nn.Module:
-    """What follows a change of size in the plain network."""
+    """The block after each change of size in the plain network."""
     return nn.GELU()
 
 
 def residual(channels: int) -> nn.Module:
-    """What follows a change of size in the residual network."""
+    """The block after each change of size in the residual network."""
     return nn.Sequential(Residual(channels), Residual(channels), nn.GELU())
 
 

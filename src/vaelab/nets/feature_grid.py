@@ -16,13 +16,13 @@ from vaelab.nets.shapes import Shape, halvings, image_shape
 
 
 def halvings_for(shape: Shape, positions: int) -> int:
-    """How often an image may be halved and still be a grid of at least so many cells.
+    """Largest number of halvings that leave an image at least so many cells.
 
     >>> halvings_for((1, 28, 28), 49)
     2
 
     Raises:
-        ValueError: where the data are not images, or have fewer pixels than that.
+        ValueError: if the data are not images, or have fewer pixels than that.
     """
     _, height, width = image_shape(shape)
     if positions > height * width:
@@ -40,7 +40,7 @@ class GridEncoder(nn.Module):
     Args:
         shape: (C, H, W), any size.
         outputs: numbers a cell of the grid becomes.
-        halvings: of both sides, rounding up, on the way to the grid.
+        halvings: halvings of both sides, rounding up, on the way to the grid.
         width: channels at full size; they double at the first halving and stay.
         stage: the block after each change of size, `plain` or `residual`.
     """
@@ -70,7 +70,7 @@ class GridDecoder(nn.Module):
         inputs: numbers of a cell.
         shape: (C, H, W), any size.
         params: numbers the likelihood needs for one value.
-        halvings: of both sides, that led to the grid.
+        halvings: halvings of both sides, that led to the grid.
         width: channels at full size.
         stage: the block after each change of size, `plain` or `residual`.
     """

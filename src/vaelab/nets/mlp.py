@@ -23,7 +23,7 @@ class MLPEncoder(nn.Module):
     """(B, *shape) → (B, outputs).
 
     Args:
-        shape: of one example.
+        shape: shape of one example.
         outputs: numbers an example becomes.
         hidden: widths of the hidden layers.
     """
@@ -41,7 +41,7 @@ class MLPDecoder(nn.Module):
 
     Args:
         inputs: numbers it starts from.
-        shape: of one example.
+        shape: shape of one example.
         params: numbers the likelihood needs for one data dimension.
         hidden: widths of the hidden layers, in the encoder's order; they are used reversed.
     """
@@ -61,8 +61,8 @@ class MLPPyramid(nn.Module):
     """(B, *shape) → one vector (B, width) for each level of a hierarchy, the top level first.
 
     Args:
-        shape: of one example.
-        width: of every level's evidence.
+        shape: shape of one example.
+        width: width of every level's evidence.
         levels: how many, at least 1.
     """
 

@@ -29,7 +29,7 @@ def bottleneck(inputs: int, outputs: int, gain: float = 1.0) -> nn.Sequential:
     Args:
         inputs: channels.
         outputs: channels.
-        gain: of the last layer, as in `scaled`.
+        gain: gain of the last layer, as in `scaled`.
     """
     middle = max(1, inputs // 2)
     return nn.Sequential(
@@ -48,7 +48,7 @@ class ResidualBottleneck(nn.Module):
     """h + bottleneck(h).
 
     Args:
-        channels: of h.
+        channels: channels of h.
         gain: as in `bottleneck`; 1/√N for one of N blocks.
     """
 
@@ -97,7 +97,7 @@ def resolutions(shape: Shape, count: int) -> list[tuple[int, int]]:
     [(7, 7), (14, 14), (28, 28)]
 
     Raises:
-        ValueError: where the data are not images, or too small for that many.
+        ValueError: if the data are not images, or too small for that many.
     """
     _, height, width = image_shape(shape)
     most = (max(height, width) - 1).bit_length() + 1

@@ -9,7 +9,7 @@ def image_shape(shape: Shape) -> tuple[int, int, int]:
     """(C, H, W), or a clear refusal.
 
     Raises:
-        ValueError: where the data are not images.
+        ValueError: if the data are not images.
     """
     if len(shape) != 3:
         raise ValueError(
@@ -33,7 +33,7 @@ def halvings(height: int, width: int, levels: int) -> list[tuple[int, int]]:
 
 
 def useful_levels(height: int, width: int, at_most: int = 4) -> int:
-    """How often an image is worth halving: until its longer side is 4 or less."""
+    """Number of useful halvings of an image: until its longer side is 4 or less."""
     levels = 0
     while levels < at_most and max(halvings(height, width, levels)[-1]) > 4:
         levels += 1

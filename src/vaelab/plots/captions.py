@@ -39,8 +39,8 @@ def captioned(picture: Picture, *paragraphs: str) -> Image.Image:
 
     Args:
         picture: an image, or a figure, which is drawn at its own resolution.
-        paragraphs: of the caption, each on lines of its own; signs that the typeface lacks become
-            question marks.
+        paragraphs: paragraphs of the caption, each on lines of its own; signs that the typeface
+            lacks become question marks.
 
     Returns:
         An RGBA image: the picture's pixels unchanged at the upper left, the text below.

@@ -1,4 +1,4 @@
-"""How a run went and where its nats are: curves over epochs, bars over dimensions."""
+"""Training curves over epochs, and bars of nats over dimensions."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -21,7 +21,7 @@ DASHES = ("-", "--", "-.", ":")  # another for every ten runs, where colours beg
 
 
 class End(NamedTuple):
-    """Where the line of a run stops, in data units."""
+    """Last point of a run's line, in data units."""
 
     name: str
     color: str
@@ -44,7 +44,7 @@ def training_curves(
             early. A value that is not finite breaks the line.
         log: logarithmic values; those that are not positive are left out.
         columns: panels side by side.
-        units: metric name → what it is measured in; a metric whose unit is "" is counted.
+        units: metric name → its unit; a metric whose unit is "" is counted.
 
     Raises:
         ValueError: no run has any metric.
@@ -130,13 +130,13 @@ def bars(
     *,
     axes: Axes | None = None,
 ) -> Figure:
-    """Rate of each latent dimension in nats, what is inactive in grey.
+    """Rate of each latent dimension in nats, inactive ones in grey.
 
     Args:
         rates: (L,) in the order to show.
         active: (L,) which dimensions carry information; all by default.
         names: (L,) under the bars; by default 0, 1, ….
-        axes: where to draw; a new figure by default.
+        axes: axes to draw on; a new figure by default.
 
     Raises:
         ValueError: lengths differ, or there are no rates.

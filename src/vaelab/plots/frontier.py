@@ -1,4 +1,4 @@
-"""The rate–distortion plane: what a nat of code buys.
+"""The rate–distortion plane: the distortion that each nat of code buys.
 
 −ELBO = distortion + rate, so that models equally good as bounds lie on one falling diagonal
 (Alemi et al., "Fixing a Broken ELBO", 1711.00464).

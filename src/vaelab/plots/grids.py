@@ -103,7 +103,7 @@ def picture(x: Array, shape: Sequence[int], columns: int | None = None) -> Image
 
     Args:
         x: (N, *shape), or (N, D) with D the product of `shape`; images in [0, 1].
-        shape: of one example.
+        shape: shape of one example.
         columns: as for `grid`.
     """
     return grid(x.reshape(len(x), *shape), columns)
@@ -187,13 +187,13 @@ def traversal(
     gap: int = 2,
     span: Span | None = None,
 ) -> Image.Image:
-    """One latent dimension a row, from low to high; what the model does not use is faded.
+    """One latent dimension a row, from low to high; unused ones are faded.
 
     Args:
         x: (L, K, C, H, W) or (L, K, D): L dimensions in the order to show, K steps each.
         active: (L,) which dimensions carry information; all by default.
         names: (L,) of each dimension, printed at its left.
-        deviations: (K,) where the steps are, in standard deviations, printed above.
+        deviations: (K,) positions of the steps in standard deviations, printed above.
         scale: as for `grid`.
         gap: as for `grid`.
         span: as for `grid`.
@@ -235,7 +235,7 @@ def manifold(x: Array, columns: int | None = None, scale: int | None = None) -> 
 
 
 def _header(deviations: Sequence[float], width: int, gap: int) -> Bytes:
-    """Standard deviations, each over the middle of a column of `width`; ends alone where tight."""
+    """Standard deviations, each over the middle of a column of `width`; ends alone if tight."""
     texts = [f"{t:+.3g}σ".replace("-", "−").replace("+0σ", "0") for t in deviations]
     typeface = font(TEXT)
     image = _image(_paper(TEXT + 6, len(texts) * (width + gap) - gap))

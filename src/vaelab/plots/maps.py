@@ -117,9 +117,9 @@ def latent_map(
     Args:
         mu: (N, 2) posterior means, or codes; at most 4000 of them are drawn.
         sigma: (N, 2) posterior standard deviations, None for a deterministic encoder.
-        labels: (N,) class numbers from 0, None where there are none.
+        labels: (N,) class numbers from 0, None if there are none.
         classes: names by class number; a name the font cannot show makes all of them numbers.
-        axes: where to draw; a new square figure by default.
+        axes: axes to draw on; a new square figure by default.
         ellipses: how many posteriors to outline at 1 and 2 σ.
         extent: (x0, x1, y0, y1) shown, by default `limits(mu)`; give the same to every map that
             is to be compared.
@@ -263,7 +263,7 @@ def field_map(
         norm: from values to colours: `Normalize(0, 1)`, `LogNorm()`, `CenteredNorm()`; by default
             linear between the least and the greatest.
         cmap: `SEQUENTIAL` for quantities, `DIVERGING` for differences.
-        axes: where to draw; a new figure by default.
+        axes: axes to draw on; a new figure by default.
 
     Raises:
         ValueError: `values` is not a grid.
@@ -307,11 +307,11 @@ def density_map(
         mu: (N, 2) posterior means; all of them count.
         sigma: (N, 2) standard deviations. None for a deterministic encoder, whose codes have no
             density: half of Scott's bandwidth smooths them, as a whole one would close the gaps.
-        axes: where to draw; a new figure by default.
+        axes: axes to draw on; a new figure by default.
         extent: shown; by default `limits(mu)`.
         top: density at the upper end of the colours (the prior's own peak is 1/2π ≈ 0.159); by
             default the greatest. Give the same to maps that are compared.
-        pixels: of the grid, across and up.
+        pixels: size of the grid, across and up.
     """
     extent = extent or limits(mu)
     density = aggregate_density(mu, sigma, extent, pixels)

@@ -82,7 +82,7 @@ class Renderer(ABC):
         active: Sequence[bool],
         deviations: Sequence[float],
     ) -> tuple[Picture, int, str]:
-        """Latent dimensions (L, steps, …); how many are shown, and where their names are."""
+        """Latent dimensions (L, steps, …); how many are shown, and the place of their names."""
 
 
 class GridRenderer(Renderer):

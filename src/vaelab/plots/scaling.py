@@ -54,7 +54,7 @@ def picture(run: Run, raw: Tensor, path: str | Path, caption: str = "") -> Path:
         run: whose data they are like; it decides the values of black and white.
         raw: examples on the raw scale, (N, *shape); or several of each, as variations of N
             examples, (N, n, *shape), one line for each.
-        path: of the file; an existing one is replaced.
+        path: path of the file; an existing one is replaced.
         caption: printed below the picture, before the line on the run.
 
     Returns:

@@ -86,7 +86,7 @@ def styled() -> Iterator[None]:
 
 
 class ClassStyle(NamedTuple):
-    """How one class is drawn."""
+    """Colour and marker of one class."""
 
     color: str
     marker: str
@@ -111,7 +111,7 @@ def class_styles(count: int) -> tuple[ClassStyle, ...]:
 
 
 def printable(names: Sequence[str]) -> tuple[str, ...]:
-    """The names as a picture can show them: shortened, or numbers where the font lacks a sign.
+    """The names as a picture can show them: shortened, or numbers if the font lacks a sign.
 
     One name that cannot be shown turns all of them into numbers, so that a map never mixes both.
 

@@ -37,7 +37,7 @@ def marginals(samples: Array, data: Array | None, header: Header) -> Figure:
 
     Args:
         samples: (N, D), raw.
-        data: (M, D), raw; None where it is not at hand.
+        data: (M, D), raw; None if it is not available.
         header: D names.
 
     Raises:
@@ -60,7 +60,7 @@ def marginals(samples: Array, data: Array | None, header: Header) -> Figure:
 
 @styled()
 def agreement(originals: Array, made: Array, header: Header) -> Figure:
-    """Each column of the originals, across, against that of what was made of them, up.
+    """Each column of the originals, across, against its reconstruction, up.
 
     Args:
         originals: (N, D), raw.
@@ -89,7 +89,7 @@ def agreement(originals: Array, made: Array, header: Header) -> Figure:
 
 @styled()
 def spread(originals: Array, made: Array, header: Header) -> Figure:
-    """For each column, what was made of every original as points, and itself as a bar.
+    """For each column, the values generated from every original as points, and itself as a bar.
 
     Args:
         originals: (R, D), raw.
@@ -129,7 +129,7 @@ def lines(
 
     Args:
         paths: (W, S, D), raw.
-        across: (S,), where on the way each step is.
+        across: (S,), position of each step on the way.
         header: D names.
         way: what `across` is.
         names: (W,), of the paths; none are written by default.
@@ -204,7 +204,7 @@ def plane(lattice: Array, header: Header) -> Figure:
 
 
 def _unordered(heading: Heading) -> bool:
-    """Whether values are names of which there is no mean; of two, it is a probability."""
+    """Return True if values are names without a mean; of two, it is a probability."""
     return len(heading.values) > 2
 
 
@@ -215,7 +215,7 @@ def _rows(x: Array, header: Header) -> Floats:
 
 
 def _words(axes: Axes, at: Floats, values: Floats, up: float, heading: Heading, color: str) -> None:
-    """The names along a walk, each over its stretch where there is room, with marks between."""
+    """The names along a walk, each over its stretch if there is room, with marks between."""
     names, index = printable(heading.values), np.rint(values).astype(int)
     changes = np.flatnonzero(np.diff(index)) + 1
     ends = np.r_[at[0], (at[changes - 1] + at[changes]) / 2, at[-1]]
@@ -239,7 +239,7 @@ def _words(axes: Axes, at: Floats, values: Floats, up: float, heading: Heading, 
 def _panels(
     header: Header, draw: Callable[[Axes, int], None], along: str = "", up: str = ""
 ) -> Figure:
-    """A panel for each column; what is along their axes is said at the left and below."""
+    """A panel for each column; axis names are at the left and below."""
     across = min(ACROSS, len(header))
     down = -(-len(header) // across)
     fig = figure(WIDTH * across, HEIGHT * down + 0.2)
@@ -275,7 +275,7 @@ def _shares(values: Floats, edges: Floats) -> Floats:
 
 
 def _along(axes: Axes, heading: Heading, x: bool) -> None:
-    """The ticks of an axis: names where values have some, else a few numbers."""
+    """The ticks of an axis: names if values have some, else a few numbers."""
     axis = axes.xaxis if x else axes.yaxis
     if not heading.values:
         whole = heading.decimals == 0

@@ -46,7 +46,7 @@ def beta_vae(
 def ae(data: DataSpec, latent: int = 16, design: Design = Design()) -> Built:
     """The plain autoencoder: deterministic codes, the distortion alone.
 
-    Good for seeing what a rate is for, and for codes whose density does not matter.
+    Good for studying the role of the rate, and for codes whose density does not matter.
 
     Args:
         data: data to model.
@@ -60,7 +60,7 @@ def ae(data: DataSpec, latent: int = 16, design: Design = Design()) -> Built:
 def kl_only(data: DataSpec, latent: int = 16, design: Design = Design()) -> Built:
     """The rate alone: every posterior becomes the prior, and z carries no information.
 
-    Good for seeing what the rate alone does.
+    Good for studying the rate alone.
 
     Args:
         data: data to model.
@@ -74,7 +74,7 @@ def kl_only(data: DataSpec, latent: int = 16, design: Design = Design()) -> Buil
 def reconstruction_only(data: DataSpec, latent: int = 16, design: Design = Design()) -> Built:
     """A stochastic encoder without a rate: its regions shrink to points and drift apart.
 
-    Good for seeing what the distortion alone does.
+    Good for studying the distortion alone.
 
     Args:
         data: data to model.

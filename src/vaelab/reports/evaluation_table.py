@@ -19,7 +19,7 @@ NAMES, NUMBERS = 22, 26
 
 
 def show(path: Path, record: Record) -> None:
-    """Prints the record of a run."""
+    """Print the record of a run."""
     binarized = {"no": "", "dynamic": f", binarized once by seed {record['seed']}"}
     how = binarized.get(record["binarize"], ", binarized at one half")
     prior = "" if record["prior"] is None else f" with the prior {record['prior']}"

@@ -1,4 +1,4 @@
-"""A report on a terminal: what was examined, a finding at a time, and what was checked."""
+"""A report on a terminal: the subject, a finding at a time, and the list of checks."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ WIDE = 200
 
 
 def show(report: Report, console: Console | None = None) -> None:
-    """Prints a report.
+    """Print a report.
 
     Args:
-        report: what was found.
-        console: where to; stdout by default.
+        report: report to print.
+        console: console to print on; stdout by default.
     """
     out = console or Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
     out.print(Text(escape_control(report.subject), "bold"))
@@ -48,7 +48,7 @@ def _show(finding: Finding, out: Console) -> None:
 
 
 def _print(out: Console, text: Text, indent: int) -> None:
-    """Prints a paragraph; all its lines are indented, but for the first of a head."""
+    """Print a paragraph; all its lines are indented, but for the first of a head."""
     for i, line in enumerate(text.wrap(out, max(20, out.width - indent))):
         line.rstrip()
         hangs = i == 0 and text.plain[:1] in SIGN.values()

@@ -68,18 +68,18 @@ class Chart:
         return round(self.bottom - up * (self.bottom - self.top), 1)
 
     def add(self, tag: str, text: str = "", **attributes: object) -> None:
-        """Adds an element; `class_` and `text_anchor` become class and text-anchor."""
+        """Add an element; `class_` and `text_anchor` become class and text-anchor."""
         names = [name.rstrip("_").replace("_", "-") for name in attributes]
         pairs = zip(names, attributes.values(), strict=True)
         inner = Markup(" ").join(Markup('{}="{}"').format(*pair) for pair in pairs)
         self._marks.append(Markup("<{0} {1}>{2}</{0}>").format(tag, inner, text))
 
     def line(self, kind: str, x1: float, y1: float, x2: float, y2: float) -> None:
-        """Adds a line from one point to another, of a class of the style sheet."""
+        """Add a line from one point to another, of a class of the style sheet."""
         self.add("line", class_=kind, x1=x1, x2=x2, y1=y1, y2=y2)
 
     def rect(self, kind: str, x: float, y: float, width: float, title: str = "") -> None:
-        """Adds a rectangle from y to the bottom of the plot area."""
+        """Add a rectangle from y to the bottom of the plot area."""
         inner = Markup("<title>{}</title>").format(title) if title else ""
         height = round(self.bottom - y, 1)
         self.add(
@@ -87,7 +87,7 @@ class Chart:
         )
 
     def label(self, x: float, y: float, text: str | Words, anchor: str = "middle") -> None:
-        """Adds a text, or one for each language."""
+        """Add a text, or one for each language."""
         if isinstance(text, str):
             self.add("text", text, x=x, y=y, text_anchor=anchor)
         else:
@@ -95,14 +95,14 @@ class Chart:
                 self.add("text", words, lang=TAGS[language], x=x, y=y, text_anchor=anchor)
 
     def grid(self, ticks: Mapping[float, str]) -> None:
-        """Adds horizontal rules, each with its label at the left."""
+        """Add horizontal rules, each with its label at the left."""
         for value, text in ticks.items():
             y = self.y(value)
             self.line("rule", self.left, y, self.right, y)
             self.label(self.left - 6, y + 4, text, "end")
 
     def axes(self, across: Words, up: Words) -> None:
-        """Adds the names of the axes."""
+        """Add the names of the axes."""
         self.label(0, self.top - 9, up, "start")
         self.label((self.left + self.right) / 2, self.height - 6, across)
 

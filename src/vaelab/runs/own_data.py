@@ -50,9 +50,9 @@ def reload_training_data(
     """Training, validation and test rows of the data a run was trained on, raw.
 
     Args:
-        spec: of the run's data.
-        named: where the data is now, if it was in memory or has moved.
-        data_dir: where known data sets live.
+        spec: description of the run's data.
+        named: present path of the data, if it was in memory or has moved.
+        data_dir: folder of known data sets.
         beside: the folder of the run, near which its data may lie.
 
     Raises:
@@ -80,7 +80,7 @@ class NamedData(NamedTuple):
     Attributes:
         splits: training, validation and test rows; of other data than the run's own, the test rows
             are all there are, and the others the run's own.
-        notes: on what they are.
+        notes: one line for each remark.
     """
 
     splits: tuple[Split, Split, Split]
@@ -122,9 +122,9 @@ def named_data(
     """The rows that a run is judged on: its own, or all those of a file that is named at use.
 
     Args:
-        spec: of the run's data.
+        spec: description of the run's data.
         named: a path: the run's own data at another place, or other data of the same kind.
-        data_dir: where known data sets live.
+        data_dir: folder of known data sets.
         beside: the folder of the run.
 
     Raises:

@@ -3,7 +3,7 @@ r"""AdamW (Loshchilov & Hutter 1711.05101).
 m ← β₁ m + (1−β₁) g        v ← β₂ v + (1−β₂) g²        θ ← θ − η (m̂ / (√v̂ + ε) + λ θ)
 
 The step is torch's, by its function: its class imports torch's compiler, which takes a second and
-75 MB, to keep the lists that are kept here. Where a whole step is one compiled program, the same
+75 MB, to keep the lists that are kept here. If a whole step is one compiled program, the same
 update is written out for the compiler, which then reads every weight, moment and gradient once.
 """
 
@@ -55,7 +55,7 @@ class AdamW:
         self.size, self.root = (torch.ones(len(self.weights), device=device) for _ in range(2))
 
     def scale(self, share: float) -> None:
-        """Sets the learning rate to a share of its peak."""
+        """Set the learning rate to a share of its peak."""
         self.lr = self.peak * share
 
     @torch.no_grad()
@@ -63,8 +63,8 @@ class AdamW:
         """A step by torch's function.
 
         Args:
-            gradients: of the weights, in their order; None leaves a weight as it is.
-            total: not finite where anything in the step is not; a fused step then moves nothing.
+            gradients: gradients of the weights, in their order; None leaves a weight as it is.
+            total: not finite if anything in the step is not; a fused step then moves nothing.
         """
         rows = zip(self.weights, gradients, self.m, self.v, self.counts.unbind(), strict=True)
         # The fused step goes through memory in order, whatever the strides say.

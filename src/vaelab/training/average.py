@@ -1,4 +1,4 @@
-r"""Averaged weights: what is judged and kept where a plan has an `ema`.
+r"""Averaged weights, evaluated and saved if a plan has an `ema`.
 
 w̄ ← γ w̄ + (1 − γ) w  after every step, from w̄ = w after the first          (Polyak & Juditsky 1992)
 """
@@ -17,7 +17,7 @@ class Average:
     """Moving averages of tensors that change in place; what has no average, as counts, is copied.
 
     Args:
-        tensors: by name, as a `state_dict` has them: what a run keeps, and nothing that follows
+        tensors: by name, as a `state_dict` has them: those a run saves, and nothing that follows
             from settings or from the clock.
         decay: γ.
 

@@ -33,13 +33,13 @@ def snapshot(model: VAE, objective: Objective, optimizer: AdamW) -> Snapshot:
 
 
 def restore(model: VAE, objective: Objective, best: Snapshot) -> None:
-    """Gives model and objective the state of a snapshot."""
+    """Give model and objective the state of a snapshot."""
     model.load_state_dict(best.weights)
     objective.load_state_dict(best.objective)
 
 
 def release(model: VAE, objective: Objective) -> None:
-    """Gives both back after a training, however it ended: on the CPU, the model for use."""
+    """Give both back after a training, however it ended: on the CPU, the model for use."""
     model.to("cpu").eval()
     objective.to("cpu")
 

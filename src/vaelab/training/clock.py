@@ -1,4 +1,4 @@
-"""The progress of a training, told to everything that follows a schedule."""
+"""Progress of a training run, distributed to everything that follows a schedule."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ class Clock:
         self.buffers = [t for name, t in named if name.split(".")[-1] == PROGRESS]
 
     def set(self, progress: float) -> None:
-        """Sets it: 0 at the first step, 1 where a model is judged and ever after."""
+        """Set it: 0 at the first step, 1 for evaluation and from then on."""
         for t in self.buffers:
             t.fill_(progress)

@@ -27,7 +27,7 @@ from vaelab.training.record import Fit, Listener, Moments, Record, Row, Sums
 from vaelab.training.step import NotFinite, Step, figures, first_not_finite
 
 ACTIVE = 0.01
-"""A unit is active where Var_x(E[z|x]) exceeds this (Burda 1509.00519)."""
+"""A unit is active if Var_x(E[z|x]) exceeds this (Burda 1509.00519)."""
 
 ROWS = 256
 """Judged at once: more would take more memory than a step does, and hardly less time."""
@@ -41,18 +41,18 @@ def fit(
     plan: Plan,
     listener: Listener | None = None,
 ) -> Fit:
-    """Trains `model` in place and leaves it with its best weights by validation loss.
+    """Train `model` in place and leave it with its best weights by validation loss.
 
     Args:
         model: on any device; it is moved to the plan's and back to the CPU.
-        objective: what is minimised.
+        objective: the objective to minimise.
         data: raw rows; training and validation splits are used, the test split is not.
         spec: the data as the model sees it, binarization included.
         plan: how.
-        listener: told of every epoch, and of steps now and then.
+        listener: callback for every epoch, and for some steps.
 
     Raises:
-        NotFinite: where a value overflows; the message names tensor, step and batch.
+        NotFinite: if a value overflows; the message names tensor, step and batch.
         ValueError: for a patience with losses that cannot be compared between epochs.
     """
     if plan.patience is not None and not objective.monitorable:
@@ -140,7 +140,7 @@ def evaluate_epoch(model: VAE, objective: Objective, valid: Batches, plan: Plan,
     """Figures of the validation split: fixed binarization and noise, the same at every epoch.
 
     Raises:
-        NotFinite: where a loss is not; no epoch could be called the best by it.
+        NotFinite: if a loss is not; no epoch could be called the best by it.
     """
     model.eval()
     sums, moments = Sums(), Moments()
@@ -163,7 +163,7 @@ def evaluate_epoch(model: VAE, objective: Objective, valid: Batches, plan: Plan,
 
 
 def in_use(trace: Trace, variance: Tensor) -> Row:
-    """How many latents are in use: units, by their variance (L,), and codes of any codebooks.
+    """Number of latents in use: units, by their variance (L,), and codes of any codebooks.
 
     The perplexity of several codebooks is their geometric mean, with that of each beside it.
     """

@@ -24,11 +24,11 @@ class Learner:
         clip: largest norm of the gradient.
 
     Raises:
-        ValueError: where none learns.
+        ValueError: if none learns.
 
     Attributes:
         parameters: those that learn.
-        optimizer: of them.
+        optimizer: their optimizer.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Learner:
         self.optimizer = AdamW(self.parameters, lr, weight_decay)
 
     def gradients(self, mean: Tensor) -> Gradients:
-        """∂ mean / ∂ parameters; None where it does not depend on one."""
+        """∂ mean / ∂ parameters; None for one that it does not depend on."""
         learning = [p for p in self.parameters if p.requires_grad]  # some may be frozen by now
         found = iter(torch.autograd.grad(mean, learning, allow_unused=True))
         return [next(found) if p.requires_grad else None for p in self.parameters]
@@ -50,10 +50,10 @@ class Learner:
         """A step.
 
         Args:
-            gradients: of the parameters, in their order.
-            norm: of these gradients.
-            total: not finite where anything in the step is not; where the optimizer's step is
-                fused, it then moves nothing.
+            gradients: gradients of the parameters, in their order.
+            norm: norm of these gradients.
+            total: not finite if anything in the step is not; a fused optimizer step then moves
+                nothing.
         """
         # On a CPU, looking does not make every step wait.
         if norm.device.type != "cpu" or norm > self.clip:
@@ -67,7 +67,7 @@ class Learner:
         self.optimizer.step_traced(gradients, self.share(norm), total)
 
     def share(self, norm: Tensor) -> Tensor:
-        """What a gradient is multiplied with to be of bounded norm, in [0, 1]."""
+        """Factor that bounds the norm of a gradient, in [0, 1]."""
         # A minimum over a stack is computed once, where a scalar's would be at every element.
         return torch.stack([torch.ones_like(norm), self.clip / (norm + 1e-6)]).amin()
 

@@ -29,7 +29,7 @@ FEW = 4
 """One in so many of the steps taken by default are few: most models have learned little by then."""
 
 WORTH_COMPILING = 7_500_000_000
-"""Weights updated, in all steps, from which compiling repays its time, where nothing is kept of it
+"""Weights updated, in all steps, from which compiling repays its time, if nothing is kept of it
 from another training; benchmarks/speed measures both."""
 
 OVERHEAD = 500_000

@@ -35,18 +35,18 @@ WALKED = 8192
 
 @dataclass
 class Member:
-    """Where one of the population stands."""
+    """State of one member of the population."""
 
     record: Record
     error: NotFinite | None = None
 
     @property
     def going(self) -> bool:
-        """Whether it is still being trained."""
+        """True while it is being trained."""
         return self.error is None and self.record.fit.ending == "finished"
 
     def breaks_down(self, message: str) -> None:
-        """It is trained no further; what it had reached stays."""
+        """Stop training it and keep its best weights."""
         self.error = NotFinite(f"{message}. {REMEDY}")
 
 
@@ -58,7 +58,7 @@ def fit_population(
     plans: Sequence[Plan],
     listeners: Sequence[Listener] = (),
 ) -> list[Fit | NotFinite]:
-    """Trains the models in place, all at once; each ends with its best weights.
+    """Train the models in place, all at once; each ends with its best weights.
 
     A member that breaks down does not hold up the others: it ends with the best weights it had,
     and its result is the error that `fit` would have raised. Ctrl-C ends all of them.
@@ -69,13 +69,13 @@ def fit_population(
         data: raw rows; training and validation splits are used, the test split is not.
         spec: the data as the models see it, binarization included.
         plans: one a model, alike but for seed, lr, weight_decay and clip.
-        listeners: one a model, or none; told what `fit` tells its own.
+        listeners: one a model, or none; as the listener of `fit`.
 
     Returns:
         What each came to, in the order given.
 
     Raises:
-        ValueError: where there are no models, not as many of each, or members of another shape.
+        ValueError: if there are no models, not as many of each, or members of another shape.
     """
     n, plan = len(models), _checked(models, objectives, plans, listeners)
     device = find_device(plan.device)

@@ -1,4 +1,4 @@
-"""What a fit leaves: a row of figures an epoch, and the best weights so far."""
+"""Results of a fit: a row of figures an epoch, and the best weights so far."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ Ending = Literal["finished", "early", "interrupted"]
 
 
 class Listener(Protocol):
-    """Somebody who watches a fit."""
+    """Callback of a fit."""
 
     def on_step(self, step: int, steps: int, row: Row) -> None:
         """After a step, now and then: the running means of this epoch in nats per example."""
 
     def on_epoch(self, row: Row, best: Snapshot | None) -> None:
-        """After an epoch: its row of figures, and the weights where they are the best so far."""
+        """After an epoch: its row of figures, and the weights if they are the best so far."""
 
 
 @dataclass
 class Fit:
-    """What a fit came to.
+    """Result of a fit.
 
     Attributes:
         history: one row of figures an epoch.
         ending: finished, early (patience ran out) or interrupted (Ctrl-C).
-        best_epoch: whose weights the model holds now; 0 where no epoch was completed.
+        best_epoch: epoch of the model's present weights; 0 if no epoch was completed.
         optimizer: the optimizer's tensors that belong to those weights.
     """
 
@@ -51,10 +51,10 @@ class Record:
     """A fit as it goes on.
 
     Attributes:
-        listener: told of every epoch.
+        listener: callback for every epoch.
         patience: epochs without a better validation loss before it should stop; none if not set.
         monitorable: whether the losses of different epochs may be compared; else the last is best.
-        fit: what it has come to.
+        fit: its result so far.
         best: the best weights so far.
     """
 
@@ -66,7 +66,7 @@ class Record:
     best_loss: float = math.inf
 
     def ends_epoch(self, row: Row, take: Callable[[], Snapshot]) -> bool:
-        """Notes a row, and takes the weights where they are the best; returns whether to stop."""
+        """Append a row, and keep the weights if they are the best; returns True to stop."""
         self.fit.history.append(row)
         better = not self.monitorable or row["valid_loss"] < self.best_loss
         if better:
@@ -79,7 +79,7 @@ class Record:
         return self.fit.ending == "early"
 
     def finish(self, model: VAE, objective: Objective) -> Fit:
-        """Gives model and objective their best state; returns what the fit came to."""
+        """Give model and objective their best state; returns the result of the fit."""
         if self.best is not None:
             restore(model, objective, self.best)
             self.fit.optimizer = self.best.optimizer
@@ -102,14 +102,14 @@ class Sums:
         self.read_at = 0.0
 
     def clear(self) -> None:
-        """Begins anew, with the same figures."""
+        """Begin anew, with the same figures."""
         self.sums.zero_()
 
     def add(self, found: dict[str, Tensor]) -> None:
-        """Adds the sums over a batch.
+        """Add the sums over a batch.
 
         Raises:
-            ValueError: where they are not the figures of the batches before.
+            ValueError: if they are not the figures of the batches before.
         """
         names = tuple(found)
         if self.names and names != self.names:
@@ -129,7 +129,7 @@ class Sums:
         return dict(zip(self.names, (self.sums / seen).tolist(), strict=True))
 
     def due(self, interval: float = 0.2) -> bool:
-        """Whether the last look was long enough ago."""
+        """Return True if the interval since the last reading has passed."""
         now = time.perf_counter()
         if now - self.read_at < interval:
             return False
@@ -144,7 +144,7 @@ class Moments:
         self.n, self.sum, self.squares = 0, torch.zeros(()), torch.zeros(())
 
     def add(self, rows: Tensor) -> None:
-        """Adds rows (B, L)."""
+        """Add rows (B, L)."""
         rows = widest(rows)
         self.n += len(rows)
         self.sum = self.sum.to(rows) + rows.sum(0)
@@ -160,11 +160,11 @@ NAMES: tuple[str, ...] = ("loss", "rate", "distortion")
 
 
 USED = {"active_units": "active", "perplexity": "codes"}
-"""What says how much of the latents is in use, and how it is said in a word."""
+"""Figures of latent usage, and the short word for each."""
 
 
 def layers(row: Row, name: str) -> dict[str, str]:
-    """The figures of each layer that are of one name, with what they are called.
+    """The figures of each layer that are of one name, with their labels.
 
     >>> layers({"rate": 5.0, "rate_layer_1": 2.0, "rate_layer_2": 3.0}, "rate")
     {'rate_layer_1': 'layer 1', 'rate_layer_2': 'layer 2'}

@@ -31,7 +31,7 @@ from vaelab.training.step import figures, first_not_finite, identity
 Tensors = dict[str, Tensor]
 
 OWN = ("seed", "lr", "weight_decay", "clip")
-"""What each member's plan may say for itself."""
+"""Fields of a plan that may differ between members."""
 
 PASSIVE = (
     *(
@@ -44,8 +44,8 @@ PASSIVE = (
     ),
     *(Shallow.update_buffers, Ladder.update_buffers, VAE.update_buffers),
 )
-"""What `update_buffers` is where nothing is settled, or only by a part that is looked at by
-itself."""
+"""The implementations of `update_buffers` that do nothing, or only delegate to parts that are
+examined themselves."""
 
 
 class Walked(NamedTuple):
@@ -82,7 +82,7 @@ def _plain(name: str, value: Any) -> bool:
 
 
 def difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> str | None:
-    """The first of two collections of facts that is not the same, in words; None where all are."""
+    """The first of two collections of facts that is not the same, in words; None if all are."""
     for name in {**a, **b}:
         if a.get(name) != b.get(name):
             return f"{name} is {a.get(name)} in one and {b.get(name)} in another"
@@ -90,7 +90,7 @@ def difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> str | None:
 
 
 def unstackable(model: VAE, objective: Objective) -> str | None:
-    """Why a model is only ever trained by itself, in words; None where it is not so."""
+    """Reason why a model cannot be trained in a stack, or None."""
     if any(True for _ in objective.parameters()):
         return "its objective has a critic, which learns against it"
     for module in (*model.modules(), *objective.modules()):
@@ -113,16 +113,16 @@ class Stack:
     """N models with their objectives and optimizer, and how a batch changes them all.
 
     Args:
-        models: of one shape, on the device of the batches; their weights are copied.
-        objectives: of one shape, one a model.
+        models: models of one shape, on the device of the batches; their weights are copied.
+        objectives: objectives of one shape, one a model.
         plans: one a model, equal but for `OWN`.
         bf16: whether the networks run in bf16; likelihoods and rates do not.
         full: rows of a full batch, the only ones the compiled walk is used for; 0 to never compile.
-        prepare: raw rows to the models' scale, where they do not come so.
+        prepare: raw rows to the models' scale, if they do not come so.
 
     Attributes:
         parameters: every weight with a first axis of N, matrices turned.
-        broken: what was not finite, by member.
+        broken: the first value that is not finite, in words, by member.
     """
 
     unguarded = frozenset({"broken", "gradients"})  # which no compiled step reads
@@ -164,7 +164,7 @@ class Stack:
         return found
 
     def scale(self, share: float) -> None:
-        """Sets all learning rates to a share of their peak."""
+        """Set all learning rates to a share of their peak."""
         for _, optimizer in self.teams:
             optimizer.scale(share)
 
@@ -187,11 +187,11 @@ class Stack:
         return found
 
     def walk_back(self, raw: Tensor, *condition: Tensor) -> Walk:
-        """Walks a batch with every member, and back.
+        """Walk a batch with every member, and back.
 
         Returns:
-            Sums over the batch and norms of gradients, each (N,), and the gradients, None where the
-            losses do not depend on a weight. A norm is not finite where its loss is not.
+            Sums over the batch and norms of gradients, each (N,), and the gradients, None if the
+            losses do not depend on a weight. A norm is not finite if its loss is not.
         """
         walked = self.walk(self.parameters, Batch(self.prepare(raw), condition))
         learn = [p for p in self.parameters.values() if p.requires_grad]
@@ -202,7 +202,7 @@ class Stack:
         return walked.figures, norm, gradients
 
     def walk(self, parameters: Tensors, batch: Batch) -> Walked:
-        """Walks a batch with every member, each with noise of its own."""
+        """Walk a batch with every member, each with noise of its own."""
         mapped = vmap(self._alone, in_dims=(0, 0, 0, None), randomness="different")
         return Walked(*mapped(parameters, self.buffers, self.weights, batch))
 
@@ -224,7 +224,7 @@ class Stack:
             self.broken[i] = self.diagnose(i, batch)
 
     def diagnose(self, i: int, batch: Batch) -> str:
-        """Walks a batch with member i alone and names its first tensor that is not finite."""
+        """Walk a batch with member i alone and name its first tensor that is not finite."""
         model, objective = self.models[i], self.objectives[i]
         for name, p in model.named_parameters():
             stacked = self.parameters[name]

@@ -35,20 +35,20 @@ class NotFinite(ArithmeticError):
 
 
 class Step:
-    """The model, its objective, what moves them, and how a batch changes them all.
+    """The model, its objective, their optimizers, and the update by a batch.
 
     Args:
         model: on the device of the batches.
-        objective: what is minimised; on the same device.
+        objective: the objective to minimise; on the same device.
         plan: learning rate, weight decay and clip.
         bf16: whether the networks run in bf16; likelihoods and rates do not.
         full: rows of a full batch, the only ones the compiled step is used for; 0 to never compile.
-        prepare: raw rows to the model's scale, where they do not come so.
+        prepare: raw rows to the model's scale, if they do not come so.
 
     Attributes:
         learner: the model's weights and their optimizer.
-        critic: the same of the objective's own, where it has any.
-        sums: of each figure in nats, over the steps taken since they were last cleared.
+        critic: the same of the objective's own, if it has any.
+        sums: sums of each figure in nats, over the steps taken since they were last cleared.
     """
 
     def __init__(
@@ -82,12 +82,12 @@ class Step:
             self.program.refresh()
 
     def scale(self, share: float) -> None:
-        """Sets all learning rates to a share of their peak."""
+        """Set all learning rates to a share of their peak."""
         for learner in self.learners:
             learner.optimizer.scale(share)
 
     def __call__(self, batch: Batch) -> None:
-        """Takes one step on a batch of raw rows, and adds its figures to the sums.
+        """Take one step on a batch of raw rows, and add its figures to the sums.
 
         Raises:
             NotFinite: with the weights untouched; on an accelerator, where looking would make
@@ -142,7 +142,7 @@ class Step:
         return self.objective(trace, x), trace
 
     def diagnose(self, batch: Batch) -> str:
-        """Walks a batch once more and names the first tensor that is not finite."""
+        """Walk a batch once more and name the first tensor that is not finite."""
         x = self.prepare(batch.x)
         loss, trace = self.forward(Batch(x, batch.condition))
         gradients = self.learner.gradients(loss.mean)

@@ -41,26 +41,26 @@ def understand(
     device: str = "auto",
     watcher: Watcher | None = None,
 ) -> Path:
-    """Trains the eight models, measures and draws them, and writes the page.
+    """Train the eight models, measure and draw them, and write the page.
 
     Args:
         data: images or vectors, labelled or not.
         out: the folder for index.html, understand.json, figures/ and runs/.
         wide: latent dimensions of the models that the figures are about, above 2.
         epochs: passes over the training data for each model; by default they follow its size.
-        seed: of all that is random.
+        seed: seed of all that is random.
         lang: the language the page opens in, "en" or "zh"; it holds both.
         overwrite: whether runs that are there already may be replaced.
-        device: where the models are trained; they are measured on the CPU.
-        watcher: told of the progress.
+        device: device of the training; measurements run on the CPU.
+        watcher: callback for the progress.
 
     Returns:
         The path of index.html.
 
     Raises:
-        ValueError: for arguments or data it cannot work with, or where `out` holds runs already.
-        NotFinite: where a training breaks down.
-        KeyboardInterrupt: where it is interrupted; runs that are complete stay.
+        ValueError: for arguments or data it cannot work with, or if `out` holds runs already.
+        NotFinite: if a training breaks down.
+        KeyboardInterrupt: if it is interrupted; runs that are complete stay.
     """
     folder = Path(out)
     seconds: dict[str, float] = {}

@@ -1,7 +1,7 @@
 r"""The common ground of a study: data, draws and spaces that every model is measured on alike.
 
-Codes are codes of the *grey* values (where training binarizes, the encoder is given the mean of
-what it was trained on), which is what every other command gives it; the same is true of decoded
+Codes are codes of the *grey* values (if training binarizes, the encoder is given the mean of
+its training targets), as every other command does; the same is true of decoded
 images on their way back through the encoder, so that like is compared with like. The distortion
 and the rate alone are of a fixed binarization, which their likelihood asks for.
 """
@@ -42,10 +42,10 @@ class BenchmarkRows:
     """Rows of the data: raw, and x at model scale as the encoder is given it.
 
     Attributes:
-        split: where they come from.
+        split: source of the rows.
         raw: (N, …).
         x: (N, …).
-        y: labels (N,), None where there are none.
+        y: labels (N,), None without labels.
     """
 
     split: str
@@ -59,19 +59,19 @@ class BenchmarkRows:
 
 @dataclass(frozen=True, eq=False)
 class Benchmark:
-    """What all models of a study are measured on.
+    """The common reference of all models of a study.
 
     Attributes:
         spec: the data as the models see it.
         train: reference rows, at most 60,000.
         held: held-out rows, at most 10,000.
-        classifier: of the training data; None without labels.
+        classifier: classifier of the training data; None without labels.
         space: the features in which samples are compared with held-out data.
-        features: of the held-out rows.
+        features: features of the held-out rows.
         pixels: principal components of the training images.
-        support: of the training images, in these components.
+        support: support of the training images, in these components.
         pairs: held-out rows (500, 2) that walks join.
-        seed: of every draw.
+        seed: seed of every draw.
     """
 
     spec: DataSpec
@@ -94,14 +94,14 @@ class Benchmark:
 
     @property
     def accuracy(self) -> Estimate | None:
-        """Of the classifier on held-out rows."""
+        """Accuracy of the classifier on held-out rows."""
         if self.classifier is None or self.held.y is None:
             return None
         return self.classifier.accuracy(self.held.x, self.held.y)
 
     @property
     def paired_by_class(self) -> bool:
-        """Whether walks join rows of different classes; any two where there are none."""
+        """True if walks join rows of different classes; any two without classes."""
         return (
             self.classifier is not None
             and self.held.y is not None
@@ -114,12 +114,12 @@ class Benchmark:
 
 
 def ground(data: Data, spec: DataSpec, seed: int = 0) -> Benchmark:
-    """Prepares the common ground.
+    """Prepare the common ground.
 
     Args:
         data: training, validation and test rows.
         spec: the data as the models see it, binarization included.
-        seed: of the classifier and of every draw.
+        seed: seed of the classifier and of every draw.
     """
     train = _rows("train", [data.train], spec, MOST_REFERENCE, seed)
     small = len(data.test.x) < ENOUGH
@@ -165,7 +165,7 @@ class Cloud:
 
     @property
     def is_points(self) -> bool:
-        """Whether the encoder is deterministic."""
+        """True if the encoder is deterministic."""
         return not bool(self.sigma.any())
 
     def draw(self, generator: torch.Generator) -> Tensor:
@@ -193,5 +193,5 @@ def decode(run: Run, z: Tensor) -> Tensor:
 
 
 def returned(run: Run, z: Tensor) -> Tensor:
-    """The mean codes (N, L) of what is decoded from z (N, L); never all images at once."""
+    """The mean codes (N, L) of examples decoded from z (N, L); never all images at once."""
     return torch.cat([encode(run, decode(run, part)).mu for part in z.split(ROWS)])

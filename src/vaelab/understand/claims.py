@@ -2,8 +2,8 @@ r"""Does the argument hold on this data? Claims as comparisons of measured figur
 
     left < factor · right   or   left > factor · right,      z = |left − factor · right| / se
 
-A claim *holds* where the difference is in its favour by at least two standard errors, *fails*
-where it is against it by as much, and is *undecided* in between. The standard errors are those of
+A claim *holds* if the difference is in its favour by at least two standard errors, *fails*
+if it is against it by as much, and is *undecided* in between. The standard errors are those of
 the measurement, not of the training: other seeds may differ by more.
 """
 
@@ -19,7 +19,7 @@ from vaelab.understand.measure import Figure, Missing
 from vaelab.understand.study import MODELS, key
 
 Figures = Mapping[str, Mapping[str, Figure]]
-"""Of every run: key → name → figure."""
+"""Figures of every run: key → name → figure."""
 
 Verdict = Literal["holds", "undecided", "fails"]
 
@@ -34,7 +34,7 @@ class Row:
     Attributes:
         figure: its name.
         unit: "nats", "share", or "none" for ratios and lengths.
-        better: which way is better; None where it depends.
+        better: which way is better; None if it depends.
         collapse_wins: whether a model that says nothing of x has the best value by saying nothing,
             so that it is left out when the best is marked.
     """
@@ -91,12 +91,12 @@ def best(row: Row, figures: Figures, latent: int) -> list[str]:
 
 @dataclass(frozen=True)
 class Claim:
-    """left < factor · right, or > where `above`.
+    """left < factor · right, or > if `above`.
 
     Attributes:
         id: its name.
-        section: of the page.
-        figure: that is compared.
+        section: section of the page.
+        figure: the compared figure.
         left: the model the claim is about.
         right: the model it is compared with; None compares with `factor` itself.
         factor: on the right-hand side.
@@ -114,14 +114,14 @@ class Claim:
 
 @dataclass(frozen=True)
 class ClaimResult:
-    """A claim and what was measured.
+    """A claim and its measurement.
 
     Attributes:
-        claim: what was claimed.
+        claim: the claim.
         latent: at which size.
         left: the figure on the left.
-        right: the figure on the right, None where the claim sets a bound.
-        z: how many standard errors the difference is in favour of the claim; None where a figure
+        right: the figure on the right, None if the claim sets a bound.
+        z: how many standard errors the difference is in favour of the claim; None if a figure
             is missing.
     """
 
@@ -133,14 +133,14 @@ class ClaimResult:
 
     @property
     def verdict(self) -> Verdict | None:
-        """What measurement says; None where a figure is missing."""
+        """Verdict of the measurements; None if a figure is missing."""
         if self.z is None:
             return None
         return "holds" if self.z >= CERTAIN else "fails" if self.z <= -CERTAIN else "undecided"
 
     @property
     def ratio(self) -> float | None:
-        """left / right, where both exist and right is not 0."""
+        """left / right, if both exist and right is not 0."""
         if not isinstance(self.left, Estimate) or not isinstance(self.right, Estimate):
             return None
         return self.left.value / self.right.value if self.right.value else None
@@ -178,7 +178,7 @@ def claims(chance: float | None) -> tuple[Claim, ...]:
 
 
 def check_claim(claim: Claim, figures: Figures, latent: int) -> ClaimResult:
-    """Sets a claim beside what was measured at one latent size."""
+    """Compare a claim with the measurements at one latent size."""
     left = figures[key(claim.left, latent)][claim.figure]
     right = None if claim.right is None else figures[key(claim.right, latent)][claim.figure]
     if isinstance(left, Missing) or isinstance(right, Missing):
@@ -190,7 +190,7 @@ def check_claim(claim: Claim, figures: Figures, latent: int) -> ClaimResult:
 
 
 def _z(a: Estimate, b: Estimate) -> float:
-    """(a − b) in standard errors; infinite where both are exact and differ."""
+    """(a − b) in standard errors; infinite if both are exact and differ."""
     difference, se = a.value - b.value, math.hypot(a.se, b.se)
     if difference == 0:
         return 0.0

@@ -41,10 +41,10 @@ def document(
 
     Args:
         study: the trained models.
-        ground: what they were measured on.
+        ground: the common reference of the study.
         measured: by key, as the study's runs.
-        facts: what the figures left.
-        seconds: of each phase.
+        facts: facts about the figures.
+        seconds: duration of each phase.
     """
     figures: Figures = {name: found.figures for name, found in measured.items()}
     judged = [

@@ -30,7 +30,7 @@ class Album:
     """The figures of a study.
 
     Attributes:
-        files: what was written.
+        files: the files written.
         facts: what understand.json says of them.
     """
 
@@ -39,13 +39,13 @@ class Album:
 
 
 def draw(study: Study, ground: Benchmark, folder: Path, watcher: Watcher | None = None) -> Album:
-    """Draws every figure into a folder.
+    """Draw every figure into a folder.
 
     Args:
         study: the trained models.
-        ground: what they were measured on.
-        folder: made where it is missing.
-        watcher: told of every picture.
+        ground: the common reference of the study.
+        folder: folder for the figures; made if it is missing.
+        watcher: callback for every picture.
     """
     sections = Sections(study, ground)
     files, listed = [], []
@@ -59,7 +59,7 @@ def draw(study: Study, ground: Benchmark, folder: Path, watcher: Watcher | None 
 
 
 FIGURES = 32
-"""How many there are at most."""
+"""Largest number of figures."""
 
 
 def _listed(path: Path, picture: Picture) -> dict[str, Any]:
@@ -82,7 +82,7 @@ class Sections:
 
     Args:
         study: the trained models.
-        ground: what they were measured on.
+        ground: the common reference of the study.
     """
 
     def __init__(self, study: Study, ground: Benchmark) -> None:
@@ -147,7 +147,7 @@ class Sections:
             yield f"1-strip-{name}", galleries.strip(run, segment)
 
     def regions(self) -> Iterator[tuple[str, Picture]]:
-        """2: what the encoder says of a few inputs."""
+        """2: posteriors of a few inputs."""
         x, y = self.ground.held.x[self.rows], self.ground.held.y
         labels = None if y is None else y[self.rows]
         codes: list[dict[str, Any]] = [{} for _ in self.rows]

@@ -24,13 +24,13 @@ REACH = 0.98
 
 
 def strip(run: Run, segment: Segment) -> Picture:
-    """What is decoded along a segment of a two-dimensional latent space."""
+    """Examples decoded along a segment of a two-dimensional latent space."""
     how = find_renderer(run.data)
     return how.interpolations(run.decode(segment.points(how.steps))[None])[0]
 
 
 def redraws(run: Run, ground: Benchmark, rows: Tensor, draws: Tensor) -> Picture:
-    """Inputs, and what is decoded from draws (I, S, L) of each one's z."""
+    """Inputs, and examples decoded from draws (I, S, L) of each one's z."""
     made = run.decode(draws.flatten(0, 1)).unflatten(0, draws.shape[:2])
     return find_renderer(run.data).variations(ground.held.raw[rows], made)[0]
 
@@ -65,7 +65,7 @@ def variations(run: Run, ground: Benchmark, row: int, noise: Tensor) -> Picture:
     """One input at the left of each row, then variations; a row for each temperature.
 
     Args:
-        run: of the model.
+        run: run of the model.
         ground: with the held-out rows.
         row: the input's.
         noise: standard deviations (L,) at temperature 1.
@@ -83,8 +83,8 @@ def noise_like(posterior: Cloud, codes: Cloud) -> tuple[Tensor, float]:
     r² = Σ E σ_j² / Σ Var μ_j over the used dimensions of the VAE;   noise_j = r · std(codes_j)
 
     Args:
-        posterior: of the VAE.
-        codes: of the autoencoder.
+        posterior: posterior of the VAE.
+        codes: codes of the autoencoder.
 
     Returns:
         Standard deviations (L,) and r.

@@ -1,9 +1,9 @@
-r"""Where to look in a two-dimensional latent space: the widest gap among the codes, a class's core.
+r"""Landmarks of a two-dimensional latent space: the widest gap among the codes, a class's core.
 
     gap     argmax over z inside the codes' 2-σ ellipse of d_k(z), k half a percent of the codes:
             where a stray code or two do not make a neighbourhood; with labels, where two
             classes are about as near as each other, so that the strip leads from one to the other;
-            none where its middle is as near to a code as codes are to each other
+            none if its middle is as near to a code as codes are to each other
     core    argmax over codes of the distance to the nearest code of another class, among those
             in the denser half; without labels, the densest code
 
@@ -28,16 +28,16 @@ STRAY = 200
 """One in so many codes may lie in a gap."""
 
 BETWEEN = 1.25
-"""A point is between two classes where the further is at most so many times as far."""
+"""A point is between two classes if the further is at most so many times as far."""
 
 SOME = 50
 """One in so many codes of a class may be a stray; its bank begins behind them."""
 
 APART = 0.95
-"""Share of the codes that have another as near as what is no gap."""
+"""Share of the codes that have another within a distance that is no gap."""
 
 CROWD = 20
-"""Which neighbour tells how dense the codes are."""
+"""Rank of the neighbour whose distance measures density."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Segment:
         start: (z₁, z₂).
         end: (z₁, z₂).
         distance: from its middle to the nearest code.
-        label: of the class it lies in; None for a gap, and without labels.
+        label: label of the class it lies in; None for a gap, and without labels.
     """
 
     start: tuple[float, float]
@@ -73,7 +73,7 @@ def lattice(extent: Extent, pixels: int) -> Tensor:
 def gap(codes: Tensor, labels: Tensor | None, extent: Extent, pixels: int = 80) -> Segment | None:
     """The widest gap inside the cloud of `codes` (N, 2): from class to class, or where longest.
 
-    None where there is none: nowhere further from the codes than these are from each other.
+    None without a gap: nowhere further from the codes than these are from each other.
     """
     apart = kth_distance(codes, codes, 1, exclude_self=True)
     least = float(apart.sort().values[int(APART * (len(apart) - 1))])
@@ -105,7 +105,7 @@ def _widest(codes: Tensor, labels: Tensor | None, extent: Extent, pixels: int) -
 
 
 def _banks(z: Tensor, codes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
-    """Which points lie between two classes, with a near code of each; None where none does."""
+    """Points between two classes, with a near code of each; None if there are none."""
     kinds = labels.unique()
     if len(kinds) < 2:
         return None

@@ -54,7 +54,7 @@ class Names:
     """Labels and class names as maps take them.
 
     Args:
-        labels: (N,), None where there are none.
+        labels: (N,), None if there are none.
         classes: names by label.
     """
 
@@ -67,7 +67,7 @@ class Names:
         return Names(None if self.labels is None else self.labels[chosen], self.classes)
 
     def map(self, cloud: Cloud, extent: Extent, axes: Axes) -> None:
-        """The codes of one model, with some posteriors where they are not points."""
+        """The codes of one model, with some posteriors if they are not points."""
         sigma = None if cloud.is_points else cloud.sigma[:SHOWN].numpy()
         plots.latent_map(
             cloud.mu[:SHOWN].numpy(),
@@ -88,8 +88,8 @@ def gap_maps(
     Args:
         run: the autoencoder.
         cloud: its training codes.
-        names: of their classes.
-        scale: of the codes, which errors are relative to.
+        names: names of their classes.
+        scale: scale of the codes, which errors are relative to.
         segments: "gap" and "class".
     """
     extent = frame(cloud.mu)
@@ -173,7 +173,7 @@ def ellipses(
         cloud: all codes.
         chosen: the few, (I, 2).
         draws: z ~ q(z|x) of each, (I, S, 2).
-        labels: classes of the few; None where there are none.
+        labels: classes of the few; None if there are none.
         count: how many classes there are.
     """
     figure = plots.figure(4.2, 4.2)
@@ -203,9 +203,9 @@ def _field(values: Tensor) -> NDArray[np.float64]:
 
 
 def _log(values: Tensor, least: float = 0.0) -> LogNorm:
-    """From the 10th to the last percentile: what is next to nothing must not take the colours.
+    """From the 10th to the last percentile: values near zero must not take the colours.
 
-    Distances are told apart from about the width of a cell on, `least`; below is noise.
+    Distances are distinguished from about the width of a cell on, `least`; below is noise.
     """
     low, high = torch.quantile(values.double(), torch.tensor([0.10, 1.0]).double()).tolist()
     high = max(high, 1e-9)

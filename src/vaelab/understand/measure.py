@@ -42,7 +42,7 @@ Figure = m.Estimate | Missing
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured of a model.
+    """Measurements of a model.
 
     Attributes:
         figures: by name, those of `verdicts.ROWS`.
@@ -54,14 +54,14 @@ class Measured:
 
 
 def reach(ground: Benchmark, latent: int) -> m.Support:
-    """Where the prior of a latent size comes to, by 60,000 draws; the same for all four models."""
+    """Region that the prior of a latent size reaches, by 60,000 draws; the same for all models."""
     draws = torch.randn(PRIOR_DRAWS, latent, generator=ground.generator(6))
     fresh = torch.randn(SAMPLES, latent, generator=ground.generator(4))
     return m.Support.calibrate(draws, fresh, K, LEVEL)
 
 
 def measure_model(run: Run, ground: Benchmark, reached: m.Support) -> Measured:
-    """Measures one model.
+    """Measure one model.
 
     Args:
         run: the model.
@@ -94,7 +94,7 @@ def _evidence(run: Run, ground: Benchmark) -> dict[str, Figure]:
 
 
 def _regions(ground: Benchmark, train: Cloud, held: Cloud) -> dict[str, Figure]:
-    """What the regions q(z|x) are like, and what they tell of the class."""
+    """Properties of the regions q(z|x), and their information on the class."""
     accuracy: Figure = Missing("unlabelled")
     if ground.train.y is not None and ground.held.y is not None:
         codes = [cloud.draw(ground.generator(2)) for cloud in (train, held)]
@@ -166,7 +166,7 @@ def _samples(ground: Benchmark, generated: Tensor) -> dict[str, Figure]:
 def _classes(
     ground: Benchmark, generated: Tensor
 ) -> tuple[dict[str, Figure], tuple[float, ...] | None]:
-    """What the classifier makes of the generated examples."""
+    """Classifier confidence and class balance of the generated examples."""
     if ground.classifier is None:
         return {"confidence": Missing("unlabelled"), "balance": Missing("unlabelled")}, None
     found = m.class_balance(ground.classifier.probabilities(generated))
@@ -176,7 +176,7 @@ def _classes(
 def spread(run: Run, ground: Benchmark, held: Cloud) -> Figure:
     """E ‖x̂ − x̂'‖ for two draws z, z' of one input, over the same for draws of two inputs.
 
-    0 where an input always decodes alike, 1 where it differs from itself as from any other.
+    0 if an input always decodes alike, 1 if it differs from itself as from any other.
     """
     rows = ground.pairs.flatten().unique()
     first, second = (

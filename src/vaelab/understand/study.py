@@ -5,7 +5,7 @@ r"""The study: four models with the same networks, seed and budget on the same d
     reconstruction-only  D                    a stochastic encoder that nothing holds together
     vae                  D + R                the evidence lower bound
 
-at latent 2, where the argument can be drawn, and at a wider latent, where it is decided.
+at latent 2, which can be drawn, and at a wider latent, which decides.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ BATCH, WIDTH = 128, 400
 
 
 class Watcher(Protocol):
-    """Somebody who watches a study."""
+    """Callback of a study."""
 
     def on_progress(self, phase: str, name: str, done: int, total: int) -> None:
-        """Now and then: `done` of `total` steps of one model (or picture) of a phase.
+        """Report some progress: `done` of `total` steps of one model (or picture) of a phase.
 
         Args:
             phase: "train", "measure" or "draw".
-            name: of the model, as "vae-16", or of the picture.
+            name: name of the model, as "vae-16", or of the picture.
             done: so far.
             total: until this name is finished.
         """
@@ -58,15 +58,15 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """Eight trained models and what they share.
+    """Eight trained models and their common settings.
 
     Attributes:
-        data: what they were trained on.
+        data: the training data.
         runs: by key, "ae-2" … "vae-16"; two latent sizes of each model, in the order of `MODELS`.
         wide: the larger latent size.
-        seed: of weights, order and noise.
+        seed: seed of weights, order and noise.
         epochs: passes over the training data that each was given.
-        device: where they were trained.
+        device: device of the training.
     """
 
     data: Data
@@ -115,21 +115,21 @@ def study(
     device: str = "auto",
     watcher: Watcher | None = None,
 ) -> Study:
-    """Trains the eight models.
+    """Train the eight models.
 
     Args:
         data: images or vectors, labelled or not.
         wide: the larger latent size, above 2.
         epochs: passes over the training data for each model; by default they follow its size.
-        seed: of weights, order and noise; the same for all.
+        seed: seed of weights, order and noise; the same for all.
         out: the folder that takes the eight runs; without one they stay in memory.
         overwrite: whether runs that are there already may be replaced.
-        device: where they are trained.
-        watcher: told of the training's progress.
+        device: device of the training.
+        watcher: callback for the training's progress.
 
     Raises:
-        ValueError: where `wide` is not above 2, or `out` holds runs already.
-        KeyboardInterrupt: where training is interrupted; an argument of half the models is none.
+        ValueError: if `wide` is not above 2, or `out` holds runs already.
+        KeyboardInterrupt: if training is interrupted; an argument of half the models is none.
     """
     if wide <= FLAT:
         raise ValueError(f"wide is {wide}; it must be above {FLAT}, the latent size of the maps")
@@ -164,7 +164,7 @@ def study(
 
 @dataclass
 class _Told:
-    """Passes a fit's steps on to whoever watches the study."""
+    """Pass a fit's steps on to whoever watches the study."""
 
     watcher: Watcher
     name: str

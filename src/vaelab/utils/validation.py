@@ -45,7 +45,7 @@ def check_fields(settings: Any) -> None:
     """Validate the fields of a frozen dataclass, from its `__post_init__`.
 
     Raises:
-        ValueError: names the field, its value and what is expected.
+        ValueError: names the field, its value and the expected one.
     """
     hints = typing.get_type_hints(type(settings), include_extras=True)
     for name in (field.name for field in dataclasses.fields(settings)):
@@ -56,7 +56,7 @@ def validate(value: Any, hint: Any, name: str) -> Any:
     """Convert a value to the type of a hint: a NumPy number to Python's, a list to a tuple.
 
     Args:
-        value: from Python or from JSON, where a dataclass is an object and a named tuple a list.
+        value: from Python or from JSON, with objects for dataclasses and lists for named tuples.
         hint: a type that msgspec converts to.
         name: name of the value in messages.
 

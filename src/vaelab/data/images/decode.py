@@ -66,9 +66,9 @@ class Gathered:
         x: (N, C, H, W), uint8, or float32 if any picture is deeper than 8 bits.
         kept: position of each row among the pictures given.
         unreadable: "name: reason" for each picture left out.
-        resize: the (H, W) asked for or brought to; None where they were kept.
-        notes: on what was done.
-        ends: of the interval that deep grey values lie in, or None.
+        resize: the (H, W) asked for or brought to; None if sizes were kept.
+        notes: one line for each change.
+        ends: ends of the interval that deep grey values lie in, or None.
     """
 
     x: Array
@@ -80,7 +80,7 @@ class Gathered:
 
 
 class _Header(NamedTuple):
-    """A picture before its pixels are read: upright size (H, W), and what it holds."""
+    """A picture before its pixels are read: upright size (H, W), and its mode."""
 
     size: Size
     grey: bool
@@ -121,7 +121,7 @@ def gather(
         asked: (H, W), or None for the module's rule.
         channels: 1, 3 or 4, or None: 1 if all are grey by their mode, else 3.
         progress: called with the number of pictures read and their total.
-        background: of transparent parts, as for `layout.opaque`.
+        background: background of transparent parts, as for `layout.opaque`.
 
     Raises:
         ValueError: if alpha carries the pictures, which would be blank.
@@ -269,7 +269,7 @@ def _times(size: Size) -> str:
 
 
 def _tried(work: Callable[[Image.Image], T], picture: Picture) -> T | str:
-    """What comes of a picture, or why it cannot be read."""
+    """The result of `work` on a picture, or the reason why it cannot be read."""
     try:
         with picture.open() as image:
             return work(image)

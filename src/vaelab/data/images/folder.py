@@ -45,11 +45,11 @@ def from_folder(
     """The pictures of a folder or zip.
 
     Args:
-        path: of the folder or zip.
+        path: path of the folder or zip.
         image_size: side of a square or (H, W); None: kept or at most 64, see `images`.
         skip_unreadable: leave out what cannot be read, with a note, rather than refuse.
         progress: called with the number of pictures read and their total.
-        background: of transparent parts, as for `layout.opaque`.
+        background: background of transparent parts, as for `layout.opaque`.
 
     Raises:
         ValueError: if there are no pictures, or some cannot be read.
@@ -139,7 +139,7 @@ def listed(path: Path) -> Iterator[tuple[list[Picture], int]]:
     """The pictures of a folder or zip, sorted by name, and how many other files there are.
 
     Raises:
-        ValueError: where there are no pictures, or the zip is damaged.
+        ValueError: if there are no pictures, or the zip is damaged.
     """
     if path.is_dir():
         found = {file.relative_to(path).as_posix(): file for file in _files_under(path)}

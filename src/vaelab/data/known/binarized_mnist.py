@@ -37,7 +37,7 @@ def binarized_mnist(folder: Path, home: str = HOME) -> SourceData:
 
     Raises:
         ValueError: for a file that is not the published one.
-        FileNotFoundError: where it can be neither found nor fetched.
+        FileNotFoundError: if it can be neither found nor fetched.
     """
     path = folder / "binarized_mnist.npz"
     notes: tuple[str, ...] = ()

@@ -27,15 +27,15 @@ def fetch(
     """Download a file from the first of several homes that gives it whole.
 
     Args:
-        urls: where it lives; each is tried in every round.
-        target: where it goes; its folder is made if need be.
+        urls: addresses; each is tried in every round.
+        target: path of the file; its folder is made if need be.
         check: raises ValueError if the file it is given is not the expected one.
         tries: rounds.
         pause: seconds before the second round, doubled before each further one.
         timeout: seconds without an answer after which a home is given up.
 
     Raises:
-        FileNotFoundError: where no home gave a file that passed; says what to put where.
+        FileNotFoundError: if no home gave a file that passed; says what to put where.
     """
     reason = ""
     for k in range(tries):

@@ -46,9 +46,9 @@ def read_idx(path: Path, shape: tuple[int, ...], sha256: str | None = None) -> T
     """The array of an IDX file, plain or gzipped.
 
     Args:
-        path: of the file.
+        path: path of the file.
         shape: what its header must say.
-        sha256: of the decompressed bytes, where it is known.
+        sha256: SHA-256 of the decompressed bytes, if it is known.
 
     Returns:
         `shape`, uint8.

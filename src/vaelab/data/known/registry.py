@@ -1,4 +1,4 @@
-"""The data sets that have names: where they live, how they are checked, what they hold."""
+"""The data sets that have names: their location, checksums and contents."""
 
 import hashlib
 import os

@@ -52,7 +52,7 @@ def numbers(factors: Tensor) -> Tensor:
     """The numbers (N,) of the images of those factors, class indices (N, 5).
 
     Raises:
-        ValueError: where an index is not on the grid.
+        ValueError: if an index is not on the grid.
     """
     return torch.from_numpy(np.ravel_multi_index(tuple(factors.numpy().T), SIZES))
 
@@ -77,7 +77,7 @@ def all_sprites(folder: Path) -> SourceData:
 
 
 def is_dsprites(path: Path) -> bool:
-    """Whether an array file holds the published data set, or rows of it."""
+    """Return True if an array file holds the published data set, or rows of it."""
     try:
         with zipfile.ZipFile(path) as file:
             return {"imgs.npy", "latents_classes.npy"} <= set(file.namelist())
@@ -91,7 +91,7 @@ def dsprites(path: Path) -> SourceData:
     Its pickled entry, `metadata`, is left unread. The images take 3 GB of memory.
 
     Raises:
-        ValueError: where the arrays are not what they should be.
+        ValueError: if the arrays are not what they should be.
     """
     with np.load(path, allow_pickle=False) as file:
         images, table = file["imgs"], file["latents_classes"]
@@ -115,7 +115,7 @@ def _found(chosen: Tensor, own: tuple[int, int, int]) -> SourceData:
 
 @final
 class _Grid:
-    """All images, (737280, 1, 64, 64), as an array that is made where it is looked at."""
+    """All images, (737280, 1, 64, 64), as an array that is rendered on access."""
 
     shape = (COUNT, 1, SIDE, SIDE)
     ndim = len(shape)

@@ -1,7 +1,7 @@
 """Epochs over one split, as batches on a device at the scale of a model.
 
-Raw rows stay as they are (uint8 costs a quarter of float32), on the device where they fit and in
-their file where they do not; a batch is gathered by index and only then cast and scaled. Dynamic
+Raw rows stay as they are (uint8 costs a quarter of float32), on the device if they fit and in
+their file if they do not; a batch is gathered by index and only then cast and scaled. Dynamic
 binarization draws b ~ Bernoulli(x): afresh in `epoch`, once and for all in `fixed`, so that a
 figure computed on a split is a figure of one stated data set.
 """
@@ -27,7 +27,7 @@ class Batch(NamedTuple):
 
     Attributes:
         x: (B, *shape), float32, at model scale.
-        condition: what a model is told of them: nothing, or one tensor (B, C).
+        condition: its conditions: nothing, or one tensor (B, C).
     """
 
     x: Tensor
@@ -40,12 +40,12 @@ class Batches:
     Args:
         x: (N, *spec.shape), raw rows.
         spec: how to scale and binarize them.
-        device: where the batches come out, and where rows are kept that fit (see `stream.fits`).
-        y: what is known of each row, as `Split.known` has it: labels (N,), int64, or vectors
-            (N, C); needed where the spec has a model told it.
+        device: device of the batches, and of the rows if they fit (see `stream.fits`).
+        y: known conditions of each row, as `Split.known` returns them: labels (N,), int64, or
+            vectors (N, C); needed if the spec is conditional.
 
     Raises:
-        ValueError: where `x` has no rows or rows of another shape, or `y` is needed.
+        ValueError: if `x` has no rows or rows of another shape, or `y` is needed.
 
     >>> spec = DataSpec("array", (2,), "uint8", 256, 0, 255, (0.0,), (255.0,))
     >>> rows = Batches(torch.zeros(10, 2, dtype=torch.uint8), spec)
@@ -77,7 +77,7 @@ class Batches:
 
     @property
     def x(self) -> Raw:
-        """The raw rows, where they wait."""
+        """The raw rows in their store."""
         return self.rows.x
 
     def epoch(self, batch_size: int, generator: torch.Generator | None = None) -> Iterator[Batch]:
@@ -85,7 +85,7 @@ class Batches:
 
         Args:
             batch_size: rows in a batch, at least 1.
-            generator: of the order and of the binarization; on this object's device.
+            generator: random source of the order and of the binarization; on this object's device.
         """
         for raw, condition in self.shuffled(batch_size, generator):
             yield Batch(self.prepare(raw, generator), condition)
@@ -93,13 +93,13 @@ class Batches:
     def shuffled(
         self, batch_size: int, generator: torch.Generator | None = None
     ) -> Iterator[Batch]:
-        """What `epoch` gives, before `prepare`: raw rows."""
+        """The batches of `epoch` before `prepare`: raw rows."""
         _check(batch_size)
         for raw, which in self.rows.shuffled(batch_size, generator):
             yield Batch(raw, self.spec.tell(None if self.y is None else self.y[which]))
 
     def prepare(self, raw: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Raw rows (B, *shape) at model scale, float32; binarized afresh where the spec says so."""
+        """Raw rows (B, *shape) at model scale, float32; binarized afresh if the spec says so."""
         x = self.spec.prepare(raw)
         return bernoulli(x, generator) if self.spec.binarize == "dynamic" else x
 
@@ -111,7 +111,7 @@ class Batches:
 
         Args:
             batch_size: rows in a batch, at least 1.
-            seed: of the binarization.
+            seed: seed of the binarization.
 
         Yields:
             x: (B, *shape), float32.
@@ -130,9 +130,9 @@ class Batches:
                 yield drawn.float()
 
     def conditions(self, batch_size: int) -> Iterator[tuple[Tensor, ...]]:
-        """What a model is told of the rows that `fixed` gives, batch by batch.
+        """Conditions of the rows of `fixed`, batch by batch.
 
-        Beside `fixed` rather than in it: most of what looks at rows has no use for it.
+        Beside `fixed` rather than in it: most users of rows have no use for it.
 
         Yields:
             condition: (), or one tensor (B, C).
@@ -149,7 +149,7 @@ class Batches:
 
 
 def bernoulli(x: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Draws b ~ Bernoulli(x) in {0, 1} for x in [0, 1], on any shape.
+    """Draw b ~ Bernoulli(x) in {0, 1} for x in [0, 1], on any shape.
 
     On the CPU, 16 random bits a number are a quarter of the work of torch.bernoulli; P(b = 1) is
     then within 2⁻¹⁶ of x, and exact at 0 and 1.

@@ -1,7 +1,7 @@
 """Rows of an array that is too large to be read: they stay in its file until they are asked for.
 
 The file is mapped into memory, never copied whole. However rows are asked for, they are read in the
-order of the file, and the system is told of a few MiB of them at once: left to itself it fetches a
+order of the file, and the system is advised of a few MiB at a time: left to itself it fetches a
 mapped file page by page, each when it is touched, which a disk does twenty times more slowly.
 """
 
@@ -27,7 +27,7 @@ _REQUEST, _GAP = 2**18, 2**14
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Some rows of an array, indexed like a tensor of them: what is asked for comes as a tensor.
+    """Some rows of an array, indexed like a tensor of them: an index returns a tensor.
 
     Args:
         array: (N, *shape), of any type of number; mapped from a file, or in memory.
@@ -65,12 +65,12 @@ class Rows:
 
     @property
     def device(self) -> torch.device:
-        """Where rows come out: in memory."""
+        """Device of the rows: the CPU."""
         return torch.device("cpu")
 
     @property
     def nbytes(self) -> int:
-        """What all rows would take in memory."""
+        """Bytes of all rows in memory."""
         return math.prod(self.shape) * self.kind.itemsize
 
     def take(self, which: Tensor) -> "Rows":
@@ -89,7 +89,7 @@ class Rows:
         return chosen.read(torch.empty(chosen.shape, dtype=self.dtype))
 
     def read(self, out: Tensor) -> Tensor:
-        """Reads every row into `out`, (M, *shape), and returns it."""
+        """Read every row into `out`, (M, *shape), and return it."""
         target = out.numpy()
         for places, found in self._forward():
             target[places] = self._clipped(found)
@@ -127,7 +127,7 @@ def forward(array: Array) -> Iterator[tuple[int, Array]]:
 
 
 def fetch(array: Array, numbers: Array) -> None:
-    """Asks the system to fetch rows (K,) of a mapped array, in ascending order; a hint, no more."""
+    """Ask the system to fetch rows (K,) of a mapped array, in ascending order; a hint, no more."""
     if not isinstance(array, np.memmap) or array.filename is None or len(numbers) == 0:
         return
     if not hasattr(os, "posix_fadvise"):  # macOS, Windows

@@ -1,6 +1,6 @@
-"""Where the rows of a split wait to be used: on the device, or in a file read on a thread ahead.
+"""Stores for the rows of a split: on the device, or in a file read ahead on a thread.
 
-Both give raw batches on the device, in order or shuffled. What is read from a file is shuffled in
+Both give raw batches on the device, in order or shuffled. Rows of a file are shuffled in
 two steps, so that a disk is read in long pieces and every row still comes once an epoch:
 
     blocks of neighbouring rows (64 KiB)   in random order
@@ -32,13 +32,13 @@ PIECE = 2**21
 """Bytes of rows gathered at a time from what lies on the device."""
 
 SHARE = 0.25
-"""Of all the memory of a device: what the rows of one split may take there."""
+"""Share of a device's memory that the rows of one split may take."""
 
 
 def fits(x: Raw, device: torch.device) -> bool:
-    """Whether rows are kept on a device whole: where they are there, or take a quarter of it.
+    """Return True to keep rows on a device whole: they are on it, or fit a quarter of its memory.
 
-    The share is of the memory there is, not of what is free now: the order of an epoch differs
+    The share is of the whole memory, not of what is free now: the order of an epoch differs
     between the two, and must not depend on what else the machine is doing.
     """
     if isinstance(x, Tensor) and x.device.type == device.type:
@@ -47,7 +47,7 @@ def fits(x: Raw, device: torch.device) -> bool:
 
 
 def placing(x: Raw, device: torch.device) -> tuple[str, ...]:
-    """A note for people where rows do not fit on the device that they are used on."""
+    """A note for people if rows do not fit on the device that they are used on."""
     if fits(x, device):
         return ()
     return (
@@ -77,7 +77,7 @@ class Resident:
 
     Args:
         x: (N, *shape).
-        device: where they are kept.
+        device: device that keeps them.
     """
 
     def __init__(self, x: Raw, device: torch.device) -> None:
@@ -104,7 +104,7 @@ class Streamed:
 
     Args:
         x: (N, *shape).
-        device: where batches come out.
+        device: device of the batches.
     """
 
     def __init__(self, x: Raw, device: torch.device) -> None:

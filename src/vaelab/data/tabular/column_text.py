@@ -80,7 +80,7 @@ class Dates(NamedTuple):
     """A column of dates as days since the first of them.
 
     Attributes:
-        format: of `datetime.strftime`.
+        format: format string of `datetime.strftime`.
         origin: the first date, ISO 8601.
     """
 
@@ -155,7 +155,7 @@ class TextColumn:
         markers: texts such as "NA" and "" stand for a missing value, as in a text file.
         names: numbers are read as names of categories.
         dtype: the column's type in a typed source (a data frame, a Parquet file), if not plain.
-        order: of the categories, if the source has one.
+        order: order of the categories, if the source has one.
     """
 
     cells: Sequence[Cell]

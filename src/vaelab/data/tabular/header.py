@@ -14,9 +14,9 @@ class Heading(NamedTuple):
 
     Attributes:
         name: as the file has it.
-        values: of a column of categories or of two values, their names by number; empty for
+        values: names by number of a column of categories or of two values; empty for
             numbers.
-        decimals: of numbers, the most that the file has; None for more than a 32-bit float keeps.
+        decimals: the most decimals of a number in the file; None for more than float32 keeps.
         dtype: the type of the values in a data frame, if no plain number or text: "bool", "int64"
             of categories, "category", "datetime64[ns]", …
         marks: characters around and inside the numbers.
@@ -79,7 +79,7 @@ class Heading(NamedTuple):
 
 
 def difference(then: Sequence[Heading], now: Sequence[Heading]) -> str | None:
-    """In words, how two headers differ; None where they do not."""
+    """In words, how two headers differ; None if they do not."""
     before, after = ([heading.name for heading in header] for header in (then, now))
     if before != after:
         return f"its columns were {', '.join(before)} and are {', '.join(after) or 'unnamed'}"
@@ -110,7 +110,7 @@ def as_kinds(text: str) -> dict[str, str]:
     {'age': 'real', 'height, m': 'real'}
 
     Raises:
-        ValueError: where a part is no NAME=KIND.
+        ValueError: if a part is no NAME=KIND.
     """
     import csv
 

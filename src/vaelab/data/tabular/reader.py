@@ -32,8 +32,8 @@ class Table:
     """A table as it was read.
 
     Args:
-        name: of the file, for messages.
-        names: of the columns.
+        name: name of the file, for messages.
+        names: names of the columns.
         columns: one for each name, of N cells.
         places: the line of each row in its file; None: rows are counted from 1.
         notes: on how it was read.
@@ -73,7 +73,7 @@ def read_table(path: Path, decimal: str = "") -> Table:
     """The table of a `.csv`, `.tsv` or `.parquet` file.
 
     Args:
-        path: of the file.
+        path: path of the file.
         decimal: the mark of its numbers, "." or ","; "" to find it out.
 
     Raises:

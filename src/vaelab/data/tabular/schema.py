@@ -36,7 +36,7 @@ def as_rows(
             to leave the column out; under `"*"` for all that are not named.
         label: the column that holds labels, and is not modelled.
         skip: leave out rows without a value somewhere, rather than refuse.
-        told: columns of numbers that are the condition of each row, and not modelled.
+        told: numeric columns that are the condition of each row, and not modelled.
 
     Raises:
         ValueError: for columns that are not there or have no values of their kind; names the place.

@@ -19,7 +19,7 @@ from vaelab.data.statistics import measure_columns
 
 
 def with_columns(data: Data, kinds: Sequence[str]) -> Data:
-    """The same table, with its columns known for what they are.
+    """The same table, with the kinds of its columns.
 
     Args:
         data: rows (N, D).
@@ -77,14 +77,14 @@ def with_columns(data: Data, kinds: Sequence[str]) -> Data:
 
 
 def check_columns(rows: Raw, columns: Sequence[Column]) -> None:
-    """Refuses values that a column of its kind cannot have.
+    """Refuse values that a column of its kind cannot have.
 
     Args:
         rows: (N, D), float32.
         columns: one each, or one for all; 0 categories are any number of them.
 
     Raises:
-        ValueError: names the column, the value seen and what was expected.
+        ValueError: names the column, the observed value and the expected one.
     """
     tops = {"binary": 1.0}
     top = torch.tensor(

@@ -19,7 +19,7 @@ __all__ = ["write_page"]
 
 
 def write_page(document: Mapping[str, Any], figures: Path, out: Path, lang: str = "en") -> Path:
-    """Writes index.html, complete in itself, and returns its path.
+    """Write index.html, complete in itself, and return its path.
 
     Args:
         document: the content of understand.json.

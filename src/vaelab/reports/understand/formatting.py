@@ -1,7 +1,7 @@
 """Notation of numbers: two decimals of a nat, one of a per cent, ± one standard error.
 
 Any other number has as many places as its standard error gives it: the error's
-first digit, or its first two where it begins with 1; but no more than four significant digits.
+first digit, or its first two if it begins with 1; but no more than four significant digits.
 
 A share whose error leads out of 0–100% has, in place of it, the part of the interval that is
 inside; one that could be any, as two errors lead out at either end, is written as that: 0–100.
@@ -23,7 +23,7 @@ DIGITS, MOST_PLACES = 4, 5  # of a figure at most
 
 
 def value_and_error(estimate: Estimate, unit: str) -> tuple[str, str]:
-    """The figure and what follows it, without unit: its error, "" where that rounds to 0.
+    """The figure and what follows it, without unit: its error, "" if that rounds to 0.
 
     >>> value_and_error({"value": 0.1313, "se": 0.0034, "n": 10000}, "share")
     ('13.1', '± 0.3')
@@ -81,7 +81,7 @@ def count(n: float) -> str:
 
 
 def short(value: float) -> str:
-    """Three significant digits, without an exponent where it can be helped.
+    """Three significant digits, without an exponent if it can be helped.
 
     >>> short(0.30412), short(12.0), short(1)
     ('0.304', '12', '1')

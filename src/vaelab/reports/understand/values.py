@@ -163,7 +163,7 @@ class Values:
         return t.line("verdict.generic", blanks)
 
     def result(self, claim: Mapping[str, Any], t: Texts) -> Markup:
-        """The numbers behind a claim at its latent size, and what they decide."""
+        """The numbers behind a claim at its latent size, and the verdict on them."""
         left, right, state = claim["left"], claim.get("right"), state_of(claim)
         blanks = {
             "left": self.number(left["model"], left["figure"], t),
