@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from vaelab.recipes.registry import Recipe, recipe
     from vaelab.runs.fit_prior import fit_prior
     from vaelab.runs.frame import frame
-    from vaelab.runs.run import Run, load
+    from vaelab.runs.load import load
+    from vaelab.runs.run import Run
     from vaelab.runs.train import train
     from vaelab.training import Plan, fit
     from vaelab.verbs.compare import compare
@@ -55,7 +56,7 @@ _HOME = {
     "Rate": ("vaelab.objectives", "Rate"),
     "Recipe": ("vaelab.recipes.registry", "Recipe"),
     "Run": ("vaelab.runs.run", "Run"),
-    "load": ("vaelab.runs.run", "load"),
+    "load": ("vaelab.runs.load", "load"),
     "Plan": ("vaelab.training", "Plan"),
     "fit": ("vaelab.training", "fit"),
     "VAE": ("vaelab.core", "VAE"),
@@ -106,12 +107,11 @@ def __getattr__(name: str) -> Any:
     if name.startswith("_"):
         raise AttributeError(f"module 'vaelab' has no attribute {name!r}")
     from vaelab.utils.hints import no_such_name
-    from vaelab.utils.text import nearest
 
     recipes = importlib.import_module("vaelab.recipes").__all__
-    written = {each: f"vaelab.recipes.{each}" for each in recipes}
-    known = written | {each: each for each in __all__}
-    raise no_such_name("vaelab", name, known if nearest(name, known) else __all__)
+    raise no_such_name(
+        "vaelab", name, [*recipes, *__all__], dict.fromkeys(recipes, "vaelab.recipes.")
+    )
 
 
 def __dir__() -> list[str]:

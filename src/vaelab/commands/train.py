@@ -167,7 +167,7 @@ def perform(task: Task, build: Callable[[DataSpec], Recipe], plan: Plan) -> None
         show(f"{path}  {caption}")
     if (length := few_steps(run)) is not None:
         say(f"{length}: little may have been learned yet")
-    show(f"{task.out}  the run; try: vaelab sample {task.out} -n 64{cli_example(run.data)}")
+    show(f"{task.out}  the run; try: vaelab sample {task.out} -n 64{cli_example(run.spec)}")
 
 
 def step_seconds(

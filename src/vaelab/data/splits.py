@@ -90,6 +90,22 @@ class Data(Hinting):
     def __len__(self) -> int:
         return sum(map(len, (self.train, self.valid, self.test)))
 
+    def __getitem__(self, name: str) -> Split:
+        """Split of a name, train, valid or test.
+
+        Raises:
+            TypeError: for anything else, such as the number of a row.
+        """
+        if name not in ("train", "valid", "test"):
+            raise TypeError(
+                f"data[{name!r}] is no split; expected data['train'], 'valid' or 'test', and their "
+                "rows as data.train.x[0] with labels data.train.y[0]"
+            )
+        return getattr(self, name)  # type: ignore[no-any-return]
+
+    __iter__ = None
+    """Neither splits nor rows are iterated."""
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of an example: (C, H, W), (T, C) or (D,)."""

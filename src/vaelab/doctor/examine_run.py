@@ -11,8 +11,10 @@ from vaelab.doctor.findings import Report
 from vaelab.doctor.root_cause import ordered
 from vaelab.doctor.run_checks import CHECKS
 from vaelab.doctor.run_measurements import RunMeasurements, measure_run
+from vaelab.runs.files import METRICS, RECIPE, UNFINISHED
+from vaelab.runs.load import load
 from vaelab.runs.own_data import named_data
-from vaelab.runs.run import METRICS, RECIPE, UNFINISHED, Run, load
+from vaelab.runs.run import Run
 from vaelab.training import find_device
 
 
@@ -47,7 +49,7 @@ def examine_run(
             f"{path / METRICS} is missing or has no valid_loss of some epoch, by which a training "
             "is judged; restore it"
         )
-    (train, _, test), _ = named_data(run.data, data, data_dir, path)
+    (train, _, test), _ = named_data(run.spec, data, data_dir, path)
     return examine_rows(run, train, test, str(path), limit, seed, device, prior)
 
 
@@ -88,9 +90,9 @@ def subsample_split(split: Split, limit: int, seed: int) -> Split:
 
 def _about(seen: RunMeasurements, prior: str | None) -> list[str]:
     run = seen.run
-    train, _, test = run.data.sizes
+    train, _, test = run.spec.sizes
     lines = [
-        f"{run.recipe.name} on {run.data.source}: {train:,} training and {test:,} test rows, "
+        f"{run.recipe.name} on {run.spec.source}: {train:,} training and {test:,} test rows, "
         f"{len(run.history)} epochs; likelihood {run.recipe.reason}"
     ]
     if prior is not None:

@@ -187,7 +187,7 @@ def generalises(seen: RunMeasurements) -> Findings:
             Evidence.of("gap", gap, GAP * scale, "nats"),
             "more data, a smaller --width or --latent, more --weight-decay, or --patience 10",
         )
-    copies = max(COPIES, BY_CHANCE / (1 + 2.0 ** min(seen.run.data.dims, 64)))
+    copies = max(COPIES, BY_CHANCE / (1 + 2.0 ** min(seen.run.spec.dims, 64)))
     if seen.prior.copies is not None and beyond(seen.prior.copies, copies):
         yield Finding(
             "memorised",
@@ -202,7 +202,7 @@ def likelihood_fits(seen: RunMeasurements) -> Findings:
     """Is the noise in the data the noise that the likelihood claims?"""
     likelihood = seen.run.model.generator.likelihood
     name = seen.run.recipe.reason.partition(":")[0]
-    domain = seen.run.data.domain
+    domain = seen.run.spec.domain
     if domain == "binary" and isinstance(likelihood, Likelihood) and not likelihood.discrete:
         yield Finding(
             "density-on-binary",

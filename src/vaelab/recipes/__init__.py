@@ -8,6 +8,7 @@ none (basic), the prior, the posterior, the latents themselves (discrete), the o
 """
 
 from vaelab.recipes.basic import ae, beta_vae, iwae, kl_only, reconstruction_only, vae
+from vaelab.utils.callable_package import make_listed
 from vaelab.utils.hints import missing_from
 
 # isort: split
@@ -77,3 +78,4 @@ __all__ = [
 ]
 
 __getattr__ = missing_from(__name__, __all__)
+make_listed(__name__)

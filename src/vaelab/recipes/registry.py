@@ -12,7 +12,7 @@ import dataclasses
 import functools
 import inspect
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Concatenate, NamedTuple, ParamSpec, cast
 
@@ -20,6 +20,7 @@ from vaelab.core import VAE, fork_rng
 from vaelab.data import Data, DataSpec
 from vaelab.objectives import Objective
 from vaelab.recipes.design import Design
+from vaelab.utils.foreign_words import squashed
 from vaelab.utils.hints import Hinting, check_arguments, hinting
 from vaelab.utils.options import on_command_line
 from vaelab.utils.plugins import installed
@@ -121,8 +122,8 @@ def recipe(
 ) -> Callable[Concatenate[DataSpec | Data, P], Recipe]:
     """Turn a function `(data, …, design=Design()) -> Built` into a registered recipe.
 
-    The recipe takes data or their specification, and raises a ValueError for an argument whose type
-    differs from the signature.
+    The recipe takes data or their specification, and fields of the design by name as well. It
+    raises a ValueError for an argument whose type differs from the signature.
 
     Raises:
         TypeError: for a function without a `design` argument.
@@ -139,12 +140,18 @@ def recipe(
 
     @functools.wraps(function)
     def build(data: DataSpec | Data, *args: P.args, **kwargs: P.kwargs) -> Recipe:
-        _check_call(name, data, kwargs, list(signature.parameters)[1:])
+        if not isinstance(data, Data | DataSpec):
+            raise TypeError(
+                f"{name} is given a {type(data).__name__}; expected data or their specification, "
+                f"as in recipes.{name}(vaelab.load_data(…))"
+            )
         spec = data.spec if isinstance(data, Data) else data
-        bound = signature.bind(spec, *args, **kwargs)
+        given = _with_design(kwargs, signature.parameters)
+        check_arguments(name, given, list(signature.parameters)[1:])
+        bound = signature.bind(spec, *args, **given)
         bound.apply_defaults()
-        given = list(bound.arguments.items())[1:]
-        arguments = {name: validate(value, hints[name], name) for name, value in given}
+        values = list(bound.arguments.items())[1:]
+        arguments = {name: validate(value, hints[name], name) for name, value in values}
         # The same seed gives the same weights, and the caller's random state is left alone.
         with fork_rng(arguments["design"].seed):
             built = cast("Callable[..., Built]", function)(spec, **arguments)
@@ -154,25 +161,14 @@ def recipe(
     return cast("Callable[Concatenate[DataSpec | Data, P], Recipe]", RECIPES[name])
 
 
-def _check_call(name: str, data: Any, named: Mapping[str, Any], parameters: list[str]) -> None:
-    """Check the data and the names of the arguments of a recipe.
-
-    Raises:
-        TypeError: states what is expected, and where an argument of another object belongs.
-    """
-    if not isinstance(data, Data | DataSpec):
-        raise TypeError(
-            f"{name} is given a {type(data).__name__}; expected data or their specification, as in "
-            f"recipes.{name}(vaelab.load_data(…))"
-        )
-    shared = [field.name for field in dataclasses.fields(Design)]
-    for word in named:
-        if word not in parameters and word in shared:
-            raise TypeError(
-                f"{word} is a setting of the design: recipes.{name}(data, "
-                f"design=vaelab.Design({word}=…)), or vaelab.train({name!r}, data, {word}=…)"
-            )
-    check_arguments(name, named, parameters)
+def _with_design(given: Mapping[str, Any], parameters: Collection[str]) -> dict[str, Any]:
+    """Arguments of a recipe function, with fields of the design gathered into one."""
+    shared = {field.name for field in dataclasses.fields(Design)} - set(parameters)
+    fields = {name: value for name, value in given.items() if name in shared}
+    own = {name: value for name, value in given.items() if name not in shared}
+    if not fields:
+        return own
+    return own | {"design": dataclasses.replace(own.get("design", Design()), **fields)}
 
 
 def _place(function: Callable[..., Any]) -> str:
@@ -209,17 +205,17 @@ def _from_package(name: str) -> None:
 
 
 def find(name: str) -> Callable[..., Recipe]:
-    """Recipe function of a name; dashes and underscores are equivalent.
+    """Recipe function of a name; case, dashes and underscores do not count.
 
     Raises:
         ValueError: for an unknown name, with the nearest ones.
     """
-    known = name.replace("-", "_")
+    names = {squashed(each): each for each in (*installed(GROUP), *RECIPES)}
+    known = names.get(squashed(name), name)
     if known not in RECIPES and known in installed(GROUP):
         _from_package(known)
     if known not in RECIPES:
-        names = [*RECIPES, *installed(GROUP)]
-        hint = did_you_mean(known, names) or f" There is {', '.join(names)}."
+        hint = did_you_mean(known, names.values()) or f" There is {', '.join(names.values())}."
         raise ValueError(f"no recipe is called {name!r}.{hint}")
     return RECIPES[known]
 

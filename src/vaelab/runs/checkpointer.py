@@ -20,8 +20,9 @@ import torch
 
 from vaelab.data import Batches, Data
 from vaelab.recipes.registry import Recipe
+from vaelab.runs.files import EVALUATION, FILES, METRICS, UNFINISHED, WEIGHTS
 from vaelab.runs.latent_summary import summarize_latents
-from vaelab.runs.run import EVALUATION, FILES, METRICS, UNFINISHED, WEIGHTS, Run
+from vaelab.runs.run import Run
 from vaelab.training import Listener, Plan, Row, Snapshot
 from vaelab.utils import atomic_files
 

@@ -102,11 +102,11 @@ def data_for(run: Run, data: Any = None, data_dir: Path | None = None) -> NamedD
     """
     own = run.rows if data is None else data
     if isinstance(own, Data):
-        check_data_matches(run.data, own.spec)
+        check_data_matches(run.spec, own.spec)
         return NamedData((own.train, own.valid, own.test))
     if own is None or isinstance(own, str | os.PathLike):
         named = None if own is None else os.fspath(own)
-        return named_data(run.data, named, data_dir, run.path)
+        return named_data(run.spec, named, data_dir, run.path)
     rows = Split(run.admit(own), None)
     splits = data_for(run, None, data_dir).splits
     note = f"all {len(rows):,} rows that were given are judged"

@@ -13,15 +13,15 @@ from torch import Tensor
 from vaelab.core import VAE
 from vaelab.data import Batches, Data, Source, load
 from vaelab.objectives import Objective
-from vaelab.recipes.design import Design
 from vaelab.recipes.registry import Recipe
 from vaelab.runs.callbacks import Callback, as_listener
 from vaelab.runs.checkpointer import Checkpointer
+from vaelab.runs.files import RECIPE, UNFINISHED
 from vaelab.runs.handmade import ObjectiveFunction, handmade
 from vaelab.runs.latent_summary import summarize_latents
 from vaelab.runs.matching import check_data_matches
-from vaelab.runs.run import RECIPE, UNFINISHED, Run
-from vaelab.runs.settings import Settings, by_owner, find_recipe
+from vaelab.runs.run import Run
+from vaelab.runs.settings import by_owner, find_recipe
 from vaelab.runs.training_display import progress_display
 from vaelab.training import Fit, Length, Listener, NotFinite, Plan, fit
 from vaelab.utils.hints import hinting
@@ -95,7 +95,7 @@ def train(
         check_data_matches(found.data, loaded.spec)
         found = found.fresh()
     elif build is not None:
-        found = build(loaded.spec, **with_design(chosen))
+        found = build(loaded.spec, **chosen.recipe, **chosen.design)
     else:
         found = handmade(model, objective, loaded)
     rows = len(loaded.train)
@@ -126,20 +126,6 @@ def as_data(source: Source | Data, seed: int = 0) -> Data:
     return source if isinstance(source, Data) else load(source, seed=seed)
 
 
-def with_design(chosen: Settings) -> dict[str, Any]:
-    """Arguments of a recipe function, its design included.
-
-    Raises:
-        TypeError: if both a design and a field of it are given.
-    """
-    given = chosen.recipe
-    if chosen.design.keys() - {"seed"} and "design" in given:
-        raise TypeError(
-            f"{', '.join(chosen.design)} is a field of the design, which is given too; set it there"
-        )
-    return given if "design" in given else given | {"design": Design(**chosen.design)}
-
-
 def _fitted(
     recipe: Recipe, data: Data, plan: Plan, listener: Listener | None
 ) -> tuple[Run, dict[str, Tensor]]:
@@ -161,7 +147,7 @@ def finished(recipe: Recipe, data: Data, plan: Plan, result: Fit) -> Run:
 def few_steps(run: Run) -> Length | None:
     """Length of a training of few steps; None if it had enough, or more brought no improvement."""
     batch_size = run.training.get("batch_size", Plan.batch_size)
-    length = Length.of(len(run.history), run.data.sizes[0], batch_size)
+    length = Length.of(len(run.history), run.spec.sizes[0], batch_size)
     return length if length.few and run.training.get("ending") != "early" else None
 
 

@@ -25,6 +25,7 @@ from vaelab.training.clock import Clock
 from vaelab.training.plan import Plan, find_device, should_compile, uses_bf16
 from vaelab.training.record import Fit, Listener, Moments, Record, Row, Sums
 from vaelab.training.step import NotFinite, Step, figures, first_not_finite
+from vaelab.utils.hints import hinting
 
 ACTIVE = 0.01
 """A unit is active if Var_x(E[z|x]) exceeds this (Burda 1509.00519)."""
@@ -33,6 +34,7 @@ ROWS = 256
 """Judged at once: more would take more memory than a step does, and hardly less time."""
 
 
+@hinting
 def fit(
     model: VAE,
     objective: Objective,

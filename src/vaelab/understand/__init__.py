@@ -77,7 +77,7 @@ def understand(
         )
     measured = {}
     with _timed(seconds, "measure"):
-        common = ground(data, found.run("vae", wide).data, seed)
+        common = ground(data, found.run("vae", wide).spec, seed)
         reached = {latent: reach(common, latent) for latent in found.sizes}
         for number, (name, run) in enumerate(found.runs.items()):
             if watcher is not None:

@@ -62,12 +62,20 @@ _GROUPS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("label",), "label_column target_column y_column labels_column"),
     (("valid",), "validation val val_split validation_split val_size valid_size validation_data"),
     (("test",), "test_split test_size test_data x_test"),
+    # settings of the estimators for scikit-learn
+    (("n_components",), "latent latent_dim z_dim n_latent"),
+    (("learning_rate",), "lr"),
+    (("random_state",), "seed"),
+    (("max_steps",), "epochs max_epochs n_epochs num_epochs max_iter n_iter"),
     # arguments of verbs
     (("n",), "num_samples n_samples size count num number k num_images n_images batch"),
     (("temperature",), "temp tau std scale truncation psi"),
     (("steps",), "num_steps n_steps num n points granularity n_points"),
     (("dimensions",), "dim dims dimension axis latents latent_dims indices index"),
-    (("draw", "temperature"), "stochastic deterministic use_mean return_mean sample_posterior"),
+    (
+        ("draw", "temperature"),
+        "stochastic deterministic use_mean return_mean sample_posterior sample",
+    ),
     (("samples",), "num_samples n_samples k iwae_samples n_mc"),
     # what a run does
     (
@@ -97,7 +105,7 @@ _GROUPS: tuple[tuple[tuple[str, ...], str], ...] = (
         """elbo anomaly_score anomaly_scores decision_function outlier_score
         reconstruction_error reconstruction_errors loss_per_example neg_elbo get_loss""",
     ),
-    (("save",), "save_pretrained save_model dump to_disk save_checkpoint push_to_hub"),
+    (("save",), "save_pretrained save_model dump export to_disk to_onnx push_to_hub"),
     (
         ("load", "vaelab.load"),
         """load load_from_folder from_pretrained load_model load_run restore
@@ -117,7 +125,7 @@ _GROUPS: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         ("history",),
         """losses loss log logs metrics callback_metrics loss_curve train_losses
-        loss_history history_ logged_metrics curve training_history loss_curve_""",
+        loss_history history_ summary logged_metrics curve training_history loss_curve_""",
     ),
     (("latent",), "latent_dim latent_size n_components latent_dims"),
     (("plot",), "plots show figure figures plot_samples visualize viz imshow"),
@@ -126,7 +134,7 @@ _GROUPS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("model.state_dict",), "state_dict weights get_weights load_state_dict"),
     (
         ("model",),
-        """eval train module net network autoencoder vae half float double modules
+        """eval train build module net network autoencoder vae half float double modules
         requires_grad_ core_module""",
     ),
     (("model.encoder",), "encoder"),
@@ -188,18 +196,21 @@ _GROUPS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("vaelab.recipes.vq2",), "VQVAE2 VQ_VAE_2"),
     (
         ("vaelab.evaluate",),
-        """evaluation score_model test metrics evaluation_pipeline fid
+        """evaluate evaluation score_model metrics evaluation_pipeline fid
         EvaluationPipeline compute_metrics benchmark judge""",
     ),
     (("vaelab.metrics",), "metric scores fid_score"),
-    (("vaelab.compare",), "comparison versus compare_runs diff"),
-    (("vaelab.doctor",), "diagnose diagnosis check examine debug validate health inspect lint"),
+    (("vaelab.compare",), "compare comparison versus compare_runs diff"),
+    (
+        ("vaelab.doctor",),
+        "doctor diagnose diagnosis check examine debug validate health inspect lint",
+    ),
     (
         ("vaelab.sweep",),
-        """grid_search GridSearch tune hyperparameter_search hyperopt search
+        """sweep grid_search GridSearch tune hyperparameter_search hyperopt search
         sweeps optuna""",
     ),
-    (("vaelab.understand",), "explain tutorial demo explore why"),
+    (("vaelab.understand",), "understand explain tutorial demo explore why"),
     (("vaelab.Distortion",), "ReconstructionLoss MSE MSELoss BCE reconstruction_loss"),
     (("vaelab.Rate",), "KL KLD KLDivergence kl_divergence kl_loss KLLoss"),
     (("vaelab.Distortion() + vaelab.Rate()",), "ELBO VAELoss vae_loss elbo_loss loss"),
@@ -209,7 +220,7 @@ _GROUPS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("vaelab.plots",), "plot plotting visualization viz"),
     (
         ("vaelab.fit_prior",),
-        """fit_gmm GaussianMixtureSampler NormalSampler MAFSampler sampler
+        """fit_prior fit_gmm GaussianMixtureSampler NormalSampler MAFSampler sampler
         IAFSampler TwoStageVAESampler""",
     ),
     (

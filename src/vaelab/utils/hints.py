@@ -19,18 +19,20 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def no_such_name(owner: str, name: str, known: Iterable[str] | Mapping[str, str]) -> AttributeError:
-    """Error for a name that an owner does not have, with the nearest names or all of them.
+def no_such_name(
+    owner: str, name: str, known: Iterable[str], prefix: Mapping[str, str] = {}
+) -> AttributeError:
+    """Error for a name that an owner does not have, with the nearest names or all of its own.
 
     Args:
         owner: name of the owner.
         name: missing name.
-        known: names that it has; a mapping gives how each is written.
+        known: names that can be suggested.
+        prefix: text before a name that belongs to another owner, by name.
     """
-    hint = did_you_mean(name, known)
-    if not hint:
-        written = known.values() if isinstance(known, Mapping) else known
-        hint = f" It has {', '.join(written)}."
+    known = list(dict.fromkeys(known))
+    own = [each for each in known if each not in prefix]
+    hint = did_you_mean(name, known, prefix) or f" It has {', '.join(own)}."
     return AttributeError(f"{owner} has no {name!r}.{hint}")
 
 
@@ -61,11 +63,17 @@ def hinting(function: Callable[P, T]) -> Callable[P, T]:
     def checked(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return function(*args, **kwargs)
-        except TypeError:
-            _explain(function, args, kwargs)
+        except TypeError as error:
+            if _refused(error):
+                _explain(function, args, kwargs)
             raise
 
     return checked
+
+
+def _refused(error: TypeError) -> bool:
+    """True if the call itself was refused: an error inside the function has a further frame."""
+    return error.__traceback__ is not None and error.__traceback__.tb_next is None
 
 
 def _explain(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -81,15 +89,10 @@ def _explain(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[s
                 check_arguments(_called(function), kwargs, named)
             except TypeError as unknown:
                 raise unknown from None
-        shown = ", ".join(map(_with_default, parameters))
+        shown = ", ".join(p.name for p in parameters)
         raise TypeError(
             f"{_called(function)}: {error}. It is {_called(function)}({shown})"
         ) from None
-
-
-def _with_default(parameter: inspect.Parameter) -> str:
-    plain = parameter.replace(annotation=inspect.Parameter.empty)
-    return str(plain)
 
 
 def _called(function: Callable[..., Any]) -> str:
@@ -115,8 +118,9 @@ class _HintingType(ABCMeta):
         def __call__(cls, *args: Any, **kwargs: Any) -> Any:
             try:
                 return super().__call__(*args, **kwargs)
-            except TypeError:
-                _explain(cls.__init__, (None, *args), kwargs)
+            except TypeError as error:
+                if _refused(error):
+                    _explain(cls.__init__, (None, *args), kwargs)
                 raise
 
         @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 from vaelab.utils.foreign_words import FOREIGN, squashed
 from vaelab.utils.options import on_command_line
@@ -27,7 +27,7 @@ def escape_control(text: str) -> str:
     return _UNSEEN.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)
 
 
-def nearest(name: str, known: Iterable[str] | Mapping[str, str]) -> list[str]:
+def nearest(name: str, known: Iterable[str], prefix: Mapping[str, str] = {}) -> list[str]:
     """Names that a misspelt or foreign one may stand for, the likeliest first; at most 3.
 
     >>> nearest("latent_dim", ["latent", "lr"]), nearest("BetaVAE", ["vae", "beta_vae"])
@@ -37,16 +37,17 @@ def nearest(name: str, known: Iterable[str] | Mapping[str, str]) -> list[str]:
 
     Args:
         name: the name.
-        known: names; a mapping gives how each is written.
+        known: names.
+        prefix: text before a name if it is not written bare, by name.
     """
-    names = dict(known) if isinstance(known, Mapping) else {each: each for each in known}
+    names = {each: prefix.get(each, "") + each for each in known}
     by_key: dict[str, list[str]] = {}
     for each, written in names.items():
         by_key.setdefault(squashed(each), []).append(written)
     key = squashed(name)
     if key in by_key:
         return by_key[key][:3]
-    if meant := list(_meant(FOREIGN.get(key, ()), names)):
+    if meant := _meant(FOREIGN.get(key, ()), names):
         return meant[:3]
     for ending in _ENDINGS:
         if (stem := key.removesuffix(ending)) != key and stem in by_key:
@@ -55,20 +56,15 @@ def nearest(name: str, known: Iterable[str] | Mapping[str, str]) -> list[str]:
     return [each for match in close for each in by_key[match]][:3]
 
 
-def _meant(words: Iterable[str], names: Mapping[str, str]) -> Iterator[str]:
-    """Those of our names that exist at the place."""
-    for word in words:
-        if word in names:
-            yield names[word]
-        elif word.partition(".")[0] in names or (
-            word.startswith(_ANYWHERE)
-            and not on_command_line()
-            and word.removeprefix(_ANYWHERE) not in names
-        ):
-            yield word
+def _meant(words: Iterable[str], names: Mapping[str, str]) -> list[str]:
+    """Those of our names that exist at the place; failing these, those that exist anywhere."""
+    bare = [(word, word.removeprefix(_ANYWHERE)) for word in words]
+    here = [names.get(each, each) for _, each in bare if each.partition(".")[0] in names]
+    anywhere = [word for word, _ in bare if word.startswith(_ANYWHERE) and not on_command_line()]
+    return list(dict.fromkeys(here or anywhere))
 
 
-def did_you_mean(name: str, known: Iterable[str] | Mapping[str, str]) -> str:
+def did_you_mean(name: str, known: Iterable[str], prefix: Mapping[str, str] = {}) -> str:
     """Return a sentence to append after a full stop, with the nearest names; empty if none is near.
 
     >>> did_you_mean("sampel", ["train", "sample"])
@@ -78,5 +74,5 @@ def did_you_mean(name: str, known: Iterable[str] | Mapping[str, str]) -> str:
     >>> did_you_mean("xyz", ["train", "sample"])
     ''
     """
-    near = nearest(name, known)
+    near = nearest(name, known, prefix)
     return f" Did you mean {' or '.join(near)}?" if near else ""

@@ -15,8 +15,9 @@ from vaelab.doctor.examine_data import examine_data, examine_loaded
 from vaelab.doctor.examine_loss import examine_loss
 from vaelab.doctor.examine_run import examine_rows, examine_run
 from vaelab.doctor.findings import Report
+from vaelab.runs.files import RECIPE, UNFINISHED
 from vaelab.runs.own_data import data_for
-from vaelab.runs.run import RECIPE, UNFINISHED, Run
+from vaelab.runs.run import Run
 from vaelab.utils.hints import hinting
 from vaelab.utils.options import argument
 

@@ -18,8 +18,9 @@ from vaelab.metrics.annealing import Annealing
 from vaelab.metrics.estimate import Estimate
 from vaelab.reports import evaluation_page
 from vaelab.reports.evaluation_table import written
+from vaelab.runs.load import load
 from vaelab.runs.own_data import data_for
-from vaelab.runs.run import Run, load
+from vaelab.runs.run import Run
 from vaelab.utils import atomic_files
 from vaelab.utils.hints import hinting
 from vaelab.utils.tables import Tabular

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vaelab.data import Data, Source
-from vaelab.runs.run import Run, load
+from vaelab.runs.load import load
+from vaelab.runs.run import Run
 from vaelab.runs.train import as_data
 from vaelab.understand import DOCUMENT, RUNS, Watcher
 from vaelab.understand import understand as write
