@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from vaelab.core import VAE, Shallow, Trace, fork_rng
-from vaelab.data import Batches, Data, DataSpec
+from vaelab.data import Batches, Data, DataSpec, load
 from vaelab.objectives import FunctionObjective, Objective
 from vaelab.recipes.registry import HANDMADE, Recipe
+from vaelab.runs.latent_summary import Codes, summarize_latents
 
 ObjectiveFunction = Callable[[Trace, Tensor], Tensor]
 """Plain function from a trace and x (B, …) to the nats of each example, (B,)."""
@@ -169,3 +170,11 @@ def _params(model: VAE) -> int:
 
 def _written(shape: Any) -> str:
     return ", ".join(map(str, shape))
+
+
+def from_elsewhere(model: VAE, objective: Any, data: Any) -> tuple[Recipe, Codes, Data]:
+    """Recipe, latent summary and data of a model that was trained elsewhere."""
+    loaded = data if isinstance(data, Data) else load(data)
+    recipe = handmade(model, objective, loaded)
+    valid = Batches(loaded.valid.x, recipe.data, y=loaded.valid.known(recipe.data))
+    return recipe, summarize_latents(model, valid), loaded

@@ -36,6 +36,12 @@ class History(list[dict[str, float]]):
         """Names of the figures, validation figures with the prefix `valid_`."""
         return list(dict.fromkeys(name for row in self for name in row))
 
+    def row(self, epoch: int) -> dict[str, float]:
+        """Validation figures of an epoch, counted from 1: loss, rate and distortion."""
+        found = self[epoch - 1] if self else {}
+        names = ("loss", "rate", "distortion")
+        return {name: found[f"valid_{name}"] for name in names if f"valid_{name}" in found}
+
     def to_frame(self) -> pd.DataFrame:
         """Data frame with a line per epoch."""
         import pandas as pd

@@ -26,7 +26,6 @@ from torch import Tensor
 
 from vaelab.core import VAE, Condition, Conditional, cut, fork_rng, join, map_chunks
 from vaelab.data import (
-    Batches,
     Data,
     DataSpec,
     Known,
@@ -38,20 +37,20 @@ from vaelab.data import (
     sample_labels,
     vectors,
 )
-from vaelab.data import load as load_data
 from vaelab.data.command_inputs import ROWS_OF_RUN, Inputs, read_memory, selected
 from vaelab.fitted import WithPrior, find, replaced
 from vaelab.objectives import Objective
 from vaelab.recipes.registry import Recipe
 from vaelab.runs.files import PRIORS, write_run
-from vaelab.runs.handmade import ObjectiveFunction, handmade
+from vaelab.runs.handmade import ObjectiveFunction, from_elsewhere
 from vaelab.runs.history import History
-from vaelab.runs.latent_summary import ROWS, Codes, check_temperature, slerp, summarize_latents
+from vaelab.runs.latent_summary import ROWS, Codes, check_temperature, slerp
 from vaelab.runs.own_data import reload_training_data
 from vaelab.runs.plotting import Plots
 from vaelab.runs.score import Scores, check_density, log_prob, score
 from vaelab.training import Plan
 from vaelab.utils.hints import Hinting
+from vaelab.utils.progress import counted
 
 
 @dataclass(eq=False)
@@ -99,12 +98,12 @@ class Run(Hinting):
 
     def __repr__(self) -> str:
         """Three lines: recipe and data, length and quality of the training, folder."""
-        row = self.history[self.training.get("best_epoch", 0) - 1] if self.history else {}
-        names = [name for name in ("loss", "rate", "distortion") if f"valid_{name}" in row]
-        nats = ", ".join(f"{name} {row[f'valid_{name}']:.2f}" for name in names)
+        row = self.history.row(self.training.get("best_epoch", 0))
+        nats = ", ".join(f"{name} {value:.2f}" for name, value in row.items())
         return (
             f"Run: {self.recipe.name} on {self.spec.source}, codes of {self.latent}\n"
-            f"  {len(self.history)} epochs; validation {nats} nats\n  in {self.path or 'memory'}"
+            f"  {counted(len(self.history), 'epoch')}; validation {nats} nats\n"
+            f"  in {self.path or 'memory'}"
         )
 
     @property
@@ -160,12 +159,9 @@ class Run(Hinting):
             TypeError: if a part is of another type.
             ValueError: if shapes disagree; states both.
         """
-        loaded = data if isinstance(data, Data) else load_data(data)
-        recipe = handmade(model, objective, loaded)
-        valid = Batches(loaded.valid.x, recipe.data, y=loaded.valid.known(recipe.data))
+        recipe, codes, rows = from_elsewhere(model, objective, data)
         training = {"ending": "finished", "best_epoch": max(1, len(history))}
-        codes = summarize_latents(model, valid)
-        return cls(recipe, training, History(history), codes, rows=loaded)
+        return cls(recipe, training, History(history), codes, rows=rows)
 
     @property
     def plan(self) -> Plan:
@@ -385,13 +381,10 @@ class Run(Hinting):
         """
         if steps < 2:
             raise ValueError(f"steps is {steps}; an interpolation has at least its 2 ends")
-        ends = [self.admit(x)[:] for x in (a, b)]
-        for x in ends:
-            if len(x) != 1:
-                raise ValueError(
-                    f"one example of shape {self.spec.shape} is expected at each end, not {len(x)}"
-                )
-        start, end = self.encode(torch.cat(ends))
+        ends = torch.cat([self.admit(x)[:] for x in (a, b)])
+        if len(ends) != 2:
+            raise ValueError(f"one example of shape {self.spec.shape} is expected at each end")
+        start, end = self.encode(ends)
         t = torch.linspace(0, 1, steps)[:, None]
         conditions = [torch.lerp(c[0], c[1], t) for c in self._condition_for(2)]
         run = replace(self, condition=next(iter(conditions), None))
@@ -417,10 +410,7 @@ class Run(Hinting):
         base = torch.tensor(self.codes.mean) if start is None else start
         if base.shape != (self.latent,):
             raise ValueError(f"start has shape {tuple(base.shape)}; expected ({self.latent},)")
-        codes = base.repeat(len(dimensions), steps, 1)
-        for row, j in enumerate(dimensions):
-            width = reach * max(1.0, self.codes.spread[j])
-            codes[row, :, j] += torch.linspace(-width, width, steps)
+        codes = self.codes.traversal(base, dimensions, steps, reach)
         return self.decode(codes.flatten(0, 1)).unflatten(0, (len(dimensions), steps))
 
     def prior(self, name: str) -> Conditional:
