@@ -1,4 +1,13 @@
-"""Files of a run, and how they are written: all of them, or none."""
+"""Files of a run, and how they are written: all of them, or none.
+
+recipe.json           name and arguments of the recipe, data specification, training, versions
+weights.safetensors   best weights
+objective.safetensors state of the objective: a critic's weights, if it has one
+optimizer.safetensors optimizer state of the best weights
+metrics.jsonl         one line per epoch
+codes.json            statistics of codes: spread and rate by latent dimension
+priors/               priors fitted afterwards, by name
+"""
 
 from __future__ import annotations
 

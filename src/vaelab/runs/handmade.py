@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from vaelab.core import VAE, Shallow, Trace, fork_rng
 from vaelab.data import Batches, Data, DataSpec, load
+from vaelab.distributions import Distribution
 from vaelab.objectives import FunctionObjective, Objective
 from vaelab.recipes.registry import HANDMADE, Recipe
 from vaelab.runs.latent_summary import Codes, summarize_latents
@@ -101,18 +103,15 @@ def _walk(model: VAE, objective: Objective, x: Tensor, condition: Any) -> None:
             f"the encoder does not take x of shape (N, {_written(shape)}): {error}"
         ) from None
     _check_evidence(model, evidence)
+    if isinstance(model.generator, Shallow):
+        _check_distribution("prior", model.generator.prior())
+        if isinstance(evidence, Tensor):
+            with suppress(RuntimeError, ValueError):  # of a shape, which the walk reports
+                _check_distribution("posterior", model.generator.posterior(evidence, *condition))
     try:
         trace = model.infer(evidence, objective.samples, condition=condition)
     except (RuntimeError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(_misfit(model, evidence, error)) from None
-    for site in trace.sites:
-        for role, part in (("prior", site.prior), ("posterior", site.posterior)):
-            if not hasattr(part, "log_prob") or not hasattr(part, "has_density"):
-                raise TypeError(
-                    f"the {role} yields a {type(part).__module__}.{type(part).__name__}; a part of "
-                    "vaelab yields a vaelab.distributions.Distribution. Wrap one of torch: "
-                    "FromTorch(distribution), of vaelab.distributions"
-                )
     mean = trace.likelihood.mean
     if tuple(mean.shape[1:]) != shape:
         raise ValueError(
@@ -124,6 +123,15 @@ def _walk(model: VAE, objective: Objective, x: Tensor, condition: Any) -> None:
         raise ValueError(
             f"the objective gives {tuple(loss.total.shape)} for {len(x)} examples; "
             f"expected ({len(x)},): nats of each example, summed over its dimensions"
+        )
+
+
+def _check_distribution(role: str, made: Any) -> None:
+    if not isinstance(made, Distribution):
+        raise TypeError(
+            f"the {role} yields a {type(made).__module__}.{type(made).__name__}; expected a "
+            "vaelab.distributions.Distribution. Wrap one of torch: FromTorch(distribution), of "
+            "vaelab.distributions"
         )
 
 

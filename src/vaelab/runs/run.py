@@ -1,12 +1,4 @@
-"""Run: a trained model with all it takes to use it, in memory and on disk.
-
-    recipe.json           name and arguments of the recipe, data specification, training, versions
-    weights.safetensors   best weights
-    objective.safetensors state of the objective: a critic's weights, if it has one
-    optimizer.safetensors optimizer state of the best weights
-    metrics.jsonl         one line per epoch
-    codes.json            statistics of codes: spread and rate by latent dimension
-    priors/               priors fitted afterwards, by name
+"""Run: a trained model with all it takes to use it, in memory and on disk (`files`).
 
 Loading executes no code named in a file: a recipe is looked up by name in the library, its
 arguments are checked against its signature, and every tensor against the model's.
@@ -220,9 +212,11 @@ class Run(Hinting):
 
     def told(self, known: Tensor | None) -> Run:
         """Return the run under the stored conditions of its own rows, unless it has one already."""
-        if known is None or self.condition is not None:
-            return self
-        return replace(self, condition=self.spec.tell(known)[0])
+        return (
+            self
+            if known is None or self.condition is not None
+            else replace(self, condition=self.spec.tell(known)[0])
+        )
 
     def _condition_for(self, n: int) -> Condition:
         """Condition of n examples: (n, C), or () for an unconditional model.
