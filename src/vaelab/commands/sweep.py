@@ -59,6 +59,9 @@ def command(name: str) -> Command:
             given = vars(settings)
             vary |= {k: v for k, v in given.items() if k in known and v}
             others.append({k: v for k, v in given.items() if k not in known})
+        settings: dict[str, Any] = dict(vary)
+        for group in others:
+            settings |= group
         found = sweep(
             build,
             task.read(),
@@ -66,8 +69,7 @@ def command(name: str) -> Command:
             seeds=task.seeds,
             overwrite=task.overwrite,
             seed=task.seed,
-            **vary,
-            **{name: value for group in others for name, value in group.items()},
+            **settings,
         )
         # A file is as wide as it needs to be.
         console = Console(width=None if sys.stdout.isatty() else WIDE)

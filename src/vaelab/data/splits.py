@@ -101,7 +101,7 @@ class Data(Hinting):
                 f"data[{name!r}] is no split; expected data['train'], 'valid' or 'test', and their "
                 "rows as data.train.x[0] with labels data.train.y[0]"
             )
-        return getattr(self, name)  # type: ignore[no-any-return]
+        return getattr(self, name)
 
     __iter__ = None
     """Neither splits nor rows are iterated."""

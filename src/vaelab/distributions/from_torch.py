@@ -38,7 +38,7 @@ class FromTorch(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        return self.torch_distribution.mean  # type: ignore[no-any-return]
+        return self.torch_distribution.mean
 
     def expand(self, n: int) -> FromTorch:
         """The distribution with a batch of n, from a batch of 1."""

@@ -55,7 +55,7 @@ def as_listener(callbacks: Iterable[Any]) -> Listener | None:
 
 def _listener(callback: Any) -> Listener:
     if hasattr(callback, "on_step") and hasattr(callback, "on_epoch"):
-        return callback  # type: ignore[no-any-return]
+        return callback
     if callable(callback):
         return _Each(callback)
     raise TypeError(

@@ -21,6 +21,7 @@ import torch
 from vaelab.data import Batches, Data
 from vaelab.recipes.registry import Recipe
 from vaelab.runs.files import EVALUATION, FILES, METRICS, UNFINISHED, WEIGHTS
+from vaelab.runs.history import History
 from vaelab.runs.latent_summary import summarize_latents
 from vaelab.runs.run import Run
 from vaelab.training import Listener, Plan, Row, Snapshot
@@ -104,7 +105,8 @@ class Checkpointer:
         self.recipe.objective.load_state_dict(self.best.objective)
         training = self.training | {"ending": "unfinished", "best_epoch": self.best_epoch}
         codes = summarize_latents(self.recipe.model, self.valid)
-        Run(self.recipe, training, self.history, codes).save(self.unfinished, self.best.optimizer)
+        run = Run(self.recipe, training, History(self.history), codes)
+        run.save(self.unfinished, self.best.optimizer)
         self.best = None
 
     def abandon(self) -> Path | None:

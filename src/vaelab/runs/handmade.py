@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vaelab.core import VAE, Shallow, Trace, fork_rng
 from vaelab.data import Batches, Data, DataSpec, load
@@ -161,12 +161,13 @@ def _misfit(model: VAE, evidence: Any, error: Exception) -> str:
     read = f"(N, {_written(evidence.shape[1:])})" if isinstance(evidence, Tensor) else "a tuple"
     posterior = getattr(model.generator, "posterior", None)
     ask = ""
-    if isinstance(posterior, nn.Module) and hasattr(posterior, "outputs"):
+    outputs: Any = getattr(posterior, "outputs", None)
+    if outputs is not None:
         latent = getattr(getattr(model.generator, "prior", None), "mu", None)
         if isinstance(latent, Tensor):
             size = latent.shape[1]
             ask = (
-                f"; {type(posterior).__name__} asks for {posterior.outputs(size)} numbers for "
+                f"; {type(posterior).__name__} asks for {outputs(size)} numbers for "
                 f"{size} latent dimensions"
             )
     return f"the encoder gives {read}, and the model cannot go on from there{ask}: {error}"

@@ -73,7 +73,7 @@ def load(path: str | Path, *, model: VAE | None = None, objective: Objective | N
         training = _read_training(about["training"], len(history))
     except ValueError as error:
         raise ValueError(f"{folder / RECIPE}: {error}") from None
-    run = Run(recipe, training, history, codes, folder)
+    run = Run(recipe, training, History(history), codes, folder)
     if len(codes.mean) != run.latent:
         raise ValueError(
             f"{folder / CODES} describes codes of {len(codes.mean)} numbers, this model's have "

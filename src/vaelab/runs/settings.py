@@ -70,7 +70,7 @@ def find_recipe(recipe: Any) -> Callable[..., Recipe] | Recipe:
     if isinstance(recipe, Recipe):
         return recipe
     if callable(recipe) and recipe in RECIPES.values():
-        return recipe  # type: ignore[no-any-return]
+        return recipe
     raise TypeError(
         f"the recipe is a {type(recipe).__name__}; expected a name such as 'vae', or a recipe such "
         "as vaelab.recipes.vae(data), and the data after it"

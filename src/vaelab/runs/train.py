@@ -18,6 +18,7 @@ from vaelab.runs.callbacks import Callback, as_listener
 from vaelab.runs.checkpointer import Checkpointer
 from vaelab.runs.files import RECIPE, UNFINISHED
 from vaelab.runs.handmade import ObjectiveFunction, handmade
+from vaelab.runs.history import History
 from vaelab.runs.latent_summary import summarize_latents
 from vaelab.runs.matching import check_data_matches
 from vaelab.runs.run import Run
@@ -141,7 +142,7 @@ def finished(recipe: Recipe, data: Data, plan: Plan, result: Fit) -> Run:
         recipe.model, Batches(data.valid.x, recipe.data, y=data.valid.known(recipe.data))
     )
     training = asdict(plan) | {"ending": result.ending, "best_epoch": result.best_epoch}
-    return Run(recipe, training, result.history, codes, rows=data)
+    return Run(recipe, training, History(result.history), codes, rows=data)
 
 
 def few_steps(run: Run) -> Length | None:
