@@ -14,6 +14,7 @@ from vaelab.data import DataSpec
 from vaelab.objectives import Distortion, Objective
 from vaelab.recipes.registry import HANDMADE, Recipe, rebuild
 from vaelab.runs.files import CODES, FORMAT, METRICS, OBJECTIVE, RECIPE, WEIGHTS
+from vaelab.runs.history import History
 from vaelab.runs.latent_summary import read_latent_summary
 from vaelab.runs.run import Run
 from vaelab.training import Plan
