@@ -33,7 +33,7 @@ ROOMS: dict[str, str] = {
     "recipes": "core data nets objectives parts utils",
     "training": "compile core data objectives utils",
     "fitted": "core data distributions objectives parts recipes training utils version",
-    "plots": "core data distributions training utils",
+    "plots": "core data distributions metrics training utils",
     "runs": "core data distributions fitted metrics objectives plots recipes training utils "
     "version",
     "doctor": "core data distributions fitted metrics parts recipes runs training utils",
@@ -229,7 +229,6 @@ def test_branches_of_every_form_are_seen() -> None:
 # Modules to be split; none may be added, and none may grow beyond these lines.
 LONG = {
     "data/spec.py": 430,
-    "data/tabular/column_text.py": 520,
     "runs/run.py": 454,
 }
 

@@ -18,6 +18,7 @@ from vaelab.evaluation.definitions import DEFINITIONS, GROUPS
 from vaelab.evaluation.settings import unlike
 from vaelab.metrics.estimate import Estimate
 from vaelab.reports.evaluation_table import UNITS, written
+from vaelab.runs.differences import differing
 from vaelab.utils.progress import say
 from vaelab.utils.text import escape_control
 from vaelab.verbs.compare import PAIRED, Judged, described
@@ -45,6 +46,8 @@ def show(judged: list[Judged], differences: dict[str, dict[str, Estimate]]) -> N
     """Print figures side by side, then the paired differences."""
     first, names = judged[0], [run.name for run in judged]
     called = dict(zip(names, map(escape_control, shorter(names)), strict=True))
+    apart = ", ".join(differing([run.settings for run in judged]))
+    print(escape_control(apart or "No setting of recipe or training differs."))
     print(escape_control(f"{described(first.record)[:1].upper()}{described(first.record)[1:]}"))
     console = Console()
     for group, heading in GROUPS.items():

@@ -239,7 +239,7 @@ def reload(
     return data.train, data.valid, data.test
 
 
-_KINDS = {1: "auto", 2: "series", 3: "auto"}
+_KINDS = {1: "auto", 2: "series", 3: "images"}
 
 
 def _place(spec: DataSpec, beside: Path | None) -> str:
@@ -295,11 +295,15 @@ def _pictures(path: Path, spec: DataSpec, skip: bool) -> Inputs:
 
 
 def _check_pictures(spec: DataSpec, name: str) -> None:
-    if not spec.is_image or spec.shape[0] not in (1, 3, 4) or spec.domain == "real":
-        raise ValueError(
-            f"{name} would be read as a picture; the run's data are {spec.domain} values of "
-            f"shape {spec.shape}. Give a .npy array"
-        )
+    if not spec.is_image or spec.shape[0] not in (1, 3, 4):
+        raise ValueError(_no_picture(spec, name))
+
+
+def _no_picture(spec: DataSpec, name: str) -> str:
+    return (
+        f"{name} would be read as a picture; the run's data are {spec.domain} values of "
+        f"shape {spec.shape}. Give a .npy array"
+    )
 
 
 def _gathered(found: Sequence[Picture], spec: DataSpec, skip: bool, name: str) -> Inputs:
@@ -315,6 +319,8 @@ def _gathered(found: Sequence[Picture], spec: DataSpec, skip: bool, name: str) -
     if gathered.unreadable:
         notes += (f"left out, as they cannot be read: {abbreviate(gathered.unreadable)}",)
     x = torch.from_numpy(gathered.x)
+    if spec.domain == "real" and (x.dtype == torch.uint8 or gathered.ends is not None):
+        raise ValueError(_no_picture(spec, name))
     inputs = _on_scale(x, gathered.ends, spec, notes, name)
     return inputs._replace(names=tuple(found[i].name for i in gathered.kept))
 

@@ -1,4 +1,4 @@
-"""Suggestions for misspelt and foreign names, and text that is safe to print."""
+"""Suggestions for misspelt and foreign names, text that is safe to print, and exact numbers."""
 
 from __future__ import annotations
 
@@ -76,3 +76,17 @@ def did_you_mean(name: str, known: Iterable[str], prefix: Mapping[str, str] = {}
     """
     near = nearest(name, known, prefix)
     return f" Did you mean {' or '.join(near)}?" if near else ""
+
+
+def exact(value: float) -> str:
+    """A number in as many digits as it takes, no more rounded than it was tested.
+
+    >>> exact(255.000001), exact(16.0), exact(-0.0)
+    ('255.000001', '16', '0')
+    """
+    import numpy as np
+
+    value = float(value) + 0.0  # never −0
+    single = np.float32(value)
+    text = str(single) if float(single) == value and abs(value) < 1e6 else repr(value)
+    return text.removesuffix(".0")

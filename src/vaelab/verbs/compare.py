@@ -9,6 +9,7 @@ It covers one training of each; another seed of the training may differ by more.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from vaelab.evaluation.record import Record, figure, file_name, read_of_each
 from vaelab.evaluation.settings import unlike
 from vaelab.metrics.estimate import Estimate
 from vaelab.reports.evaluation_table import written
+from vaelab.runs.differences import differing, settings, settings_of
 from vaelab.runs.run import Run
 from vaelab.utils import atomic_files
 from vaelab.utils.hints import hinting
@@ -42,11 +44,13 @@ class Judged:
         name: name in the comparison.
         record: content of its evaluation.json.
         of_each: figures of every example, (N,), by name.
+        settings: the recipe and the training, with the fitted prior if it is judged with one.
     """
 
     name: str
     record: Record
     of_each: dict[str, Tensor]
+    settings: dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +115,7 @@ class Comparison(Tabular):
             "split": first.record["split"],
             "runs": {run.name: run.record["figures"] for run in self.runs},
             "reference": first.name,
+            "settings": differing([run.settings for run in self.runs]),
             "differences": {
                 name: {key: figure(value) for key, value in found.items()}
                 for name, found in self.differences.items()
@@ -126,13 +131,13 @@ Comparable = Run | EvaluationResult | str | Path
 
 
 @hinting
-def compare(*runs: Comparable | Sequence[Comparable], **settings: Any) -> Comparison:
+def compare(*runs: Comparable | Sequence[Comparable], **options: Any) -> Comparison:
     """Compare runs on the same examples, with paired differences to the first of them.
 
     Args:
         *runs: two or more runs, evaluations, or folders of evaluated runs (RUN@PRIOR for one that
             was evaluated with a fitted prior). A run without an evaluation is evaluated.
-        **settings: settings of `evaluate` for runs that have to be evaluated.
+        **options: settings of `evaluate` for runs that have to be evaluated.
 
     Raises:
         ValueError: for fewer than two, or if they were evaluated on different examples or with
@@ -146,23 +151,23 @@ def compare(*runs: Comparable | Sequence[Comparable], **settings: Any) -> Compar
         raise ValueError(f"{counted(len(given), 'run')} named; name two or more to compare")
     found: list[Judged] = []
     for each in given:
-        found.append(_judged(each, [other.name for other in found], settings))
+        found.append(_judged(each, [other.name for other in found], options))
     check(found)
     differences = {other.name: paired(found[0], other) for other in found[1:]}
     return Comparison(tuple(found), differences)
 
 
-def _judged(run: Any, taken: Sequence[str], settings: dict[str, Any]) -> Judged:
+def _judged(run: Any, taken: Sequence[str], options: dict[str, Any]) -> Judged:
     """A run with its evaluation, under a name that is not taken."""
     if isinstance(run, str | Path):
         return read(str(run))
     if isinstance(run, Run):
-        if run.path is not None and not settings:
+        if run.path is not None and not options:
             try:
                 return read(str(run.path))
             except FileNotFoundError:  # not evaluated yet
                 pass
-        run = evaluate(run, **settings)
+        run = evaluate(run, **options)
     if not isinstance(run, EvaluationResult):
         raise TypeError(
             f"a {type(run).__name__} is given; expected runs, their folders, or evaluations"
@@ -170,7 +175,9 @@ def _judged(run: Any, taken: Sequence[str], settings: dict[str, Any]) -> Judged:
     base = run.run.recipe.name if run.run.path is None else str(run.run.path)
     names = [base, *(f"{base} {i}" for i in range(2, len(taken) + 3))]
     name = next(name for name in names if name not in taken)
-    return Judged(name, run.record, run.of_each)
+    prior = run.record["prior"]
+    about = settings_of(run.run.recipe.to_json() | {"training": run.run.training})
+    return Judged(name, run.record, run.of_each, about | ({"prior": prior} if prior else {}))
 
 
 def read(run: str) -> Judged:
@@ -181,8 +188,8 @@ def read(run: str) -> Judged:
         ValueError: if it is damaged.
     """
     folder, _, prior = run.partition("@")
-    flag = f" --prior {prior}" if prior else ""
-    how = f"run `vaelab evaluate {folder}{flag}` first"
+    flag = f" --prior {shlex.quote(prior)}" if prior else ""
+    how = f"run `vaelab evaluate {shlex.quote(folder)}{flag}` first"
     path = Path(folder) / file_name(prior or None)
     # A prior's name may hold a point: the suffix is added, not replaced.
     kept, of_each = Path(f"{path}.json"), Path(f"{path}.safetensors")
@@ -196,7 +203,7 @@ def read(run: str) -> Judged:
         )
     if wrong := [name for name, fits in SOUND.items() if not fits(record.get(name))]:
         raise ValueError(f"{kept} is damaged: {', '.join(wrong)} is missing or odd; {how}")
-    return Judged(run, record, figures)
+    return Judged(run, record, figures, settings(folder) | ({"prior": prior} if prior else {}))
 
 
 def _is_number(value: Any) -> bool:
