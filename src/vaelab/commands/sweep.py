@@ -60,9 +60,9 @@ def command(name: str) -> Command:
             given = vars(settings)
             vary |= {k: v for k, v in given.items() if k in known and v}
             others.append({k: v for k, v in given.items() if k not in known})
-        settings: dict[str, Any] = dict(vary)
+        chosen: dict[str, Any] = dict(vary)
         for group in others:
-            settings |= group
+            chosen |= group
         found = sweep(
             build,
             task.read(),
@@ -70,7 +70,7 @@ def command(name: str) -> Command:
             seeds=task.seeds,
             overwrite=task.overwrite,
             seed=task.seed,
-            **settings,
+            **chosen,
         )
         # A file is as wide as it needs to be.
         console = Console(width=None if sys.stdout.isatty() else WIDE)
