@@ -95,7 +95,8 @@ def test_inputs_in_any_container_are_the_same_rows(run: Run, digits: Data, tmp_p
     (files := tmp_path / "small").mkdir()
     for i, picture in enumerate(grey):
         picture.save(files / f"digit {i}.png")
-    scores = run.score(files)
+    with pytest.warns(UserWarning, match="were mapped to 0–16"):
+        scores = run.score(files)
     assert scores.names == tuple(f"digit {i}.png" for i in range(6))
     lines = list(csv.DictReader(scores.to_csv(tmp_path / "s.csv").splitlines()))
     assert lines[4]["name"] == "digit 4.png"
