@@ -27,7 +27,8 @@ from vaelab.recipes.design import Design
 from vaelab.recipes.registry import find
 from vaelab.runs.files import CODES, METRICS, RECIPE, TIMING, WEIGHTS, figures_of
 from vaelab.runs.latent_summary import Codes, slerp, summarize_latents
-from vaelab.runs.run import Run, load
+from vaelab.runs.load import load
+from vaelab.runs.run import Run
 from vaelab.training import Plan, fit
 from vaelab.utils import atomic_files
 
@@ -104,7 +105,7 @@ def test_rows_of_another_shape_are_refused(vae: Run, shape: tuple[int, ...]) -> 
 
 
 def test_codes_of_another_shape_are_refused(vae: Run) -> None:
-    for shape in [(3,), (2, 4), (1, 1, 3)]:
+    for shape in [(4,), (2, 4), (1, 1, 3)]:
         with pytest.raises(ValueError, match=r"codes have shape .*; expected \(N, 3\)"):
             vae.decode(torch.zeros(shape))
 
@@ -276,10 +277,10 @@ def test_codes_of_a_ladder_are_its_sites_side_by_side(ladder: Run, digits: Data)
     raw = digits.test.x[:4]
     codes = ladder.encode(raw)
     with torch.no_grad():
-        trace = ladder.model(ladder.data.prepare(raw), temperature=0.0)
+        trace = ladder.model(ladder.spec.prepare(raw), temperature=0.0)
     torch.testing.assert_close(codes, torch.cat(trace.latents, 1))
     # Cutting and joining are inverses: the image is that of the walk itself.
-    torch.testing.assert_close(ladder.decode(codes), ladder.data.unscale(trace.likelihood.mean))
+    torch.testing.assert_close(ladder.decode(codes), ladder.spec.unscale(trace.likelihood.mean))
     # Every site matters to its own columns, in the order of the walk.
     for site in range(3):
         latents = [z.clone() for z in trace.latents]
@@ -288,7 +289,7 @@ def test_codes_of_a_ladder_are_its_sites_side_by_side(ladder: Run, digits: Data)
         moved[:, 2 * site : 2 * site + 2] += 1
         with torch.no_grad():
             expected = ladder.model.decode(latents).likelihood.mean
-        torch.testing.assert_close(ladder.decode(moved), ladder.data.unscale(expected))
+        torch.testing.assert_close(ladder.decode(moved), ladder.spec.unscale(expected))
 
 
 def test_a_survey_of_codes(vae: Run, digits: Data) -> None:

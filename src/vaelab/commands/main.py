@@ -112,6 +112,11 @@ COMMANDS = {
         "change one latent dimension at a time",
         "vaelab traverse runs/digits --out traversal.png",
     ),
+    "score": Command(
+        "vaelab.commands.score:score",
+        "write −ELBO, distortion and rate of examples: which are unlike the training data",
+        "vaelab score runs/digits test:0-99 --out scores.csv",
+    ),
     "encode": Command(
         "vaelab.commands.generate:encode",
         "write the codes of examples",
@@ -166,6 +171,9 @@ def _run(args: list[str]) -> int:
     if args[0] == "--version":
         print(f"vaelab {__version__}")
         return DONE
+    args = _with_modules(args)
+    if not args:
+        raise ValueError("--module comes with a command: vaelab --module NAME train RECIPE …")
     name, *rest = args
     if name not in COMMANDS:
         hint = did_you_mean(name, COMMANDS)
@@ -179,6 +187,24 @@ def _run(args: list[str]) -> int:
         function, prog, rest = chosen, f"{prog} {rest[0]}", rest[1:]
     _call(function, rest, prog, command.example)
     return DONE
+
+
+def _with_modules(args: list[str]) -> list[str]:
+    """Arguments without `--module NAME`, whose modules are imported: their parts register."""
+    rest: list[str] = []
+    words = iter(args)
+    for word in words:
+        flag, given, value = word.partition("=")
+        if flag != "--module":
+            rest.append(word)
+            continue
+        from vaelab.utils.plugins import import_named
+
+        module = value if given else next(words, "")
+        if not module:
+            raise ValueError("--module names a Python module, as in --module my_package.models")
+        import_named(module)
+    return rest
 
 
 def _call(function: Callable[..., Any], args: list[str], prog: str, example: str) -> None:

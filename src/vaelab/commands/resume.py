@@ -7,8 +7,9 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from vaelab.commands.train import report, seconds, watched
+from vaelab.commands.train import report, seconds
 from vaelab.runs.resume import broken_off, reload_data
+from vaelab.runs.train import train
 from vaelab.utils.progress import say
 
 
@@ -35,5 +36,7 @@ def resume(
     recipe, plan = broken_off(run)
     rows = reload_data(recipe, run, data, data_dir)
     say(f"going on with {recipe.name} in {run}")
-    trained = watched(recipe, rows, plan, out=run, resume=True, checkpoint_every=every)
+    trained = train(
+        *(recipe, rows, plan), out=run, resume=True, checkpoint_every=every, progress=True
+    )
     report(trained, rows, run)

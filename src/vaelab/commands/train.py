@@ -27,7 +27,6 @@ from torch import nn
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
 from vaelab.commands.data_options import Source
 from vaelab.commands.subcommands import Choice, Command, summary
-from vaelab.commands.training_progress import TrainingDisplay
 from vaelab.core import fork_rng
 from vaelab.data import Data, DataSpec, check_augment, cli_example, placing
 from vaelab.plots.gallery import save_gallery
@@ -169,16 +168,14 @@ def perform(task: Task, build: Callable[[DataSpec], Recipe], plan: Plan) -> None
         f"{counted(epochs, 'epoch')} of {counted(per_epoch, 'step')}, "
         f"about {duration(took * per_epoch * epochs)}; Ctrl-C keeps what is reached"
     )
-    run = watched(
-        recipe, data, plan, out=task.out, overwrite=task.overwrite, checkpoint_every=every
+    run = train(
+        *(recipe, data, plan),
+        out=task.out,
+        overwrite=task.overwrite,
+        checkpoint_every=every,
+        progress=True,
     )
     report(run, data, task.out)
-
-
-def watched(recipe: Recipe, data: Data, plan: Plan, **settings: Any) -> Run:
-    """Train with a display of the progress."""
-    with TrainingDisplay(plan.num_epochs(len(data.train)), plan.batch_size) as display:
-        return train(recipe, data, plan, listener=display, **settings)
 
 
 def report(run: Run, data: Data, out: Path) -> None:
@@ -188,7 +185,7 @@ def report(run: Run, data: Data, out: Path) -> None:
         show(f"{path}  {caption}")
     if (length := few_steps(run)) is not None:
         say(f"{length}: little may have been learned yet")
-    sample = f"vaelab sample {shlex.quote(str(out))} -n 64{cli_example(run.data)}"
+    sample = f"vaelab sample {shlex.quote(str(out))} -n 64{cli_example(run.spec)}"
     show(f"{out}  the run; try: {sample}")
 
 

@@ -21,7 +21,7 @@ def complete(run: Run) -> Findings:
         return
     batch = run.training.get("batch_size", Plan.batch_size)
     planned = Plan(epochs=run.training.get("epochs"), batch_size=batch).num_epochs(
-        run.data.sizes[0]
+        run.spec.sizes[0]
     )
     done = len(run.history)
     how = "was interrupted" if ending == "interrupted" else "never ended, or is still going on"

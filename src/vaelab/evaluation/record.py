@@ -47,10 +47,10 @@ def describe(
     record["bits_per_dim"] = None if bits is None else number(bits.value)
     record |= settings.facts | {
         "n": judged.n,
-        "data": run.data.source,
+        "data": run.spec.source,
         "split": split,
-        "binarize": run.data.binarize,
-        "dims": run.data.dims,
+        "binarize": run.spec.binarize,
+        "dims": run.spec.dims,
         "digest": judged.digest,
         "recipe": run.recipe.name,
         "prior": prior,

@@ -25,6 +25,7 @@ from vaelab.nets.column_encodings import LogCounts, Logs, OneHotEncoding, Views
 from vaelab.nets.conditional import ConcatCondition, ConditionalRoot, beside
 from vaelab.parts import likelihoods as parts
 from vaelab.parts import tables
+from vaelab.utils.hints import Hinting
 from vaelab.utils.validation import Count, Positive, check_fields
 
 Net = Literal["auto", "mlp", "conv", "resconv"]
@@ -69,7 +70,7 @@ HINTS = {
 
 
 @dataclass(frozen=True)
-class Design:
+class Design(Hinting):
     """Networks and likelihood of a model.
 
     >>> Design(net="conv", likelihood="bernoulli").net

@@ -39,6 +39,7 @@ from vaelab.runs.files import (
     WEIGHTS,
     figures_of,
 )
+from vaelab.runs.history import History
 from vaelab.runs.latent_summary import summarize_latents
 from vaelab.runs.run import Run
 from vaelab.training import Course, Listener, Plan, Row, Snapshot, State
@@ -225,7 +226,8 @@ class Checkpointer:
         self.recipe.objective.load_state_dict(self.best.objective)
         training = self.training | {"ending": "unfinished", "best_epoch": self.best_epoch}
         codes = summarize_latents(self.recipe.model, self.valid)
-        Run(self.recipe, training, self.history, codes).save(self.unfinished, self.best.optimizer)
+        run = Run(self.recipe, training, History(self.history), codes)
+        run.save(self.unfinished, self.best.optimizer)
         self.best = None
 
     # End of a training

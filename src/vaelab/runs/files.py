@@ -1,16 +1,35 @@
-"""Names of the files of a run, and the checks that they belong together."""
+"""Files of a run: their names, the checks that they belong together, and how they are written.
+
+recipe.json           name and arguments of the recipe, data specification, training, versions
+weights.safetensors   best weights
+objective.safetensors state of the objective: a critic's weights, if it has one
+optimizer.safetensors optimizer state of the best weights
+metrics.jsonl         one line of figures per epoch, a function of recipe, data and plan
+timing.jsonl          duration and speed of every epoch
+codes.json            statistics of codes: spread and rate by latent dimension
+priors/               priors fitted afterwards, by name
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
+import torch
 from msgspec import Meta
+from safetensors.torch import save
+from torch import Tensor
 
 from vaelab.training import Plan
 from vaelab.utils import atomic_files
 from vaelab.utils.validation import validate
+from vaelab.version import __version__
+
+if TYPE_CHECKING:
+    from vaelab.runs.run import Run
 
 FORMAT = 1
 RECIPE, WEIGHTS, OPTIMIZER = "recipe.json", "weights.safetensors", "optimizer.safetensors"
@@ -107,3 +126,25 @@ def read_training(found: Mapping[str, Any], epochs: int) -> dict[str, Any]:
     hints |= {"ending": str, "best_epoch": Annotated[int, Meta(ge=1, le=max(1, epochs))]}
     known = {k: validate(v, hints[k], f"training.{k}") for k, v in found.items() if k in hints}
     return {**found, **known}
+
+
+def write_run(run: Run, folder: Path, optimizer: Mapping[str, Tensor] | None) -> Path:
+    """Write a run into a folder and return it; a failure leaves the folder unchanged."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_files.together(folder) as staged:
+        atomic_files.write(staged / WEIGHTS, save(run.model.state_dict()))
+        # Most objectives have no state; a critic's weights are one.
+        if state := run.recipe.objective.state_dict():
+            atomic_files.write(staged / OBJECTIVE, save(state))
+        if optimizer:
+            atomic_files.write(staged / OPTIMIZER, save(dict(optimizer)))
+        for name, part in ((METRICS, figures_of), (TIMING, timing_of)):
+            lines = "".join(json.dumps(part(row)) + "\n" for row in run.history)
+            atomic_files.write(staged / name, lines)
+        atomic_files.write_json(staged / CODES, asdict(run.codes))
+        made_with = {"vaelab": __version__, "torch": str(torch.__version__)}
+        about = {"format": FORMAT} | made_with | run.recipe.to_json()
+        about |= {"training": dict(run.training)}
+        about |= {"sha256": {p.name: atomic_files.sha256(p) for p in sorted(staged.iterdir())}}
+        atomic_files.write_json(staged / RECIPE, about)
+    return folder

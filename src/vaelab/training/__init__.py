@@ -7,6 +7,7 @@ from vaelab.training.plan import Length, Plan, find_device
 from vaelab.training.population import fit_population
 from vaelab.training.record import Fit, Listener, Row
 from vaelab.training.step import NotFinite
+from vaelab.utils.hints import missing_from
 
 __all__ = [
     "Course",
@@ -23,3 +24,5 @@ __all__ = [
     "fit",
     "fit_population",
 ]
+
+__getattr__ = missing_from(__name__, __all__)

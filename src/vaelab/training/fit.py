@@ -27,6 +27,7 @@ from vaelab.training.plan import Plan, find_device, should_compile, uses_bf16
 from vaelab.training.record import Fit, Listener, Moments, Record, Row, Sums
 from vaelab.training.start import start
 from vaelab.training.step import NotFinite, Step, figures, first_not_finite
+from vaelab.utils.hints import hinting
 from vaelab.utils.signals import Interrupted
 
 ACTIVE = 0.01
@@ -36,6 +37,7 @@ ROWS = 256
 """Judged at once: more would take more memory than a step does, and hardly less time."""
 
 
+@hinting
 def fit(
     model: VAE,
     objective: Objective,

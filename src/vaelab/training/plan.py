@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 
 from vaelab.data import Augment
+from vaelab.utils.hints import Hinting
 from vaelab.utils.progress import counted
 from vaelab.utils.validation import (
     Count,
@@ -40,7 +41,7 @@ WORTH_CASTING = 200_000
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Hinting):
     """Settings of a training.
 
     Attributes:
