@@ -119,7 +119,7 @@ def test_every_parameter_receives_a_gradient(name: str) -> None:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_trains_and_comes_back_from_disk(name: str, tmp_path: Path) -> None:
     recipe = make(name)
-    run = train(recipe, few(), SHORT, out=tmp_path / "run")
+    run = train(recipe, few(), Plan(epochs=6, batch_size=32), out=tmp_path / "run")
     assert run.history[-1]["distortion"] < run.history[0]["distortion"]
     again = load_run(tmp_path / "run")
     assert again.spec.condition == "labels"

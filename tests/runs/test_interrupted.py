@@ -23,7 +23,7 @@ from vaelab.data import load as load_data
 from vaelab.recipes.design import Design
 from vaelab.runs import checkpoints
 from vaelab.runs.checkpointer import NotSaved
-from vaelab.runs.run import load
+from vaelab.runs.load import load
 from vaelab.runs.train import train
 from vaelab.training import Plan, Row
 from vaelab.training.record import Sums
@@ -78,7 +78,7 @@ def test_a_signal_keeps_the_step_and_says_how_to_go_on(
     handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
     listener = At(step, lambda: os.kill(os.getpid(), number))
     with pytest.raises(Interrupted) as error:
-        run(digits, tmp_path / "run", listener=listener)
+        run(digits, tmp_path / "run", callbacks=[listener])
     assert error.value.signal == number
     assert f"{number.name} after step {step}" in str(error.value)
     assert f"vaelab train --resume {tmp_path / 'run'}" in str(error.value)
@@ -123,8 +123,8 @@ def test_the_command_goes_on_after_a_signal(
     assert main([*words, "whole"]) == 0
     whole = command.train
 
-    def signalled(*given: Any, listener: Any, **settings: Any) -> Any:
-        return whole(*given, listener=At(5, lambda: os.kill(os.getpid(), number)), **settings)
+    def signalled(*given: Any, progress: bool, **settings: Any) -> Any:
+        return whole(*given, callbacks=[At(5, lambda: os.kill(os.getpid(), number))], **settings)
 
     with monkeypatch.context() as patch:
         patch.setattr(command, "train", signalled)
@@ -172,7 +172,7 @@ def test_a_second_training_of_this_process_is_refused(tmp_path: Path, digits: Da
         with pytest.raises(Locked, match="another training of this process"):
             run(digits, folder, overwrite=True)
 
-    run(digits, folder, listener=At(2, again))
+    run(digits, folder, callbacks=[At(2, again)])
     assert len(load(folder).history) == 2
 
 
@@ -237,5 +237,5 @@ def test_a_folder_that_is_removed_while_training_is_made_again(
     import shutil
 
     folder = tmp_path / "run"
-    run(digits, folder, listener=At(2, lambda: shutil.rmtree(folder)), checkpoint_every=0.0)
+    run(digits, folder, callbacks=[At(2, lambda: shutil.rmtree(folder))], checkpoint_every=0.0)
     assert len(load(folder).history) == 2

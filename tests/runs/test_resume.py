@@ -18,7 +18,7 @@ from vaelab.data import load as load_data
 from vaelab.recipes.design import Design
 from vaelab.recipes.registry import Recipe
 from vaelab.runs import checkpoints
-from vaelab.runs.run import load
+from vaelab.runs.load import load
 from vaelab.runs.train import train
 from vaelab.training import Plan, Row
 from vaelab.training.record import Sums
@@ -79,7 +79,7 @@ CASES: dict[str, tuple[Callable[[Data], Recipe], Plan]] = {
 def test_a_death_at_any_step_changes_no_byte(name: str, tmp_path: Path, digits: Data) -> None:
     make, plan = CASES[name]
     whole = tmp_path / "whole"
-    train(make(digits), digits, plan, out=whole, listener=Copies(whole, tmp_path))
+    train(make(digits), digits, plan, out=whole, callbacks=[Copies(whole, tmp_path)])
     for moment in ("step-1", "step-3", "epoch-1", "step-6", "step-7", "epoch-3"):
         folder = tmp_path / f"{moment}-resumed"
         shutil.copytree(tmp_path / moment, folder)
@@ -107,7 +107,7 @@ def test_a_compiled_step_is_compiled_again_at_the_same_steps(
         train(
             *(small(digits, "vq"), digits, plan),
             out=out,
-            listener=listener,
+            callbacks=[listener] if listener else (),
             checkpoint_every=0.0,
             resume=True,
         )
@@ -124,7 +124,7 @@ def test_machine_code_goes_on_bit_for_bit(precision: Any, tmp_path: Path, digits
     plan = dataclasses.replace(PLAN, epochs=4, compile="on", precision=precision)
     whole = tmp_path / "whole"
     listener = Copies(whole, tmp_path)
-    train(small(digits), digits, plan, out=whole, listener=listener, checkpoint_every=0.0)
+    train(small(digits), digits, plan, out=whole, callbacks=[listener], checkpoint_every=0.0)
     for moment in ("step-1", "step-6", "step-14"):
         folder = tmp_path / f"{moment}-resumed"
         shutil.copytree(tmp_path / moment, folder)
@@ -142,7 +142,7 @@ def whole(digits: Data, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Sums, "due", lambda self: True)
-        every_step(digits, folder / "run", listener=Copies(folder / "run", folder))
+        every_step(digits, folder / "run", callbacks=[Copies(folder / "run", folder)])
     return folder
 
 
@@ -173,7 +173,7 @@ def test_from_a_checkpoint_at_any_place_of_an_epoch(
 
 def test_twice_within_an_epoch(whole: Path, tmp_path: Path, digits: Data) -> None:
     first = copied(whole, "step-6", tmp_path / "first")
-    every_step(digits, first, resume=True, listener=Copies(first, tmp_path))
+    every_step(digits, first, resume=True, callbacks=[Copies(first, tmp_path)])
     second = copied(tmp_path, "step-7", tmp_path / "second")
     every_step(digits, second, resume=True)
     assert content(second) == content(whole / "run")
@@ -326,7 +326,7 @@ def test_overwriting_keeps_an_old_training_until_the_new_one_reaches_something(
 
     folder = copied(whole, "step-7", tmp_path / "run")
     with pytest.raises(RuntimeError, match="of the listener"):
-        every_step(digits, folder, overwrite=True, listener=Fails())
+        every_step(digits, folder, overwrite=True, callbacks=[Fails()])
     assert latest(folder) == ["step-6", "step-5"]
     every_step(digits, folder, resume=True)
     assert content(folder) == content(whole / "run")

@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import shlex
 import shutil
 import signal
 import time
@@ -172,7 +173,7 @@ class Checkpointer:
         last = place or next(iter(checkpoints.numbered(self.unfinished / CHECKPOINTS)), None)
         if last is None:
             return f"{why}; nothing was kept"
-        how = as_called(f"vaelab train --resume {self.folder}")
+        how = as_called(f"vaelab train --resume {shlex.quote(str(self.folder))}")
         return f"{why}; the checkpoint is {last}. Go on with: {how}"
 
     # Callback of a fit
@@ -246,7 +247,7 @@ class Checkpointer:
             raise NotSaved(
                 f"the training is complete, but its run cannot be saved ({error.filename}: "
                 f"{error.strerror}). Its checkpoints are in {self.unfinished / CHECKPOINTS}; make "
-                f"room and go on with `vaelab train --resume {self.folder}`"
+                f"room and go on with `vaelab train --resume {shlex.quote(str(self.folder))}`"
             ) from None
 
     def abandon(self) -> Path | None:

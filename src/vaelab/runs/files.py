@@ -13,6 +13,7 @@ priors/               priors fitted afterwards, by name
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -72,7 +73,7 @@ def check_files(folder: Path, sums: Any) -> None:
             raise ValueError(
                 f"{folder / name} is not the file that {RECIPE} was saved with: it was altered, or "
                 "the change to another run was broken off. Restore it, or go on with "
-                f"`vaelab train --resume {folder}`"
+                f"`vaelab train --resume {shlex.quote(str(folder))}`"
             )
 
 
@@ -87,7 +88,7 @@ def read_recipe(folder: Path) -> dict[str, Any]:
         if (folder / UNFINISHED / TRAINING).is_file():
             raise FileNotFoundError(
                 f"{folder} holds a training that has not ended; go on with "
-                f"`vaelab train --resume {folder}`"
+                f"`vaelab train --resume {shlex.quote(str(folder))}`"
             )
         what = "holds no run (no recipe.json)" if folder.is_dir() else "does not exist"
         raise FileNotFoundError(

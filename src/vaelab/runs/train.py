@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -213,5 +214,6 @@ def check_run_dir(folder: Path, overwrite: bool, resume: bool = False) -> None:
     if (unfinished / RECIPE).exists() or checkpoints.numbered(unfinished / CHECKPOINTS):
         raise ValueError(
             f"{unfinished} holds a training that did not end, or is still running; go on with "
-            f"`vaelab train --resume {folder}`, name another folder, or pass --overwrite to drop it"
+            f"`vaelab train --resume {shlex.quote(str(folder))}`, name another folder, or pass "
+            "--overwrite to drop it"
         )

@@ -35,7 +35,10 @@ _GROUPS: tuple[tuple[tuple[str, ...], str], ...] = (
     ),
     (("precision",), "amp dtype mixed_precision fp16 bf16 torch_dtype half"),
     (("weight_decay",), "l2 wd alpha_l2 weight_decay_rate"),
-    (("warmup",), "warmup_steps num_warmup_steps lr_warmup warmup_epochs lr_warmup_steps"),
+    (
+        ("warmup_share",),
+        "warmup warmup_steps num_warmup_steps lr_warmup warmup_epochs lr_warmup_steps",
+    ),
     (("ema",), "ema_decay use_ema moving_average"),
     (("beta",), "kl_weight kld_weight kl_coeff kl_coef beta_kl reg_weight"),
     (("net",), "network networks architecture arch backbone nets"),
