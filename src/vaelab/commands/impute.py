@@ -12,7 +12,7 @@ from torch import Tensor
 from tyro.conf import Positional, arg
 
 from vaelab.commands.arguments import Device
-from vaelab.commands.generate import Class, Count, Overwrite, RunFolder, Seed, load_conditioned
+from vaelab.commands.generate import Class, Count, Overwrite, RunFolder, Seed, load_told
 from vaelab.commands.output_files import check_output_path
 from vaelab.data import admit
 from vaelab.data.arrays import pick, read_arrays
@@ -60,14 +60,14 @@ def impute(
         samples: importance samples per row.
         interval: probability that an interval holds the value.
     """
-    model = load_conditioned(run, label, device)
+    model = load_told(run, label, device)
     check_imputable(model)
     kind = input.suffix.lower()
     check_output_path(out, overwrite, ".npy" if kind in ARRAYS else ".csv")
     if intervals is not None:
         check_output_path(intervals, overwrite, ".csv")
     source, table = _read(input, model)
-    rows, notes, changes = admit(source if table is None else table, model.data, input.name)
+    rows, notes, changes = admit(source if table is None else table, model.spec, input.name)
     for note in (*notes, *changes):
         say(note)
     found = fill(model, rows, source, n, samples, interval, seed)
@@ -93,7 +93,7 @@ def _read(path: Path, run: Run) -> tuple[Any, Table | None]:
     """The source, and its table if it has named columns."""
     if path.suffix.lower() in ARRAYS:
         return pick(read_arrays(path))[0], None
-    table = read_table(path, run.data.decimal)
+    table = read_table(path, run.spec.decimal)
     if path.suffix.lower() in TEXTS:
         return None, table
     import pandas
@@ -106,7 +106,7 @@ def _texts(path: Path, table: Table, found: Imputation, copies: list[Tensor], n:
     separator, records = read_records(path)
     assert table.places is not None
     rows = {line: i for i, line in enumerate(table.places)}
-    headings = found.run.data.headings
+    headings = found.run.spec.headings
     columns = [table.names.index(heading.name) for heading in headings]
     text = io.StringIO(newline="")
     lines = csv.writer(text, delimiter=separator, lineterminator="\n")
@@ -142,7 +142,7 @@ def _intervals(found: Imputation, table: Table | None) -> str:
     text = io.StringIO(newline="")
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(["row", "column", "value", "low", "high"])
-    headings = found.run.data.headings
+    headings = found.run.spec.headings
     for i, j in (~found.low.isnan()).nonzero().tolist():
         numbers = (found.single[i, j], found.low[i, j], found.high[i, j])
         place = i if table is None else table.place(i)

@@ -24,7 +24,7 @@ from vaelab.distributions import (
     Poisson,
     ZeroInflated,
 )
-from vaelab.parts.likelihoods import COUNTS, MIXED, Likelihood
+from vaelab.parts.likelihoods import COUNTS, MIXED, Likelihood, log_frequencies
 from vaelab.parts.posteriors import bounded, split
 
 RAREST = 1e-4
@@ -166,6 +166,9 @@ class Categories(Likelihood):
             full_precision(given[0]).unflatten(1, (self.params, -1)).movedim(1, -1)
         )
 
+    def marginal(self, x: Tensor) -> Tensor:
+        return log_frequencies(x.round(), self.params)
+
 
 class Mixed(Likelihood):
     """Likelihood of mixed columns: independent groups, each with its own likelihood.
@@ -205,6 +208,11 @@ class Mixed(Likelihood):
         parts = cast("Iterable[Likelihood]", self.parts)
         each = tuple(part(h) for part, h in zip(parts, outputs, strict=True))
         return Joint(each, self.columns)
+
+    def marginal(self, x: Tensor) -> Tensor:
+        parts = zip(cast("Iterable[Likelihood]", self.parts), self.columns, strict=True)
+        h = torch.cat([part.marginal(x[:, columns]) for part, columns in parts])
+        return nn.functional.pad(h, (0, self.params * x.shape[1] - len(h)))
 
 
 class ObservedCells(Likelihood):

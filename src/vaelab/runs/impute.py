@@ -78,7 +78,7 @@ class Imputation:
 
         frame = self.source.copy()
         names = [str(name).strip() for name in frame.columns]
-        for j, heading in enumerate(self.run.data.headings):
+        for j, heading in enumerate(self.run.spec.headings):
             gaps = self.missing[:, j].numpy()
             if not gaps.any():
                 continue
@@ -111,22 +111,22 @@ def impute(
     low, high = torch.full_like(raw, torch.nan), torch.full_like(raw, torch.nan)
     effective = torch.full((len(raw),), float(samples))
     categories = _places_of(run, ("categories",))
-    numbers = torch.ones(run.data.dims, dtype=torch.bool)
+    numbers = torch.ones(run.spec.dims, dtype=torch.bool)
     numbers[_places_of(run, ("categories", "binary"))] = False
     with fork_rng(seed, run.device):
-        for chunk in places.split(max(1, CELLS // (samples * run.data.dims))):
-            x = run.data.prepare(raw[chunk]).to(run.device)
+        for chunk in places.split(max(1, CELLS // (samples * run.spec.dims))):
+            x = run.spec.prepare(raw[chunk]).to(run.device)
             found = complete(
                 run.model, x, samples, tuple(c[chunk].to(run.device) for c in conditions)
             )
             best = found.mean
             best[:, categories] = found.modes(categories)
             here = missing[chunk]
-            single[chunk] = torch.where(here, run.data.restore(best.cpu()), raw[chunk])
+            single[chunk] = torch.where(here, run.spec.restore(best.cpu()), raw[chunk])
             if n:
-                drawn = run.data.restore(found.resample(n).cpu())
+                drawn = run.spec.restore(found.resample(n).cpu())
                 draws[:, chunk] = torch.where(here, drawn, raw[chunk])
-            ends = run.data.unscale(found.quantiles(tail, 1 - tail).cpu())
+            ends = run.spec.unscale(found.quantiles(tail, 1 - tail).cpu())
             shown = here & numbers
             low[chunk], high[chunk] = torch.where(shown, ends, torch.nan)
             effective[chunk] = found.effective_draws.cpu()
@@ -139,7 +139,7 @@ def check_imputable(run: Run) -> None:
     Raises:
         ValueError: names the reason, and the training that gives such a run.
     """
-    if not run.data.missing:
+    if not run.spec.missing:
         raise ValueError(
             "the run was trained on complete rows, and its encoder takes no others; train it again "
             f"with {option('missing', 'expect')}, so that cells may be missing"
@@ -152,5 +152,5 @@ def check_imputable(run: Run) -> None:
 
 
 def _places_of(run: Run, kinds: Sequence[str]) -> list[int]:
-    columns = run.data.columns
-    return [j for j in range(run.data.dims) if columns and columns[j % len(columns)].kind in kinds]
+    columns = run.spec.columns
+    return [j for j in range(run.spec.dims) if columns and columns[j % len(columns)].kind in kinds]

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from vaelab.utils.options import option
 from vaelab.data import Data
 from vaelab.recipes import ae, kl_only, reconstruction_only, vae
 from vaelab.recipes.design import Design
@@ -24,6 +23,7 @@ from vaelab.recipes.registry import Recipe
 from vaelab.runs.run import Run
 from vaelab.runs.train import check_run_dir, train
 from vaelab.training import Plan, Row, Snapshot
+from vaelab.utils.options import option
 
 MODELS: dict[str, Callable[..., Recipe]] = {
     "ae": ae,
@@ -173,10 +173,18 @@ def study(
     for model, latent in keys:
         name = key(model, latent)
         recipe = MODELS[model](data.spec, latent, design=Design(net="mlp", width=WIDTH, seed=seed))
-        told = None if watcher is None else _Told(watcher, name)
+        told = () if watcher is None else (_Told(watcher, name),)
         folder = folders[model, latent]
         try:
-            runs[name] = train(recipe, data, plan, out=folder, overwrite=overwrite, listener=told)
+            runs[name] = train(
+                recipe,
+                data,
+                plan,
+                out=folder,
+                overwrite=overwrite,
+                callbacks=told,
+                progress=False,
+            )
         except KeyboardInterrupt as interrupt:  # before the first epoch was complete
             raise Interrupted(runs) from interrupt
         if runs[name].training["ending"] == "interrupted":
