@@ -2,8 +2,8 @@
 
     python benchmarks/tables.py --seeds 3
 
-Every figure is kept in a JSON file as soon as it is measured, so that a run can be resumed; `--only`
-measures some of the tables.
+Every figure is kept in a JSON file as soon as it is measured, so that a run can be resumed;
+`--only` measures some of the tables.
 
 Protocol: columns are standardised by all rows; half of the cells, chosen independently (MCAR), are
 hidden from every method; the error is the root mean square over hidden cells. The Gaussian has a
@@ -141,13 +141,13 @@ def page(found: dict[str, object], seeds: int) -> str:
     lines = [
         "# Tables with gaps",
         "",
-        f"Written by `python benchmarks/tables.py --seeds {seeds}`; means over {seeds} seeds of the "
-        "mask and the method, ± the standard deviation over them.",
+        f"Written by `python benchmarks/tables.py --seeds {seeds}`; means over {seeds} seeds of "
+        "the mask and the method, ± the standard deviation over them.",
         "",
         "## Half of the cells missing",
         "",
-        "Root mean square error over hidden cells, in standard deviations of the columns; cells are "
-        "hidden completely at random. All methods are scikit-learn's with their defaults, "
+        "Root mean square error over hidden cells, in standard deviations of the columns; cells "
+        "are hidden completely at random. All methods are scikit-learn's with their defaults, "
         "MissForest is `IterativeImputer` on forests of 50 trees, 5 rounds; ours is "
         "`vaelab.sklearn.VAEImputer()`, one setting for all.",
         "",

@@ -65,7 +65,7 @@ def test_rows_at_use_take_gaps_only_if_the_model_does(tmp_path: Path) -> None:
         train.x.isnan(), load(path, columns={"id": "out"}, missing="-999").train.x.isnan()
     )
     complete = load(RNG.normal(size=(60, 2)))
-    with pytest.raises(ValueError, match="row 0 holds NaN .*missing='expect'"):
+    with pytest.raises(ValueError, match=r"row 0 holds NaN .*missing='expect'"):
         admit(np.array([[np.nan, 1.0]]), complete.spec)
     expecting = load(RNG.normal(size=(60, 2)), missing="expect")
     assert expecting.spec.missing == (0.0, 0.0)

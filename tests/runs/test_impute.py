@@ -149,7 +149,7 @@ def test_runs_that_cannot_impute_say_why() -> None:
     plan = vaelab.Plan(epochs=1, compile="off")
     design = vaelab.Design(width=8)
     run = vaelab.train(vaelab.recipes.vae(data.spec, latent=1, design=design), data, plan)
-    with pytest.raises(ValueError, match="trained on complete rows.*missing='expect'"):
+    with pytest.raises(ValueError, match=r"trained on complete rows.*missing='expect'"):
         run.impute(np.zeros((2, 3)))
     gaps = vaelab.load_data(np.random.default_rng(0).normal(size=(60, 3)), missing="expect")
     points = vaelab.train(vaelab.recipes.ae(gaps.spec, latent=1, design=design), gaps, plan)

@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from vaelab.sklearn import VAEDensity, VAEOutlierDetector, VAETransformer
+from vaelab.sklearn import VAEDensity, VAEImputer, VAEOutlierDetector, VAETransformer
 
 SMALL = {"width": 8, "max_steps": 20, "batch_size": 256}
 
@@ -25,6 +25,7 @@ SMALL = {"width": 8, "max_steps": 20, "batch_size": 256}
         VAETransformer(**SMALL),
         VAEDensity(**SMALL, n_samples=4),
         VAEOutlierDetector(**SMALL, n_samples=4),
+        VAEImputer(**SMALL, n_samples=4, bound_samples=2),
     ]
 )
 def test_estimator_passes_check(estimator, check):
@@ -148,3 +149,39 @@ def test_codes_of_another_length_are_refused(iris):
     transformer = VAETransformer(2, **SMALL, random_state=0).fit(iris)
     with pytest.raises(ValueError, match=r"\(1, 3\); expected \(N, 2\)"):
         transformer.inverse_transform([[0.0, 0.0, 0.0]])
+
+
+def test_imputer_fills_gaps_better_than_the_mean_and_changes_no_other_cell():
+    random = np.random.default_rng(4)
+    rows = random.normal(size=(300, 1)) @ [[2.0, -1.0, 0.5, 1.5]] + 0.3 * random.normal(
+        size=(300, 4)
+    )
+    rows = rows * [1, 10, 0.1, 3] + [5, -20, 0, 1]
+    hidden = random.random(rows.shape) < 0.3
+    gaps = np.where(hidden, np.nan, rows)
+    imputer = VAEImputer(1, width=16, max_steps=300, learning_rate=5e-3, random_state=0)
+    filled = imputer.fit_transform(gaps)
+    assert np.array_equal(filled[~hidden], rows[~hidden])
+    mean = np.where(hidden, np.nanmean(gaps, 0), rows)
+    errors = [((x - rows) ** 2).sum(0) for x in (filled, mean)]
+    assert (errors[0] < 0.5 * errors[1]).all()
+    drawn = [
+        clone(imputer)
+        .set_params(sample_posterior=True, random_state=seed)
+        .fit(gaps)
+        .transform(gaps)
+        for seed in (0, 1)
+    ]
+    assert not np.array_equal(*drawn)
+
+
+def test_imputer_drops_or_fills_columns_without_values():
+    rows = np.array([[1.0, np.nan, 2.0], [2.0, np.nan, np.nan], [3.0, np.nan, 7.0]])
+    settings = {**SMALL, "n_samples": 4, "bound_samples": 2, "random_state": 0}
+    assert VAEImputer(**settings).fit_transform(rows).shape == (3, 2)
+    kept = VAEImputer(**settings, keep_empty_features=True).fit(rows)
+    assert kept.transform(rows)[:, 1].tolist() == [0.0, 0.0, 0.0]
+    names = VAEImputer(**settings).fit(rows).get_feature_names_out(["a", "b", "c"])
+    assert names.tolist() == ["a", "c"]
+    with pytest.raises(ValueError, match="every cell is missing"):
+        VAEImputer(**settings).fit(np.full((3, 2), np.nan))
