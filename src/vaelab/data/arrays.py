@@ -253,7 +253,7 @@ def as_numpy(values: object, what: str) -> Array:
                 f"{int(values.mask.sum()):,} values of {what} are masked, which only numbers of a "
                 "table may be; leave their rows out or fill them in, as by values.filled(0)"
             )
-        return np.asarray(values.astype(np.result_type(values.dtype, np.float32)).filled(np.nan))
+        return np.ma.filled(values.astype(np.result_type(values.dtype, np.float32)), np.nan)
     if isinstance(values, Tensor):
         values = values.detach().cpu()
         return (values.float() if values.dtype == torch.bfloat16 else values).numpy()

@@ -99,9 +99,9 @@ class ColumnModel:
         held_out = round(HELD_OUT * len(x)) if len(x) >= FEWEST_TO_HOLD_OUT else 0
         train = Split(x[order[held_out:]], None)
         valid = Split(x[order[:held_out]], None) if held_out else train
-        dims = rows.shape[1]
+        dims, ends = rows.shape[1], x.nan_to_num(0.0).aminmax()
         spec = DataSpec(
-            *("array", (dims,), "float32", None, *map(float, x.nan_to_num(0.0).aminmax())),
+            *("array", (dims,), "float32", None, float(ends.min), float(ends.max)),
             offset=(0.0,) * dims,
             scale=(1.0,) * dims,
             columns=(Column("real"),) * dims,

@@ -148,7 +148,7 @@ def test_other_tables_go_by_name(table: str, tmp_path: Path) -> None:
     turned = write(
         tmp_path / "b.csv", [["x", *row[::-1]] for row in people()], ("id", *NAMES[::-1])
     )
-    raw, notes, _ = read_inputs(turned, spec)
+    raw, notes, *_ = read_inputs(turned, spec)
     same, *_ = read_inputs(table, spec)
     assert np.array_equal(raw[:], same[:])
     assert notes == ("columns that the run does not know are passed by: id",)

@@ -1,6 +1,7 @@
 """Tables at use: the rows of a table, laid out as the data of a run."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ def like(table: Table, spec: DataSpec) -> tuple[Array, tuple[str, ...]]:
         with_gaps(
             table,
             table.column(heading.name, named[heading.name]),
-            lambda part, column, heading=heading: _like_column(part, heading, column),
+            partial(_like_column, heading=heading),
         )
         for heading in spec.headings
     ]
@@ -54,7 +55,7 @@ def like(table: Table, spec: DataSpec) -> tuple[Array, tuple[str, ...]]:
     return np.stack(rows, 1).astype(np.float32), (*table.notes, *notes)
 
 
-def _like_column(table: Table, heading: Heading, column: TextColumn) -> Array:
+def _like_column(table: Table, column: TextColumn, heading: Heading) -> Array:
     """(N,), the cells of a column as the numbers of a heading."""
     if heading.dates is not None:
         found = days_of(column, heading.dates)

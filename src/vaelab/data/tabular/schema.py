@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,7 @@ def as_rows(
     chosen = {n: said.get(n, said.get(REST)) or column.kind() for n, column in modelled.items()}
     x = np.stack(
         [
-            with_gaps(table, whole[n], lambda part, c, n=n, kind=kind: _values(part, n, c, kind))
+            with_gaps(table, whole[n], partial(_values, name=n, kind=kind))
             for n, kind in chosen.items()
         ],
         1,
@@ -146,7 +147,7 @@ def _check_said(
         raise ValueError(f"{table.name}: no column is left to be modelled")
 
 
-def _values(table: Table, name: str, column: TextColumn, kind: str) -> Array:
+def _values(table: Table, column: TextColumn, name: str, kind: str) -> Array:
     """(N,), checked to be of the kind."""
     if kind in (*NUMBERS, "counts"):
         if kind == "real" and column.dates is not None:
