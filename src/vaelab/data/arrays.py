@@ -17,7 +17,7 @@ from torch import Tensor
 
 from vaelab.data.loading.mapped_rows import Array
 
-from .factors import factors, taken
+from .factors import Table, factors, taken
 from .layout import lay_out
 from .splits import SourceData
 
@@ -88,17 +88,23 @@ def from_file(path: Path, *, kind: str = "auto", background: str = "white") -> S
     how: dict[str, Any] = {"kind": kind, "background": background}
     try:
         parts = [_of_part(arrays, names, _X) for names in PARTS.values()]
-        kept = [name for name in parts if name is not None]
+        made = take_factors(arrays)
         if parts[0] is None:
-            made = taken(arrays, [""])
             found = from_arrays(*pick(arrays), **how)
         else:
-            suffixes = [name[1:] for name in kept]  # factors belong to x_train, x_test
-            made = taken(arrays, suffixes) if all(n.startswith("x_") for n in kept) else None
-            found = _in_parts(arrays, kept, parts, how)
+            found = _in_parts(arrays, [name for name in parts if name is not None], parts, how)
         return found if made is None else replace(found, factors=factors(*made, len(found.x)))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+def take_factors(arrays: dict[str, Array]) -> Table | None:
+    """Remove and return the factors of variation among a file's arrays; None if it has none."""
+    parts = [_of_part(arrays, names, _X) for names in PARTS.values()]
+    if parts[0] is None:
+        return taken(arrays, [""])
+    kept = [name for name in parts if name is not None]  # factors belong to x_train, x_test
+    return taken(arrays, [n[1:] for n in kept]) if all(n.startswith("x_") for n in kept) else None
 
 
 def _of_part(arrays: dict[str, Array], parts: Sequence[str], names: Sequence[str]) -> str | None:

@@ -21,11 +21,12 @@ from vaelab.data.tabular.reader import SUFFIXES, read_table
 from vaelab.data.tabular.schema import left_out
 
 from .admission import admit, is_path
-from .arrays import from_file, in_parts, pick, read_arrays
+from .arrays import in_parts, pick, read_arrays, take_factors
+from .factors import factors
 from .fingerprint import OF_FILES, alike
 from .load import existing, load
 from .spec import DataSpec
-from .splits import Split
+from .splits import Factors, Split
 
 _ROWS = re.compile(r"(train|valid|test):(.*)")
 
@@ -89,8 +90,8 @@ def read_inputs(
     return _pictures(path, spec, skip)
 
 
-def read_split(source: str | Path, spec: DataSpec) -> Split:
-    """All rows of a file that is named at use, with the labels and factors that it has.
+def read_split(source: str | Path, spec: DataSpec) -> tuple[Split, tuple[str, ...]]:
+    """All rows of a file that is named at use, with the labels and factors that it has; and notes.
 
     Args:
         source: the path of arrays, a table, or a folder or zip of pictures.
@@ -104,8 +105,13 @@ def read_split(source: str | Path, spec: DataSpec) -> Split:
     labels = _labels_of(Path(os.path.expanduser(source)), spec)
     if labels is not None and len(labels) != len(inputs.raw):
         raise ValueError(f"{source} has {len(labels):,} labels for {len(inputs.raw):,} rows")
-    made = from_file(Path(source)).factors if str(source).lower().endswith(".npz") else None
-    return Split(inputs.raw, labels, made, _vectors_of(Path(source), spec))
+    made = _factors_of(Path(os.path.expanduser(source)), len(inputs.raw))
+    return Split(inputs.raw, labels, made, _vectors_of(Path(source), spec)), inputs.notes
+
+
+def _factors_of(path: Path, count: int) -> Factors | None:
+    made = take_factors(read_arrays(path)) if path.suffix.lower() == ".npz" else None
+    return None if made is None else factors(*made, count)
 
 
 def _rows_of(path: Path) -> Array:

@@ -48,7 +48,7 @@ def examine_run(
             "is judged; restore it"
         )
     run = run if prior is None else run.with_prior(prior)
-    (train, _, test), _ = named_data(run.data, data, data_dir, path)
+    (train, _, test), notes = named_data(run.data, data, data_dir, path)
     place = find_device(device)
     model = run.model.to(place)
     try:
@@ -63,7 +63,9 @@ def examine_run(
     finally:
         model.to("cpu")
     findings = ordered([finding for check in CHECKS.values() for finding in check(seen)])
-    return Report(str(path), "run", _about(seen, prior), list(CHECKS), findings, _figures(seen))
+    return Report(
+        str(path), "run", [*_about(seen, prior), *notes], list(CHECKS), findings, _figures(seen)
+    )
 
 
 def subsample_split(split: Split, limit: int, seed: int) -> Split:

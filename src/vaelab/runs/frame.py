@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from vaelab.data.tabular.date_text import COMPACT
 from vaelab.data.tabular.header import Heading
 from vaelab.runs.run import Run
 
@@ -52,7 +53,7 @@ def _typed(heading: Heading, values: list[float]) -> Any:
     import pandas
 
     typed, dtype = heading.typed(values), heading.dtype
-    if heading.dates is not None:
+    if heading.dates is not None and heading.dates.format != COMPACT:
         moments = pandas.Series(pandas.to_datetime(typed))
         if "UTC" in dtype:
             moments = moments.dt.tz_localize("UTC")

@@ -40,6 +40,7 @@ from vaelab.data import (
     sample_labels,
     vectors,
 )
+from vaelab.data.admission import Admitted
 from vaelab.fitted import WithPrior, find, replaced
 from vaelab.recipes.registry import Recipe, rebuild
 from vaelab.runs.latent_summary import ROWS, Codes, check_temperature, read_latent_summary, slerp
@@ -273,7 +274,9 @@ class Run:
         rows = self.admit(raw)[:]
         conditions = [c.repeat_interleave(n, 0) for c in self._condition_for(len(rows))]
         run = replace(self, condition=next(iter(conditions), None))
-        codes = run.encode(rows.repeat_interleave(n, 0), temperature=temperature, seed=seed)
+        codes = run.encode(
+            Admitted(rows.repeat_interleave(n, 0)), temperature=temperature, seed=seed
+        )
         return run.decode(codes, seed=seed).unflatten(0, (len(rows), n))
 
     def interpolate(self, a: Any, b: Any, steps: int = 10, *, spherical: bool = False) -> Tensor:
@@ -289,7 +292,7 @@ class Run:
                 raise ValueError(
                     f"one example of shape {self.data.shape} is expected at each end, not {len(x)}"
                 )
-        start, end = self.encode(torch.cat(ends))
+        start, end = self.encode(Admitted(torch.cat(ends)))
         t = torch.linspace(0, 1, steps)[:, None]
         conditions = [torch.lerp(c[0], c[1], t) for c in self._condition_for(2)]
         run = replace(self, condition=next(iter(conditions), None))

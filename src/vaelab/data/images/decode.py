@@ -32,6 +32,8 @@ Size = tuple[int, int]
 T = TypeVar("T")
 
 _MOST = 64
+_STEP = 65535 // 255
+"""The factor that widens 8 bits to 16, so that white stays white."""
 _LARGEST_SIDE = 4096
 _GREY = ("1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I", "F")
 _CONVERTED = ("CMYK", "YCbCr", "LAB", "HSV")
@@ -187,17 +189,23 @@ def _levels(
     x: Array, headers: Sequence[_Header]
 ) -> tuple[Array, tuple[str, ...], tuple[float, float] | None]:
     """Deep values as bytes if nothing is lost by it; notes; the interval of those of 16 bits."""
-    deep = sum(header.depth > 8 for header in headers)
+    of_bytes = np.array([header.depth <= 8 for header in headers], bool)
+    deep = int((~of_bytes).sum())
     if not deep:
         return x, (), None
     if any(header.depth > 16 for header in headers):
         return x, (f"{_count(deep, 'picture')} of 32-bit floats kept as they are",), None
-    if not (x % 256).any():
-        return (x / 256).astype(np.uint8), (), None
+    for step in (_STEP, 256):  # bytes that were widened, in either way
+        if not (x[~of_bytes] % step).any():
+            x[~of_bytes] /= step
+            x[of_bytes] /= _STEP
+            return x.round().astype(np.uint8), (), None
     top = deep_top(float(x.max()))
     note = (
         f"{_count(deep, 'picture')} of 16 bits kept at full depth, on the interval 0 to {top:,.0f}"
     )
+    if of_bytes.any():
+        note += f"; {_count(len(headers) - deep, 'picture')} of 8 bits brought to it"
     return x, (note,), (0.0, top)
 
 
@@ -350,7 +358,7 @@ def _fitted(image: Image.Image, size: Size) -> Array:
 
 
 def _deep(image: Image.Image, sixteen: bool, how: _How) -> Array:
-    """One picture among deep ones as (C, H, W), float32; bytes become 16 bits, v · 256."""
+    """One picture among deep ones as (C, H, W), float32; bytes become 16 bits, v · 257."""
     if image.mode == "F" or (image.mode.startswith("I") and sixteen):
         planes = [np.asarray(image).astype(np.float32)] * how.channels
     else:
@@ -358,7 +366,7 @@ def _deep(image: Image.Image, sixteen: bool, how: _How) -> Array:
             image = Image.fromarray(_byte(np.asarray(image), sixteen))
         array = np.asarray(image.convert("L" if how.channels == 1 else "RGB"))
         planes = [array] if how.channels == 1 else list(array.transpose(2, 0, 1))
-        planes = [plane.astype(np.float32) * 256 for plane in planes]
+        planes = [plane.astype(np.float32) * _STEP for plane in planes]
     return np.concatenate([_fitted(Image.fromarray(plane), how.size) for plane in planes])
 
 
