@@ -9,9 +9,11 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import DataLoader, Subset, TensorDataset
 
 from vaelab.data import admit, load, read_inputs
 from vaelab.data.tabular import csv_text
@@ -188,6 +190,27 @@ def test_bytes_that_were_widened_are_bytes_again(tmp_path: Path, step: int) -> N
     assert torch.equal(
         read_inputs(folder, data.spec).raw[:, 0], torch.from_numpy(grey.astype("uint8"))
     )
+
+
+def test_data_sets_loaders_and_batches_are_their_examples() -> None:
+    x, y = torch.from_numpy(GREY[:, None]), torch.arange(40) % 3
+    spec = load(GREY).spec
+    both = TensorDataset(x, y)
+    batch = next(iter(DataLoader(both, 40)))
+    for source in (both, TensorDataset(x), DataLoader(both, 8, shuffle=True), batch, (x, y)):
+        assert torch.equal(admit(source, spec).rows[:], x)
+    assert torch.equal(admit(Subset(both, range(5, 9)), spec).rows[:], x[5:9])
+    assert torch.equal(admit({"image": GREY, "label": y}, spec).rows[:], x)
+    with pytest.raises(ValueError, match="multiply them by 255"):
+        admit(TensorDataset(x / 255, y), spec)
+
+
+def test_a_row_of_a_frame_is_admitted_and_columns_are_named() -> None:
+    frame = pd.DataFrame({"n": np.arange(60) % 40, "v": R.normal(size=60).round(2)})
+    spec = load(frame).spec
+    assert torch.equal(admit(frame.iloc[3], spec).rows, admit(frame.iloc[3:4], spec).rows)
+    with pytest.raises(ValueError, match="column n holds -"):
+        admit(frame.assign(n=-1 - frame.n), spec)
 
 
 def saved(folder: Path, arrays: np.ndarray, ending: str = "png", mode: str | None = None) -> Path:

@@ -25,6 +25,7 @@ from .layout import NEAR
 from .schema_fields import NUMBERS
 from .spec import DataSpec
 from .statistics import SLACK
+from .torch_dataset import examples
 
 _FAR, _CLOSE, _SEVERAL = 6.0, 0.05, 8
 """Deviations from the mean, on average, that values of another scale have at least or at most; and
@@ -54,8 +55,9 @@ def admit(raw: Any, spec: DataSpec, name: str = "the array") -> Admitted:
 
     Args:
         raw: one example or several: an array, tensor or sparse matrix, in any order of axes that
-            `load_data` takes; a list of such; a data frame; a picture of PIL; the `Rows` of a file;
-            or rows that were admitted before, which pass without a note.
+            `load_data` takes; a list or data set of such; a data frame or a row of it; a picture
+            of PIL; the `Rows` of a file; or rows that were admitted before, which pass without a
+            note.
         spec: description of the run's data.
         name: name of the source, for messages.
 
@@ -71,6 +73,9 @@ def admit(raw: Any, spec: DataSpec, name: str = "the array") -> Admitted:
         return _table(from_frame(raw), spec)
     if isinstance(raw, Rows):
         return _checked(raw, spec, name)
+    if spec.header and hasattr(raw, "to_frame") and hasattr(raw, "iloc"):  # a row of a frame
+        return _table(from_frame(raw.to_frame().T), spec)
+    raw = examples(raw)
     if isinstance(raw, list | tuple):
         raw = _stacked(raw, name)
     if hasattr(raw, "convert") and hasattr(raw, "getbands"):  # a picture of PIL
@@ -210,7 +215,7 @@ def _numbers(raw: Raw, spec: DataSpec, name: str) -> Admitted:
             changes = (f"{name}: values within {off:.2g} of whole numbers were rounded",)
     if spec.columns:
         try:
-            check_columns(raw, spec.columns)
+            check_columns(raw, spec.columns, [h.name for h in spec.headings])
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
     return Admitted(raw, (), changes)

@@ -87,6 +87,23 @@ def from_memory(source: Any, how: How = DEFAULT) -> SourceData:
     return from_arrays(source, kind=how.kind, background=how.background)
 
 
+def examples(source: Any) -> Any:
+    """The examples of a data set, a loader, a mapping by the usual names, or a pair with labels.
+
+    Anything else is returned as it is.
+    """
+    if isinstance(source, Mapping):
+        pair = _keyed(source)
+        return source if pair is None else pair[0]
+    if isinstance(source, DataLoader):
+        source = source.dataset
+    if isinstance(source, list | tuple):
+        return source[0] if len(source) == 2 and _is_pair(*source) else source
+    if _is_dataset(source) and not isinstance(source, IterableDataset):
+        return [_pair(source[i])[0] for i in range(len(source))]
+    return source
+
+
 def _named_parts(source: Mapping[Any, Any]) -> dict[str, Any]:
     """Splits by name; none if there is no training split."""
     parts = {
