@@ -8,11 +8,11 @@ import pytest
 
 import vaelab
 from vaelab.evaluation.definitions import DEFINITIONS, GROUPS
-from vaelab.evaluation.result import Message
 from vaelab.reports.evaluation_page import translated
 from vaelab.reports.evaluation_table import meaning_of, remarks
 from vaelab.reports.page import link, render, tables
 from vaelab.reports.translations import BLANK, Texts
+from vaelab.utils.messages import Message
 
 ENGLISH, CHINESE = (tables(f"evaluation/{language}.toml") for language in ("en", "zh"))
 
