@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -19,6 +19,7 @@ from vaelab.doctor.examine_loss import examine_loss
 from vaelab.doctor.examine_run import examine_run
 from vaelab.doctor.findings import Report, Severity
 from vaelab.reports.findings_console import show
+from vaelab.reports.findings_text import Language, in_language
 from vaelab.runs.run import RECIPE, UNFINISHED
 
 FOUND = 1
@@ -32,11 +33,13 @@ def doctor(
     data_dir: Path | None = None,
     columns: str | None = None,
     label: str | None = None,
+    kind: Literal["auto", "table", "images", "series"] = "auto",
     limit: int = 2000,
     device: Device = "auto",
     arguments: str | None = None,
     shape: str | None = None,
     seed: int = 0,
+    lang: Language = "en",
     json: bool = False,
 ) -> None:
     """Examine a run, a data set, or any loss function, and propose remedies.
@@ -54,17 +57,23 @@ def doctor(
         columns: kinds of columns of a table with names that are not to be inferred, as for
             training: age=real,id=out.
         label: label column of such a table.
+        kind: layout of arrays, if not to be inferred.
         limit: rows of each split that a run is walked on, at most.
         arguments: roles of a loss's arguments, in their order, if their names do not show them: x,
             reconstruction, mu, logvar (or var, std, logstd), a number for any other, NAME=number
             for one by name.
         shape: shape of one example for a loss, as in 1,28,28; tried out by default.
         seed: seed of the choice of rows and of all draws.
+        lang: language of the report, English or Chinese.
         json: print one JSON object instead.
     """
     if limit < 2:
         raise ValueError(f"limit is {limit}; it must be 2 or more")
-    table = {"--columns": columns, "--label": label}
+    table = {
+        "--columns": columns,
+        "--label": label,
+        "--kind": None if kind == "auto" else kind,
+    }
     if prior is not None and (is_loss(subject) or not is_run(subject)):
         raise ValueError(f"a prior is a run's, and {subject} is no run; leave --prior out")
     if is_loss(subject):
@@ -75,8 +84,8 @@ def doctor(
         report = examine_run(Path(subject), data, data_dir, limit, seed, device, prior)
     else:
         kinds = None if columns is None else as_kinds(columns)
-        report = examine_data(subject, data_dir, seed, kinds, label)
-    _print(report, json)
+        report = examine_data(subject, data_dir, seed, kinds, label, kind)
+    _print(report, json, lang)
     sys.stdout.flush()
     if report.reaches(severity):
         raise SystemExit(FOUND)
@@ -106,7 +115,7 @@ def is_run(subject: str) -> bool:
 def _only_of_data(subject: str, flags: Mapping[str, str | None]) -> None:
     given = [name for name, value in flags.items() if value is not None]
     if given:
-        raise ValueError(f"{' and '.join(given)} say how a table is read, and this is {subject}")
+        raise ValueError(f"{' and '.join(given)} say how data are read, and this is {subject}")
 
 
 def sizes(shape: str | None) -> tuple[int, ...] | None:
@@ -123,8 +132,9 @@ def sizes(shape: str | None) -> tuple[int, ...] | None:
     return tuple(int(part) for part in parts)
 
 
-def _print(report: Report, json: bool) -> None:
+def _print(report: Report, json: bool, lang: Language) -> None:
     if json:
-        print(writer.dumps(report.to_json(), ensure_ascii=False, allow_nan=False))
+        about = in_language(report, lang).to_json()
+        print(writer.dumps(about, ensure_ascii=False, allow_nan=False))
     else:
-        show(report)
+        show(report, lang=lang)

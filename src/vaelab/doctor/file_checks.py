@@ -48,7 +48,8 @@ def _finite(name: str, array: Array) -> Findings:
             "error",
             Message(
                 "what.nan",
-                "{name} has {count:,} values that are NaN or infinite, in {rows:,} of {total:,} rows",
+                "{name} has {count:,} values that are NaN or infinite, in {rows:,} of {total:,} "
+                "rows",
                 name=name,
                 count=count,
                 rows=rows,
@@ -202,7 +203,8 @@ def pictures(path: Path, read: int) -> Findings:
             "info",
             Message(
                 "what.mixed-colours",
-                "{grey:,} of {total:,} pictures are grey, the others in colour: all are read as RGB",
+                "{grey:,} of {total:,} pictures are grey, the others in colour: all are read as "
+                "RGB",
                 grey=grey,
                 total=total,
             ),

@@ -40,10 +40,14 @@ class Evidence:
 
     def __str__(self) -> str:
         """`rate 0.02 ± 0.01 nats (limit 0.1)`."""
+        return self.written(" (limit {limit})")
+
+    def written(self, form: str) -> str:
+        """The figure with its limit in a form such as `" (limit {limit})"`."""
         value = short(self.value)
         if self.se is not None:
             value += f" ± {self.se:.2g}"
-        limit = "" if self.limit is None else f" (limit {short(self.limit)})"
+        limit = "" if self.limit is None else form.format(limit=short(self.limit))
         return f"{self.name} {value}{f' {self.unit}' if self.unit else ''}{limit}"
 
     def to_json(self) -> dict[str, Any]:
