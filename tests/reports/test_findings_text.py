@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import vaelab.doctor
-from vaelab.doctor import data_checks, loss_checks, run_checks
+from vaelab.doctor import data_checks, loss_checks, prior_checks, run_checks
 from vaelab.doctor.examine_data import FINITE, WHOLE
 from vaelab.doctor.findings import Evidence, Finding, Report
 from vaelab.doctor.loss_arguments import KINDS, WORDS
@@ -55,7 +55,7 @@ def test_every_message_has_a_translation_with_its_blanks():
     assert set(found) == set(translated)
     for key, expected in found.items():
         assert blanks(translated[key]) == expected, key
-    assert set(CHINESE) == {*SECTIONS, "console", "terms"}
+    assert set(CHINESE) == {*SECTIONS, "console", "marks", "terms"}
 
 
 def test_the_console_says_the_same_in_both_languages():
@@ -88,7 +88,7 @@ def test_every_term_has_a_translation():
         *(FINITE, WHOLE),
     }
     estimate = Estimate(1.0, 0.0, 2)
-    losses = list(run_checks._losses(Lost(estimate, estimate, estimate)))
+    losses = list(prior_checks._losses(Lost(estimate, estimate, estimate)))
     terms |= {loss.figure for loss in losses} | {loss.unit for loss in losses if loss.unit}
     assert terms - set(CHINESE["terms"]) == set()
 
@@ -115,7 +115,7 @@ def report() -> Report:
         Evidence("gap", 9.25, 2.0, "nats"),
         "vaelab train vae --data d.csv",
     )
-    about = [joined(" · ", [Message("about.beta", "effective β {beta}", beta=1.5), "kept"])]
+    about = [joined("; ", [Message("about.beta", "effective β {beta}", beta=1.5), "kept"])]
     return Report("runs/a", "run", about, ["collapse"], [finding])
 
 
@@ -130,7 +130,7 @@ def test_sentences_change_and_numbers_code_and_names_do_not(report):
         "warning",
         "runs/a",
     )
-    assert (chinese.about, chinese.checked) == (["有效 β 1.5 · kept"], ["坍缩"])
+    assert (chinese.about, chinese.checked) == (["有效 β 1.5；kept"], ["坍缩"])
     assert in_language(report, "en") is report
 
 

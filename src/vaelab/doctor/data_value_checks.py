@@ -50,10 +50,25 @@ def in_range(seen: DataMeasurements) -> Findings:
 def _pixels(seen: DataMeasurements) -> Findings:
     spec = seen.data.spec
     low, high = spec.low, spec.high
-    if spec.domain == "real":
+    if spec.domain in ("real", "unit") and 0 <= low < high < 0.1:
+        yield Finding(
+            "image-range",
+            "warning",
+            Message(
+                "what.image-range-dark",
+                "pixels are in [0, 1] but reach {high:.3g} only: divided by 255 twice?",
+                high=high,
+            ),
+            Evidence("greatest pixel", high, 0.1),
+            Message("remedy.image-range-dark", "divide once, or not at all: x = x * 255"),
+            Fix(
+                "array", "x = np.clip(x * 255, 0, 1)" if high * 255 <= 1.001 else "x = x / x.max()"
+            ),
+        )
+    elif spec.domain == "real":
         for (start, end), change in RANGES.items():
             over = OVERSHOOT * (end - start)
-            if start - over <= low and high <= end + over and high > start + 0.2 * (end - start):
+            if start - over <= low and high <= end + over and high - low > 0.2 * (end - start):
                 beyond = low < start or high > end
                 what = (
                     Message(
@@ -71,21 +86,6 @@ def _pixels(seen: DataMeasurements) -> Findings:
                 return
         what = Message("part.own-scale", "standardised, or on a scale of their own")
         yield _image_range(low, high, what, "x = (x - x.min()) / (x.max() - x.min())")
-    elif spec.domain == "unit" and high < 0.1:
-        yield Finding(
-            "image-range",
-            "warning",
-            Message(
-                "what.image-range-dark",
-                "pixels are in [0, 1] but reach {high:.3g} only: divided by 255 twice?",
-                high=high,
-            ),
-            Evidence("greatest pixel", high, 0.1),
-            Message("remedy.image-range-dark", "divide once, or not at all: x = x * 255"),
-            Fix(
-                "array", "x = np.clip(x * 255, 0, 1)" if high * 255 <= 1.001 else "x = x / x.max()"
-            ),
-        )
 
 
 def _image_range(low: float, high: float, what: Message, change: str) -> Finding:

@@ -174,6 +174,11 @@ def _plain(figures: Any) -> Any:
     return None if isinstance(figures, float) and not math.isfinite(figures) else figures
 
 
+def beyond(found: Estimate, limit: float) -> bool:
+    """Return True if a figure exceeds a limit by two standard errors."""
+    return found.value - 2 * found.se > limit
+
+
 def short(value: float) -> str:
     """Three digits, thousands apart.
 

@@ -7,33 +7,25 @@ limit only if it is so by two standard errors.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable
 
-from vaelab.doctor.findings import Evidence, Finding, Findings
-from vaelab.doctor.prior_measurements import Lost
+from vaelab.doctor.findings import Evidence, Finding, Findings, beyond
+from vaelab.doctor.prior_checks import OVER, matches_prior, prior_gains
 from vaelab.doctor.run_measurements import NOTHING, RunMeasurements
 from vaelab.doctor.training_checks import complete, converged, stable
 from vaelab.metrics import Estimate, rate_per_dimension
 from vaelab.parts.likelihoods import Likelihood
 from vaelab.runs.mean_code import ASTRAY
-from vaelab.utils.messages import Message, joined
+from vaelab.utils.messages import Message
 
-OVER, UNDER, POOR = 1.1, 0.2, 0.4
-HOLES, UNREACHED = 0.25, 0.25
+UNDER, POOR = 0.2, 0.4
 GAP, COPIES = 0.1, 0.2
 
 BY_CHANCE = 3
 """By chance, 1 / (1 + 2^D) of samples in D dimensions are twice as near to a training row as to any
 of as many others; if columns hold few values, and rows are alike, over twice as many are."""
-LOST = 0.1
 MISFIT = 0.25
 PLENTY = 0.5
-
-
-def beyond(found: Estimate, limit: float) -> bool:
-    """Return True if a figure exceeds a limit by two standard errors."""
-    return found.value - 2 * found.se > limit
 
 
 def listens(seen: RunMeasurements) -> Findings:
@@ -168,101 +160,6 @@ def decodes_means(seen: RunMeasurements) -> Findings:
                 "variations, which decode draws",
             ),
         )
-
-
-def matches_prior(seen: RunMeasurements) -> Findings:
-    """Do codes and prior cover the same region?"""
-    remedy = _nearer(seen)
-    if seen.prior.holes is not None and beyond(seen.prior.holes, HOLES):
-        yield Finding(
-            "holes",
-            "warning",
-            Message(
-                "what.holes",
-                "much of the prior falls where no code is: samples from there resemble nothing",
-            ),
-            Evidence.of("share of prior draws in holes", seen.prior.holes, HOLES),
-            remedy,
-        )
-    if seen.prior.unreached is not None and beyond(seen.prior.unreached, UNREACHED):
-        yield Finding(
-            "unreached",
-            "warning",
-            Message(
-                "what.unreached",
-                "many codes lie where the prior does not come: such examples are never generated",
-            ),
-            Evidence.of("share of test codes unreached", seen.prior.unreached, UNREACHED),
-            remedy,
-        )
-
-
-def _nearer(seen: RunMeasurements) -> str:
-    """Advice that brings codes and prior together, and does not contradict other findings."""
-    ways = []
-    if seen.beta is None or not beyond(seen.beta, OVER):
-        ways.append(Message("part.raise-beta", "raise --beta, or "))
-    if not bool(seen.active.all()):
-        ways.append(Message("part.fewer-latents", "take fewer latents, or "))
-    return Message(
-        "remedy.nearer-prior",
-        "{first}{second}fit another prior: vaelab fit-prior mixture RUN",
-        **dict(zip(("first", "second"), [*ways, "", ""], strict=False)),
-    )
-
-
-def prior_gains(seen: RunMeasurements) -> Findings:
-    """Is a prior that was fitted afterwards no worse than the model's own?"""
-    if seen.lost is None:
-        return
-    worse = [one for one in _losses(seen.lost) if beyond(one.found, one.limit)]
-    if worse:
-        first = worse[0]
-        yield Finding(
-            "worse-prior",
-            "warning",
-            Message(
-                "what.worse-prior",
-                "this prior is worse than the model's own: {figures}",
-                figures=joined("; ", [one.said for one in worse]),
-            ),
-            Evidence.of(first.figure, first.found, first.limit, first.unit),
-            Message(
-                "remedy.worse-prior",
-                "leave --prior out, or fit another: vaelab fit-prior mixture RUN takes no more "
-                "components than held-out codes bear out",
-            ),
-        )
-
-
-class _Loss(NamedTuple):
-    """One figure by which a prior may be worse."""
-
-    figure: str
-    found: Estimate
-    limit: float
-    unit: str
-    said: Message
-
-
-def _losses(lost: Lost) -> Iterator[_Loss]:
-    nats, precision, coverage = lost
-    said = Message("part.code-costs", "a test code costs {nats:.2f} nats more", nats=nats.value)
-    yield _Loss("−log p(z) beyond the own prior's", nats, NOTHING, "nats", said)
-    if precision is not None:
-        said = Message(
-            "part.less-precise",
-            "{share:.0%} fewer samples are like test rows",
-            share=precision.value,
-        )
-        yield _Loss("precision lost", precision, LOST, "", said)
-    if coverage is not None:
-        said = Message(
-            "part.less-covered",
-            "{share:.0%} fewer test rows have a sample nearby",
-            share=coverage.value,
-        )
-        yield _Loss("coverage lost", coverage, LOST, "", said)
 
 
 def generalises(seen: RunMeasurements) -> Findings:

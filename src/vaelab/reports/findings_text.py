@@ -40,7 +40,11 @@ def translated(text: Any, tree: Mapping[str, Any]) -> Any:
     if not isinstance(text, Message):
         return tree["terms"].get(text, text)
     blanks = {name: translated(value, tree) for name, value in text.blanks.items()}
-    template = find(tree, text.key) if text.key else text.template
+    template = find(tree, text.key)
+    if not text.key:
+        template = text.template
+        for mark, own in tree["marks"].items():
+            template = template.replace(mark, own)
     return text if template is None else template.format(**blanks)
 
 
