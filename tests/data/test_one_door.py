@@ -164,6 +164,7 @@ def test_admitted_rows_pass_again_without_a_note() -> None:
     admitted = admit(GREY / 255**2, spec)
     assert admitted.changes
     again = admit(admitted, spec)
+    assert read_inputs(admitted, spec).notes == ()
     assert torch.equal(again.rows[:], admitted.rows[:])
     assert (again.notes, again.changes) == ((), ())
 
@@ -198,11 +199,11 @@ def test_data_sets_loaders_and_batches_are_their_examples() -> None:
     both = TensorDataset(x, y)
     batch = next(iter(DataLoader(both, 40)))
     for source in (both, TensorDataset(x), DataLoader(both, 8, shuffle=True), batch, (x, y)):
-        assert torch.equal(admit(source, spec).rows[:], x)
-    assert torch.equal(admit(Subset(both, range(5, 9)), spec).rows[:], x[5:9])
-    assert torch.equal(admit({"image": GREY, "label": y}, spec).rows[:], x)
+        assert torch.equal(read_inputs(source, spec).raw[:], x)
+    assert torch.equal(read_inputs(Subset(both, range(5, 9)), spec).raw[:], x[5:9])
+    assert torch.equal(read_inputs({"image": GREY, "label": y}, spec).raw[:], x)
     with pytest.raises(ValueError, match="multiply them by 255"):
-        admit(TensorDataset(x / 255, y), spec)
+        read_inputs(TensorDataset(x / 255, y), spec)
 
 
 def test_a_row_of_a_frame_is_admitted_and_columns_are_named() -> None:

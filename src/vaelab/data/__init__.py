@@ -6,7 +6,7 @@ from vaelab.data.loading.mapped_rows import Raw, Rows
 from vaelab.data.loading.streaming import placing
 from vaelab.data.tabular.typed_columns import with_columns
 
-from .admission import admit
+from .admission import Admitted, admit
 from .command_inputs import read_inputs, read_split
 from .condition import (
     Known,
@@ -17,12 +17,13 @@ from .condition import (
     sample_labels,
     vectors,
 )
-from .load import load
+from .load import Source, load
 from .schema_fields import Column
 from .spec import DataSpec
 from .splits import Data, Factors, Split
 
 __all__ = [
+    "Admitted",
     "Augment",
     "Batch",
     "Batches",
@@ -33,6 +34,7 @@ __all__ = [
     "Known",
     "Raw",
     "Rows",
+    "Source",
     "Split",
     "admit",
     "broadcast_condition",

@@ -25,7 +25,6 @@ from .layout import NEAR
 from .schema_fields import NUMBERS
 from .spec import DataSpec
 from .statistics import SLACK
-from .torch_dataset import examples
 
 _FAR, _CLOSE, _SEVERAL = 6.0, 0.05, 8
 """Deviations from the mean, on average, that values of another scale have at least or at most; and
@@ -55,7 +54,7 @@ def admit(raw: Any, spec: DataSpec, name: str = "the array") -> Admitted:
 
     Args:
         raw: one example or several: an array, tensor or sparse matrix, in any order of axes that
-            `load_data` takes; a list or data set of such; a data frame or a row of it; a picture
+            `load_data` takes; a list of such; a data frame or a row of it; a picture
             of PIL; the `Rows` of a file; or rows that were admitted before, which pass without a
             note.
         spec: description of the run's data.
@@ -75,7 +74,6 @@ def admit(raw: Any, spec: DataSpec, name: str = "the array") -> Admitted:
         return _checked(raw, spec, name)
     if spec.header and hasattr(raw, "to_frame") and hasattr(raw, "iloc"):  # a row of a frame
         return _table(from_frame(raw.to_frame().T), spec)
-    raw = examples(raw)
     if isinstance(raw, list | tuple):
         raw = _stacked(raw, name)
     if hasattr(raw, "convert") and hasattr(raw, "getbands"):  # a picture of PIL

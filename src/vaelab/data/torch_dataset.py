@@ -5,9 +5,7 @@ transforms are frozen at one draw.
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from vaelab.data.images.decode import Picture, Size, as_size, gather
+from vaelab.data.images.decode import Size, as_size, gather, picture
 
 from .arrays import (
     PARTS,
@@ -65,18 +63,18 @@ def from_memory(source: Any, how: How = DEFAULT) -> SourceData:
     if isinstance(source, Mapping):
         if parts := _named_parts(source):
             return _in_parts(parts, how)
-        if pair := _keyed(source):
+        if pair := keyed(source):
             return from_memory(pair if pair[1] is not None else pair[0], how)
     if isinstance(source, DataLoader):
         return from_memory(source.dataset, how)
-    if _is_dataset(source):
+    if is_dataset(source):
         return _from_items(source, how)
     if isinstance(source, tuple):
         return _from_tuple(source, how)
     if isinstance(source, np.ndarray) and source.dtype == object and source.ndim == 1:
         source = list(source)
     if isinstance(source, list):
-        if len(source) == 2 and _is_pair(*source):
+        if len(source) == 2 and is_pair(*source):
             return _from_tuple(tuple(source), how)
         if odd := [item for item in source if not _is_item(item)]:
             raise TypeError(
@@ -85,23 +83,6 @@ def from_memory(source: Any, how: How = DEFAULT) -> SourceData:
         return _from_items(source, how)
     refuse_size(how.image_size, "arrays")
     return from_arrays(source, kind=how.kind, background=how.background)
-
-
-def examples(source: Any) -> Any:
-    """The examples of a data set, a loader, a mapping by the usual names, or a pair with labels.
-
-    Anything else is returned as it is.
-    """
-    if isinstance(source, Mapping):
-        pair = _keyed(source)
-        return source if pair is None else pair[0]
-    if isinstance(source, DataLoader):
-        source = source.dataset
-    if isinstance(source, list | tuple):
-        return source[0] if len(source) == 2 and _is_pair(*source) else source
-    if _is_dataset(source) and not isinstance(source, IterableDataset):
-        return [_pair(source[i])[0] for i in range(len(source))]
-    return source
 
 
 def _named_parts(source: Mapping[Any, Any]) -> dict[str, Any]:
@@ -115,7 +96,7 @@ def _named_parts(source: Mapping[Any, Any]) -> dict[str, Any]:
     return parts if "train" in parts and len(parts) == len(source) else {}
 
 
-def _keyed(source: Mapping[Any, Any]) -> tuple[Any, Any] | None:
+def keyed(source: Mapping[Any, Any]) -> tuple[Any, Any] | None:
     """x and y of a mapping with one of the usual names; y is None without."""
     keys = {key.lower(): key for key in source if isinstance(key, str)}
     x = [keys[name] for name in _X if name in keys]
@@ -126,7 +107,7 @@ def _keyed(source: Mapping[Any, Any]) -> tuple[Any, Any] | None:
 def _from_tuple(source: tuple[Any, ...], how: How) -> SourceData:
     if len(source) == 1 and not np.isscalar(source[0]):
         return from_memory(source[0], how)
-    if len(source) == 2 and _is_pair(*source):
+    if len(source) == 2 and is_pair(*source):
         refuse_size(how.image_size, "arrays")
         x, y = source
         if isinstance(x, list):
@@ -144,9 +125,9 @@ def _from_tuple(source: tuple[Any, ...], how: How) -> SourceData:
     )
 
 
-def _is_pair(x: Any, y: Any) -> bool:
+def is_pair(x: Any, y: Any) -> bool:
     """True for rows and their labels, rather than two splits or two pictures."""
-    if _is_dataset(x) or _is_dataset(y) or isinstance(x, tuple | dict | Image.Image):
+    if is_dataset(x) or is_dataset(y) or isinstance(x, tuple | dict | Image.Image):
         return False
     if not hasattr(x, "shape") and not isinstance(x, list):
         return False
@@ -165,7 +146,7 @@ def _is_pair(x: Any, y: Any) -> bool:
 
 
 def _is_part(source: Any) -> bool:
-    return _is_dataset(source) or isinstance(
+    return is_dataset(source) or isinstance(
         source, tuple | list | Mapping | DataLoader | np.ndarray | Tensor
     )
 
@@ -174,7 +155,7 @@ def _is_item(item: Any) -> bool:
     return hasattr(item, "shape") or isinstance(item, Image.Image | list | tuple | Mapping)
 
 
-def _is_dataset(source: Any) -> bool:
+def is_dataset(source: Any) -> bool:
     """True for what has items by number and is no array, list or frame."""
     if isinstance(source, IterableDataset):
         return True
@@ -237,7 +218,7 @@ def _from_items(source: Any, how: How) -> SourceData:
             "expected. Collect its items first: np.stack(list(...))"
         )
     # Items of a list are examples; those of a data set may be pairs.
-    split = (lambda item: (item, None)) if isinstance(source, list) else _pair
+    split = (lambda item: (item, None)) if isinstance(source, list) else pair_of
     items = [split(source[i]) for i in range(len(source))]
     labelled = [y is not None for _, y in items]
     if any(labelled) and not all(labelled):
@@ -264,8 +245,8 @@ def _from_items(source: Any, how: How) -> SourceData:
 
 
 def _from_pictures(xs: Sequence[Any], y: Any, how: How) -> SourceData:
-    pictures = [x if isinstance(x, Image.Image) else Image.fromarray(np.asarray(x)) for x in xs]
-    read = [Picture(f"item {i}", partial(nullcontext, x)) for i, x in enumerate(pictures)]  # type: ignore[arg-type]
+    images = [x if isinstance(x, Image.Image) else Image.fromarray(np.asarray(x)) for x in xs]
+    read = [picture(f"item {i}", image) for i, image in enumerate(images)]
     gathered = gather(read, as_size(how.image_size), background=how.background)
     if gathered.unreadable:
         raise ValueError(f"items that cannot be read: {gathered.unreadable[0]}")
@@ -296,9 +277,10 @@ def _names(source: Any) -> list[str] | None:
     return None
 
 
-def _pair(item: object) -> tuple[object, object]:
+def pair_of(item: object) -> tuple[object, object]:
+    """x and y of an item of a data set; y is None without a label."""
     if isinstance(item, Mapping):
-        if (pair := _keyed(item)) is None:
+        if (pair := keyed(item)) is None:
             raise TypeError(
                 f"items with {', '.join(map(str, item))} were seen; expected one of "
                 f"{', '.join(_X)}, and for labels one of {', '.join(_Y)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from vaelab.doctor.findings import Report
 from vaelab.doctor.root_cause import ordered
 from vaelab.doctor.run_checks import CHECKS
 from vaelab.doctor.run_measurements import RunMeasurements, measure_run
+from vaelab.runs.files import METRICS, RECIPE, UNFINISHED
+from vaelab.runs.load import load
 from vaelab.runs.own_data import named_data
-from vaelab.runs.run import METRICS, RECIPE, UNFINISHED, load
+from vaelab.runs.run import Run
 from vaelab.training import find_device
 from vaelab.utils.messages import Message, joined
 
@@ -48,8 +51,23 @@ def examine_run(
             f"{path / METRICS} is missing or has no valid_loss of some epoch, by which a training "
             "is judged; restore it"
         )
+    (train, _, test), notes = named_data(run.spec, data, data_dir, path)
+    report = examine_rows(run, train, test, str(path), limit, seed, device, prior)
+    return replace(report, about=[*report.about, *notes])
+
+
+def examine_rows(
+    run: Run,
+    train: Split,
+    test: Split,
+    subject: str,
+    limit: int = 2000,
+    seed: int = 0,
+    device: str = "cpu",
+    prior: str | None = None,
+) -> Report:
+    """Examine a run in memory on rows at hand; arguments are those of `examine_run`."""
     run = run if prior is None else run.with_prior(prior)
-    (train, _, test), notes = named_data(run.data, data, data_dir, path)
     place = find_device(device)
     model = run.model.to(place)
     try:
@@ -64,9 +82,7 @@ def examine_run(
     finally:
         model.to("cpu")
     findings = ordered([finding for check in CHECKS.values() for finding in check(seen)])
-    return Report(
-        str(path), "run", [*_about(seen, prior), *notes], list(CHECKS), findings, _figures(seen)
-    )
+    return Report(subject, "run", _about(seen, prior), list(CHECKS), findings, _figures(seen))
 
 
 def subsample_split(split: Split, limit: int, seed: int) -> Split:
@@ -77,14 +93,14 @@ def subsample_split(split: Split, limit: int, seed: int) -> Split:
 
 def _about(seen: RunMeasurements, prior: str | None) -> list[str]:
     run = seen.run
-    train, _, test = run.data.sizes
+    train, _, test = run.spec.sizes
     lines: list[str] = [
         Message(
             "about.run",
             "{recipe} on {source}: {train:,} training and {test:,} test rows, {epochs} epochs; "
             "likelihood {reason}",
             recipe=run.recipe.name,
-            source=run.data.source,
+            source=run.spec.source,
             train=train,
             test=test,
             epochs=len(run.history),

@@ -22,7 +22,7 @@ def complete(run: Run) -> Findings:
         return
     batch = run.training.get("batch_size", Plan.batch_size)
     planned = Plan(epochs=run.training.get("epochs"), batch_size=batch).num_epochs(
-        run.data.sizes[0]
+        run.spec.sizes[0]
     )
     done = len(run.history)
     how = (
@@ -71,7 +71,9 @@ def stable(run: Run) -> Findings:
                 gained=gained,
             ),
             Evidence("largest jump over the whole fall", share, JUMP),
-            Message("remedy.unstable", "a smaller --lr (a third of it), or a longer --warmup"),
+            Message(
+                "remedy.unstable", "a smaller --lr (a third of it), or a larger --warmup-share"
+            ),
         )
 
 
