@@ -170,7 +170,7 @@ def reach(room: Room, keep: bool) -> dict[str, object]:
     return json.loads(kept.read_text())
 
 
-# Plain assertions: pytest's rewriting would import a module whose doctest is named past the overlay.
+# Plain assertions: pytest's rewriting would import a module whose doctest runs past the overlay.
 OPTIONS = ("-p", "no:cacheprovider", "-q", "--no-header", "--no-summary", "--assert=plain")
 
 
