@@ -123,6 +123,14 @@ def test_too_few_rows_for_thresholds_are_refused_before_any_training(tmp_path):
     assert not (tmp_path / "study").exists()
 
 
+def _wait_for_an_epoch(folder):
+    for _ in range(600):
+        if any(file.stat().st_size for file in folder.rglob("metrics.jsonl")):
+            return
+        time.sleep(0.2)
+    pytest.fail("no epoch was complete within two minutes")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), BOTH)
 @pytest.mark.parametrize("command", ["train", "sweep", "understand"])
@@ -139,7 +147,7 @@ def test_real_signals_end_a_command_with_what_it_has(tmp_path, rows, command, nu
     process = subprocess.Popen(
         [sys.executable, "-c", program, *args], stderr=subprocess.PIPE, text=True
     )
-    time.sleep(15)  # the first model has some epochs by then
+    _wait_for_an_epoch(tmp_path / "out")
     process.send_signal(number)
     _, messages = process.communicate(timeout=120)
     assert process.returncode == status, messages
