@@ -49,6 +49,18 @@ def in_range(seen: DataMeasurements) -> Findings:
 def _pixels(seen: DataMeasurements) -> Findings:
     spec = seen.data.spec
     low, high = spec.low, spec.high
+    if spec.domain in ("unit", "real") and low >= 0 and 0 < high < 0.1:
+        yield Finding(
+            "image-range",
+            "warning",
+            f"pixels are in [0, 1] but reach {high:.3g} only: divided by 255 twice?",
+            Evidence("greatest pixel", high, 0.1),
+            "divide once, or not at all: x = x * 255",
+            Fix(
+                "array", "x = np.clip(x * 255, 0, 1)" if high * 255 <= 1.001 else "x = x / x.max()"
+            ),
+        )
+        return
     if spec.domain == "real":
         for (start, end), change in RANGES.items():
             over = OVERSHOOT * (end - start)
@@ -63,17 +75,6 @@ def _pixels(seen: DataMeasurements) -> Findings:
                 return
         what = "standardised, or on a scale of their own"
         yield _image_range(low, high, what, "x = (x - x.min()) / (x.max() - x.min())")
-    elif spec.domain == "unit" and high < 0.1:
-        yield Finding(
-            "image-range",
-            "warning",
-            f"pixels are in [0, 1] but reach {high:.3g} only: divided by 255 twice?",
-            Evidence("greatest pixel", high, 0.1),
-            "divide once, or not at all: x = x * 255",
-            Fix(
-                "array", "x = np.clip(x * 255, 0, 1)" if high * 255 <= 1.001 else "x = x / x.max()"
-            ),
-        )
 
 
 def _image_range(low: float, high: float, what: str, change: str) -> Finding:
