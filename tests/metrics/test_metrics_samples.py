@@ -246,6 +246,7 @@ def test_the_standard_error_of_the_balance_is_its_spread(weights):
     assert 0.8 * spread < np.mean([e.se for e in found]) < 1.4 * spread
 
 
+@pytest.mark.slow  # as `test_the_classifier_learns_digits`
 def test_the_classifier_on_mnist_in_seconds():
     root = os.environ.get("VAELAB_DATA")
     if root is None:
