@@ -118,7 +118,7 @@ def three_epochs(folder):
 
 def five_epochs(folder):
     """60 steps, whose schedule has come to its end: the loss looks as if it had levelled off."""
-    trained(folder, recipes.vae, "digits8x8", 5, 2e-3, Design(), latent=4)
+    trained(folder, recipes.vae, "digits8x8", 5, 2e-3, Design(width=128), latent=4)
 
 
 def twenty_epochs(folder):

@@ -29,6 +29,8 @@ SLOW = {
     runs.one_latent_for_two_factors,
     runs.silent_level,
     runs.steps_too_small,
+    runs.twenty_epochs,  # as the healthy runs of few steps, of which it is said too
+    runs.with_priors,  # as the prior `many` of the fixture
 }
 
 
