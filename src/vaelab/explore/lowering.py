@@ -339,6 +339,21 @@ def _index_select(p: Program, out: Tensor, table: Value, dim: int, index: Value)
     return _strided(p, made, numbers, numbers.movedim(0, dim), out)
 
 
+def _gather(p: Program, out: Tensor, x: Value, dim: int, index: Value, *_: Any) -> Value:
+    dim %= len(x.shape)
+    ranges = [torch.arange(n) for n in out.shape]
+    ranges[dim] = torch.zeros(out.shape[dim], dtype=torch.int64)
+    grid, by = torch.meshgrid(*ranges, indexing="ij"), dense(x.shape)
+    base = Value(sum(g * s for g, s in zip(grid, by, strict=True)) + torch.zeros(out.shape))
+    flat = binary("mul", p, index.tensor * by[dim], index, by[dim])
+    return _take(
+        p,
+        out,
+        Value(x.tensor.reshape(-1, 1), x.slot),
+        binary("add", p, base.tensor, base, flat),
+    )
+
+
 def _where(p: Program, out: Tensor, *parts: Any) -> Value:
     full = []
     for part in map(_constant, parts):
@@ -401,6 +416,7 @@ RULES: dict[str, Rule] = {
     "embedding": lambda p, out, table, index, *_: _take(p, out, table, index),
     "index": _index,
     "index_select": _index_select,
+    "gather": _gather,
     "where": _where,
     "lerp": _lerp,
     "rsub": _rsub,

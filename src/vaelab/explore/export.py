@@ -1,0 +1,108 @@
+"""Runs to one page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from vaelab.data import Split
+from vaelab.explore import page
+from vaelab.explore.describe import MOST_CODES, Rows, choose_rows, describe_data, describe_run
+from vaelab.explore.lowering import Unsupported
+from vaelab.explore.model import programs
+from vaelab.explore.program import Pool
+from vaelab.runs.own_data import reload_training_data
+from vaelab.runs.run import Run
+from vaelab.utils.progress import say
+
+
+def explorer_page(
+    runs: Sequence[Run],
+    names: Sequence[str],
+    *,
+    data: str | None = None,
+    data_dir: Path | None = None,
+    splits: tuple[Split, Split, Split] | None = None,
+    most: int = MOST_CODES,
+    lang: str = "en",
+    sweep: dict[str, Any] | None = None,
+    served: bool = False,
+) -> str:
+    """Build the explorer of runs of the same data.
+
+    Args:
+        runs: trained runs, on the CPU.
+        names: title of each.
+        data: present path of the data, if it has moved.
+        data_dir: folder of known data sets.
+        splits: training, validation and test rows, if they are in memory.
+        most: most test rows whose codes are on the page.
+        lang: language in which the page opens, "en" or "zh".
+        sweep: values of β and the figures of each run, if the runs are a sweep over β.
+        served: True if a server executes the runs that the page cannot.
+
+    Raises:
+        ValueError: if the runs are of different data.
+        Unsupported: if a model cannot run in a page, unless `served`.
+    """
+    spec = check_same_data(runs, names)
+    rows = _rows(runs, data, data_dir, splits, most)
+    pool = Pool()
+    listed: list[dict[str, Any] | None] = []
+    for run, name in zip(runs, names, strict=True):
+        try:
+            listed.append({k: p.to_json() for k, p in programs(run, pool).items()})
+        except Unsupported as error:
+            if not served:
+                raise Unsupported(
+                    f"{name} cannot go into a file: {error}. `vaelab explore {name}` without "
+                    "--export runs it on a server"
+                ) from None
+            say(f"{name} runs on the server: {error}")
+            listed.append(None)
+    described = [describe_run(run, n, rows, pool) for run, n in zip(runs, names, strict=True)]
+    content = {
+        "data": describe_data(spec, rows, pool),
+        "runs": described,
+        "sweep": sweep,
+        "served": served,
+    }
+    policy = page.SERVED if served else page.CSP
+    return page.render(content, listed, pool, lang=lang, policy=policy)
+
+
+def check_same_data(runs: Sequence[Run], names: Sequence[str]) -> Any:
+    """The data of runs, which one pointer moves through together.
+
+    Raises:
+        ValueError: if they differ.
+    """
+    first = runs[0].data
+    for run, name in zip(runs, names, strict=True):
+        same = (run.data.shape, run.data.sha256) == (first.shape, first.sha256)
+        if not same:
+            raise ValueError(
+                f"{names[0]} was trained on {first.source} and {name} on {run.data.source}; one "
+                "page compares runs of the same data"
+            )
+    return first
+
+
+def _rows(
+    runs: Sequence[Run],
+    data: str | None,
+    data_dir: Path | None,
+    splits: tuple[Split, Split, Split] | None,
+    most: int,
+) -> Rows | None:
+    spec = next((r.data for r in runs if r.data.known), runs[0].data)
+    if splits is None:
+        try:
+            splits = reload_training_data(spec, data, data_dir, runs[0].path)
+        except (ValueError, OSError) as error:
+            if data is not None:
+                raise
+            say(f"the page is made without codes and examples: {error}")
+            return None
+    return choose_rows(splits, spec, max(run.latent for run in runs), most)
