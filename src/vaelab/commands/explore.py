@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -25,6 +26,7 @@ Runs = Positional[
 def explore(
     runs: Runs,
     export: Path | None = None,
+    port: int = 0,
     points: int = 3000,
     lang: Literal["en", "zh"] = "en",
     data: str | None = None,
@@ -34,7 +36,9 @@ def explore(
     """Move through the latent space of runs: maps, decoded pictures, walks, drawn inputs.
 
     Args:
-        export: file to write, one .html page that works from disk without network or Python.
+        export: file to write, one .html page that works from disk without network or Python; by
+            default the page is served on this machine until Ctrl-C, large models included.
+        port: port of the server on 127.0.0.1; 0 takes a free one.
         points: test rows whose codes are on the maps, at most.
         lang: language in which the page opens; it holds both.
         data: present path of the data, if it has moved.
@@ -44,17 +48,35 @@ def explore(
         raise ValueError("name a trained run, as in `vaelab explore runs/digits --export page.html`")
     if points < 1:
         raise ValueError(f"points is {points}; ask for at least 1 code")
-    assert export is not None
-    check_output_path(export, overwrite, ".html")
+    if export is not None:
+        check_output_path(export, overwrite, ".html")
+    elif find_spec("fastapi") is None or find_spec("uvicorn") is None:
+        raise ValueError(
+            "the server takes FastAPI and uvicorn, which are not installed: pip install "
+            "'vaelab[explore]', or write a page with --export explorer.html"
+        )
+    models = [load(folder) for folder in runs]
     page = explorer_page(
-        [load(folder) for folder in runs],
+        models,
         [folder.name for folder in runs],
         data=data,
         data_dir=data_dir,
         most=points,
         lang=lang,
+        served=export is None,
     )
-    export.parent.mkdir(parents=True, exist_ok=True)
-    atomic_files.write(export, page)
+    if export is None:
+        from vaelab.explore.server import serve
+
+        say("Ctrl-C ends the server")
+        serve(page, models, port, lambda address: print(address, flush=True))
+    else:
+        write_page(export, page)
+
+
+def write_page(out: Path, page: str) -> None:
+    """Write a page, and report its size."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    atomic_files.write(out, page)
     say("open it from disk; it needs no network")
-    print(f"{export}  the explorer, {len(page.encode()) / 1e6:.1f} MB")
+    print(f"{out}  the explorer, {len(page.encode()) / 1e6:.1f} MB")

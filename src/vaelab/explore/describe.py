@@ -32,16 +32,19 @@ ELLIPSES = 256
 EXAMPLES, EXAMPLE_NUMBERS = 48, 150_000
 """Most examples on a page, and most numbers of them."""
 
+FEW = 1_000
+"""Test rows below which a map shows all rows of the data."""
+
 ROWS = 512
 MARGIN, RINGS = 1.12, 2.0
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Test rows on a page, the same for all its runs.
+    """Rows on a page, the same for all its runs.
 
     Attributes:
-        split: their origin, "test" or "training".
+        split: their origin, "test" or "all".
         total: rows of that split.
         x: raw rows (N, …).
         labels: class numbers (N,), or None.
@@ -56,7 +59,7 @@ class Rows:
 
 
 def choose_rows(splits: Sequence[Split], spec: DataSpec, latent: int, most: int) -> Rows:
-    """The first rows of the test split; of the training split if there are no test rows.
+    """The first rows of the test split, or of all splits, test rows first, if it is small.
 
     Args:
         splits: training, validation and test rows.
@@ -64,10 +67,22 @@ def choose_rows(splits: Sequence[Split], spec: DataSpec, latent: int, most: int)
         latent: largest number of latent dimensions of a run.
         most: most rows.
     """
-    name, split = ("test", splits[2]) if len(splits[2].x) else ("training", splits[0])
-    n = min(len(split.x), most, max(EXAMPLES, CODE_NUMBERS // max(1, latent)))
-    part = split.take(torch.arange(n))
-    return Rows(name, len(split.x), part.x[:], part.y, part.known(spec))
+    most = min(most, max(EXAMPLES, CODE_NUMBERS // max(1, latent)))
+    name, chosen = ("test", splits[2:]) if len(splits[2].x) >= FEW else ("all", splits[::-1])
+    parts: list[Split] = []
+    for split in chosen:
+        left = most - sum(len(part.x) for part in parts)
+        if len(split.x) and left > 0:
+            parts.append(split.take(torch.arange(min(left, len(split.x)))))
+    labels = [part.y for part in parts if part.y is not None]
+    known = [c for c in (part.known(spec) for part in parts) if c is not None]
+    return Rows(
+        name,
+        sum(len(split.x) for split in chosen),
+        torch.cat([part.x[:] for part in parts]),
+        torch.cat(labels) if len(labels) == len(parts) else None,
+        torch.cat(known) if len(known) == len(parts) else None,
+    )
 
 
 @torch.no_grad()

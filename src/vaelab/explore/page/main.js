@@ -37,6 +37,7 @@ class App {
     if (this.examples.length) {
       const other = DATA.labels ? DATA.labels.findIndex((y, i) => i < this.examples.length && y !== DATA.labels[0]) : 1;
       this.input.take(this.examples[0], 0);
+      this.input.show?.(this.examples[0]);
       await this.pinExamples(0, Math.max(other, this.examples.length > 1 ? 1 : 0));
     }
     if (this.views.length > 1 && DATA.count) this.toGap(); else this.moved();

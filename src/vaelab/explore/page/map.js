@@ -81,8 +81,12 @@ class View {
     const { background, ellipses } = this.app.options, [first, second, share] = this.neighbours;
     const tiles = background === "pictures" ? this.backgrounds.get(this.tilesKey(this.space)) : null;
     if (tiles) {
-      g.imageSmoothingEnabled = false;
+      g.imageSmoothingQuality = "high";
+      g.fillStyle = "#000";
+      g.fillRect(0, 0, n, n);
+      g.globalAlpha = 0.7;  // the codes stay in front
       g.drawImage(tiles, 0, 0, n, n);
+      g.globalAlpha = 1;
     }
     const labels = DATA.labels, points = first.points.map((p, i) => this.pixel(share ? blend(p, second.points[i], share) : p));
     const color = (i) => DATA.colors[(labels ? labels[i] : 0) % DATA.colors.length];
@@ -95,10 +99,15 @@ class View {
           this.ellipse(g, this.space.ellipse(this.space.codes[i], sigma));
         });
       }
-      const radius = dot * (points.length > 1500 ? 1.6 : 2.1);
-      g.globalAlpha = tiles ? 0.9 : 0.75;
-      points.forEach(([x, y], i) => { g.fillStyle = color(i); g.beginPath(); g.arc(x, y, radius, 0, 7); g.fill(); });
-      g.globalAlpha = 1;
+      const radius = dot * (points.length > 2500 ? 1.6 : 2.3);
+      g.lineWidth = dot;
+      g.strokeStyle = "#000000a0";
+      points.forEach(([x, y], i) => {
+        g.fillStyle = color(i);
+        g.beginPath(); g.arc(x, y, radius, 0, 7);
+        if (tiles) g.stroke();
+        g.fill();
+      });
       if (labels && DATA.classes.length <= 12) this.names(g, points);
     }
     if (this.space.run.prior) {
