@@ -10,8 +10,12 @@ from tyro.conf import Positional, arg
 
 from vaelab.commands.generate import DataDir
 from vaelab.commands.output_files import check_output_path
+from vaelab.data import load as load_data
 from vaelab.explore.export import explorer_page
+from vaelab.explore.population import is_population, load_betas, name, read_betas, train_betas
+from vaelab.recipes.design import Design
 from vaelab.runs.run import load
+from vaelab.training import Plan
 from vaelab.utils import atomic_files
 from vaelab.utils.progress import say
 
@@ -24,12 +28,18 @@ Runs = Positional[
 
 
 def explore(
-    runs: Runs,
+    runs: Runs = (),
     export: Path | None = None,
     port: int = 0,
     points: int = 3000,
     lang: Literal["en", "zh"] = "en",
+    beta: str | None = None,
     data: str | None = None,
+    out: Path = Path("explorer"),
+    latent: int = 2,
+    width: int = 128,
+    epochs: int = 100,
+    seed: int = 0,
     data_dir: DataDir = None,
     overwrite: bool = False,
 ) -> None:
@@ -41,10 +51,17 @@ def explore(
         port: port of the server on 127.0.0.1; 0 takes a free one.
         points: test rows whose codes are on the maps, at most.
         lang: language in which the page opens; it holds both.
-        data: present path of the data, if it has moved.
-        overwrite: replace the file if it is there.
+        beta: weights of the KL term, as in 0,0.1,1,10,inf: train a model for each on --data, and
+            slide between them. `vaelab explore OUT` shows them again.
+        data: data to train on with --beta; else the present path of the runs' data, if it has moved.
+        out: folder of the models of --beta.
+        latent: latent dimensions of the models of --beta.
+        width: units of their hidden layers.
+        epochs: passes over the data for each of them.
+        seed: seed of their weights, order and noise.
+        overwrite: replace the file and the folder if they are there.
     """
-    if not runs:
+    if not runs and beta is None:
         raise ValueError("name a trained run, as in `vaelab explore runs/digits --export page.html`")
     if points < 1:
         raise ValueError(f"points is {points}; ask for at least 1 code")
@@ -55,10 +72,26 @@ def explore(
             "the server takes FastAPI and uvicorn, which are not installed: pip install "
             "'vaelab[explore]', or write a page with --export explorer.html"
         )
-    models = [load(folder) for folder in runs]
+    betas: list[float] | None = None
+    if beta is not None:
+        weights = read_betas(beta)
+        if runs or data is None:
+            raise ValueError("--beta trains models of its own: pass --data, and no run")
+        source = load_data(data, data_dir=data_dir, seed=seed)
+        design, plan = Design(net="mlp", width=width, seed=seed), Plan(epochs=epochs, seed=seed)
+        train_betas(
+            weights, source, out, latent=latent, design=design, plan=plan, overwrite=overwrite
+        )
+        runs, data = (out,), None
+    if len(runs) == 1 and is_population(runs[0]):
+        betas, models = load_betas(runs[0])
+        names = [f"β = {name(weight)}" for weight in betas]
+    else:
+        models, names = [load(folder) for folder in runs], [folder.name for folder in runs]
     page = explorer_page(
         models,
-        [folder.name for folder in runs],
+        names,
+        betas=betas,
         data=data,
         data_dir=data_dir,
         most=points,

@@ -153,28 +153,39 @@ def maps(
     mean = torch.tensor(run.codes.mean)
     if run.latent == 1:
         axis = torch.ones(1)
-        return [_map("line", [0], mean, axis, torch.zeros(1), codes, prior)]
+        return [plane_map("line", [0], mean, axis, torch.zeros(1), codes, prior)]
     pair = sorted(run.codes.order[:2])
     u, v = torch.eye(run.latent)[pair]
-    found = [_map("plane" if run.latent == 2 else "active", pair, mean, u, v, codes, prior)]
+    found = [plane_map("plane" if run.latent == 2 else "active", pair, mean, u, v, codes, prior)]
     if run.latent > 2 and codes is not None and len(codes) > 2:
         centre = codes.mean(0)
         _, s, axes = torch.linalg.svd(codes - centre, full_matrices=False)
         share = float((s[:2] ** 2).sum() / (s**2).sum().clamp(min=1e-30))
-        pca = _map("pca", [], centre, axes[0], axes[1], codes, prior)
+        pca = plane_map("pca", [], centre, axes[0], axes[1], codes, prior)
         found.append(pca | {"share": share})
     return found
 
 
-def _map(
+def plane_map(
     kind: str,
     dims: list[int],
     origin: Tensor,
     u: Tensor,
     v: Tensor,
     codes: Tensor | None,
-    prior: tuple[Tensor, Tensor] | None,
+    prior: tuple[Tensor, ...] | None,
 ) -> dict[str, Any]:
+    """One map, JSON values.
+
+    Args:
+        kind: "line", "plane", "active" or "pca".
+        dims: dimensions that it shows, if it shows some.
+        origin: a code in the plane, (L,).
+        u: direction of its x, (L,).
+        v: direction of its y, (L,).
+        codes: codes (N, L) to be covered.
+        prior: mean and deviation (L,) of the prior, to be covered.
+    """
     plane = torch.stack([u, v])
     origin = torch.zeros_like(origin) if kind in ("plane", "line") else origin
     ends = []

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vaelab.data import Split
+from vaelab.data import DataSpec, Split
 from vaelab.explore import page
-from vaelab.explore.describe import MOST_CODES, Rows, choose_rows, describe_data, describe_run
+from vaelab.explore.describe import MOST_CODES, choose_rows, describe_data, describe_run
 from vaelab.explore.lowering import Unsupported
 from vaelab.explore.model import programs
+from vaelab.explore.population import align, describe_sweep
 from vaelab.explore.program import Pool
 from vaelab.runs.own_data import reload_training_data
 from vaelab.runs.run import Run
@@ -26,7 +27,7 @@ def explorer_page(
     splits: tuple[Split, Split, Split] | None = None,
     most: int = MOST_CODES,
     lang: str = "en",
-    sweep: dict[str, Any] | None = None,
+    betas: Sequence[float] | None = None,
     served: bool = False,
 ) -> str:
     """Build the explorer of runs of the same data.
@@ -39,7 +40,7 @@ def explorer_page(
         splits: training, validation and test rows, if they are in memory.
         most: most test rows whose codes are on the page.
         lang: language in which the page opens, "en" or "zh".
-        sweep: values of β and the figures of each run, if the runs are a sweep over β.
+        betas: weight of the KL term of each run, if the runs are a sweep over it.
         served: True if a server executes the runs that the page cannot.
 
     Raises:
@@ -47,8 +48,13 @@ def explorer_page(
         Unsupported: if a model cannot run in a page, unless `served`.
     """
     spec = check_same_data(runs, names)
-    rows = _rows(runs, data, data_dir, splits, most)
-    pool = Pool()
+    if splits is None:
+        splits = _splits(runs, data, data_dir)
+    rows = None
+    if splits is not None:
+        known = next((r.data for r in runs if r.data.known), spec)
+        rows = choose_rows(splits, known, max(run.latent for run in runs), most)
+    pool, sweep = Pool(), None
     listed: list[dict[str, Any] | None] = []
     for run, name in zip(runs, names, strict=True):
         try:
@@ -62,6 +68,11 @@ def explorer_page(
             say(f"{name} runs on the server: {error}")
             listed.append(None)
     described = [describe_run(run, n, rows, pool) for run, n in zip(runs, names, strict=True)]
+    if betas is not None:
+        if splits is None:
+            raise ValueError("a sweep is shown with its data; name it with --data")
+        sweep = describe_sweep(betas, runs, splits)
+        align(runs, described, pool)
     content = {
         "data": describe_data(spec, rows, pool),
         "runs": described,
@@ -72,7 +83,7 @@ def explorer_page(
     return page.render(content, listed, pool, lang=lang, policy=policy)
 
 
-def check_same_data(runs: Sequence[Run], names: Sequence[str]) -> Any:
+def check_same_data(runs: Sequence[Run], names: Sequence[str]) -> DataSpec:
     """The data of runs, which one pointer moves through together.
 
     Raises:
@@ -89,20 +100,14 @@ def check_same_data(runs: Sequence[Run], names: Sequence[str]) -> Any:
     return first
 
 
-def _rows(
-    runs: Sequence[Run],
-    data: str | None,
-    data_dir: Path | None,
-    splits: tuple[Split, Split, Split] | None,
-    most: int,
-) -> Rows | None:
+def _splits(
+    runs: Sequence[Run], data: str | None, data_dir: Path | None
+) -> tuple[Split, Split, Split] | None:
     spec = next((r.data for r in runs if r.data.known), runs[0].data)
-    if splits is None:
-        try:
-            splits = reload_training_data(spec, data, data_dir, runs[0].path)
-        except (ValueError, OSError) as error:
-            if data is not None:
-                raise
-            say(f"the page is made without codes and examples: {error}")
-            return None
-    return choose_rows(splits, spec, max(run.latent for run in runs), most)
+    try:
+        return reload_training_data(spec, data, data_dir, runs[0].path)
+    except (ValueError, OSError) as error:
+        if data is not None:
+            raise
+        say(f"the page is made without codes and examples: {error}")
+        return None

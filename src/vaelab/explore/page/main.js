@@ -199,6 +199,7 @@ class App {
     this.views.forEach((view) => { view.title(); view.say(); });
     if (this.sweep && this.slide) this.slide(this.views[0].place, false);
     this.dims.build();
+    this.input.update();
     this.about();
   }
 
@@ -210,6 +211,7 @@ class App {
       if (map.kind === "active") parts.push(t("about.active", { name: run.name, dims, latent: run.latent }));
       if (map.kind === "pca") parts.push(t("about.pca", { name: run.name, share: number(100 * map.share, 0), latent: run.latent }));
     }
+    if (this.sweep) parts.push(t("about.sweep"));
     parts.push(t("about.local", { version: PAYLOAD.version }));
     document.getElementById("about").replaceChildren(...parts.map((text) => element("p", { text })));
   }
