@@ -1,17 +1,11 @@
 import re
-import shutil
 
 import pytest
+from chromium import launched
 from understand_study import a_study, written
 
 HAN = re.compile(r"[\u4e00-\u9fff]")
 
-
-CHROMIUM = next(
-    (p for p in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if p), None
-)
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
 CLIPPED = """() => [...document.querySelectorAll('body *')].filter(e => {
     const s = getComputedStyle(e);
@@ -42,13 +36,8 @@ FAINT = """() => {
 
 @pytest.fixture(scope="module")
 def browser():
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed")
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with api.sync_playwright() as p:
-        opened = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with launched() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")

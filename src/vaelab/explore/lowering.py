@@ -1,7 +1,7 @@
 """Lowering of a traced call to a program of the page's operators.
 
 The call runs once on an example, and every operator that ran is replaced by one or a few of the
-fifteen in `program.py`. Whatever does not depend on the inputs is a constant. An operator without
+fourteen in `program.py`. Whatever does not depend on the inputs is a constant. An operator without
 a rule is refused by its name.
 """
 

@@ -1,7 +1,7 @@
 """Programs of operators: a tensor function of one example as a list that a page can execute.
 
 A program holds numbered values, dense float32 arrays in row-major order, and steps
-`[operator, output, inputs, settings]` that compute one value from others. There are fifteen
+`[operator, output, inputs, settings]` that compute one value from others. There are fourteen
 operators, and each has one kernel in `page/kernels.js`:
 
     view       copy by shape, strides and offset: every reshape, permutation, slice and expansion
@@ -18,7 +18,6 @@ operators, and each has one kernel in `page/kernels.js`:
     take       rows of a table by index
     normal     standard normal noise times the temperature
     uniform    uniform noise on [0, 1)
-    copy       the same numbers
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-// The fifteen operators of a program, each on dense float32 arrays, and the programs they run in.
+// The fourteen operators of a program, each on dense float32 arrays, and the programs they run in.
 // Runs in a worker; every array lies in one memory, which the GEMM in WebAssembly shares.
 
 const erf = (x) => {  // Abramowitz & Stegun 7.1.26, |error| < 1.5e-7
@@ -70,7 +70,6 @@ const REDUCE = {
 
 // Each kernel prepares a step once, (output, inputs, settings, room) => a function that computes it.
 const KERNELS = {
-  copy: (y, [x]) => () => y.set(x),
   view: (y, [x], s) => {
     if (s.shape.length === 1 && s.strides[0] === 1) return () => y.set(x.subarray(s.offset, s.offset + y.length));
     const order = new Int32Array(y.length);
