@@ -26,3 +26,12 @@ def launched() -> Iterator[Any]:
         browser = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
         browser.close()
+
+
+def until(page: Any, expression: str) -> None:
+    """Wait until an expression holds; a page's policy forbids playwright's own way of waiting."""
+    for _ in range(400):
+        if page.evaluate(expression):
+            return
+        page.wait_for_timeout(25)
+    raise AssertionError(f"{expression} does not hold")

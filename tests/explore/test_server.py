@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import torch
-from chromium import launched
+from chromium import launched, until
 from small_runs import decoded, encoded, untrained
 
 pytest.importorskip("fastapi", reason="fastapi is not installed")
@@ -118,9 +118,9 @@ def test_a_model_too_large_for_a_page_runs_through_the_server(run, monkeypatch):
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
         page.goto(opened[0])
-        page.wait_for_function("performance.getEntriesByName('decoded').length > 0")
+        until(page, "performance.getEntriesByName('decoded').length > 0")
         page.hover(".over", position={"x": 90, "y": 90})
-        page.wait_for_function("document.querySelector('.verdict').textContent !== ''")
+        until(page, "document.querySelector('.verdict').textContent !== ''")
         assert said == []
         home = urlsplit(opened[0])
         assert {urlsplit(url).netloc for url in asked if url.startswith("http")} == {home.netloc}

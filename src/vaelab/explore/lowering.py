@@ -327,6 +327,10 @@ def _take(p: Program, out: Tensor, table: Value, index: Value) -> Value:
 
 
 def _index(p: Program, out: Tensor, table: Value, indices: Sequence[Value | None]) -> Value:
+    if all(i is None or i.slot is None for i in indices):
+        numbers = torch.arange(table.tensor.numel()).reshape(table.shape)
+        moved = numbers[tuple(slice(None) if i is None else i.tensor for i in indices)]
+        return _take(p, out, Value(table.tensor.reshape(-1, 1), table.slot), Value(moved))
     if len(indices) != 1 or indices[0] is None or indices[0].tensor.dtype == torch.bool:
         raise Unsupported("the model indexes by several tensors at once, or by a mask")
     return _take(p, out, table, indices[0])
