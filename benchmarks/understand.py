@@ -25,7 +25,7 @@ from vaelab import __version__
 from vaelab.data import load
 from vaelab.metrics import Estimate
 from vaelab.understand.benchmark import ground
-from vaelab.understand.claims import Claim, check_claim
+from vaelab.understand.claims import Comparison, compare
 from vaelab.understand.document import figure
 from vaelab.understand.measure import Figure, measure_model, reach
 from vaelab.understand.study import study
@@ -36,17 +36,22 @@ CHANCE = 0.15
 
 BOTH = (2, 16)
 RECONSTRUCTION = "reconstruction-only"
-CLAIMS: tuple[tuple[tuple[int, ...], Claim], ...] = (
-    ((16,), Claim("holes under the prior", 1, "hole_prior", "vae", "ae", 1 / 3)),
-    ((16,), Claim("holes in the own ellipse", 1, "hole_ellipse", "vae", "ae", 1 / 3)),
-    ((16,), Claim("precision × coverage", 5, "precision_coverage", "vae", "ae", 3.0, above=True)),
-    ((2,), Claim("unreached", 1, "unreached", "vae", "ae", 0.5)),
-    ((2,), Claim("class balance", 5, "balance", "vae", "ae", above=True)),
-    (BOTH, Claim("KL only: rate", 3, "rate", "kl-only", None, 0.1)),
-    (BOTH, Claim("KL only: k-NN", 3, "knn_accuracy", "kl-only", None, CHANCE)),
+CLAIMS: tuple[tuple[tuple[int, ...], str, Comparison], ...] = (
+    ((16,), "holes under the prior", Comparison("hole_prior", "vae", "ae", 1 / 3)),
+    ((16,), "holes in the own ellipse", Comparison("hole_ellipse", "vae", "ae", 1 / 3)),
+    (
+        (16,),
+        "precision × coverage",
+        Comparison("precision_coverage", "vae", "ae", 3.0, above=True),
+    ),
+    ((2,), "unreached", Comparison("unreached", "vae", "ae", 0.5)),
+    ((2,), "class balance", Comparison("balance", "vae", "ae", above=True)),
+    (BOTH, "KL only: rate", Comparison("rate", "kl-only", None, 0.1)),
+    (BOTH, "KL only: k-NN", Comparison("knn_accuracy", "kl-only", None, CHANCE)),
     (
         BOTH,
-        Claim("reconstruction only: σ", 3, "posterior_scale", "reconstruction-only", "vae", 0.1),
+        "reconstruction only: σ",
+        Comparison("posterior_scale", "reconstruction-only", "vae", 0.1),
     ),
 )
 
@@ -86,16 +91,19 @@ def one(source: str, seed: int, epochs: int | None) -> tuple[dict[str, dict[str,
     return figures, time.perf_counter() - started
 
 
-def line(latent: int, claim: Claim, seeds: Sequence[dict[str, dict[str, Figure]]]) -> Line:
+def line(
+    latent: int, name: str, comparison: Comparison, seeds: Sequence[dict[str, dict[str, Figure]]]
+) -> Line:
     """A claim over the seeds."""
     found, holds = [], []
     for figures in seeds:
-        judged = check_claim(claim, figures, latent)
-        assert isinstance(judged.left, Estimate)
-        value = judged.left.value if claim.right is None else judged.ratio
+        compared = compare(comparison, figures, latent)
+        assert isinstance(compared.left, Estimate)
+        value = compared.left.value if comparison.right is None else compared.ratio
         found.append(float("inf") if value is None else value)
-        holds.append(found[-1] > claim.factor if claim.above else found[-1] < claim.factor)
-    return Line(claim.id, latent, claim.factor, claim.above, found, holds)
+        factor = comparison.factor
+        holds.append(found[-1] > factor if comparison.above else found[-1] < factor)
+    return Line(name, latent, comparison.factor, comparison.above, found, holds)
 
 
 def table(lines: Sequence[Line]) -> str:
@@ -128,7 +136,7 @@ def main() -> int:
         seeds.append(figures)
         seconds.append(round(took, 1))
         print(f"seed {seed}: {took:.0f} s", file=sys.stderr, flush=True)
-    lines = [line(latent, claim, seeds) for sizes, claim in CLAIMS for latent in sizes]
+    lines = [line(latent, name, each, seeds) for sizes, name, each in CLAIMS for latent in sizes]
     print(table(lines))
     report: dict[str, Any] = {
         "vaelab": __version__,

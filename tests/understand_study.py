@@ -34,19 +34,27 @@ UNITS = {
 LABELLED = ("knn_accuracy", "confidence", "balance")
 
 
-def claim(name, section, latent, figure, holds, z, left=0.125, right=0.618):
+def comparison(latent, figure, verdict, z, left=0.125, right=0.618, against="ae"):
     return {
-        "id": name,
-        "section": section,
-        "latent": latent,
-        "holds": holds,
+        "verdict": verdict,
         "left": {"model": f"vae-{latent}", "figure": figure, "value": left, "se": 0.004},
-        "right": {"model": f"ae-{latent}", "figure": figure, "value": right, "se": 0.005},
+        "right": {"model": f"{against}-{latent}", "figure": figure, "value": right, "se": 0.005},
         "relation": "below",
         "factor": 1.0,
         "bound": None,
         "ratio": 0.2,
         "z": z,
+    }
+
+
+def claim(name, section, latent, verdict, *comparisons):
+    return {
+        "id": name,
+        "section": section,
+        "latent": latent,
+        "holds": None if verdict is None else verdict == "holds",
+        "verdict": verdict,
+        "comparisons": list(comparisons),
     }
 
 
@@ -71,15 +79,26 @@ def a_study(labels=True, image=True):
                 "figures": figures,
                 "classes": None,
             }
-    claims = [claim("holes_prior", 1, n, "hole_prior", True, 76.0) for n in (2, 16)]
-    claims += [claim("path_smoother", 4, 2, "roughness", False, -7.5)]
-    claims += [claim("path_smoother", 4, 16, "roughness", None, 0.4)]
-    bound = claim("kl_only_rate", 3, 16, "rate", True, 9.0)
-    bound |= {"right": None, "bound": 0.1}
+    claims = [
+        claim("holes_prior", 1, n, "holds", comparison(n, "hole_prior", "holds", 76.0))
+        for n in (2, 16)
+    ]
+    for latent, verdict, z in ((2, "fails", -7.5), (16, "undecided", 0.4)):
+        one = comparison(latent, "roughness", verdict, z)
+        claims.append(claim("path_smoother", 4, latent, verdict, one))
+    bound = comparison(16, "rate", "holds", 9.0) | {"right": None, "bound": 0.1}
     bound["left"] = {"model": "kl-only-16", "figure": "rate", "value": 0.27, "se": 0.004}
-    unheard = claim("a_new_claim", 4, 16, "mmd", True, 3.0)
-    missing = claim("balance", 5, 16, "balance", None, None)
-    missing["left"] |= {"value": None}
+    several = claim(
+        "together_and_apart",
+        3,
+        16,
+        "fails",
+        comparison(16, "mmd", "holds", 3.0),
+        comparison(16, "mmd", "fails", -3.0, against="reconstruction-only"),
+        comparison(16, "spread", "holds", 3.0, against="kl-only"),
+    )
+    missing = claim("balance", 5, 16, None, comparison(16, "balance", None, None))
+    claims += [claim("kl_only_rate", 3, 16, "holds", bound), several, missing]
     codes = {
         f"vae-{n}": {"mean": [(-1) ** j * 0.3 * (j % 5) for j in range(n)], "std": [0.3] * n}
         for n in (2, 16)
@@ -89,7 +108,7 @@ def a_study(labels=True, image=True):
     )
     drawn = ("map", "gap", "density", "ellipses", "training")
     return {
-        "format": 1,
+        "format": 2,
         "vaelab": "0.1.0",
         "torch": "2.8",
         "device": "cpu",
@@ -134,11 +153,12 @@ def a_study(labels=True, image=True):
             "mmd_draws": 5000,
             "walk_steps": 32,
             "pairs": 500,
-            "pairs_of": "different classes",
+            "pairs_of": "different classes" if labels else "any two",
             "features": "64 features of a classifier of 10 classes",
             "features_of": {"kind": "classifier", "dims": 64, "classes": 10},
             "classifier_accuracy": {"value": 0.96, "se": 0.01, "n": 360} if labels else None,
             "chance": 0.103 if labels else None,
+            "repeats": False,
             "pixels": "29 principal components of the pixels (95.1%)",
             "pixels_of": {"dims": 29, "explained": 0.951},
             "seeds": {"binarization": 0, "draws": 0, "classifier": 0},
@@ -148,9 +168,12 @@ def a_study(labels=True, image=True):
             {"figure": name, "unit": unit, "better": better, "best": {"2": ["vae"], "16": ["vae"]}}
             for name, (unit, better) in UNITS.items()
         ],
-        "claims": [*claims, bound, unheard, missing],
+        "claims": claims,
         "inputs": [{"row": i, "label": i if labels else None, "codes": codes} for i in range(1, 6)],
-        "strips": {"gap": {"distance": 1.234}, "class": {"label": 1}},
+        "strips": {
+            "gap": {"distance": 1.234, "hole": True, "points": 9, "off": 4},
+            "class": {"label": 1},
+        },
         "noise_relative": {"2": 0.31, "16": 0.42},
         "temperatures": [0.25, 0.5, 1, 2],
         "walk_pairs": None,

@@ -186,3 +186,15 @@ def test_the_settings_are_those_an_evaluation_records(runs, tmp_path):
         for name in place.split("."):
             assert name in at, place
             at = at[name]
+
+
+def test_the_settings_that_differ_lead(runs, tmp_path, capsys):
+    data = load_data("digits8x8")
+    recipe = recipes.beta_vae(data.spec, latent=1, beta=0.5, design=Design(width=16))
+    train(recipe, data, Plan(epochs=2), out=tmp_path / "run")
+    evaluate(tmp_path / "run")
+    first, *_ = said(capsys, runs / "one", tmp_path / "run").out.splitlines()
+    assert first == "recipe vae / beta_vae, beta 1 / 0.5, epochs 6 / 2"
+    first, *_ = said(capsys, runs / "one", runs / "three", runs / "one").out.splitlines()
+    assert first == "latent 1 / 3 / 1"
+    assert said(capsys, runs / "one", runs / "one").out.startswith("No setting of recipe")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -43,3 +44,13 @@ def test_permutation_is_one_of_all_numbers_and_the_seeds_own() -> None:
     assert order.sort().values.tolist() == list(range(50))
     assert torch.equal(order, torch.randperm(50, generator=torch.Generator().manual_seed(1)))
     assert order.tolist() != permutation(50, 2).tolist()
+
+
+def test_fork_rng_leaves_every_device_alone_but_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(seed: int) -> None:
+        raise AssertionError("every device was seeded, and its lazy start was formatted as a stack")
+
+    for module in (torch.cuda, torch.xpu):
+        monkeypatch.setattr(module, "manual_seed_all", fail)
+    with fork_rng(7):
+        assert torch.equal(torch.randn(4), drawn(7, 4))

@@ -189,6 +189,20 @@ def silent_level(folder):
     run.save(folder / "run")
 
 
+def dark_green(folder):
+    """Dark green pictures: uniform colours of (20, 60, 25) or so, with noise."""
+    g = np.random.default_rng(0)
+    x = np.array([20, 60, 25]) + g.normal(0, 12, (300, 1, 1, 1)) + g.normal(0, 10, (300, 1, 1, 3))
+    x = x + 6 * g.normal(size=(300, 16, 16, 3))
+    return saved(folder, x=x.clip(0, 255).astype(np.uint8))
+
+
+def grey_at_the_mean(folder):
+    """512 latents, 6 epochs: draws lie on a shell, and the mean in its middle decodes to grey."""
+    design = Design(net="mlp", width=128)
+    return trained(folder, recipes.vae, dark_green(folder), 6, 2e-3, design, latent=512)
+
+
 ILL = {
     collapsed: {"collapse"},
     hardly_begun: {"collapse"},
@@ -209,6 +223,7 @@ ILL = {
     thirty_latents_for_two_factors: {"idle-latents"},
     one_latent_for_two_factors: {"few-latents"},
     silent_level: {"dead-level"},
+    grey_at_the_mean: {"mean-astray"},
 }
 
 PRIOR = {with_priors: "many"}

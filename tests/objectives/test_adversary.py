@@ -220,7 +220,15 @@ def test_a_critic_learns_in_fit_and_its_loss_is_among_the_figures() -> None:
     assert history[0]["critic"] > history[-1]["critic"]
 
 
-@pytest.mark.parametrize(("name", "epochs"), [("factor_vae", 14), ("wae_gan", 14), ("vae_gan", 30)])
+@pytest.mark.parametrize(
+    ("name", "epochs"),
+    [
+        ("factor_vae", 14),
+        ("wae_gan", 14),
+        # Its distortion falls in `test_it_learns`, which is quicker.
+        pytest.param("vae_gan", 30, marks=pytest.mark.slow),
+    ],
+)
 def test_recipes_learn_in_fit(name: str, epochs: int, digits: Data) -> None:
     """What comes back is nearer to its own image than to another."""
     recipe = find(name)(digits.spec, latent=8, design=Design(width=64, likelihood="gaussian"))

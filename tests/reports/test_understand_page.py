@@ -3,7 +3,7 @@ from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
-from understand_study import UNITS, a_study, claim, written
+from understand_study import UNITS, a_study, written
 
 from vaelab.commands.main import overview
 from vaelab.reports.page import tables
@@ -153,16 +153,82 @@ def test_failing_and_undecided_claims_are_said_as_measured(tmp_path):
     path = written(tmp_path, a_study())
     page = parsed(path)
     english, chinese = ("".join(page.texts[tag]) for tag in ("en", "zh-Hans"))
-    assert (
-        "Of 6 comparisons that could be made here, 4 hold, 1 do not and 1 are undecided." in english
-    )
-    assert "共 6 项：4 项成立，1 项不成立，1 项无法判定" in chinese
+    assert "Of 6 tests that could be made here, 3 hold, 2 do not and 1 are undecided." in english
+    assert "共 6 次：3 次成立，2 次不成立，1 次无法判定" in chinese
     # In its section, and again in the summary.
-    assert english.count("does not hold on this data: ") == 2
-    assert chinese.count("在这份数据上不成立：") == 2
+    assert english.count("does not hold on this data: ") == 4
+    assert chinese.count("在这份数据上不成立：") == 4
     assert english.count("undecided, the difference") == 2
-    assert "MMD: VAE below AE." in english
     assert "the mark is 0.10\xa0nats" in english
+
+
+def test_a_claim_about_several_models_shows_every_comparison_with_its_state(tmp_path):
+    page = parsed(written(tmp_path, a_study()))
+    english, chinese = ("".join(page.texts[tag]) for tag in ("en", "zh-Hans"))
+    told = english[english.index("16 dimensions: does not hold on this data: MMD") :][:300]
+    order = ["(AE)\xa0✓; MMD", "(Rec. only)\xa0✗; Spread", "(KL only)\xa0✓"]
+    places = [told.index(each) for each in order]
+    assert places == sorted(places)
+    assert re.search(
+        r"不成立：MMD .*（AE）✓；MMD .*（只留重构）✗；变体离散度 .*（只留 KL）✓", chinese
+    )
+
+
+def test_sentences_about_gaps_follow_the_figures(tmp_path):
+    study = a_study()
+    gap, mark = study["strips"]["gap"], study["models"]
+    for latent in (2, 16):
+        mark[f"ae-{latent}"]["figures"]["hole_ellipse"] = {"value": 0.028, "se": 0.017, "n": 99}
+    study["strips"]["gap"] = gap | {"hole": False, "off": 0}
+    english, chinese = _sections(written(tmp_path, study))
+    assert "cannot be made out inside" in english
+    assert "training codes: inside their support." in english
+    assert "none of the 9 images" in english
+    assert "there are gaps" not in english
+    assert "看不出空隙比真实编码更多" in chinese
+    assert "在支撑集之内" in chinese
+
+    mark["ae-2"]["figures"]["hole_ellipse"]["value"] = 0.09  # two standard errors above 5%
+    study["strips"]["gap"] = gap
+    english, chinese = _sections(written(tmp_path, study))
+    assert "In 2 dimensions that is above the mark" in english
+    assert "in 16 it is not" in english
+    assert "training codes: outside their support." in english
+    assert "Of the 9 images along it, 4 are further" in english
+    assert "2 维时比参照值高出至少两个标准误" in chinese
+    assert "有 4 个比 95% 的留出样本离训练样本更远" in chinese
+
+    mark["ae-16"]["figures"]["hole_ellipse"]["value"] = 0.3
+    study["strips"]["gap"] = gap | {"off": None}  # not measured: the rows repeat
+    english, _ = _sections(written(tmp_path, study))
+    assert "Both are above the mark" in english
+    assert "along it" not in english
+
+
+def _sections(path):
+    page = parsed(path)
+    return ("".join(page.texts[tag]) for tag in ("en", "zh-Hans"))
+
+
+def test_prose_around_the_figures_states_no_outcome():
+    """Titles, the deck and descriptions of pictures are the same whatever was measured."""
+    for language in LANGUAGES:
+        for name, text in keys(texts(language)):
+            if name.split(".")[-1].startswith(("alt", "label", "title", "deck")):
+                for word in ("gaps an", "far beyond", "which fill", "空隙里", "散落", "填满"):
+                    assert word not in text, (name, word)
+
+
+def test_repeated_rows_are_named_and_what_compares_rows_is_left_out(tmp_path):
+    study = a_study(image=False)
+    study["measurement"]["repeats"] = True
+    for model in study["models"].values():
+        for name in ("off_support", "precision", "coverage"):
+            model["figures"][name] = {"value": None, "why": "repeats"}
+    english, chinese = _sections(written(tmp_path, study))
+    assert "Rows of this data repeat exactly." in english
+    assert "完全相同的样本" in chinese
+    assert "resemble no training" not in english
 
 
 def test_a_page_of_few_steps_or_a_silent_code_says_so_at_the_top(tmp_path):
@@ -196,11 +262,8 @@ def test_nothing_fails_where_everything_holds(tmp_path):
 
 
 def test_a_verdict_is_taken_from_the_study():
-    given = claim("holes_prior", 1, 2, "hole_prior", None, 5.0)
-    assert state_of(given) == "open"
-    assert state_of(given | {"verdict": "holds"}) == "yes"
-    assert state_of(given | {"verdict": "fails"}) == "no"
-    assert state_of(given | {"right": {"value": None}}) == "missing"
+    states = {"holds": "yes", "fails": "no", "undecided": "open", None: "missing"}
+    assert {name: state_of({"verdict": name}) for name in states} == states
 
 
 def test_the_best_are_marked_as_the_study_says(tmp_path):

@@ -11,18 +11,27 @@ from vaelab.data import load
 from vaelab.metrics import Estimate
 from vaelab.runs.run import load as load_run
 from vaelab.understand.benchmark import Cloud, encode, ground
-from vaelab.understand.claims import ROWS, Claim, Row, best, check_claim, claims
+from vaelab.understand.claims import (
+    ROWS,
+    Claim,
+    Comparison,
+    Row,
+    best,
+    check_claim,
+    claims,
+    compare,
+)
 from vaelab.understand.document import document
 from vaelab.understand.figures import draw
 from vaelab.understand.galleries import noise_like
-from vaelab.understand.landmarks import core, gap, lattice
+from vaelab.understand.landmarks import core, ellipse_points, lattice, strayed
 from vaelab.understand.measure import Missing, measure_model, reach
 from vaelab.understand.study import MODELS, key, num_epochs, study
 
 # The package shows the function under the name of its module.
 measures = importlib.import_module("vaelab.understand.measure")
 
-BELOW = Claim("holes", 1, "holes", "vae", "ae")
+BELOW = Claim("holes", 1, (Comparison("holes", "vae", "ae"),))
 UNIT = {"share", "nats", "none"}
 
 
@@ -46,29 +55,78 @@ def _figures(**values):
 def test_a_claim_is_decided_by_two_standard_errors(vae, ae, verdict):
     found = check_claim(BELOW, _figures(vae=Estimate(vae, 0.01, 99), ae=Estimate(ae, 0.01, 99)), 2)
     assert found.verdict == verdict
-    assert found.ratio == pytest.approx(vae / ae)
-    assert found.z == pytest.approx((ae - vae) / math.hypot(0.01, 0.01))
+    (one,) = found.compared
+    assert one.verdict == verdict
+    assert one.ratio == pytest.approx(vae / ae)
+    assert one.z == pytest.approx((ae - vae) / math.hypot(0.01, 0.01))
 
 
 def test_the_factor_scales_the_right_hand_side_and_its_error():
     figures = _figures(vae=Estimate(0.4, 0.0, 9), ae=Estimate(1.0, 0.3, 9))
-    third = check_claim(Claim("c", 1, "holes", "vae", "ae", factor=1 / 3), figures, 2)
+    third = compare(Comparison("holes", "vae", "ae", factor=1 / 3), figures, 2)
     assert third.z == pytest.approx((1 / 3 - 0.4) / 0.1)
-    above = check_claim(Claim("c", 1, "holes", "ae", "vae", factor=2.0, above=True), figures, 2)
+    above = compare(Comparison("holes", "ae", "vae", factor=2.0, above=True), figures, 2)
     assert above.z == pytest.approx((1.0 - 0.8) / 0.3)
 
 
 def test_a_bound_needs_no_other_model():
-    rate = Claim("rate", 3, "holes", "kl-only", None, factor=0.1)
-    assert check_claim(rate, _figures(kl_only=Estimate(0.001, 0.001, 9)), 2).verdict == "holds"
-    assert check_claim(rate, _figures(kl_only=Estimate(0.5, 0.001, 9)), 2).verdict == "fails"
-    exact = check_claim(rate, _figures(kl_only=Estimate(0.0, 0.0, 9)), 2)
+    rate = Comparison("holes", "kl-only", None, factor=0.1)
+    assert compare(rate, _figures(kl_only=Estimate(0.001, 0.001, 9)), 2).verdict == "holds"
+    assert compare(rate, _figures(kl_only=Estimate(0.5, 0.001, 9)), 2).verdict == "fails"
+    exact = compare(rate, _figures(kl_only=Estimate(0.0, 0.0, 9)), 2)
     assert (exact.verdict, exact.z, exact.ratio) == ("holds", math.inf, None)
 
 
 def test_a_missing_figure_leaves_a_claim_open():
     found = check_claim(BELOW, _figures(vae=Estimate(0.1, 0.01, 9)), 2)
-    assert (found.verdict, found.z, found.ratio) == (None, None, None)
+    assert found.verdict is None
+    assert (found.compared[0].z, found.compared[0].ratio) == (None, None)
+
+
+def _all(names, **values):
+    """Figures of the four models at latent 2: `names` by model, each ± 0.01."""
+    return {
+        key(model, 2): {
+            name: Estimate(values[name][i], 0.01, 99) if name in values else Missing("point")
+            for name in names
+        }
+        for i, model in enumerate(MODELS)  # ae, kl-only, reconstruction-only, vae
+    }
+
+
+@pytest.mark.parametrize(
+    ("mmd", "knn", "verdict"),
+    [
+        ((0.5, 0.0, 0.7, 0.1), (0.9, 0.1, 0.9, 0.8), "holds"),
+        # The classes told apart better without the rate is no contradiction: not claimed.
+        ((0.5, 0.0, 0.7, 0.1), (0.99, 0.1, 0.99, 0.8), "holds"),
+        ((0.1, 0.0, 0.7, 0.5), (0.9, 0.1, 0.9, 0.8), "fails"),  # no closer than the autoencoder
+        ((0.5, 0.0, 0.1, 0.5), (0.9, 0.1, 0.9, 0.8), "fails"),  # nor than reconstruction only
+        ((0.5, 0.0, 0.7, 0.1), (0.9, 0.8, 0.9, 0.1), "fails"),  # told apart worse than KL only
+        ((0.5, 0.0, 0.7, 0.1), (0.9, 0.5, 0.9, 0.5), "undecided"),
+        ((0.5, 0.0, 0.1, 0.1), (0.9, 0.8, 0.9, 0.1), "fails"),  # one that fails decides
+    ],
+)
+def test_together_and_apart_is_held_against_each_of_the_three_others(mmd, knn, verdict):
+    (claim,) = (one for one in claims(0.1) if one.id == "together_and_apart")
+    figures = _all(("mmd", "knn_accuracy"), mmd=mmd, knn_accuracy=knn)
+    assert check_claim(claim, figures, 2).verdict == verdict
+    assert {one.right for one in claim.comparisons} == set(MODELS) - {"vae"}
+
+
+def test_samples_are_better_only_if_better_than_all_three():
+    (claim,) = (one for one in claims(None) if one.id == "samples_better")
+    name = "precision_coverage"
+    above = {name: (0.2, 0.3, 0.1, 0.6)}
+    assert check_claim(claim, _all((name,), **above), 2).verdict == "holds"
+    for worse in ((0.8, 0.2, 0.2, 0.6), (0.2, 0.8, 0.2, 0.6), (0.2, 0.2, 0.8, 0.6)):
+        assert check_claim(claim, _all((name,), **{name: worse}), 2).verdict == "fails"
+
+
+def test_without_classes_no_claim_needs_them():
+    needs = {"knn_accuracy", "balance", "confidence"}
+    assert not needs & {one.figure for claim in claims(None) for one in claim.comparisons}
+    assert needs == needs & {one.figure for claim in claims(0.5) for one in claim.comparisons}
 
 
 def test_the_best_is_marked_with_those_that_tie():
@@ -89,28 +147,76 @@ def test_the_best_is_marked_with_those_that_tie():
     assert best(low, _figures(), 2) == []
 
 
-def test_chance_sets_the_bound_of_what_knows_nothing():
-    by_id = {claim.id: claim for claim in claims(0.1)}
-    assert by_id["kl_only_knn"].factor == pytest.approx(0.15)
-    assert {claim.figure for claim in claims(None)} <= {row.figure for row in ROWS}
-    assert len(by_id) == len(claims(0.1))
+@pytest.mark.parametrize(("chance", "bound"), [(0.1, 0.28), (0.5, 0.6), (0.9, 0.92)])
+def test_chance_sets_the_bound_of_what_knows_nothing(chance, bound):
+    by_id = {claim.id: claim for claim in claims(chance)}
+    assert by_id["kl_only_knn"].comparisons[0].factor == pytest.approx(bound)
+    assert len(by_id) == len(claims(chance))
+    used = {one.figure for claim in claims(chance) for one in claim.comparisons}
+    assert used <= {row.figure for row in ROWS}
 
 
-def test_the_gap_is_found_between_two_blobs_and_the_core_inside_one():
+def test_a_product_has_the_error_of_the_product_rule():
+    found = measures.product(Estimate(0.5, 0.1, 40), Estimate(0.2, 0.05, 30))
+    assert found.value == pytest.approx(0.1)
+    assert found.se == pytest.approx(math.hypot(0.1 * 0.2, 0.05 * 0.5))
+    assert found.n == 40
+
+
+def test_precision_times_coverage_is_recomputed_with_its_error(small):
+    *_, measured, _, _ = small
+    for name in ("vae-3", "ae-2"):
+        figures = measured[name].figures
+        precision, coverage, both = (
+            figures[each] for each in ("precision", "coverage", "precision_coverage")
+        )
+        assert both.value == pytest.approx(precision.value * coverage.value)
+        by_hand = (
+            (precision.se * coverage.value) ** 2 + (coverage.se * precision.value) ** 2
+        ) ** 0.5
+        assert both.se == pytest.approx(by_hand)
+
+
+def _blobs():
     draws = torch.Generator().manual_seed(0)
     blobs = torch.randn(400, 2, generator=draws) * 0.3
     blobs[:200, 0] -= 4
     blobs[200:, 0] += 4
+    return blobs
+
+
+def test_the_strip_goes_where_the_decoder_strays_not_where_codes_are_few():
+    blobs = _blobs()
+    # A decoder that is wrong about (1.5, 0.2) alone, and right in the middle of the gap.
+    wrong = torch.tensor([1.5, 0.2])
+    found = strayed(blobs, lambda z: (-(z - wrong).square().sum(1)).exp(), 0.1)
+    middle = (torch.tensor(found.start) + torch.tensor(found.end)) / 2
+    assert torch.allclose(middle, wrong, atol=0.2)
+    nearest = float((blobs - middle).norm(dim=1).min())
+    assert found.distance == pytest.approx(nearest, rel=1e-5)
+    length = float((torch.tensor(found.start) - torch.tensor(found.end)).norm())
+    assert length == pytest.approx(2 * nearest, rel=1e-5)
+    # One that is right wherever codes are strays furthest from them.
+    far = strayed(blobs, lambda z: torch.cdist(z, blobs).min(1).values, 0.1)
+    assert abs(far.start[0] + far.end[0]) / 2 < 1.0
+    assert far.distance > 2.0
+
+
+def test_points_of_the_ellipse_follow_the_codes_even_on_a_line():
+    draws = torch.Generator().manual_seed(1)
+    codes = torch.randn(5000, 2, generator=draws) * torch.tensor([3.0, 0.5]) + 7
+    points = ellipse_points(codes)
+    assert torch.allclose(points[0], codes.mean(0))
+    centred = (points - codes.mean(0)) / codes.std(0, correction=0)
+    assert float(centred.norm(dim=1).max()) == pytest.approx(2.0, rel=0.05)
+    assert float(points[:, 0].std() / points[:, 1].std()) == pytest.approx(6.0, rel=0.1)
+    line = torch.stack([torch.linspace(-1, 1, 50), torch.linspace(-2, 2, 50)], 1)
+    assert torch.allclose(ellipse_points(line)[:, 1], 2 * ellipse_points(line)[:, 0], atol=1e-3)
+
+
+def test_the_core_lies_inside_one_class():
+    blobs = _blobs()
     labels = (blobs[:, 0] > 0).long()
-    for found in (gap(blobs, None, (-6, 6, -6, 6)), gap(blobs, labels, (-6, 6, -6, 6))):
-        assert found is not None
-        middle = (torch.tensor(found.start) + torch.tensor(found.end)) / 2
-        assert abs(float(middle[0])) < 1.0
-        assert found.distance > 2.0
-    assert found.start[0] * found.end[0] < 0  # from one class to the other
-    one = gap(blobs, torch.zeros(400), (-6, 6, -6, 6))  # one class has no banks
-    assert one is not None
-    assert one.distance > 2.0
     inside = core(blobs, labels, length=1.0)
     ends = torch.tensor([inside.start, inside.end])
     assert ((ends[:, 0] > 0) == bool(inside.label)).all()
@@ -118,15 +224,25 @@ def test_the_gap_is_found_between_two_blobs_and_the_core_inside_one():
     assert core(blobs, None, length=1.0).label is None
 
 
-def test_where_codes_leave_no_gap_none_is_found():
-    codes = lattice((-3.0, 3.0, -3.0, 3.0), 40)
-    assert gap(codes, None, (-3, 3, -3, 3)) is None
-    assert gap(codes, (codes[:, 0] > 0).long(), (-3, 3, -3, 3)) is None
-    # Two classes that mingle leave none between them, but the hole in one of them is one.
-    away = (codes - torch.tensor([1.5, 0.0])).norm(dim=1) > 1.0
-    found = gap(codes[away], (codes[away, 0] > 0).long(), (-3, 3, -3, 3))
-    assert found is not None
-    assert found.distance > 0.5
+def test_one_class_is_no_class():
+    data = load((torch.rand(200, 1, 6, 5).numpy(), torch.zeros(200, dtype=torch.long).numpy()))
+    common = ground(data, data.spec)
+    assert common.train.y is None
+    assert common.held.y is None
+    assert common.chance is None
+    assert not common.paired_by_class
+
+
+def test_rows_that_repeat_are_noticed():
+    draws = torch.Generator().manual_seed(2)
+    x = torch.randn(300, 4, generator=draws)
+    assert not ground(load(x.numpy()), load(x.numpy()).spec).repeats
+    points = load(x[:2].repeat(150, 1).numpy())
+    assert ground(points, points.spec).repeats
+    thrice = load(x.repeat(3, 1).numpy())  # held-out rows have their copies in the training split
+    assert ground(thrice, thrice.spec).repeats
+    some = torch.cat([x[:2].repeat(20, 1), x])  # 40 of 340 rows, 12%: k-NN balls of them are empty
+    assert ground(load(some.numpy()), load(some.numpy()).spec).repeats
 
 
 def test_a_lattice_runs_from_the_smallest_second_coordinate():

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from vaelab.evaluation.record import Record, figure, file_name, read_of_each
 from vaelab.evaluation.settings import unlike
 from vaelab.metrics.estimate import Estimate
 from vaelab.reports.evaluation_table import UNITS, written
+from vaelab.runs.differences import differing, settings
 from vaelab.utils import atomic_files
 from vaelab.utils.progress import counted, say
 from vaelab.utils.text import escape_control
@@ -40,14 +42,16 @@ class Judged:
     """A run that was evaluated.
 
     Attributes:
-        name: as it was typed.
-        record: its evaluation.json.
-        of_each: figures of every example.
+        name: the name as typed.
+        record: the contents of evaluation.json.
+        of_each: the figures of every example.
+        settings: the recipe and the training, with the fitted prior if it is judged with one.
     """
 
     name: str
     record: Record
     of_each: dict[str, Tensor]
+    settings: dict[str, Any]
 
 
 def compare(
@@ -79,8 +83,8 @@ def read(run: str) -> Judged:
         ValueError: if it is damaged.
     """
     folder, _, prior = run.partition("@")
-    flag = f" --prior {prior}" if prior else ""
-    how = f"run `vaelab evaluate {folder}{flag}` first"
+    flag = f" --prior {shlex.quote(prior)}" if prior else ""
+    how = f"run `vaelab evaluate {shlex.quote(folder)}{flag}` first"
     path = Path(folder) / file_name(prior or None)
     # A prior's name may hold a point: the suffix is added, not replaced.
     kept, of_each = Path(f"{path}.json"), Path(f"{path}.safetensors")
@@ -94,7 +98,7 @@ def read(run: str) -> Judged:
         )
     if wrong := [name for name, fits in SOUND.items() if not fits(record.get(name))]:
         raise ValueError(f"{kept} is damaged: {', '.join(wrong)} is missing or odd; {how}")
-    return Judged(run, record, figures)
+    return Judged(run, record, figures, settings(folder) | ({"prior": prior} if prior else {}))
 
 
 def _is_number(value: Any) -> bool:
@@ -172,6 +176,8 @@ def show(judged: list[Judged], differences: dict[str, dict[str, Estimate]]) -> N
     """Print figures side by side, then the paired differences."""
     first, names = judged[0], [run.name for run in judged]
     called = dict(zip(names, map(escape_control, shorter(names)), strict=True))
+    apart = ", ".join(differing([run.settings for run in judged]))
+    print(escape_control(apart or "No setting of recipe or training differs."))
     print(escape_control(f"{_data(first.record)[:1].upper()}{_data(first.record)[1:]}"))
     console = Console()
     for group, heading in GROUPS.items():
@@ -246,6 +252,7 @@ def _print_json(judged: list[Judged], differences: dict[str, dict[str, Estimate]
         "split": first.record["split"],
         "runs": {run.name: run.record["figures"] for run in judged},
         "reference": first.name,
+        "settings": differing([run.settings for run in judged]),
         "differences": {
             name: {key: figure(value) for key, value in found.items()}
             for name, found in differences.items()

@@ -7,6 +7,7 @@ It is kept in the run's folder under a name, and commands that generate take it 
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -117,7 +118,8 @@ def perform(task: Task, kind: PriorEstimator) -> None:
             f"It is no better than the model's own: {lost:.2f} nats more. Another kind or other "
             "settings may be; samples of the model as it is are the better guess"
         )
-    after = "" if lost >= 0 else f"; try: vaelab sample {task.run} --prior {name}"
+    again = shlex.join(["vaelab", "sample", str(task.run), "--prior", name])
+    after = "" if lost >= 0 else f"; try: {again}"
     show(f"{task.run / PRIORS / name}.safetensors  the prior{after}")
 
 

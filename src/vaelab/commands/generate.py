@@ -8,6 +8,7 @@ names of columns and categories, counts and categories whole.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -115,7 +116,7 @@ def sample(
     elif not model.has_rate:
         say(
             "an autoencoder has no trained prior: these are decoded draws of N(0, I). Fit one "
-            f"with `vaelab fit-prior mixture {run}`, then pass --prior mixture"
+            f"with `vaelab fit-prior mixture {shlex.quote(str(run))}`, then pass --prior mixture"
         )
     draw = draw or (model.data.drawn and not mean)
     parts = model.stream_samples(n, temperature=temperature, draw=draw, seed=seed)

@@ -1,7 +1,8 @@
 """The command line: a table of commands, each a typed function its flags are derived from.
 
 Results go to stdout, messages and progress to stderr. Exit status: 0 done, 1 failed, 2 wrong usage
-or bad input, 130 interrupted. Nothing heavy is imported until a command is chosen.
+or bad input, 130 or 143 interrupted by SIGINT or SIGTERM. Nothing heavy is imported until a
+command is chosen.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from vaelab.commands.interrupts import interruptible
 from vaelab.utils.options import command_line
 from vaelab.utils.program import as_called, program
 from vaelab.utils.text import did_you_mean, escape_control
@@ -140,9 +142,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     logging.getLogger("vaelab").addHandler(_SAID)
     logging.getLogger("vaelab").setLevel(logging.INFO)
+    with interruptible() as interrupts:
+        return interrupts.status(_status(list(sys.argv[1:] if argv is None else argv)))
+
+
+def _status(args: list[str]) -> int:
+    """Exit status of a command line, without regard to signals."""
     try:
         with command_line():
-            status = _run(list(sys.argv[1:] if argv is None else argv))
+            status = _run(args)
         sys.stdout.flush()
         return status
     except SystemExit as exit:  # tyro, after it has shown help or what it could not parse
@@ -208,7 +216,7 @@ def overview() -> str:
             "Every command  vaelab COMMAND --help",
             "",
             "Results go to stdout, messages to stderr. Exit status: 0 done, 1 failed, 2 wrong",
-            "input. VAELAB_DATA names the folder where known data sets live.",
+            "input, 130 interrupted. VAELAB_DATA names the folder where known data sets live.",
         ]
     )
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import sys
 import typing
 from dataclasses import dataclass
@@ -75,7 +76,7 @@ def command(name: str) -> Command:
         )
         # A file is as wide as it needs to be.
         console = Console(width=None if sys.stdout.isatty() else WIDE)
-        console.print("test split, nats per example: mean ± standard deviation over the seeds")
+        console.print(f"test split, nats per example{found.spread}")
         console.print(table(found))
         if found.has_rate:
             print(f"{task.out / PICTURE}.png  the rate–distortion curve (.svg beside it)")
@@ -84,7 +85,8 @@ def command(name: str) -> Command:
         assert shown.run is not None
         if (length := few_steps(shown.run)) is not None:
             say(f"{length}: little may have been learned yet")
-        show(f"{task.out / shown.name}  the first run; try: vaelab sample {task.out / shown.name}")
+        first = task.out / shown.name
+        show(f"{first}  the first run; try: vaelab sample {shlex.quote(str(first))}")
 
     run.__doc__ = (
         f"Trains {name} at many settings and seeds, together where shapes allow.\n\n"

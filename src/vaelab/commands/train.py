@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
+import shlex
 import sys
 import time
 import typing
@@ -27,7 +28,7 @@ from vaelab.commands.data_options import Source
 from vaelab.commands.subcommands import Choice, Command, summary
 from vaelab.commands.training_progress import TrainingDisplay
 from vaelab.core import fork_rng
-from vaelab.data import Data, DataSpec, cli_example, placing
+from vaelab.data import Data, DataSpec, check_augment, cli_example, placing
 from vaelab.plots.gallery import save_gallery
 from vaelab.recipes.design import Design
 from vaelab.recipes.registry import RECIPES, Recipe, find
@@ -149,6 +150,7 @@ def perform(task: Task, build: Callable[[DataSpec], Recipe], plan: Plan) -> None
     device = find_device(plan.device)
     data = task.read()
     recipe = build(data.spec)
+    check_augment(plan.augment, data.spec)
     for line in placing(data.train.x, device):
         say(line)
     rows, epochs = len(data.train), plan.num_epochs(len(data.train))
@@ -169,7 +171,8 @@ def perform(task: Task, build: Callable[[DataSpec], Recipe], plan: Plan) -> None
         show(f"{path}  {caption}")
     if (length := few_steps(run)) is not None:
         say(f"{length}: little may have been learned yet")
-    show(f"{task.out}  the run; try: vaelab sample {task.out} -n 64{cli_example(run.data)}")
+    sample = f"vaelab sample {shlex.quote(str(task.out))} -n 64{cli_example(run.data)}"
+    show(f"{task.out}  the run; try: {sample}")
 
 
 def step_seconds(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Literal
 
@@ -59,11 +60,12 @@ def command(
     found = json.loads((out / DOCUMENT).read_text(encoding="utf-8"))
     held = [claim["verdict"] for claim in found["claims"] if claim["verdict"] is not None]
     print(
-        f"{held.count('holds')} of {len(held)} claims that could be measured hold on this data, "
-        f"{held.count('fails')} fail, {held.count('undecided')} are within error"
+        f"{held.count('holds')} of {len(held)} tests of a claim that could be made hold on this "
+        f"data, {held.count('fails')} fail, {held.count('undecided')} are within error"
     )
     length = Length(*(found["study"][key] for key in ("steps", "usual_steps", "usual_epochs")))
     if length.few:
         say(f"{length}: the page tells more of an unfinished training than of the models")
-    show(f"{out / RUNS}  the eight runs; try: vaelab sample {out / RUNS / f'vae-{wide}'} -n 64")
+    run = shlex.quote(str(out / RUNS / f"vae-{wide}"))
+    show(f"{out / RUNS}  the eight runs; try: vaelab sample {run} -n 64")
     print(f"{page}  the page")

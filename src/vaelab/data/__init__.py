@@ -1,5 +1,6 @@
 """Data: from files, arrays and known names to batches on a device."""
 
+from vaelab.data.loading.augment import Augment, check_augment
 from vaelab.data.loading.batches import Batch, Batches
 from vaelab.data.loading.mapped_rows import Raw, Rows
 from vaelab.data.loading.streaming import placing
@@ -22,6 +23,7 @@ from .spec import DataSpec
 from .splits import Data, Factors, Split
 
 __all__ = [
+    "Augment",
     "Batch",
     "Batches",
     "Column",
@@ -34,6 +36,7 @@ __all__ = [
     "Split",
     "admit",
     "broadcast_condition",
+    "check_augment",
     "cli_example",
     "example_condition",
     "load",

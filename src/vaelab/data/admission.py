@@ -17,11 +17,20 @@ from vaelab.data.loading.mapped_rows import Array, Raw, Rows, pieces
 from vaelab.data.tabular.reader import Table, from_frame, is_frame
 from vaelab.data.tabular.schema import like
 from vaelab.data.tabular.typed_columns import check_columns
+from vaelab.utils.text import exact
 
+from .alpha import opaque
 from .arrays import as_numpy, is_mapped
-from .layout import exact, opaque
+from .layout import NEAR
+from .schema_fields import NUMBERS
 from .spec import DataSpec
 from .statistics import SLACK
+
+_FAR, _CLOSE, _SEVERAL = 6.0, 0.05, 8
+"""Deviations from the mean, on average, that values of another scale have at least or at most; and
+the numbers of a column that show it."""
+_SMALL_PART = 0.02
+"""The share of an interval that values of its scale fill at least."""
 
 
 class Admitted(NamedTuple):
@@ -30,7 +39,7 @@ class Admitted(NamedTuple):
     Attributes:
         rows: (N, *spec.shape), of `spec.dtype`.
         notes: on how they were read.
-        changes: notes on values that were changed.
+        changes: notes on values that were changed, or that may be on another scale.
     """
 
     rows: Raw
@@ -65,6 +74,8 @@ def admit(raw: Any, spec: DataSpec, name: str = "the array") -> Admitted:
     mapped = is_mapped(array)
     if array.dtype.kind not in "buif":
         raise ValueError(f"{name}: numbers are expected, not an array of {array.dtype}")
+    if array.dtype.kind == "u" and array.dtype.itemsize > 1 and not mapped:  # torch has few of them
+        array = array.astype(np.float64 if array.dtype.itemsize == 8 else np.int64)
     array = _in_order(array, spec, name)
     if mapped:
         return _checked(Rows(array, np.dtype(np.float32)), spec, name)
@@ -103,8 +114,10 @@ def _in_order(array: Array, spec: DataSpec, name: str) -> Array:
         ValueError: if the shape is of no such example.
     """
     shape = spec.shape
-    if spec.is_image and array.ndim in (3, 4) and array.shape[-1] == 4 and shape[0] == 3:
-        array = _on_background(array, spec)
+    channels = 1 if spec.background == "alpha" else 3
+    rgba = (*shape[1:], 4)
+    if spec.is_image and shape[0] == channels and array.shape[-3:] == rgba and array.ndim in (3, 4):
+        array = _on_background(array, spec, name)
     # One example first: (28, 28) is one grey picture, not 28 vectors.
     orders: list[tuple[tuple[int, ...], int | None]] = [(shape, None)]
     if spec.is_image:
@@ -127,11 +140,27 @@ def _in_order(array: Array, spec: DataSpec, name: str) -> Array:
     )
 
 
-def _on_background(array: Array, spec: DataSpec) -> Array:
-    """(…, H, W, 3) from (…, H, W, 4), laid on the background of the run's data."""
+def _on_background(array: Array, spec: DataSpec, name: str) -> Array:
+    """(…, H, W, C) from (…, H, W, 4), laid on the background of the run's data.
+
+    Raises:
+        ValueError: if the values are not on the scale of the run's data.
+    """
+    low, width = spec.offset[0], spec.scale[0]
+    least, most = (float(array.min()), float(array.max())) if array.size else (low, low)
+    slack = SLACK * width
+    fits = spec.bounded and low - slack <= least and most <= low + width + slack
+    if not fits or (spec.levels is not None and most <= 1 < width):
+        raise ValueError(
+            f"{name} has four channels with values from {exact(least)} to {exact(most)}; the run's "
+            f"data are {spec.domain} values of {spec.shape[0]} channels from {spec.value_range}, "
+            "so the fourth cannot be alpha"
+        )
     rgba = array if array.ndim == 4 else array[None]
-    full = spec.offset[0] + spec.scale[0]
-    laid = opaque(rgba, spec.background, full, strict=False)[0]
+    if low == 0:
+        laid = opaque(rgba, spec.background, width, strict=False)[0]
+    else:
+        laid = opaque((rgba - low) / width, spec.background, 1, strict=False)[0] * width + low
     return laid if array.ndim == 4 else laid[0]
 
 
@@ -144,7 +173,7 @@ def _checked(raw: Raw, spec: DataSpec, name: str) -> Admitted:
         )
     if not len(raw):
         return Admitted(_as(raw, spec))
-    low, high, whole, start = np.inf, -np.inf, True, 0
+    low, high, off, start = np.inf, -np.inf, 0.0, 0
     for piece in pieces(raw):
         if piece.is_floating_point():
             if not piece.isfinite().all():
@@ -152,25 +181,93 @@ def _checked(raw: Raw, spec: DataSpec, name: str) -> Admitted:
                 raise ValueError(
                     f"{name}: row {row} holds NaN or infinite values; leave it out or fill them in"
                 )
-            whole = whole and bool((piece == piece.round()).all())
+            off = max(off, float((piece - piece.round()).abs().max()))
         ends = torch.aminmax(piece)
         low, high, start = min(low, float(ends.min)), max(high, float(ends.max)), start + len(piece)
     if spec.levels is not None:
-        return _levels(raw, spec, name, low, high, whole)
-    if spec.domain == "unit":
-        return _unit(raw, spec, name, low, high)
+        admitted = _levels(raw, spec, name, low, high, off)
+    elif spec.domain == "unit":
+        admitted = _unit(raw, spec, name, low, high)
+    else:
+        admitted = _numbers(raw, spec, name)
+    doubts = _scale_doubts(admitted.rows, spec, name, low, high)
+    return admitted._replace(changes=(*admitted.changes, *doubts))
+
+
+def _numbers(raw: Raw, spec: DataSpec, name: str) -> Admitted:
     raw = _as(raw, spec)
+    changes: tuple[str, ...] = ()
+    if spec.columns and not isinstance(raw, Rows):
+        rounded = torch.where(_whole_columns(spec), raw.round(), raw)
+        off = float((raw - rounded).abs().max())
+        if 0 < off <= NEAR:
+            raw = rounded
+            changes = (f"{name}: values within {off:.2g} of whole numbers were rounded",)
     if spec.columns:
         try:
             check_columns(raw, spec.columns)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
-    return Admitted(raw)
+    return Admitted(raw, (), changes)
 
 
-def _levels(raw: Raw, spec: DataSpec, name: str, low: float, high: float, whole: bool) -> Admitted:
+def _whole_columns(spec: DataSpec) -> torch.Tensor:
+    """(D,) or (1,), bool, the columns of whole numbers."""
+    return torch.tensor([column.kind not in NUMBERS for column in spec.columns])
+
+
+def _scale_doubts(rows: Raw, spec: DataSpec, name: str, low: float, high: float) -> tuple[str, ...]:
+    """A note on values that may be on another scale than the run's data."""
+    trained = f"those of the training rows were from {spec.value_range}"
+    if spec.bounded:
+        part = (high - low) / spec.scale[0]
+        if 0 < part < min(_SMALL_PART, (spec.high - spec.low) / spec.scale[0] / 10):
+            ends = f"{exact(low)} to {exact(high)}"
+            return (f"{name}: values from {ends} may be on another scale; {trained}",)
+        return ()
+    offset, scale = torch.tensor(spec.offset), torch.tensor(spec.scale)
+    kinds = [
+        spec.columns[j % len(spec.columns)].kind if spec.columns else "real"
+        for j in range(len(offset))
+    ]
+    logs = torch.tensor([kind == "positive" for kind in kinds])
+    judged = torch.tensor([kind not in ("binary", "categories") for kind in kinds])
+    sums = torch.zeros(2, len(offset), dtype=torch.float64)
+    count = 0
+    for piece in pieces(rows):
+        x = piece.float().reshape(-1, len(offset))
+        x = torch.where(logs, x.clamp(min=1e-38).log(), x) if logs.any() else x
+        z = ((x - offset) / scale).double()
+        sums += torch.stack([z.sum(0), z.square().sum(0)])
+        count += len(x)
+    if count < _SEVERAL or low == high:
+        return ()
+    mean, square = sums / count
+    away, spread = square.sqrt(), (square - mean**2).clamp(min=0).sqrt()
+    judged = judged & (scale != 1)
+    far, close = judged & (away > _FAR), judged & (spread < _CLOSE)[judged].all()
+    if not (far | close).any():
+        return ()
+    j = int((far | close).nonzero()[0])
+    where = f" of column {spec.headings[j].name}" if len(offset) == spec.dims > 1 else ""
+    unlike = (
+        f"on average {float(away[j]):.2g} deviations from the mean of the training rows"
+        if far[j]
+        else f"their deviation is {float(spread[j]):.2g} of that of the training rows"
+    )
+    return (
+        f"{name}: values{where} may be on another scale: {unlike}; here {exact(low)} to "
+        f"{exact(high)}, {trained}",
+    )
+
+
+def _levels(raw: Raw, spec: DataSpec, name: str, low: float, high: float, off: float) -> Admitted:
     assert spec.levels is not None
-    top = spec.levels - 1
+    top, whole = spec.levels - 1, off == 0
+    near = off <= NEAR and low >= -NEAR and 0.5 < high <= top + NEAR
+    if near and not whole and not isinstance(raw, Rows):
+        note = f"{name}: values within {off:.2g} of whole numbers were rounded to these"
+        return Admitted(raw.round().to(torch.uint8), (), (note,))
     # Means, as samples and reconstructions are, have fractions; but not what was scaled to [0, 1].
     means = not whole and high > 1 and top > 1
     if low < 0 or high > top or not (whole or means):

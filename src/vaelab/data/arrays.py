@@ -292,13 +292,13 @@ def label(y: object, count: int) -> tuple[Tensor, tuple[str, ...]]:
     """Labels as 0..K−1 and the names of the K classes, in sorted order.
 
     Args:
-        y: (N,) or (N, 1), integers, booleans, whole floats or names; numpy or torch.
+        y: (N,) or (N, 1), integers, booleans, whole floats or names; numpy, torch or pandas.
         count: N.
 
     Raises:
         ValueError: for another length, rank or type.
     """
-    names = _flat(as_numpy(y, "the labels"), count, "labels")
+    names = _flat(_label_array(y), count, "labels")
     if names.dtype.kind == "f":
         wrong = names[~((np.abs(names) < _EXACT) & (names == np.rint(names)))]
         if len(wrong):
@@ -316,6 +316,28 @@ def label(y: object, count: int) -> tuple[Tensor, tuple[str, ...]]:
         index = np.array([places[str(name)] for name in classes])[index]
         return torch.from_numpy(index.astype(np.int64)), order
     return torch.from_numpy(index.astype(np.int64)), tuple(str(name) for name in classes)
+
+
+def _label_array(y: object) -> Array:
+    """Labels as an array of numbers or texts; those of objects as what all of them are.
+
+    Raises:
+        ValueError: for labels that are missing, or are neither numbers nor texts.
+    """
+    if hasattr(y, "to_numpy"):
+        y = y.to_numpy()
+    names = as_numpy(y, "the labels")
+    if names.dtype.kind == "S":
+        return np.char.decode(names, "utf-8")
+    if names.dtype.kind != "O":
+        return names
+    for row, name in enumerate(names.ravel()):
+        if not isinstance(name, str | bool | int | float | np.generic):
+            raise ValueError(
+                f"labels should be whole numbers or names; that of row {row} is {name!r}. Leave "
+                "such rows out, or give them a class of their own"
+            )
+    return np.array(names.tolist())
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:

@@ -212,7 +212,7 @@ def reload(
     return data.train, data.valid, data.test
 
 
-_KINDS = {1: "auto", 2: "series", 3: "auto"}
+_KINDS = {1: "auto", 2: "series", 3: "images"}
 
 
 def _place(spec: DataSpec, beside: Path | None) -> str:
@@ -261,11 +261,12 @@ def _pictures(path: Path, spec: DataSpec, skip: bool) -> Inputs:
     from vaelab.data.images.decode import abbreviate, gather
     from vaelab.data.images.folder import listed, one_file
 
-    if not spec.is_image or spec.shape[0] not in (1, 3, 4) or spec.domain == "real":
-        raise ValueError(
-            f"{path.name} would be read as a picture; the run's data are {spec.domain} values of "
-            f"shape {spec.shape}. Give a .npy array"
-        )
+    refusal = (
+        f"{path.name} would be read as a picture; the run's data are {spec.domain} values of "
+        f"shape {spec.shape}. Give a .npy array"
+    )
+    if not spec.is_image or spec.shape[0] not in (1, 3, 4):
+        raise ValueError(refusal)
     channels, height, width = spec.shape
     if path.is_dir() or path.suffix.lower() == ".zip":
         with listed(path) as (pictures, _):
@@ -278,6 +279,8 @@ def _pictures(path: Path, spec: DataSpec, skip: bool) -> Inputs:
     if gathered.unreadable:
         notes += (f"left out, as they cannot be read: {abbreviate(gathered.unreadable)}",)
     x = torch.from_numpy(gathered.x)
+    if spec.domain == "real" and (x.dtype == torch.uint8 or gathered.ends is not None):
+        raise ValueError(refusal)
     if x.dtype != torch.uint8:
         return _deep(x, gathered.ends, spec, notes, path)
     if spec.levels is None:

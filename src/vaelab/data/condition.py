@@ -147,6 +147,6 @@ def _classes(spec: DataSpec, known: Known) -> Tensor:
         return known.float()
     if isinstance(known, Tensor | np.ndarray):
         known = known.flatten().tolist()
-    one = isinstance(known, str | bool | int | float) or not hasattr(known, "__iter__")
+    one = isinstance(known, str | bytes | bool | int | float) or not hasattr(known, "__iter__")
     (condition,) = spec.tell(spec.class_numbers([known] if one else known))  # type: ignore[arg-type]
     return condition

@@ -1,4 +1,4 @@
-"""Arrays as rows: the order of axes, integer levels, and the meaning of a fourth channel.
+"""Arrays as rows: the order of axes, and integer levels.
 
 (N, D) are tables; (N, H, W), (N, H, W, C) and (N, C, H, W) are pictures and come out as
 (N, C, H, W); (N, T, C) are series of T steps and C channels, and stay as they are. Values with
@@ -9,8 +9,6 @@ levels come out as uint8, all others as float32:
     whole 0–255 in pictures     levels, whatever type they are kept in
     uint16 in pictures          the interval 0 to 65,535
     whole numbers in a table    numbers: counts if none is negative (see `measure`)
-
-A fourth channel is alpha only on the last axis and only among bytes or values of [0, 1].
 """
 
 import math
@@ -21,7 +19,9 @@ import torch
 
 from vaelab.data.loading.mapped_rows import Array, Raw, Rows, forward
 from vaelab.utils.options import option
+from vaelab.utils.text import exact
 
+from .alpha import without_alpha
 from .statistics import interval
 
 KINDS = ("auto", "table", "images", "series")
@@ -31,10 +31,12 @@ _UNLIKE = 3
 """The ratio of deviations, or the distance of means in deviations, of unlike channels."""
 _LOOKED_AT = 1000
 
-BACKGROUNDS = ("white", "black", "alpha", "keep")
-_COLOURS = {"white": (255, 255, 255), "black": (0, 0, 0)}
-BLANK = 1e-3
-"""Variance that a picture keeps at least on its background, as a share of that of its alpha."""
+NEAR = 1e-4
+"""The distance from a whole number that is rounding."""
+_OVER = 0.2
+"""The share of its width that values lie beyond an interval at most after a resize."""
+_OVER_SHARE = 0.4
+"""The share of values that do."""
 
 
 class Laid(NamedTuple):
@@ -77,11 +79,13 @@ def lay_out(
     if array.size == 0:
         raise ValueError(f"the array is empty: its shape is {array.shape}")
     array, notes = _in_order(array, kind, background, mapped)
-    values = _values(array)
+    values = _values(array, mapped)
     notes += values.notes
     if mapped:
         notes += (f"its {array.nbytes / 1e9:.1f} GB stay in the file, read as they are needed",)
         return Laid(Rows(array, values.kind, None, values.clip), notes, values.lost, values.ends)
+    if values.near:
+        array = np.rint(array)
     if values.clip is not None:
         array = array.clip(*values.clip)
     array = np.ascontiguousarray(array, values.kind)
@@ -106,15 +110,14 @@ def _in_order(
         return _pictures(array, background, mapped)
     if kind == "series":
         return array, ()
-    reason = None if kind == "images" else _series(array)
     n, steps, channels = array.shape
-    if reason:
+    if kind == "auto" and (reason := _series(array)):
         as_pictures = option("kind", "images")
         return array, (
             f"read as {n:,} series of {steps} steps of {channels} channels ({reason}), each "
             f"channel with its own scale; {as_pictures} reads grey pictures {steps} × {channels}",
         )
-    thin = kind == "auto" and channels <= _THIN < steps
+    thin = kind == "auto" and (channels <= _THIN < steps or not _in_known_range(array))
     note = f"read as grey pictures {steps} × {channels}; {option('kind', 'series')} reads series"
     return array[:, None], (note,) if thin else ()
 
@@ -135,15 +138,25 @@ def _series(array: Array) -> str | None:
     """
     if array.dtype.kind == "b" or array.dtype == np.uint8:
         return None
-    some = array[:: max(1, len(array) // _LOOKED_AT)].astype(np.float64)
+    if _in_known_range(array):
+        return None
     with np.errstate(invalid="ignore"):
-        least, most = float(some.min()), float(some.max())
-        whole = bool((some == np.rint(some)).all())
-        if interval(least, most, True) or (whole and least >= 0 and most <= 255):
+        some = _some(array)
+        unlike_channels, unlike_steps = _unlike(some, 2), _unlike(some, 1)
+        steps, channels = array.shape[1:]
+        if _overshoot(some, float(some.min()), float(some.max())):
             return None
-        if _unlike(some, 2):
+        # Pictures that are dark at their edges are unlike in the same way.
+        near_square = channels > _FEW and channels <= 2 * steps <= 4 * channels
+        if unlike_channels and (near_square or steps == channels > _THIN):
+            raise ValueError(
+                f"{array.shape} may be pictures {steps} × {channels} or series of {steps} "
+                f"steps: give {option('kind', 'images')}, or {option('kind', 'series')} with a "
+                "scale for each channel"
+            )
+        if unlike_channels:
             return "its channels are of unlike scales"
-        if _unlike(some, 1) and array.shape[1] <= _FEW:
+        if unlike_steps and array.shape[1] <= _FEW:
             raise ValueError(
                 f"{array.shape} looks like series with their channels first, whose scales are "
                 "unlike; series are (N, T, C): x.transpose(0, 2, 1). If these are pictures, give "
@@ -154,15 +167,33 @@ def _series(array: Array) -> str | None:
     return None
 
 
+def _some(array: Array) -> Array:
+    """Some rows, float64."""
+    return array[:: max(1, len(array) // _LOOKED_AT)].astype(np.float64)
+
+
+def _in_known_range(array: Array) -> bool:
+    """True if values are as those of pictures: bytes, or in a known interval."""
+    if array.dtype.kind == "b" or array.dtype == np.uint8:
+        return True
+    some = _some(array)
+    with np.errstate(invalid="ignore"):
+        least, most = float(some.min()), float(some.max())
+        off = float(np.abs(some - np.rint(some)).max())
+    whole = off <= NEAR and least >= -NEAR and 0.5 < most <= 255 + NEAR
+    return whole or interval(least, most, True) is not None
+
+
 def _unlike(x: Array, axis: int) -> bool:
     """True if slices along an axis have unlike deviations or means."""
     if x.shape[axis] < 2:
         return False
     others = tuple(i for i in range(3) if i != axis)
     mean, deviation = x.mean(others), x.std(others)
-    if not deviation.all():
+    moving = deviation[deviation > 0]
+    if not len(moving):
         return False
-    wide = deviation.max() / deviation.min() > _UNLIKE
+    wide = moving.max() / moving.min() > _UNLIKE
     return bool(wide or mean.max() - mean.min() > _UNLIKE * deviation.max())
 
 
@@ -182,90 +213,9 @@ def _pictures(array: Array, background: str, mapped: bool) -> tuple[Array, tuple
     if is_first:
         return array, notes
     if last == 4 and not mapped:
-        array, more = _without_alpha(array, background)
+        array, more = without_alpha(array, background)
         notes += more
     return array.transpose(0, 3, 1, 2), notes
-
-
-def _without_alpha(array: Array, background: str) -> tuple[Array, tuple[str, ...]]:
-    """(N, H, W, C) without the fourth of four channels, if it can be alpha."""
-    whole = array.dtype == np.uint8 or bool((array == np.rint(array)).all())
-    least, most = array.min(), array.max()
-    if not (least >= 0 and most <= (255 if whole and most > 1 else 1)):
-        return array, ("its four channels are kept: values below 0 or above 1 are no alpha",)
-    full = 255 if whole and most > 1 else 1
-    return opaque(array, background, full)
-
-
-def opaque(
-    rgba: Array, background: str = "white", full: float = 255, strict: bool = True
-) -> tuple[Array, tuple[str, ...]]:
-    """Pictures without their alpha.
-
-    Args:
-        rgba: (N, H, W, 4).
-        background: `"white"`, `"black"` or "#rrggbb", which shows through; `"alpha"`, the alpha
-            itself as a grey picture; `"keep"`, all four channels.
-        full: value of white and of opaque.
-        strict: refuse blank pictures.
-
-    Returns:
-        Pictures (N, H, W, C), and notes.
-
-    Raises:
-        ValueError: for another background, or if alpha carries the pictures, which would be blank.
-    """
-    colour = _colour(background)
-    if colour is None:
-        if background == "keep":
-            return rgba, ("the fourth channel is kept",)
-        return rgba[..., 3:], ("the alpha channel was read as a grey picture",)
-    alpha = rgba[..., 3:]
-    if (alpha == full).all():
-        return rgba[..., :3], ("the fourth channel (alpha) is opaque and was left out",)
-    laid = _laid_on(rgba, colour, full)
-    if strict and laid.var() < BLANK * alpha.var():
-        raise ValueError(blank(background))
-    return laid, (f"transparent parts (alpha) were laid on {background}",)
-
-
-def blank(background: str) -> str:
-    """The message on pictures that are blank on a background, with the options that keep them."""
-    other = "black" if background == "white" else "white"
-    return (
-        f"alpha carries the pictures: on {background} they are blank. Choose "
-        f"{option('background', other)} to lay them on another colour, "
-        f"{option('background', 'alpha')} to read the alpha as grey pictures, or "
-        f"{option('background', 'keep')} for all four channels"
-    )
-
-
-def _laid_on(rgba: Array, colour: tuple[int, int, int], full: float) -> Array:
-    below = np.array(colour, np.float64) / 255 * full
-    share = rgba[..., 3:].astype(np.float64) / full
-    laid = rgba[..., :3] * share + below * (1 - share)
-    return np.rint(laid).astype(rgba.dtype) if full == 255 else laid.astype(rgba.dtype)
-
-
-def _colour(background: str) -> tuple[int, int, int] | None:
-    """Red, green and blue; None for alpha and keep.
-
-    Raises:
-        ValueError: for anything else.
-    """
-    if background in ("alpha", "keep"):
-        return None
-    if background in _COLOURS:
-        return _COLOURS[background]
-    try:
-        if len(background) == 7 and background[0] == "#":
-            red, green, blue = bytes.fromhex(background[1:])
-            return red, green, blue
-    except ValueError:
-        pass
-    raise ValueError(
-        f"background is {background!r}; expected {', '.join(BACKGROUNDS)}, or a colour as #rrggbb"
-    )
 
 
 class _Values(NamedTuple):
@@ -274,28 +224,36 @@ class _Values(NamedTuple):
     lost: bool = False
     clip: tuple[float, float] | None = None
     ends: tuple[float, float] | None = None
+    near: bool = False
 
 
-def _values(array: Array) -> _Values:
+def _values(array: Array, mapped: bool) -> _Values:
     """uint8 if the values have levels, else float32; and how they are brought to that."""
     byte, real = np.dtype(np.uint8), np.dtype(np.float32)
     if array.dtype == byte:
         return _Values(byte)
-    low, high, binary, whole, lost = np.inf, -np.inf, True, True, False
+    low, high, binary, whole, lost, off = np.inf, -np.inf, True, True, False, 0.0
     for _, piece in forward(array):
         # Of numpy, these keep a nan; the built-in min and max lose it.
         low, high = np.minimum(low, piece.min()), np.maximum(high, piece.max())
         binary = binary and bool(((piece == 0) | (piece == 1)).all())
         fractions = piece[piece != np.rint(piece)]
         whole = whole and not fractions.size
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
+            off = max(off, float(np.abs(fractions - np.rint(fractions)).max(initial=0)))
             lost = lost or bool((np.rint(fractions.astype(real)) == fractions.astype(real)).any())
     if not (np.isfinite(low) and np.isfinite(high)):
         _check_finite(array, array.dtype, "in the array")
-    bytes_too = low >= 0 and high <= 255 and whole
     picture = array.ndim == 4
+    notes: tuple[str, ...] = ()
+    near = not (whole or mapped) and array.ndim != 3 and _near_whole(array, low, high, off)
+    if near:
+        notes = (f"values within {off:.2g} of whole numbers were rounded to these",)
+        low, high, whole, lost = np.rint(low) + 0.0, np.rint(high), True, False
+        binary = high == 1
+    bytes_too = low >= 0 and high <= 255 and whole
     if binary or (bytes_too and picture):
-        return _Values(byte)
+        return _Values(byte, notes, near=near)
     with np.errstate(over="ignore"):
         if not np.isfinite(np.array([low, high]).astype(real)).all():
             _check_finite(array, real, "as 32-bit floats")
@@ -304,7 +262,6 @@ def _values(array: Array) -> _Values:
         note = f"16-bit values {low} to {high} are on the interval 0 to {top:,.0f}"
         return _Values(real, (note,), lost, None, (0.0, top))
     ends = None if array.ndim == 3 else interval(float(low), float(high), picture)
-    notes: tuple[str, ...] = ()
     clip = None
     if ends is not None and not whole:
         if low < ends[0] or high > ends[1]:
@@ -317,9 +274,46 @@ def _values(array: Array) -> _Values:
             )
         if ends[1] == 255:
             notes += ("fractions of grey values: on the interval 0 to 255",)
+    if picture and ends is None:
+        notes += _overshoot(array, float(low), float(high))
     if array.ndim == 2 and bytes_too:
         notes += (_grey_note(array),)
-    return _Values(real, notes, lost, clip)
+    return _Values(real, notes, lost, clip, near=near)
+
+
+def _near_whole(array: Array, low: float, high: float, off: float) -> bool:
+    """True for whole numbers from 0 but for rounding, as 254.99999; not for what is merely small.
+
+    Args:
+        array: pictures or a table.
+        low: least value.
+        high: greatest value.
+        off: greatest distance of a value from a whole number.
+    """
+    if not 0 < off <= NEAR or low < -NEAR:
+        return False
+    if array.ndim == 4:
+        return bool(0.5 < high <= 255 + NEAR)
+    if not 1.5 < high <= 65535 + NEAR:
+        return False
+    large = array.max(0) > 0.5
+    by_column = np.abs(array - np.rint(array)).max(0)
+    return bool(by_column[~large].max(initial=0) <= 4 * by_column[large].max())
+
+
+def _overshoot(array: Array, low: float, high: float) -> tuple[str, ...]:
+    """A note on pictures of which a few values are a little beyond a known interval."""
+    for least, most in ((0, 1), (-1, 1), (0, 255)):
+        slack = _OVER * (most - least)
+        if least - slack <= low and high <= most + slack and high - low >= most - least:
+            share = float(((array < least) | (array > most)).mean())
+            if share < _OVER_SHARE:
+                return (
+                    f"{share:.1%} of the values lie beyond [{least}, {most}], as after a resize: "
+                    f"{exact(low)} to {exact(high)}; read as unbounded, "
+                    f"x.clip({least}, {most}) brings them back",
+                )
+    return ()
 
 
 def deep_top(most: float) -> float:
@@ -339,16 +333,6 @@ def _grey_note(array: Array) -> str:
         f"the whole numbers of this {array.dtype} table are taken for counts; if they are "
         f"levels, such as grey values, save them as uint8{hint}"
     )
-
-
-def exact(value: float) -> str:
-    """A number as a 32-bit float is written, no more rounded than it was tested.
-
-    >>> exact(1.0000005), exact(16.0), exact(-0.25)
-    ('1.0000005', '16', '-0.25')
-    """
-    text = str(np.float32(value)) if abs(value) < 1e6 else f"{value:.9g}"
-    return text.removesuffix(".0")
 
 
 def _check_finite(array: Array, kind: np.dtype[Any], where: str) -> None:

@@ -18,6 +18,7 @@ from vaelab.data.tabular.reader import SUFFIXES, Table, from_frame, is_frame, re
 from vaelab.data.tabular.schema import as_rows
 from vaelab.utils.options import argument
 from vaelab.utils.progress import ProgressCallback, no_progress
+from vaelab.utils.regular_files import special_kind
 from vaelab.utils.text import did_you_mean
 
 from .arrays import from_file, refuse_size
@@ -230,11 +231,15 @@ def existing(name: str) -> Path:
     """The path of that name.
 
     Raises:
-        ValueError: if it looks like a misspelt known name, or is a run.
+        ValueError: if it looks like a misspelt known name, is a run, or no regular file.
         FileNotFoundError: if there is no such file; names similar ones.
     """
     path = Path(os.path.expanduser(name))  # which leaves the home of nobody as it is
     if path.exists():
+        if kind := special_kind(path):
+            raise ValueError(
+                f"{name} is {kind}; a file or folder is expected. Write its content to a file first"
+            )
         _refuse_run(path)
         return path
     if path.name == name and not path.suffix:

@@ -18,9 +18,10 @@ from torch import Tensor
 
 from vaelab.data.tabular.header import Heading
 from vaelab.utils.options import argument
+from vaelab.utils.text import exact
 from vaelab.utils.validation import Natural, validate
 
-from .layout import exact
+from .label_names import label_name, without_decimals
 from .schema_fields import KINDS, NUMBERS, Column, Vectors
 
 BINARIZE = ("no", "dynamic", "threshold")
@@ -212,8 +213,10 @@ class DataSpec:
         tensor([1, 0, 0])
         """
         places = {name: i for i, name in enumerate(self.classes)}
+        places = {without_decimals(name): i for name, i in places.items()} | places
         labels = list(labels)
         names = list(map(label_name, labels))
+        names = [name if name in places else without_decimals(name) for name in names]
         for label, name in zip(labels, names, strict=True):
             if name not in places:
                 one = label.item() if hasattr(label, "item") else label
@@ -395,18 +398,6 @@ class DataSpec:
             # Plain numbers: nothing to copy to the device.
             return self.offset[0], self.scale[0]
         return _by_column(self.offset, self.scale, self.columns, rows.device)
-
-
-def label_name(label: Any) -> str:
-    """A label as the data's classes write it: 1, 1.0 and "1" are one label.
-
-    >>> label_name(1.0), label_name(True), label_name("cat")
-    ('1', 'True', 'cat')
-    """
-    if hasattr(label, "item"):
-        label = label.item()
-    whole = isinstance(label, float) and label.is_integer()
-    return str(int(label)) if whole else str(label)
 
 
 @lru_cache(maxsize=16)

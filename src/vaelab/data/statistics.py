@@ -25,12 +25,14 @@ _SMALL = 31
 
 SLACK = 1e-4
 """The share of its width by which values may lie beyond an interval."""
+_FILLED = 0.01
+"""The share of an interval that values fill at least, or they are on another scale."""
 _BRIGHT = 64
 """The least maximum of pictures whose fractions are grey values on 0 to 255."""
 
 
 def interval(least: float, most: float, picture: bool) -> tuple[float, float] | None:
-    """The known interval that values lie in, but for rounding at its ends: (low, high).
+    """The known interval that values lie in and fill, but for rounding at its ends: (low, high).
 
     [0, 1] for all data; for pictures also [−1, 1] and [0, 255].
 
@@ -44,7 +46,7 @@ def interval(least: float, most: float, picture: bool) -> tuple[float, float] | 
     """
     known = [(0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)] if picture else [(0.0, 1.0)]
     for low, high in known:
-        if high == 255 and most <= _BRIGHT:
+        if (high == 255 and most <= _BRIGHT) or 0 < most - least < _FILLED * (high - low):
             continue
         if low <= least and most <= high:
             return low, high

@@ -9,7 +9,7 @@ from vaelab.doctor.findings import SEVERITIES, Finding
 CAUSES = ("unfinished", "under-trained")
 CONSEQUENCES = (
     *("collapse", "ignored-code", "dead-level", "under-regularised", "over-regularised"),
-    *("holes", "unreached", "misfit", "idle-latents", "few-latents"),
+    *("mean-astray", "holes", "unreached", "misfit", "idle-latents", "few-latents"),
 )
 
 

@@ -16,6 +16,7 @@ from vaelab.doctor.run_measurements import NOTHING, RunMeasurements
 from vaelab.doctor.training_checks import complete, converged, stable
 from vaelab.metrics import Estimate, rate_per_dimension
 from vaelab.parts.likelihoods import Likelihood
+from vaelab.runs.mean_code import ASTRAY
 
 OVER, UNDER, POOR = 1.1, 0.2, 0.4
 HOLES, UNREACHED = 0.25, 0.25
@@ -101,6 +102,22 @@ def weighed(seen: RunMeasurements) -> Findings:
             f"components {seen.explained.linear:.0%}; the rate is weighed {beta.value:.2g} times",
             Evidence.of("effective β", beta, OVER),
             "lower --beta towards 1",
+        )
+
+
+def decodes_means(seen: RunMeasurements) -> Findings:
+    """Are reconstructions, which decode posterior means, as good as decoded draws?"""
+    if beyond(seen.explained.astray, ASTRAY):
+        yield Finding(
+            "mean-astray",
+            "warning",
+            "posterior means decode far worse than draws of the posterior: reconstructions, "
+            "interpolations and traversals show what the decoder was never trained on",
+            Evidence.of(
+                "excess error at the mean, over the variance", seen.explained.astray, ASTRAY
+            ),
+            "train longer (--epochs), or with fewer latents (--latent); until then look at "
+            "variations, which decode draws",
         )
 
 
@@ -262,6 +279,7 @@ def enough_latents(seen: RunMeasurements) -> Findings:
 CHECKS: dict[str, Callable[[RunMeasurements], Findings]] = {
     "collapse": listens,
     "weight of the rate": weighed,
+    "decoded means": decodes_means,
     "match with the prior": matches_prior,
     "fitted prior": prior_gains,
     "over-fitting and copies": generalises,

@@ -30,6 +30,7 @@ from vaelab.fitted import WithPrior
 from vaelab.metrics.aggregate import rate_split
 from vaelab.metrics.likelihood import elbo
 from vaelab.metrics.probes import attention, effective_beta, misfit
+from vaelab.runs.mean_code import excess_at_mean
 from vaelab.runs.run import Run
 
 NOTHING = 0.1
@@ -58,10 +59,13 @@ class Explained(NamedTuple):
     Attributes:
         model: that reconstructions hold.
         linear: that principal components hold, as many as there are latents.
+        astray: by which the error of decoded means exceeds that of decoded draws, over the rows'
+            variance; negative for a trained model.
     """
 
     model: float
     linear: float
+    astray: m.Estimate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,16 +217,23 @@ def scaled(found: m.Estimate, factor: float) -> m.Estimate:
 
 def _explained(model: VAE, rows: ReferenceRows, told: list[Condition], latent: int) -> Explained:
     device = next(model.parameters()).device
-    batches = zip(rows.test.split(BATCH), told, strict=True)
-    walks = [model(b.to(device), 1, 0.0, c).likelihood for b, c in batches]
+    batches = [(b.to(device), c) for b, c in zip(rows.test.split(BATCH), told, strict=True)]
+    walks = [model(b, 1, 0.0, c).likelihood for b, c in batches]
     x, y = rows.view(rows.train), rows.view(rows.test)
     decoded = torch.cat([rows.expected(likelihood) for likelihood in walks])
     centre = x.mean(0)
     total = float((y - centre).square().sum())
     if not total > 0:
-        return Explained(math.nan, math.nan)
+        return Explained(math.nan, math.nan, m.Estimate(0.0, 0.0, len(y)))
+    excess = [
+        excess_at_mean(model, b, c, rows.expected, target)
+        for (b, c), target in zip(batches, y.split(BATCH), strict=True)
+        if len(target) > 1
+    ]
     axes = torch.linalg.svd((x - centre)[:1000], full_matrices=False).Vh[:latent]
     rest = (y - centre) - (y - centre) @ axes.T @ axes
     return Explained(
-        1 - float((y - decoded).square().sum()) / total, 1 - float(rest.square().sum()) / total
+        1 - float((y - decoded).square().sum()) / total,
+        1 - float(rest.square().sum()) / total,
+        m.Estimate.mean(torch.cat(excess)),
     )

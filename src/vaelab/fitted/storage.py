@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -153,7 +154,7 @@ def find(folder: Path, name: str, model: VAE, condition: Condition = ()) -> Fitt
         there = f"there is {', '.join(names(folder))}" if names(folder) else "none is there"
         raise FileNotFoundError(
             f"{folder.parent} has no fitted prior {name!r}, {there}; "
-            f"`vaelab fit-prior KIND {folder.parent}` fits one"
+            f"`vaelab fit-prior KIND {shlex.quote(str(folder.parent))}` fits one"
         )
     about = atomic_files.read_json(path)
     needed = {"format": int, "kind": str, "settings": dict, "model": str, "figures": dict}
@@ -165,9 +166,12 @@ def find(folder: Path, name: str, model: VAE, condition: Condition = ()) -> Fitt
     if about["format"] != FORMAT:
         raise ValueError(f"{path} has format {about['format']!r}; this version reads {FORMAT}")
     if about["model"] != fingerprint(model):
+        again = shlex.join(
+            ["vaelab", "fit-prior", about["kind"], str(folder.parent), "--name", name]
+        )
         raise ValueError(
             f"{path} was fitted to the codes of other weights than the run has now; fit it again "
-            f"with `vaelab fit-prior {about['kind']} {folder.parent} --name {name} --overwrite`"
+            f"with `{again} --overwrite`"
         )
     try:
         kind = rebuild(about["kind"], about["settings"])

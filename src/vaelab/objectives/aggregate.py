@@ -34,7 +34,9 @@ from vaelab.objectives.terms import Loss, Objective
 class SplitRate(Objective):
     """Rate in three weighted parts: index-code MI, total correlation, dimension-wise KL.
 
-    With all weights 1 it is the rate.
+    With all weights 1 it is the rate. The estimate of q(z) is the paper's stratified one (MSS),
+    averaged over which of the other examples is singled out; minibatch-weighted sampling (MWS),
+    the other estimate of the paper, is biased and not offered.
 
     Reference: Isolating Sources of Disentanglement in Variational Autoencoders, Chen et al., 2018,
     arXiv:1802.04942.

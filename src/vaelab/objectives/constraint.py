@@ -21,7 +21,8 @@ FURTHEST = 10.0
 class Constraint(Objective):
     """Constrained term λ (term − κ): a multiplier λ holds the mean of the term at κ.
 
-    Losses before and after an update of λ are not comparable.
+    Losses before and after an update of λ are not comparable. The step of log λ is ν tanh(C̄), that
+    of the paper ν C̄: the same near the bound, and bounded far from it.
 
     Reference: Taming VAEs, Rezende & Viola, 2018, arXiv:1810.00597.
 

@@ -5,7 +5,6 @@ The ink is a mid-grey on nothing, as in all pictures, so that one file serves li
 
 from __future__ import annotations
 
-import io
 from functools import cache
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from matplotlib.font_manager import findfont, get_font
 from PIL import Image, ImageDraw, ImageFont
 
 from vaelab.plots.cells import PAPER
-from vaelab.plots.save import Picture, png
+from vaelab.plots.save import Picture, pixels
 from vaelab.plots.style import FONT
 
 INK = (128, 128, 128, 255)
@@ -46,7 +45,7 @@ def captioned(picture: Picture, *paragraphs: str) -> Image.Image:
         An RGBA image: the picture's pixels unchanged at the upper left, the text below.
     """
     size = FIGURE_TEXT if isinstance(picture, Figure) else TEXT
-    image = _pixels(picture)
+    image = pixels(picture)
     width = max(image.width, NARROWEST)
     lines = [line for text in paragraphs for line in _wrapped(_printable(text), width, size)]
     top, step = image.height + size // 2, round(1.4 * size)
@@ -56,12 +55,6 @@ def captioned(picture: Picture, *paragraphs: str) -> Image.Image:
     for number, line in enumerate(lines):
         pen.text((0, top + step * number), line, INK, font(size))
     return canvas
-
-
-def _pixels(picture: Picture) -> Image.Image:
-    if isinstance(picture, Figure):
-        return Image.open(io.BytesIO(png(picture))).convert("RGBA")
-    return picture.convert("RGBA")
 
 
 def _wrapped(text: str, width: int, size: int) -> list[str]:

@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 
 from vaelab import plots
-from vaelab.core import permutation
-from vaelab.data import Data, example_condition
+from vaelab.core import fork_rng, permutation
+from vaelab.data import Data, broadcast_condition, example_condition
 from vaelab.distributions import Normal
 from vaelab.plots import Picture
 from vaelab.plots.renderers import find_renderer
 from vaelab.plots.scaling import run_title, to_display
+from vaelab.runs.mean_code import ASTRAY, excess_at_mean
 from vaelab.runs.run import Run
 from vaelab.training.record import NAMES, USED, layers
 from vaelab.utils.progress import counted
@@ -71,7 +72,26 @@ def reconstructions(run: Run, data: Data) -> Shown:
     """Held-out examples above their reconstructions."""
     how = find_renderer(run.data)
     run, raw = held_out(run, data, how.kept)
-    return how.comparison(raw, run.reconstruct(raw))
+    picture, caption = how.comparison(raw, run.reconstruct(raw))
+    warning = ""
+    if run.data.is_image and astray(run, raw):
+        warning = (
+            "; posterior means, which they decode, come out far worse than posterior draws "
+            "(variations.png): train longer"
+        )
+    return picture, f"{caption}{warning}"
+
+
+def astray(run: Run, raw: Tensor) -> bool:
+    """True if the means of some images decode far worse than draws of their posteriors."""
+    if not run.has_rate or len(raw) < 2:
+        return False
+    x = run.data.prepare(raw).to(run.device)
+    known = broadcast_condition(run.data, run.condition, len(x))
+    condition = tuple(c.to(run.device) for c in known)
+    with fork_rng(0, run.device):
+        excess = excess_at_mean(run.model, x, condition, lambda likelihood: likelihood.mean, x)
+    return float(excess.mean() - 2 * excess.std() / len(excess) ** 0.5) > ASTRAY
 
 
 def variations(run: Run, data: Data) -> Shown:

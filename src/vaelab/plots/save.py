@@ -24,14 +24,26 @@ def _smallest(image: Image.Image) -> Image.Image:
 
 
 @styled()
+def pixels(picture: Picture) -> Image.Image:
+    """The picture as RGBA: images pixel for pixel, figures at their own resolution."""
+    if not isinstance(picture, Figure):
+        return picture.convert("RGBA")
+    out = io.BytesIO()
+    picture.draw_without_rendering()  # the layout needs two passes to fit a colour bar
+    picture.savefig(out, format="rgba")
+    size = picture.canvas.get_width_height()
+    return Image.frombuffer("RGBA", size, out.getvalue(), "raw", "RGBA", 0, 1)
+
+
+@styled()
 def png(picture: Picture) -> bytes:
     """The picture as PNG: images pixel for pixel, figures at their own resolution."""
     out = io.BytesIO()
     if isinstance(picture, Figure):
-        picture.draw_without_rendering()  # the layout needs two passes to fit a colour bar
+        picture.draw_without_rendering()
         picture.savefig(out, format="png", metadata={"Software": None})
     else:
-        _smallest(picture).save(out, format="PNG", optimize=True)
+        _smallest(picture).save(out, format="PNG")
     return out.getvalue()
 
 

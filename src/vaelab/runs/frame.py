@@ -54,7 +54,12 @@ def _typed(heading: Heading, values: list[float]) -> Any:
     typed, dtype = heading.typed(values), heading.dtype
     if heading.dates is not None:
         moments = pandas.Series(pandas.to_datetime(typed))
-        return moments.astype(dtype).array if dtype.startswith("datetime64[") else moments.array
+        if "UTC" in dtype:
+            moments = moments.dt.tz_localize("UTC")
+        plain = dtype.startswith("datetime64[") and ", " not in dtype
+        return moments.astype(dtype).array if plain else moments.array
+    if dtype.startswith("timedelta64["):  # in days
+        return pandas.Series(pandas.to_timedelta(typed, "D")).astype(dtype).array
     if dtype.startswith("category"):
         names = heading.typed(range(len(heading.values)))
         return pandas.Categorical(typed, names, ordered=dtype.endswith("ordered"))

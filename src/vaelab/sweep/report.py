@@ -81,6 +81,12 @@ class Sweep:
         return any("rate" in member.figures for member in self.members)
 
     @property
+    def spread(self) -> str:
+        """Clause about spreads; empty if no setting has figures of two runs."""
+        several = any(len(setting.members) > 1 for setting in self.settings)
+        return ": mean ± standard deviation over the seeds" if several else ""
+
+    @property
     def settings(self) -> list[Setting]:
         """Settings with figures, in order."""
         groups = itertools.groupby(self.members, key=lambda member: member.values)
@@ -117,14 +123,15 @@ def describe(result: Sweep) -> dict[str, Any]:
     runs: list[dict[str, Any]] = []
     for m in result.members:
         about = {"name": m.name, "values": m.values, "seed": m.seed} | m.figures
-        runs.append(about if m.figures else about | {"failure": m.failure or "not reached"})
+        reason = m.failure or ("not reached" if m.run is None else "not evaluated")
+        runs.append(about if m.figures else about | {"failure": reason})
     return {
         "recipe": result.members[0].recipe.name,
         "data": result.data.source,
         "split": "test",
         "n": result.data.sizes[2],
         "unit": "nats per example",
-        "spread": "standard deviation over seeds",
+        "spread": "standard deviation over seeds" if result.spread else None,
         "settings": settings,
         "runs": runs,
         "not_together": result.reasons,

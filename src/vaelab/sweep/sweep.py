@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from vaelab.core import fork_rng
-from vaelab.data import Batches, Data
+from vaelab.data import Batches, Data, check_augment
 from vaelab.metrics.likelihood import elbo
 from vaelab.plots import save
 from vaelab.recipes.design import Design
@@ -70,6 +70,7 @@ def sweep(
     folder = Path(out)
     if (folder / SWEEP).exists() and not overwrite:
         raise ValueError(f"{folder} holds a sweep already; name another, or pass --overwrite")
+    check_augment(plan.augment, data.spec)
     members = list(grid(build, data.spec, vary, seeds, given or {}, design, plan))
     for member in members:
         check_run_dir(folder / member.name, overwrite)
@@ -83,14 +84,21 @@ def sweep(
             break
         if any(m.run is not None and m.run.training["ending"] == "interrupted" for m in team):
             break
-    if all(member.run is None for member in members):
+    kept = sum(member.run is not None for member in members)
+    if kept < len(members):
+        say(f"{kept} of {len(members)} runs are kept; sweep.json names the others")
+    if not kept:
         failures = [member.failure for member in members if member.failure]
         if not failures:
             raise KeyboardInterrupt
         raise NotFinite(f"every run broke down, the first with: {failures[0]}")
-    for member in members:
-        if member.run is not None:
-            member.figures = evaluate_test_split(member.run, data, plan.device)
+    try:
+        for member in members:
+            if member.run is not None:
+                member.figures = evaluate_test_split(member.run, data, plan.device)
+    except KeyboardInterrupt:  # those that have figures are reported
+        if not any(member.figures for member in members):
+            raise
     result = Sweep(members, data.spec, reasons, folder)
     atomic_files.write_json(folder / SWEEP, describe(result))
     if result.has_rate:

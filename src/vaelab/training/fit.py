@@ -61,9 +61,8 @@ def fit(
             "epochs cannot be compared; leave patience out and choose the epochs"
         )
     device = find_device(plan.device)
-    train, valid = (
-        Batches(split.x, spec, device, split.known(spec)) for split in (data.train, data.valid)
-    )
+    train = Batches(data.train.x, spec, device, data.train.known(spec), plan.augment)
+    valid = Batches(data.valid.x, spec, device, data.valid.known(spec))
     steps_an_epoch = math.ceil(len(train) / plan.batch_size)
     epochs = plan.num_epochs(len(train))
     steps = steps_an_epoch * epochs

@@ -9,6 +9,7 @@ from typing import Literal
 
 import torch
 
+from vaelab.data import Augment
 from vaelab.utils.progress import counted
 from vaelab.utils.validation import (
     Count,
@@ -51,6 +52,9 @@ class Plan:
         clip: largest norm of the gradient, in nats; it only catches outliers.
         ema: decay of averaged weights, which are then evaluated and kept; none if not set.
         patience: epochs without a better validation loss before stopping; none if not set.
+        augment: random changes of training images, each example at every epoch anew: flip (left and
+            right exchanged), crop (a shift by up to an eighth of each side) or flip-crop. For
+            photos whose mirror images and shifts are photos too; never in evaluation.
         precision: number format of the networks; auto takes bf16 if the processor has its
             instructions and the networks are large enough to gain. Likelihoods and rates are always
             float32.
@@ -68,6 +72,7 @@ class Plan:
     clip: Positive = 100.0
     ema: Fraction | None = None
     patience: Count | None = None
+    augment: Augment = "none"
     precision: Precision = "auto"
     compile: Compile = "auto"
     device: str = "auto"

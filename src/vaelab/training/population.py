@@ -79,9 +79,8 @@ def fit_population(
     """
     n, plan = len(models), _checked(models, objectives, plans, listeners)
     device = find_device(plan.device)
-    train, valid = (
-        Batches(split.x, spec, device, split.known(spec)) for split in (data.train, data.valid)
-    )
+    train = Batches(data.train.x, spec, device, data.train.known(spec), plan.augment)
+    valid = Batches(data.valid.x, spec, device, data.valid.known(spec))
     steps_an_epoch = math.ceil(len(train) / plan.batch_size)
     epochs = plan.num_epochs(len(train))
     steps = steps_an_epoch * epochs

@@ -14,16 +14,20 @@ from pathlib import Path
 
 from vaelab.data import Data
 from vaelab.reports.understand import write_page
+from vaelab.runs.run import Run
 from vaelab.understand.benchmark import ground
-from vaelab.understand.document import document
+from vaelab.understand.document import document, unfinished
 from vaelab.understand.figures import draw
-from vaelab.understand.measure import measure_model, reach
-from vaelab.understand.study import MODELS, Study, Watcher, key, study
+from vaelab.understand.measure import Measured, measure_model, reach
+from vaelab.understand.study import MODELS, Interrupted, Study, Watcher, key, study
 from vaelab.utils import atomic_files
+from vaelab.utils.progress import say
 
 __all__ = ["MODELS", "Study", "Watcher", "key", "study", "understand"]
 
 DOCUMENT, FIGURES, RUNS = "understand.json", "figures", "runs"
+UNFINISHED = "unfinished.json"
+"""Report of an interrupted study: the models that are kept, with the figures measured so far."""
 
 
 def understand(
@@ -55,35 +59,49 @@ def understand(
         The path of index.html.
 
     Raises:
-        ValueError: for arguments or data it cannot work with, or if `out` holds runs already.
-        NotFinite: if a training breaks down.
-        KeyboardInterrupt: if it is interrupted; runs that are complete stay.
+        ValueError: for arguments or data it cannot work with, or where `out` holds runs already.
+        NotFinite: where a training breaks down.
+        KeyboardInterrupt: if it is interrupted; models trained so far stay in `out`, and
+            unfinished.json lists them with the figures measured so far.
     """
     folder = Path(out)
     seconds: dict[str, float] = {}
-    with _timed(seconds, "train"):
-        found = study(
-            data,
-            wide=wide,
-            epochs=epochs,
-            seed=seed,
-            out=folder / RUNS,
-            overwrite=overwrite,
-            device=device,
-            watcher=watcher,
-        )
-    measured = {}
-    with _timed(seconds, "measure"):
-        common = ground(data, found.run("vae", wide).data, seed)
-        reached = {latent: reach(common, latent) for latent in found.sizes}
-        for number, (name, run) in enumerate(found.runs.items()):
-            if watcher is not None:
-                watcher.on_progress("measure", name, number, len(found.runs))
-            measured[name] = measure_model(run, common, reached[run.latent])
-    with _timed(seconds, "draw"), _replacing(folder / FIGURES) as figures:
-        album = draw(found, common, figures, watcher)
+    runs: dict[str, Run] = {}
+    measured: dict[str, Measured] = {}
+    try:
+        with _timed(seconds, "train"):
+            found = study(
+                data,
+                wide=wide,
+                epochs=epochs,
+                seed=seed,
+                out=folder / RUNS,
+                overwrite=overwrite,
+                device=device,
+                watcher=watcher,
+            )
+        runs = found.runs
+        with _timed(seconds, "measure"):
+            common = ground(data, found.run("vae", wide).data, seed)
+            reached = {latent: reach(common, latent) for latent in found.sizes}
+            for number, (name, run) in enumerate(runs.items()):
+                if watcher is not None:
+                    watcher.on_progress("measure", name, number, len(runs))
+                measured[name] = measure_model(run, common, reached[run.latent])
+        with _timed(seconds, "draw"), _replacing(folder / FIGURES) as figures:
+            album = draw(found, common, figures, watcher)
+    except KeyboardInterrupt as interrupt:
+        kept = interrupt.runs if isinstance(interrupt, Interrupted) else runs
+        if kept:
+            atomic_files.write_json(folder / UNFINISHED, unfinished(kept, measured))
+            say(
+                f"interrupted: {len(kept)} of {2 * len(MODELS)} models are kept in {folder / RUNS}"
+                f" and listed in {folder / UNFINISHED}; the page needs all of them"
+            )
+        raise
     result = document(found, common, measured, album.facts, seconds)
     atomic_files.write_json(folder / DOCUMENT, result)
+    (folder / UNFINISHED).unlink(missing_ok=True)
     return write_page(result, folder / FIGURES, folder, lang)
 
 

@@ -9,7 +9,7 @@ and the rate alone are of a fixed binarization, which their likelihood asks for.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -22,8 +22,10 @@ from vaelab.metrics import (
     FeatureSpace,
     PixelFeatures,
     Support,
+    code_scale,
     different_class_pairs,
 )
+from vaelab.metrics.neighbours import kth_distance
 from vaelab.recipes.design import compared
 from vaelab.runs.run import Run
 
@@ -33,6 +35,9 @@ ENOUGH = 2_000
 
 K, LEVEL, STEPS, PAIRS = 5, 0.95, 32, 500
 CLASSIFIER_STEPS = 1_000
+EQUAL = 1e-5
+"""Distance of copies, in units of the features' scale: a network's rounding."""
+
 ROWS = 4096
 """Rows that go through a network at once."""
 
@@ -88,7 +93,7 @@ class Benchmark:
     @property
     def chance(self) -> float | None:
         """The share of the commonest class: what an accuracy that knows nothing can reach."""
-        if self.classifier is None or self.held.y is None:
+        if self.held.y is None or not self.paired_by_class:
             return None
         return float(torch.bincount(self.held.y).max()) / len(self.held)
 
@@ -101,12 +106,27 @@ class Benchmark:
 
     @property
     def paired_by_class(self) -> bool:
-        """True if walks join rows of different classes; any two without classes."""
+        """True if paths join rows of different classes; else any two."""
         return (
             self.classifier is not None
             and self.held.y is not None
             and len(self.held.y.unique()) > 1
         )
+
+    @property
+    def repeats(self) -> bool:
+        """True if distances between rows mean nothing, as too many rows have exact copies.
+
+        That is, if 95% of the held-out rows are equal to a training row, or more than 5% of them
+        to k others: their balls hold nothing but copies, and all else counts as unlike the data.
+        """
+        if self.support.threshold.value <= EQUAL * code_scale(self.support.reference):
+            return True
+        if len(self.held) <= K:
+            return False
+        radii = kth_distance(self.features, self.features, K, exclude_self=True)
+        equal = radii <= EQUAL * code_scale(self.features)
+        return float(equal.double().mean()) > 1 - LEVEL
 
     def generator(self, purpose: int) -> torch.Generator:
         """Draws of one purpose: the same for every model of a study."""
@@ -114,7 +134,7 @@ class Benchmark:
 
 
 def ground(data: Data, spec: DataSpec, seed: int = 0) -> Benchmark:
-    """Prepare the common ground.
+    """Prepare the common ground. Labels that name one class only are left out.
 
     Args:
         data: training, validation and test rows.
@@ -125,10 +145,12 @@ def ground(data: Data, spec: DataSpec, seed: int = 0) -> Benchmark:
     small = len(data.test.x) < ENOUGH
     splits = [data.valid, data.test] if small else [data.test]
     held = _rows("valid+test" if small else "test", splits, spec, MOST, seed)
+    if train.y is not None and len(train.y.unique()) < 2:
+        train, held = replace(train, y=None), replace(held, y=None)
     draws = torch.Generator().manual_seed(seed)
     view = compared(spec)
     classifier, pairs = None, torch.randint(len(held), (PAIRS, 2), generator=draws)
-    if train.y is not None and held.y is not None and len(train.y.unique()) > 1:
+    if train.y is not None and held.y is not None:
         epochs = max(5, round(CLASSIFIER_STEPS * 256 / len(train)))
         classifier = Classifier.fit(train.x, train.y, seed, epochs, view=view)
         if len(held.y.unique()) > 1:

@@ -1,10 +1,11 @@
-r"""Does the argument hold on this data? Claims as comparisons of measured figures.
+r"""Claims of the argument as comparisons of measured figures, and their verdicts on this data.
 
     left < factor · right   or   left > factor · right,      z = |left − factor · right| / se
 
-A claim *holds* if the difference is in its favour by at least two standard errors, *fails*
-if it is against it by as much, and is *undecided* in between. The standard errors are those of
-the measurement, not of the training: other seeds may differ by more.
+A comparison *holds* if the difference is in its favour by at least two standard errors, *fails* if
+it is against it by as much, and is *undecided* in between. A claim has a comparison for every model
+that its statement excludes: it holds if all of them hold, and fails if one fails. The standard
+errors are those of the measurement, not of the training: other seeds may differ by more.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ Verdict = Literal["holds", "undecided", "fails"]
 
 CERTAIN = 2.0
 """Standard errors that make a difference."""
+
+OTHERS = tuple(model for model in MODELS if model != "vae")
 
 
 @dataclass(frozen=True)
@@ -90,21 +93,17 @@ def best(row: Row, figures: Figures, latent: int) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Claim:
+class Comparison:
     """left < factor · right, or > if `above`.
 
     Attributes:
-        id: its name.
-        section: section of the page.
-        figure: the compared figure.
+        figure: name of the figure that is compared.
         left: the model the claim is about.
         right: the model it is compared with; None compares with `factor` itself.
-        factor: on the right-hand side.
-        above: whether left is claimed to be the larger.
+        factor: factor of the right-hand side.
+        above: True if left is claimed to be the larger.
     """
 
-    id: str
-    section: int
     figure: str
     left: str
     right: str | None
@@ -113,27 +112,39 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class ClaimResult:
-    """A claim and its measurement.
+class Claim:
+    """A statement of the argument.
 
     Attributes:
-        claim: the claim.
-        latent: at which size.
-        left: the figure on the left.
-        right: the figure on the right, None if the claim sets a bound.
-        z: how many standard errors the difference is in favour of the claim; None if a figure
-            is missing.
+        id: its name.
+        section: section of the page.
+        comparisons: all of them must hold; one for every model the statement excludes.
     """
 
-    claim: Claim
-    latent: int
+    id: str
+    section: int
+    comparisons: tuple[Comparison, ...]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A comparison beside the figures.
+
+    Attributes:
+        comparison: the comparison.
+        left: the figure on the left.
+        right: the figure on the right, None if the comparison is with a bound.
+        z: standard errors in favour of the claim; None if a figure is missing.
+    """
+
+    comparison: Comparison
     left: Figure
     right: Figure | None
     z: float | None
 
     @property
     def verdict(self) -> Verdict | None:
-        """Verdict of the measurements; None if a figure is missing."""
+        """The verdict of two standard errors; None if a figure is missing."""
         if self.z is None:
             return None
         return "holds" if self.z >= CERTAIN else "fails" if self.z <= -CERTAIN else "undecided"
@@ -146,47 +157,110 @@ class ClaimResult:
         return self.left.value / self.right.value if self.right.value else None
 
 
+@dataclass(frozen=True)
+class ClaimResult:
+    """A claim and its comparisons at one latent size.
+
+    Attributes:
+        claim: the claim.
+        latent: the latent size.
+        compared: the comparisons, in the claim's order.
+    """
+
+    claim: Claim
+    latent: int
+    compared: tuple[Compared, ...]
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """Holds if all comparisons do, fails if one does; None if one could not be made."""
+        verdicts = {one.verdict for one in self.compared}
+        if None in verdicts:
+            return None
+        if "fails" in verdicts:
+            return "fails"
+        return "undecided" if "undecided" in verdicts else "holds"
+
+
+NEAR_CHANCE = 0.2
+"""Share of the way from chance to certainty within which an accuracy counts as chance."""
+
+
 def claims(chance: float | None) -> tuple[Claim, ...]:
     """The argument, claim by claim, in the order of the page.
 
     Args:
-        chance: the share of the commonest class; None without labels.
+        chance: the share of the commonest class; None without classes.
     """
-    near_chance = 1.0 if chance is None else min(1.0, 1.5 * chance)
+    apart = Comparison("spread", "vae", "kl-only")
+    collapsed: tuple[Claim, ...] = ()
+    blurred: tuple[Claim, ...] = ()
+    generated: tuple[Claim, ...] = ()
+    if chance is not None:
+        near = chance + NEAR_CHANCE * (1 - chance)
+        apart = Comparison("knn_accuracy", "vae", "kl-only", above=True)
+        collapsed = (_claim("kl_only_knn", 3, "knn_accuracy", "kl-only", None, factor=near),)
+        without_rate = ("ae", "reconstruction-only")
+        blurred = (_claim("blurs_classes", 3, "knn_accuracy", "vae", *without_rate),)
+        generated = (
+            _claim("balance", 5, "balance", "vae", "ae", above=True),
+            _claim("confidence", 5, "confidence", "vae", "ae", above=True),
+        )
+    together = _claim("prior_match", 4, "mmd", "vae", "ae", "reconstruction-only")
     return (
-        Claim("holes_prior", 1, "hole_prior", "vae", "ae"),
-        Claim("holes_ellipse", 1, "hole_ellipse", "vae", "ae"),
-        Claim("unreached", 1, "unreached", "vae", "ae"),
-        Claim("spread", 2, "spread", "vae", None, factor=1.0),
-        Claim("kl_only_rate", 3, "rate", "kl-only", None, factor=0.1),
-        Claim("kl_only_knn", 3, "knn_accuracy", "kl-only", None, factor=near_chance),
-        Claim("distinguish", 3, "knn_accuracy", "vae", "kl-only", above=True),
-        Claim(
+        _claim("holes_prior", 1, "hole_prior", "vae", "ae"),
+        _claim("holes_ellipse", 1, "hole_ellipse", "vae", "ae"),
+        _claim("unreached", 1, "unreached", "vae", "ae"),
+        _claim("spread", 2, "spread", "vae", None),
+        _claim("kl_only_rate", 3, "rate", "kl-only", None, factor=0.1),
+        *collapsed,
+        _claim(
             "reconstruction_scale", 3, "posterior_scale", "reconstruction-only", "vae", factor=0.1
         ),
-        Claim("reconstruction_overlap", 3, "overlap", "reconstruction-only", "vae"),
-        Claim("reconstructs", 3, "distortion", "ae", "vae"),
-        Claim("path_smoother", 4, "roughness", "vae", "ae"),
-        Claim("path_support", 4, "off_support", "vae", "ae"),
-        Claim("round_trip", 4, "round_trip_gaps", "vae", "ae"),
-        Claim("prior_match", 4, "mmd", "vae", "ae"),
-        Claim("prior_kl", 4, "aggregate_kl", "vae", "reconstruction-only"),
-        Claim("samples_better", 5, "precision_coverage", "vae", "ae", above=True),
-        Claim("balance", 5, "balance", "vae", "ae", above=True),
-        Claim("confidence", 5, "confidence", "vae", "ae", above=True),
+        _claim("reconstruction_overlap", 3, "overlap", "reconstruction-only", "vae"),
+        Claim("together_and_apart", 3, (*together.comparisons, apart)),
+        _claim("reconstructs", 3, "distortion", "ae", "vae"),
+        *blurred,
+        _claim("path_smoother", 4, "roughness", "vae", "ae"),
+        _claim("path_support", 4, "off_support", "vae", "ae"),
+        _claim("round_trip", 4, "round_trip_gaps", "vae", "ae"),
+        together,
+        _claim("prior_kl", 4, "aggregate_kl", "vae", "reconstruction-only"),
+        _claim("samples_better", 5, "precision_coverage", "vae", *OTHERS, above=True),
+        *generated,
+    )
+
+
+def _claim(
+    name: str,
+    section: int,
+    figure: str,
+    left: str,
+    *right: str | None,
+    factor: float = 1.0,
+    above: bool = False,
+) -> Claim:
+    return Claim(
+        name, section, tuple(Comparison(figure, left, one, factor, above) for one in right)
     )
 
 
 def check_claim(claim: Claim, figures: Figures, latent: int) -> ClaimResult:
-    """Compare a claim with the measurements at one latent size."""
-    left = figures[key(claim.left, latent)][claim.figure]
-    right = None if claim.right is None else figures[key(claim.right, latent)][claim.figure]
+    """Compare the figures of one latent size as a claim asks."""
+    compared = (compare(one, figures, latent) for one in claim.comparisons)
+    return ClaimResult(claim, latent, tuple(compared))
+
+
+def compare(one: Comparison, figures: Figures, latent: int) -> Compared:
+    """Set a comparison beside the figures of one latent size."""
+    left = figures[key(one.left, latent)][one.figure]
+    right = None if one.right is None else figures[key(one.right, latent)][one.figure]
     if isinstance(left, Missing) or isinstance(right, Missing):
-        return ClaimResult(claim, latent, left, right, None)
+        return Compared(one, left, right, None)
     limit = Estimate(1.0, 0.0, 1) if right is None else right
-    scaled = Estimate(claim.factor * limit.value, claim.factor * limit.se, limit.n)
-    z = _z(left, scaled) if claim.above else _z(scaled, left)
-    return ClaimResult(claim, latent, left, right, z)
+    scaled = Estimate(one.factor * limit.value, one.factor * limit.se, limit.n)
+    z = _z(left, scaled) if one.above else _z(scaled, left)
+    return Compared(one, left, right, z)
 
 
 def _z(a: Estimate, b: Estimate) -> float:

@@ -12,9 +12,18 @@ from typing import Any
 import torch
 
 from vaelab.plots.renderers import find_renderer
+from vaelab.runs.run import Run
 from vaelab.training import find_device
 from vaelab.understand.benchmark import LEVEL, PAIRS, STEPS, Benchmark, K
-from vaelab.understand.claims import ROWS, ClaimResult, Figures, best, check_claim, claims
+from vaelab.understand.claims import (
+    ROWS,
+    ClaimResult,
+    Compared,
+    Figures,
+    best,
+    check_claim,
+    claims,
+)
 from vaelab.understand.measure import (
     KL_DRAWS,
     MMD_DRAWS,
@@ -24,10 +33,10 @@ from vaelab.understand.measure import (
     Measured,
     Missing,
 )
-from vaelab.understand.study import BATCH, Study, num_epochs
+from vaelab.understand.study import BATCH, Study, key, num_epochs
 from vaelab.version import __version__
 
-FORMAT = 1
+FORMAT = 2
 
 
 def document(
@@ -75,6 +84,28 @@ def document(
     } | dict(facts)
 
 
+def unfinished(runs: Mapping[str, Run], measured: Mapping[str, Measured]) -> dict[str, Any]:
+    """The content of unfinished.json: models kept by an interrupted study.
+
+    Args:
+        runs: models trained so far, by key.
+        measured: figures of those that were measured.
+    """
+    models = {}
+    for name, run in runs.items():
+        figures = measured[name].figures if name in measured else None
+        models[name] = {
+            "run": f"runs/{name}",
+            "ending": run.training["ending"],
+            "best_epoch": run.training["best_epoch"],
+            "valid_loss": run.history[run.training["best_epoch"] - 1]["valid_loss"],
+            "figures": None
+            if figures is None
+            else {row.figure: figure(figures[row.figure]) for row in ROWS},
+        }
+    return {"format": FORMAT, "vaelab": __version__, "ending": "interrupted", "models": models}
+
+
 def figure(found: Figure) -> dict[str, Any]:
     """An estimate, or null with the reason why there is none."""
     if isinstance(found, Missing):
@@ -91,7 +122,7 @@ def _data(study: Study, ground: Benchmark) -> dict[str, Any]:
         "by_column": find_renderer(spec).legible,
         "domain": spec.domain,
         "levels": spec.levels,
-        "classes": list(spec.classes),
+        "classes": [] if ground.train.y is None else list(spec.classes),
         "sizes": list(spec.sizes),
         "likelihood": next(iter(study.runs.values())).recipe.reason,
         "binarize": ground.spec.binarize,
@@ -143,6 +174,7 @@ def _measurement(ground: Benchmark) -> dict[str, Any]:
         "features": ground.space.name,
         "classifier_accuracy": figure(Missing("unlabelled") if accuracy is None else accuracy),
         "chance": ground.chance,
+        "repeats": ground.repeats,
         "features_of": {
             "kind": "pixels" if ground.classifier is None else "classifier",
             "dims": ground.features.shape[1],
@@ -171,26 +203,35 @@ def _model(name: str, study: Study, found: Measured) -> dict[str, Any]:
 
 
 def _claim(judged: ClaimResult) -> dict[str, Any]:
-    claim = judged.claim
     verdict = judged.verdict
-
-    def side(model: str, found: Figure) -> dict[str, Any]:
-        return {"model": f"{model}-{judged.latent}", "figure": claim.figure} | figure(found)
-
-    against = claim.right is None or judged.right is None
     return {
-        "id": claim.id,
-        "section": claim.section,
+        "id": judged.claim.id,
+        "section": judged.claim.section,
         "latent": judged.latent,
         "holds": None if verdict is None else verdict == "holds",
         "verdict": verdict,
-        "left": side(claim.left, judged.left),
-        "right": None if against else side(str(claim.right), judged.right or Missing("point")),
-        "relation": "above" if claim.above else "below",
-        "factor": claim.factor,
-        "bound": claim.factor if claim.right is None else None,
-        "ratio": judged.ratio,
-        "z": None if judged.z is None else _finite(judged.z),
+        "comparisons": [_comparison(one, judged.latent) for one in judged.compared],
+    }
+
+
+def _comparison(one: Compared, latent: int) -> dict[str, Any]:
+    comparison = one.comparison
+
+    def side(model: str, found: Figure) -> dict[str, Any]:
+        return {"model": key(model, latent), "figure": comparison.figure} | figure(found)
+
+    against = None
+    if comparison.right is not None and one.right is not None:
+        against = side(comparison.right, one.right)
+    return {
+        "verdict": one.verdict,
+        "left": side(comparison.left, one.left),
+        "right": against,
+        "relation": "above" if comparison.above else "below",
+        "factor": comparison.factor,
+        "bound": comparison.factor if comparison.right is None else None,
+        "ratio": one.ratio,
+        "z": None if one.z is None else _finite(one.z),
     }
 
 

@@ -13,14 +13,18 @@ from PIL import Image
 from torch import Tensor
 
 from vaelab import plots
-from vaelab.metrics import code_scale
+from vaelab.metrics import Support, code_scale
 from vaelab.plots import Picture
+from vaelab.plots.renderers import find_renderer
 from vaelab.understand import galleries, landmarks, maps
-from vaelab.understand.benchmark import Benchmark, Cloud, encode
+from vaelab.understand.benchmark import LEVEL, Benchmark, Cloud, K, decode, encode
 from vaelab.understand.galleries import DRAWS, PATHS, TEMPERATURES
 from vaelab.understand.study import FLAT, MODELS, Study, Watcher, key
 
 INPUTS = 5
+LEAST = 0.1
+"""Half the length of a strip, in units of the codes' scale, at least."""
+
 PAIR = ("ae", "vae")
 """The two whose pictures are set side by side."""
 
@@ -127,19 +131,30 @@ class Sections:
     def gaps(self) -> Iterator[tuple[str, Picture]]:
         """1: the autoencoder's map and what lies between its codes."""
         run, cloud = self.study.run("ae", FLAT), self.clouds["ae"]
-        gap = landmarks.gap(cloud.mu, self.ground.train.y, maps.frame(cloud.mu))
-        segments = {}
-        if gap is not None:
-            across = math.dist(gap.start, gap.end)
-            segments = {"gap": gap, "class": landmarks.core(cloud.mu, self.ground.train.y, across)}
+        support = self.ground.support
+
+        def distance(z: Tensor) -> Tensor:
+            return support.distances(decode(run, z))
+
         scale = code_scale(cloud.mu)
+        held = encode(run, self.ground.held.x).mu
+        codes = Support.calibrate(cloud.mu, held, K, LEVEL)
+        far = landmarks.strayed(cloud.mu, distance, LEAST * scale)
+        across = math.dist(far.start, far.end)
+        segments = {"gap": far, "class": landmarks.core(cloud.mu, self.ground.train.y, across)}
         yield from maps.gap_maps(run, cloud, self.names, scale, segments).items()
+        steps = find_renderer(run.data).steps
         self.facts["strips"] = {
             name: {
                 "from": list(s.start),
                 "to": list(s.end),
                 "distance": s.distance,
                 "label": s.label,
+                "hole": bool(codes.outside(s.points(3)[1:2])),
+                "points": steps,
+                "off": None
+                if self.ground.repeats
+                else int(support.outside(decode(run, s.points(steps))).sum()),
             }
             for name, s in segments.items()
         }

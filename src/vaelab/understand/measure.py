@@ -21,8 +21,10 @@ from vaelab.understand.benchmark import LEVEL, STEPS, Benchmark, Cloud, K, decod
 
 SAMPLES, PRIOR_DRAWS = 10_000, 60_000
 KL_DRAWS, MMD_DRAWS = 2_000, 5_000
+COMPARED = ("precision", "recall", "density", "coverage", "precision_coverage")
+"""Figures of generated examples beside held-out ones."""
 
-Why = Literal["point", "unlabelled", "collapsed"]
+Why = Literal["point", "unlabelled", "collapsed", "repeats"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class Missing:
 
     Attributes:
         why: "point", a deterministic code has no density; "unlabelled", it needs classes;
-            "collapsed", every code is the same.
+            "collapsed", every code is the same; "repeats", too many rows have exact copies, so that
+            no distance between rows says what resembles them.
     """
 
     why: Why
@@ -96,7 +99,7 @@ def _evidence(run: Run, ground: Benchmark) -> dict[str, Figure]:
 def _regions(ground: Benchmark, train: Cloud, held: Cloud) -> dict[str, Figure]:
     """Properties of the regions q(z|x), and their information on the class."""
     accuracy: Figure = Missing("unlabelled")
-    if ground.train.y is not None and ground.held.y is not None:
+    if ground.train.y is not None and ground.held.y is not None and ground.paired_by_class:
         codes = [cloud.draw(ground.generator(2)) for cloud in (train, held)]
         accuracy = m.knn_accuracy(codes[0], ground.train.y, codes[1], ground.held.y, K)
     return {
@@ -124,7 +127,9 @@ def _continuity(
     errors = [m.round_trip_error(z, returned(run, z), scale) for z in (prior, fresh)]
     figures |= {
         "round_trip": m.Estimate.mean(errors[0]),
-        "round_trip_gaps": m.round_trip_gaps(errors[0], errors[1], LEVEL),
+        "round_trip_gaps": Missing("repeats")
+        if ground.repeats
+        else m.round_trip_gaps(errors[0], errors[1], LEVEL),
         "aggregate_kl": Missing("point")
         if train.is_points
         else m.aggregate_kl(train.mu, train.sigma, KL_DRAWS, ground.generator(7)),
@@ -141,26 +146,36 @@ def _paths(run: Run, ground: Benchmark, held: Cloud) -> dict[str, Figure]:
     seen = ground.pixels.view(images.flatten(0, 1)).unflatten(0, paths.shape[:2])
     return {
         "roughness": m.roughness(seen),
-        "off_support": m.off_support_share(images, ground.support),
+        "off_support": Missing("repeats")
+        if ground.repeats
+        else m.off_support_share(images, ground.support),
     }
 
 
 def _samples(ground: Benchmark, generated: Tensor) -> dict[str, Figure]:
     """Decoded prior draws against held-out data: means against grey values."""
+    if ground.repeats:
+        return dict.fromkeys(COMPARED, Missing("repeats"))
     found = m.precision_recall_density_coverage(ground.features, ground.space(generated), K)
     precision, coverage = found.precision, found.coverage
-    both = m.Estimate(
-        precision.value * coverage.value,
-        math.hypot(precision.se * coverage.value, coverage.se * precision.value),
-        precision.n,
-    )
     return {
         "precision": precision,
         "recall": found.recall,
         "density": found.density,
         "coverage": coverage,
-        "precision_coverage": both,
+        "precision_coverage": product(precision, coverage),
     }
+
+
+def product(a: m.Estimate, b: m.Estimate) -> m.Estimate:
+    """a · b with the standard error of independent factors to first order; n is that of a.
+
+    >>> found = product(m.Estimate(0.5, 0.1, 9), m.Estimate(0.2, 0.05, 9))
+    >>> round(found.value, 3), round(found.se, 5)
+    (0.1, 0.03202)
+    """
+    se = math.hypot(a.se * b.value, b.se * a.value)
+    return m.Estimate(a.value * b.value, se, a.n)
 
 
 def _classes(

@@ -38,6 +38,9 @@ FLAT = 2
 STEPS, FEWEST = 1_300, 8
 """Steps that settle the argument on a small data set, and passes a large one gets at least."""
 
+HELD = 20
+"""Validation and test rows that a 95% quantile needs."""
+
 BATCH, WIDTH = 128, 400
 """Examples in a step, and units of the hidden layers."""
 
@@ -54,6 +57,18 @@ class Watcher(Protocol):
             done: so far.
             total: until this name is finished.
         """
+
+
+class Interrupted(KeyboardInterrupt):
+    """Interrupt of a study; the models trained so far are kept.
+
+    Attributes:
+        runs: by key, the last of them perhaps with the ending "interrupted".
+    """
+
+    def __init__(self, runs: dict[str, Run]) -> None:
+        super().__init__()
+        self.runs = runs
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,13 +143,18 @@ def study(
         watcher: callback for the training's progress.
 
     Raises:
-        ValueError: if `wide` is not above 2, or `out` holds runs already.
-        KeyboardInterrupt: if training is interrupted; an argument of half the models is none.
+        ValueError: if `wide` is not above 2, rows are too few, or `out` holds runs already.
+        Interrupted: if training is interrupted; it holds the models trained so far.
     """
     if wide <= FLAT:
         raise ValueError(f"wide is {wide}; it must be above {FLAT}, the latent size of the maps")
     if data.spec.dims < FLAT:
         raise ValueError(f"the data has {data.spec.dims} number an example; nothing to compress")
+    held = len(data.valid.x) + len(data.test.x)
+    if held < HELD:
+        raise ValueError(
+            f"the data has {held} held-out rows; thresholds of the figures need {HELD} or more"
+        )
     epochs = epochs or num_epochs(len(data.train.x))
     plan = Plan(epochs=epochs, batch_size=BATCH, device=device, seed=seed)
     keys = [(model, latent) for latent in (FLAT, wide) for model in MODELS]
@@ -142,15 +162,18 @@ def study(
     for folder in folders.values():  # all eight places are looked at before any is written to
         if folder is not None:
             check_run_dir(folder, overwrite)
-    runs = {}
+    runs: dict[str, Run] = {}
     for model, latent in keys:
         name = key(model, latent)
         recipe = MODELS[model](data.spec, latent, design=Design(net="mlp", width=WIDTH, seed=seed))
         told = None if watcher is None else _Told(watcher, name)
         folder = folders[model, latent]
-        runs[name] = train(recipe, data, plan, out=folder, overwrite=overwrite, listener=told)
+        try:
+            runs[name] = train(recipe, data, plan, out=folder, overwrite=overwrite, listener=told)
+        except KeyboardInterrupt as interrupt:  # before the first epoch was complete
+            raise Interrupted(runs) from interrupt
         if runs[name].training["ending"] == "interrupted":
-            raise KeyboardInterrupt
+            raise Interrupted(runs)
     return Study(data, runs, wide, seed, plan.num_epochs(len(data.train.x)), device)
 
 

@@ -1,4 +1,4 @@
-"""Suggestions for misspelt names, and text that is safe to print."""
+"""Suggestions for misspelt names, text that is safe to print, and exact numbers."""
 
 from __future__ import annotations
 
@@ -33,3 +33,17 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     bare = {each.lstrip("-"): each for each in known}
     near = difflib.get_close_matches(name.lstrip("-"), bare, n=3, cutoff=0.6)
     return f" Did you mean {' or '.join(bare[each] for each in near)}?" if near else ""
+
+
+def exact(value: float) -> str:
+    """A number in as many digits as it takes, no more rounded than it was tested.
+
+    >>> exact(255.000001), exact(16.0), exact(-0.0)
+    ('255.000001', '16', '0')
+    """
+    import numpy as np
+
+    value = float(value) + 0.0  # never −0
+    single = np.float32(value)
+    text = str(single) if float(single) == value and abs(value) < 1e6 else repr(value)
+    return text.removesuffix(".0")

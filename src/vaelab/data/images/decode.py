@@ -23,7 +23,8 @@ from typing import BinaryIO, NamedTuple, TypeVar
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from vaelab.data.layout import BLANK, blank, deep_top, opaque
+from vaelab.data.alpha import blank_notes, opaque
+from vaelab.data.layout import deep_top
 from vaelab.data.loading.mapped_rows import Array
 from vaelab.utils.progress import ProgressCallback, no_progress
 
@@ -33,6 +34,7 @@ T = TypeVar("T")
 _MOST = 64
 _LARGEST_SIDE = 4096
 _GREY = ("1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I", "F")
+_CONVERTED = ("CMYK", "YCbCr", "LAB", "HSV")
 _ORIENTATION = 0x0112
 _SIDEWAYS = (5, 6, 7, 8)
 
@@ -80,13 +82,18 @@ class Gathered:
 
 
 class _Header(NamedTuple):
-    """A picture before its pixels are read: upright size (H, W), and its mode."""
+    """A picture before its pixels are read: upright size (H, W), and its mode.
+
+    `halved`: its colours have 16 bits, of which Pillow reads 8.
+    """
 
     size: Size
     grey: bool
     depth: int
     frames: int
     alpha: bool
+    mode: str
+    halved: bool
 
 
 @contextmanager
@@ -161,8 +168,7 @@ def gather(
                 x[len(kept)] = found
                 kept.append(i)
             progress("pictures", done + 1, len(seen))
-    if sum(laid for laid, _ in spread) < BLANK * sum(alpha for _, alpha in spread):
-        raise ValueError(blank(background))
+    blank = blank_notes(spread, len(kept), background)
     headers = [seen[i] for i in kept]
     changed = {header.size for header in headers} not in (set(), {size})
     notes = (_size_note([header.size for header in headers], size),) if changed else ()
@@ -172,7 +178,7 @@ def gather(
         tuple(kept),
         tuple(unreadable[i] for i in sorted(unreadable)),
         size if changed or asked else None,
-        (*notes, *_changes(headers, channels, background), *more),
+        (*notes, *_changes(headers, channels, background), *blank, *more),
         ends,
     )
 
@@ -204,6 +210,14 @@ def _changes(headers: Sequence[_Header], channels: int, background: str) -> tupl
             f"{turned:,} {'colour' if channels == 1 else 'grey'} "
             f"image{' was' if turned == 1 else 's were'} read as "
             f"{'grey' if channels == 1 else 'RGB'}"
+        )
+    converted = [header.mode for header in headers if header.mode in _CONVERTED]
+    for mode in dict.fromkeys(converted):
+        notes.append(f"{_count(converted.count(mode), mode + ' picture')} converted to RGB")
+    if halved := sum(header.halved for header in headers):
+        notes.append(
+            f"{_count(halved, 'picture')} of 16 bits a colour read at 8 bits; "
+            "a .npy array keeps the depth"
         )
     if clear := sum(header.alpha for header in headers):
         how = {"alpha": "the alpha of {}", "keep": "four channels of {}"}
@@ -292,7 +306,16 @@ def _look(image: Image.Image) -> _Header:
     depth = {"F": 32, "I": 16 if _is_sixteen(image) else 8}.get(image.mode, 8)
     depth = 16 if image.mode.startswith("I;") else depth
     frames = getattr(image, "n_frames", 1)
-    return _Header((height, width), grey, depth, frames, image.has_transparency_data)
+    clear = image.has_transparency_data
+    return _Header((height, width), grey, depth, frames, clear, image.mode, _is_halved(image))
+
+
+def _is_halved(image: Image.Image) -> bool:
+    """True for colours, or grey values with alpha, of 16 bits, of which Pillow reads 8."""
+    if image.mode not in ("RGB", "RGBA", "LA"):
+        return False
+    modes = [str(args) for *_, args in getattr(image, "tile", ())]
+    return any(";16" in mode or "65535" in mode for mode in modes)
 
 
 def _is_sixteen(image: Image.Image) -> bool:

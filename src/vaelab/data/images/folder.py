@@ -25,6 +25,7 @@ from vaelab.data.images.decode import Picture, Size, abbreviate, as_size, gather
 from vaelab.data.splits import SourceData
 from vaelab.utils.options import option
 from vaelab.utils.progress import ProgressCallback, no_progress
+from vaelab.utils.regular_files import special_kind
 
 SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
@@ -196,6 +197,8 @@ def _pictures_only(files: list[Picture], path: Path) -> tuple[list[Picture], int
 
 @contextmanager
 def _open_file(path: Path) -> Iterator[Image.Image]:
+    if kind := special_kind(path):
+        raise ValueError(f"{kind}, not a file")
     with open(path, "rb") as file, opened(file) as picture:
         yield picture
 

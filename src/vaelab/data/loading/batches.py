@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vaelab.data.spec import DataSpec
 
+from .augment import Augment, augmented, check_augment
 from .mapped_rows import Raw
 from .streaming import Resident, Streamed, fits
 
@@ -43,9 +44,11 @@ class Batches:
         device: device of the batches, and of the rows if they fit (see `stream.fits`).
         y: known conditions of each row, as `Split.known` returns them: labels (N,), int64, or
             vectors (N, C); needed if the spec is conditional.
+        augment: random changes of the images of `epoch` and `shuffled`; `fixed` has none.
 
     Raises:
-        ValueError: if `x` has no rows or rows of another shape, or `y` is needed.
+        ValueError: if `x` has no rows or rows of another shape, `y` is needed, or the data cannot
+            be augmented.
 
     >>> spec = DataSpec("array", (2,), "uint8", 256, 0, 255, (0.0,), (255.0,))
     >>> rows = Batches(torch.zeros(10, 2, dtype=torch.uint8), spec)
@@ -59,10 +62,12 @@ class Batches:
         spec: DataSpec,
         device: str | torch.device = "cpu",
         y: Tensor | None = None,
+        augment: Augment = "none",
     ) -> None:
+        check_augment(augment, spec)
         if x.shape[1:] != spec.shape or len(x) == 0:
             raise ValueError(f"rows of shape (N, *{spec.shape}) are expected, not {tuple(x.shape)}")
-        self.spec, self.device = spec, torch.device(device)
+        self.spec, self.device, self.augment = spec, torch.device(device), augment
         self.rows = (Resident if fits(x, self.device) else Streamed)(x, self.device)
         self._drawn: tuple[int, Tensor] | None = None
         if y is not None and len(y) != len(x):
@@ -85,7 +90,8 @@ class Batches:
 
         Args:
             batch_size: rows in a batch, at least 1.
-            generator: random source of the order and of the binarization; on this object's device.
+            generator: random source of the order, the augmentation and the binarization; on this
+                object's device.
         """
         for raw, condition in self.shuffled(batch_size, generator):
             yield Batch(self.prepare(raw, generator), condition)
@@ -93,9 +99,10 @@ class Batches:
     def shuffled(
         self, batch_size: int, generator: torch.Generator | None = None
     ) -> Iterator[Batch]:
-        """The batches of `epoch` before `prepare`: raw rows."""
+        """The batches of `epoch` before `prepare`: raw rows, augmented."""
         _check(batch_size)
-        for raw, which in self.rows.shuffled(batch_size, generator):
+        for rows, which in self.rows.shuffled(batch_size, generator):
+            raw = augmented(rows, self.augment, generator)
             yield Batch(raw, self.spec.tell(None if self.y is None else self.y[which]))
 
     def prepare(self, raw: Tensor, generator: torch.Generator | None = None) -> Tensor:

@@ -15,20 +15,33 @@ and the deviation s,
     log σ − log s − m
 """
 
-import datetime
 import math
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, Any]
-Cell = str | None
+from vaelab.data.tabular.cells import (
+    DECIMALS,
+    Array,
+    Cell,
+    CodedTexts,
+    NumberTexts,
+    coded,
+    decimals_of,
+)
+from vaelab.data.tabular.date_text import Dates, find_dates, find_odd_dates
+from vaelab.data.tabular.number_text import (
+    PLAIN,
+    Marks,
+    find_marks,
+    marked_numbers,
+    plain_numbers,
+    shapes,
+)
 
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _MISSING = {"", "na", "n/a", "n.a.", "#n/a", "nan", "null", "none", "nat", "<na>", "?", "-", "--"}
 _INFINITE = {"inf", "infinity"}
 _LARGEST = float(np.finfo(np.float32).max)
@@ -37,112 +50,10 @@ _FEW, _OFTEN = 12, 10
 """Whole numbers are names of categories if they are so few, and each occurs so often."""
 _TEXTS, _MOST, _EACH = 20, 1000, 4
 """Texts are categories if there are so few; or more, up to that many, and each so often."""
-_DECIMALS = 6
 _GAIN = 0.1
 """Nats per row from which a column is skewed: of a log-normal, if s is above 0.37."""
 _LONG = 10
 """Digits from which whole numbers of one length are names, as phone numbers and keys are."""
-
-_MONEY = r"(?:[$€£¥₹]|USD|EUR|GBP|CHF|JPY|CNY|INR|kr|zł)"
-_MARKED = re.compile(
-    rf"(?P<minus>[+-]?)\s*(?P<before>{_MONEY})?\s*(?P<minus2>[+-]?)"
-    r"(?P<digits>\d[\d.,'\u2019\u00a0\u202f ]*|[.,]\d+)\s*"
-    rf"(?P<after>{_MONEY}|%)?"
-)
-"""A number as people write it: grouped digits, a currency before or after, or per cent."""
-
-_DAY = datetime.timedelta(days=1)
-_DATES = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y")
-_CLOCKS = ("", " %H:%M", " %H:%M:%S", "T%H:%M", "T%H:%M:%S", " %H:%M:%S.%f", "T%H:%M:%S.%f")
-_LIKE_DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T]\d\d:\d\d(:\d\d(\.\d+)?)?)?")
-
-
-class Marks(NamedTuple):
-    """Characters around and inside the numbers of a column.
-
-    Attributes:
-        before: a currency in front, as "$".
-        thousands: between groups of three digits, as ",".
-        decimal: "." or ",".
-        after: behind, as "%" or " €".
-    """
-
-    before: str = ""
-    thousands: str = ""
-    decimal: str = "."
-    after: str = ""
-
-
-PLAIN = Marks()
-
-
-class Dates(NamedTuple):
-    """A column of dates as days since the first of them.
-
-    Attributes:
-        format: format string of `datetime.strftime`.
-        origin: the first date, ISO 8601.
-    """
-
-    format: str
-    origin: str
-
-    def day(self, text: str) -> float:
-        """Days since the origin; nan if the text is no such date."""
-        try:
-            moment = datetime.datetime.strptime(text, self.format)
-        except ValueError:
-            return math.nan
-        return (moment - datetime.datetime.fromisoformat(self.origin)) / _DAY
-
-    def date(self, days: float) -> datetime.datetime:
-        """The moment so many days after the origin; whole days if the format has no clock."""
-        days = days if "%H" in self.format else round(days)
-        seconds = 0 if "%f" in self.format else 1  # no finer than the format writes
-        moment = datetime.datetime.fromisoformat(self.origin) + days * _DAY
-        if seconds and moment.microsecond:
-            moment += datetime.timedelta(microseconds=500_000)
-            moment = moment.replace(microsecond=0)
-        return moment
-
-
-class NumberTexts(Sequence[Cell]):
-    """The cells of a column that a typed source holds as numbers, written only when asked for.
-
-    Args:
-        array: (N,), float64; nan for a missing value.
-        whole: write whole numbers without a point.
-        single: the numbers were 32-bit floats.
-    """
-
-    def __init__(self, array: Array, whole: bool, single: bool = False) -> None:
-        self.array, self.whole, self.single = array, whole, single
-
-    def __len__(self) -> int:
-        return len(self.array)
-
-    def __getitem__(self, i: Any) -> Any:
-        if isinstance(i, slice):
-            return [self._text(value) for value in self.array[i].tolist()]
-        return self._text(float(self.array[i]))
-
-    def _text(self, value: float) -> Cell:
-        if math.isnan(value):
-            return None
-        if self.whole and math.isfinite(value):
-            return str(int(value))
-        return str(np.float32(value)) if self.single else str(value)
-
-
-def number(text: str, decimal: str = ".") -> float | None:
-    """The number that a text is, or None.
-
-    >>> number("1e3"), number("1,5", decimal=","), number("12a")
-    (1000.0, 1.5, None)
-    """
-    if decimal == ",":
-        text = text.replace(",", ".")
-    return float(text) if _NUMBER.fullmatch(text) else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,26 +87,44 @@ class TextColumn:
         if isinstance(self.cells, NumberTexts):
             texts = self.cells
             return replace(self, cells=NumberTexts(texts.array[kept], texts.whole, texts.single))
-        return replace(self, cells=[self.cells[i] for i in kept.tolist()])
+        return replace(self, cells=self.by_text.take(kept))
+
+    @cached_property
+    def by_text(self) -> CodedTexts:
+        """The cells by their distinct texts."""
+        return coded(self.cells)
+
+    def spread(self, function: Callable[[Cell], Any]) -> Array:
+        """(N,), a function of each cell, called once for each distinct text."""
+        return np.array([function(cell) for cell in self.by_text.distinct])[self.by_text.codes]
+
+    @cached_property
+    def _parsed_texts(self) -> tuple[Array, Marks, str | None]:
+        """(K,), the numbers of the distinct texts; their marks; and a doubt about these."""
+        cells = self.by_text.distinct
+        values, plain = plain_numbers(cells, self.decimal), PLAIN
+        if self.decimal == ",":
+            plain = PLAIN._replace(decimal=",")
+        blank = self._blank_texts(values)
+        points = self.decimal == "," and any("." in cell for cell in cells if cell)
+        if not points and not (np.isnan(values) & ~blank).any():
+            return values, plain, None
+        texts = {cells[i] or "" for i in np.flatnonzero(~blank).tolist()}
+        marks = find_marks(texts, self.decimal)
+        if not isinstance(marks, Marks):
+            return values, PLAIN if points else plain, marks
+        there = np.flatnonzero(~blank).tolist()
+        values = np.full(len(cells), math.nan)
+        values[there] = marked_numbers([cells[i] or "" for i in there], marks)
+        return values, marks, None
 
     @cached_property
     def parsed(self) -> tuple[Array, Marks, str | None]:
         """(N,) float64, nan for cells that are no number; their marks; and a doubt about these."""
         if isinstance(self.cells, NumberTexts):
             return self.cells.array, PLAIN, None
-        values, plain = _plain_numbers(self.cells, self.decimal), PLAIN
-        if self.decimal == ",":
-            plain = PLAIN._replace(decimal=",")
-        blank = self._blank(values)
-        points = self.decimal == "," and any("." in cell for cell in self.cells if cell)
-        if not points and not (np.isnan(values) & ~blank).any():
-            return values, plain, None
-        texts = {self.text(i) for i in np.flatnonzero(~blank).tolist()}
-        marks = _marks(texts, self.decimal)
-        if not isinstance(marks, Marks):
-            return values, PLAIN if points else plain, marks
-        read = {text: _marked(text, marks) for text in texts}
-        return np.array([read.get(self.text(i), math.nan) for i in range(len(self))]), marks, None
+        values, marks, doubt = self._parsed_texts
+        return values[self.by_text.codes], marks, doubt
 
     @property
     def values(self) -> Array:
@@ -210,13 +139,18 @@ class TextColumn:
     @cached_property
     def lacking(self) -> Array:
         """(N,), bool, the cells without a usable value."""
-        blank = self._blank(self.values)
+        if isinstance(self.cells, NumberTexts):
+            blank = np.isnan(self.values)
+            with np.errstate(invalid="ignore"):
+                return blank | ~(np.abs(self.values) <= _LARGEST)
+        values = self._parsed_texts[0]
+        lacking = self._blank_texts(values)
         with np.errstate(invalid="ignore"):
-            too_large = ~(np.abs(self.values) <= _LARGEST) & ~np.isnan(self.values)
-        infinite = {cell for cell in self._odd_texts() if cell.lower().lstrip("+-") in _INFINITE}
-        if infinite:
-            too_large |= np.array([cell in infinite for cell in self.cells])
-        return blank | too_large
+            lacking |= ~(np.abs(values) <= _LARGEST) & ~np.isnan(values)
+        for i in np.flatnonzero(np.isnan(values)).tolist():
+            cell = self.by_text.distinct[i]
+            lacking[i] |= cell is not None and cell.lower().lstrip("+-") in _INFINITE
+        return lacking[self.by_text.codes]
 
     def reason(self, row: int) -> str:
         """The reason why the cell of a row has no usable value."""
@@ -225,11 +159,11 @@ class TextColumn:
             return "the value is missing" + (f" ({cell})" if cell else "")
         return f"{cell} is not finite as a 32-bit number"
 
-    def _blank(self, values: Array) -> Array:
-        """(N,), bool, the cells that are missing."""
-        blank = np.zeros(len(self.cells), bool)
+    def _blank_texts(self, values: Array) -> Array:
+        """(K,), bool, the distinct texts that stand for a missing value."""
+        blank = np.zeros(len(values), bool)
         for i in np.flatnonzero(np.isnan(values)).tolist():
-            cell = self.cells[i]
+            cell = self.by_text.distinct[i]
             missing = {""} if self.names else _MISSING
             blank[i] = cell is None or (self.markers and cell.lower() in missing)
         return blank
@@ -239,12 +173,13 @@ class TextColumn:
         """The reason why numbers or dates may be read in two ways, if they may."""
         return self.parsed[2] or self._dated[1]
 
-    def _odd_texts(self) -> set[str]:
-        """The texts that are no number."""
-        if isinstance(self.cells, NumberTexts):
-            return set()
-        odd = np.flatnonzero(np.isnan(self.values)).tolist()
-        return {cell for i in odd if (cell := self.cells[i]) is not None}
+    @cached_property
+    def zeros(self) -> bool:
+        """True if digits have leading zeros."""
+        return not isinstance(self.cells, NumberTexts) and any(
+            cell is not None and len(cell) > 1 and cell[0] == "0" and cell.isdigit()
+            for cell in self.by_text.distinct
+        )
 
     @cached_property
     def coded(self) -> bool:
@@ -253,10 +188,7 @@ class TextColumn:
             return False
         if not self.whole:
             return False
-        if not isinstance(self.cells, NumberTexts) and any(
-            cell is not None and len(cell) > 1 and cell[0] == "0" and cell.isdigit()
-            for cell in self.cells
-        ):
+        if self.zeros:
             return True
         low, high = self.values.min(), self.values.max()
         return bool(low >= 10 ** (_LONG - 1) and len(str(int(low))) == len(str(int(high))))
@@ -284,12 +216,13 @@ class TextColumn:
         if self.quantity:  # 1 and 1.0 are one number
             _, first, index = np.unique(self.values, return_index=True, return_inverse=True)
             return tuple(self.text(int(i)) for i in first), index
-        there = {self.text(i) for i in range(len(self.cells))}
+        texts = self.by_text
+        there = {cell or "" for cell in texts.distinct}
         names = sorted(there)
         if there <= set(self.order):
             names = [name for name in self.order if name in there]
         places = {name: i for i, name in enumerate(names)}
-        return tuple(names), np.array([places[self.text(i)] for i in range(len(self.cells))])
+        return tuple(names), np.array([places[c or ""] for c in texts.distinct])[texts.codes]
 
     @cached_property
     def distinct(self) -> Array:
@@ -310,17 +243,15 @@ class TextColumn:
     def decimals(self) -> int | None:
         """The most decimals of the numbers; None for more than a 32-bit float keeps."""
         if isinstance(self.cells, NumberTexts):
-            return _decimals(self.cells)
+            return decimals_of(self.cells)
         most = 0
-        for cell in self.cells:
-            if cell is None:
-                continue
+        for cell in shapes(filter(None, self.by_text.distinct)):
             if "e" in cell or "E" in cell:
-                return None
+                return decimals_of(NumberTexts(self.values, self.whole))
             _, point, rest = cell.rpartition(self.marks.decimal)
             if point:
                 most = max(most, sum(map(str.isdigit, rest)))
-                if most > _DECIMALS:
+                if most > DECIMALS:
                     return None
         return most
 
@@ -333,20 +264,16 @@ class TextColumn:
     def _dated(self) -> tuple[Dates | None, str | None]:
         if isinstance(self.cells, NumberTexts) or self.names or self.numeric:
             return None, None
-        texts = {cell for cell in self.cells if cell is not None}
-        if not texts or not all(map(_LIKE_DATE.fullmatch, texts)):
-            return None, None
-        fits = [f for f in _formats(next(iter(texts))) if all(_is_date(t, f) for t in texts)]
-        if len(fits) > 1:
-            return (
-                None,
-                f"dates such as {min(texts)}, which may be day/month or month/day "
-                "(write year-month-day)",
-            )
-        if not fits:
-            return None, None
-        first = min(datetime.datetime.strptime(text, fits[0]) for text in texts)
-        return Dates(fits[0], first.isoformat()), None
+        return find_dates({cell for cell in self.by_text.distinct if cell is not None})
+
+    @property
+    def undated(self) -> Array | None:
+        """(N,), bool, the cells that are no dates, if most are dates of one format."""
+        if isinstance(self.cells, NumberTexts) or self.names or self.numeric or self.dates:
+            return None
+        texts = self.by_text
+        odd = find_odd_dates([cell or "" for cell in texts.distinct])
+        return None if odd is None else odd[texts.codes]
 
     def first(self, wrong: Array) -> int | None:
         """The first row where `wrong` (N,) is true, if there is one."""
@@ -395,114 +322,3 @@ class TextColumn:
             what = "numbers that are names" if self.coded and not self.names else "texts"
             return f"holds {self.different:,} different {what} in {rows:,} rows"
         return None
-
-
-def _plain_numbers(cells: Sequence[Cell], decimal: str) -> Array:
-    """(N,) float64, nan for cells that are no plain number."""
-    texts: Iterable[Any] = cells
-    if decimal == ",":
-        texts = [None if cell is None else cell.replace(",", ".") for cell in cells]
-    try:
-        values = np.fromiter(map(float, texts), np.float64, len(cells))
-    except (TypeError, ValueError):
-        values = np.fromiter(map(_float, texts), np.float64, len(cells))
-    odd = ~np.isfinite(values)
-    for i in np.flatnonzero(odd).tolist():  # of which "nan" and "inf" are no numbers
-        cell = cells[i]
-        found = None if cell is None else number(cell, decimal)
-        values[i] = math.nan if found is None else found
-    # float() also takes 1_000, which no file means as a number.
-    for i, cell in enumerate(cells) if "_" in "".join(filter(None, cells)) else ():
-        if cell is not None and "_" in cell:
-            values[i] = math.nan
-    return values
-
-
-def _float(text: Any) -> float:
-    try:
-        return float(text)
-    except (TypeError, ValueError):
-        return math.nan
-
-
-def _marks(texts: set[str], decimal: str) -> Marks | str | None:
-    """The marks that make every text a number; None if there are none; a doubt, in words."""
-    parts = []
-    for text in texts:
-        match = _MARKED.fullmatch(text)
-        if match is None:
-            return None
-        parts.append(match)
-    before = {m["before"] or "" for m in parts}
-    after = {m["after"] or "" for m in parts}
-    if len(before) > 1 or len(after) > 1 or (before != {""} and after != {""}):
-        return None
-    prefix, suffix = before.pop(), after.pop()
-    digits = {m["digits"].strip() for m in parts}
-    used = {c for d in digits for c in d if not c.isdigit()}
-    fits = []
-    for point in [decimal] if decimal else [".", ","]:
-        if len(marks := used - {point}) <= 1 and all(
-            _grouped(d, "".join(marks), point) for d in digits
-        ):
-            fits.append(("".join(marks), point))
-    if not fits:
-        return None
-    if len(fits) > 1 and used:  # all marks are as in 1,234
-        money = bool(prefix or suffix.strip("%"))  # no currency has three decimals
-        if not money and all(any(c in d for c in used) for d in digits):
-            return f"numbers such as {min(texts)} which may have a mark of thousands or of decimals"
-        fits.sort(key=lambda fit: fit[0] == "")
-    space = " " if suffix and any(m[0].removesuffix(suffix).endswith(" ") for m in parts) else ""
-    return Marks(prefix, *fits[0], space + suffix)
-
-
-def _grouped(digits: str, group: str, point: str) -> bool:
-    """True if the digits are in groups of three and have at most one point."""
-    whole, mark, fraction = digits.partition(point)
-    if mark and not fraction.isdigit():
-        return False
-    if not group or group not in whole:
-        return (whole.isdigit() or not whole) and not (group and len(whole) > 3)
-    head, *groups = whole.split(group)
-    return (
-        len(head) <= 3
-        and head.isdigit()
-        and head[0] != "0"
-        and all(len(part) == 3 and part.isdigit() for part in groups)
-    )
-
-
-def _marked(text: str, marks: Marks) -> float:
-    plain = text
-    for mark in (marks.before, marks.after.strip(), marks.thousands, " "):
-        plain = plain.replace(mark, "") if mark else plain
-    found = number(plain, marks.decimal)
-    return math.nan if found is None else found
-
-
-def _decimals(cells: NumberTexts) -> int | None:
-    if cells.whole:
-        return 0
-    x = cells.array[~np.isnan(cells.array)]
-    for places in range(_DECIMALS + 1):
-        rounded = np.round(x, places)
-        same = rounded.astype(np.float32) == x.astype(np.float32) if cells.single else rounded == x
-        if same.all():
-            return max(places, 1)
-    return None
-
-
-def _formats(text: str) -> Iterator[str]:
-    for day in _DATES:
-        for clock in _CLOCKS:
-            if _is_date(text, day + clock):
-                yield day + clock
-
-
-def _is_date(text: str, form: str) -> bool:
-    try:
-        datetime.datetime.strptime(text, form)
-    except ValueError:
-        return False
-    return True

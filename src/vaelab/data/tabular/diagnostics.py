@@ -125,6 +125,10 @@ def _wrong(table: Table, name: str, read: Mapping[str, TextColumn], rows: Array)
         row = int(np.flatnonzero(rows)[numbers.argmin()])
         odd = f"{read[name].text(row)!r} on {table.place(row)}"
         return f"holds numbers in most rows and in {(~numbers).sum():,} none, first {odd}"
+    if (undated := column.undated) is not None:
+        row = int(np.flatnonzero(rows)[undated.argmax()])
+        odd = f"{read[name].text(row)!r} on {table.place(row)}"
+        return f"holds dates in most rows and in {undated.sum():,} none, first {odd}"
     if why := column.uninformative():
         return why
     once = column.whole and column.different == len(column)

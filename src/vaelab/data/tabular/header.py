@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vaelab.data.tabular.column_text import PLAIN, Dates, Marks
+from vaelab.data.tabular.date_text import Dates
+from vaelab.data.tabular.number_text import PLAIN, Marks
 
 
 class Heading(NamedTuple):
@@ -57,7 +58,8 @@ class Heading(NamedTuple):
         before, thousands, decimal, after = self.marks
         text = str(np.float32(value)) if self.decimals is None else f"{meant:,.{self.decimals}f}"
         swap = {",": thousands, ".": decimal}
-        return before + "".join(swap.get(c, c) for c in text) + after
+        sign = "-" if text[0] == "-" else ""
+        return sign + before + "".join(swap.get(c, c) for c in text.removeprefix("-")) + after
 
     def typed(self, values: Iterable[float]) -> Any:
         """Raw values as a column of a data frame, a list or an array of the column's own type.
@@ -72,7 +74,7 @@ class Heading(NamedTuple):
         if self.values and kind.startswith("bool"):
             return [str(name).lower() == "true" for name in meant]
         if self.values and kind.lstrip("u").startswith("int"):
-            return [int(float(name)) for name in meant]
+            return [int(name) if str(name).isdigit() else int(float(name)) for name in meant]
         if self.values and kind.startswith("float"):
             return [float(name) for name in meant]
         return meant

@@ -10,9 +10,11 @@ import torch
 from vaelab.data.schema_fields import KINDS, NUMBERS, Column
 from vaelab.data.spec import DataSpec
 from vaelab.data.splits import FEWEST, SourceData
-from vaelab.data.tabular.column_text import PLAIN, TextColumn
+from vaelab.data.tabular.column_text import TextColumn
+from vaelab.data.tabular.date_text import Dates
 from vaelab.data.tabular.diagnostics import OUT, REST, first_gap, usable, wanted
 from vaelab.data.tabular.header import Heading, abbreviate_names, listed
+from vaelab.data.tabular.number_text import PLAIN
 from vaelab.data.tabular.reader import Table
 from vaelab.utils.options import argument, option
 
@@ -118,8 +120,9 @@ def like(table: Table, spec: DataSpec) -> tuple[Array, tuple[str, ...]]:
 def _like_column(table: Table, heading: Heading, column: TextColumn) -> Array:
     """(N,), the cells of a column as the numbers of a heading."""
     if heading.dates is not None:
-        days = {text: heading.dates.day(text) for text in set(column.cells) if text is not None}
-        found = np.array([days[column.text(i)] for i in range(len(column))])
+        found = _days(column, heading.dates)
+        if np.isnan(found).any() and column.dates is not None:  # of another format, all of them
+            found = _days(column, column.dates._replace(origin=heading.dates.origin))
         if (row := column.first(np.isnan(found))) is not None:
             raise ValueError(
                 f"{table.at(row, heading.name)}: {column.text(row)!r} is no date written as "
@@ -133,20 +136,26 @@ def _like_column(table: Table, heading: Heading, column: TextColumn) -> Array:
         return _numbers(table, heading.name, column, "numbers")
     given = TextColumn(heading.values)
     by_number = given.quantity and column.numeric
-    keys: list[Any] = (
-        column.values.tolist() if by_number else [column.text(i) for i in range(len(column))]
-    )
     names: Sequence[Any] = given.values.tolist() if by_number else heading.values
     places = {key: i for i, key in enumerate(names)}
     if heading.dtype == "bool" and not by_number:  # true, True and TRUE are one value
         places |= {form: i for i, name in enumerate(names) for form in _spellings(name)}
-    row = column.first(np.array([key not in places for key in keys]))
-    if row is not None:
+    if by_number:
+        found = np.array([places.get(value, -1) for value in column.values.tolist()])
+    else:
+        found = column.spread(lambda text: places.get(text or "", -1))
+    if (row := column.first(found < 0)) is not None:
         raise ValueError(
             f"{table.at(row, heading.name)}: {column.text(row)!r} is none of the "
             f"values of the run's data: {abbreviate_names(heading.values, 20)}"
         )
-    return np.array([places[key] for key in keys])
+    return found
+
+
+def _days(column: TextColumn, dates: Dates) -> Array:
+    """(N,), the cells of a column of dates as days; nan for a cell that is none."""
+    texts = column.by_text
+    return dates.days([text or "" for text in texts.distinct])[texts.codes]
 
 
 def _spellings(name: str) -> tuple[str, ...]:
@@ -189,19 +198,19 @@ def _values(table: Table, name: str, column: TextColumn, kind: str) -> Array:
     """(N,), checked to be of the kind."""
     if kind in (*NUMBERS, "counts"):
         if kind == "real" and column.dates is not None:
-            return np.array([column.dates.day(column.text(i)) for i in range(len(column))])
+            return _days(column, column.dates)
         numbers = _numbers(table, name, column, kind)
         row = column.first(numbers.astype(np.float32) <= 0)
         if kind == "positive" and row is not None:
             raise ValueError(
                 f"{table.at(row, name)}: positive numbers are above 0, and this is "
-                f"{column.text(row)}; {name}=real takes any number"
+                f"{column.text(row)}; {option('columns', {name: 'real'})} takes any number"
             )
         row = column.first((numbers < 0) | (numbers != np.rint(numbers)))
         if kind == "counts" and row is not None:
             raise ValueError(
                 f"{table.at(row, name)}: counts are 0, 1, 2, …, and this is "
-                f"{column.text(row)}; {name}=real takes any number"
+                f"{column.text(row)}; {option('columns', {name: 'real'})} takes any number"
             )
         return numbers
     names, index = column.categories
@@ -220,8 +229,8 @@ def _numbers(table: Table, name: str, column: TextColumn, expected: str) -> Arra
         doubt = f" ({column.doubt}; {either} says which)"
         raise ValueError(
             f"{table.at(row, name)}: expected {expected}, and {column.text(row)!r} is "
-            f"no number{doubt if column.doubt else ''}; mend it, or say {name}=categories if these "
-            "are names"
+            f"no number{doubt if column.doubt else ''}; mend it, or give "
+            f"{option('columns', {name: 'categories'})} if these are names"
         )
     return column.values
 
@@ -256,7 +265,8 @@ def _dtype(column: TextColumn) -> str:
     """The type of a column of categories in a data frame."""
     if column.dtype:
         return column.dtype
-    if column.quantity:
+    plain = column.marks._replace(decimal=".") == PLAIN and not column.zeros
+    if plain and not np.isnan(column.values).any():
         return "int64" if column.whole else "float64"
     names = {name.lower() for name in column.categories[0]}
     return "bool" if names <= {"true", "false"} else ""
@@ -290,8 +300,9 @@ def _marked(read: Mapping[str, TextColumn], chosen: Mapping[str, str]) -> tuple[
     if dates:
         notes.append(f"read as dates, days since the first: {abbreviate_names(dates)}")
     if names:
+        real = option("columns", {names[0]: "real"})
         notes.append(
-            f"digits taken for names: {abbreviate_names(names)}; NAME=real takes them for numbers"
+            f"digits taken for names: {abbreviate_names(names)}; {real} takes them for numbers"
         )
     return tuple(notes)
 
@@ -309,8 +320,9 @@ def _skewed(found: Mapping[str, TextColumn], chosen: Mapping[str, str]) -> tuple
     }
     notes = []
     if positive:
+        real = option("columns", {positive[0]: "real"})
         notes.append(
-            f"above 0 and skewed: {abbreviate_names(positive)}, so taken as log-normal; NAME=real "
+            f"above 0 and skewed: {abbreviate_names(positive)}, so taken as log-normal; {real} "
             "takes them as they are, and samples of these may be below 0"
         )
     if zeros:
@@ -332,9 +344,10 @@ def _scaled(found: Mapping[str, TextColumn], chosen: Mapping[str, str]) -> tuple
     if not factors:
         return ()
     told = abbreviate_names([f"{name} ({factor:.6g})" for name, factor in factors.items()])
+    counts = option("columns", {next(iter(factors)): "counts"})
     return (
-        f"whole multiples of one number: {told}; divided by it, they are counts, which "
-        "NAME=counts models as such",
+        f"whole multiples of one number: {told}; divided by it, they are counts, which {counts} "
+        "models as such",
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from vaelab.reports.page import render
 from vaelab.reports.understand.figures import FIGURES, Gallery
-from vaelab.reports.understand.values import MODELS, Values, state_of
+from vaelab.reports.understand.values import MARKS, MODELS, Values, state_of
 from vaelab.utils import atomic_files
 
 __all__ = ["write_page"]
@@ -40,6 +40,7 @@ def write_page(document: Mapping[str, Any], figures: Path, out: Path, lang: str 
         gallery=Gallery(values, figures),
         figures=FIGURES,
         models=MODELS,
+        marks=MARKS,
         state_of=state_of,
     )
     path = out / "index.html"

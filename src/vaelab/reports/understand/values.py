@@ -21,14 +21,15 @@ LITTLE = 0.5
 
 CERTAIN = 2.0
 VERDICTS = {"holds": "yes", "fails": "no", "undecided": "open"}
+MARKS = {"yes": "✓", "no": "✗", "open": "?", "missing": "–"}
 
 COMMANDS = {
     "sample": "vaelab sample {vae} -n 64 --temperature 0.8 --out samples.png",
-    "vary": "vaelab vary {vae} test:0-5 -n 8 --temperature 1 --out variations.png",
-    "interpolate": "vaelab interpolate {vae} test:0 test:7 --steps 10 --out walk.png",
+    "vary": "vaelab vary {vae} test:0-{upto_5} -n 8 --temperature 1 --out variations.png",
+    "interpolate": "vaelab interpolate {vae} test:0 test:{upto_7} --steps 10 --out walk.png",
     "traverse": "vaelab traverse {vae} --out traversal.png",
-    "reconstruct": "vaelab reconstruct {flat} test:0-15 --out reconstructions.png",
-    "encode": "vaelab encode {vae} test:0-99 --out codes.npy",
+    "reconstruct": "vaelab reconstruct {flat} test:0-{upto_15} --out reconstructions.png",
+    "encode": "vaelab encode {vae} test:0-{upto_99} --out codes.npy",
     "evaluate": "vaelab evaluate {vae}",
     "train": "vaelab train beta-vae --data {source} --beta 4 --out runs/beta-4\n"
     "vaelab evaluate runs/beta-4",
@@ -150,35 +151,42 @@ class Values:
         return {name: str(count) for name, count in counts.items()}
 
     def statement(self, claim: Mapping[str, Any], t: Texts) -> Markup:
-        """The statement of a claim, composed of its figure and models if it has no text."""
-        key, right = f"claims.{claim['id']}", claim.get("right")
-        if key in t:
-            return t.line(key)
-        blanks = {
-            "figure": self.figure_name(claim["left"]["figure"], t),
-            "left_model": self._short(claim["left"]["model"], t),
-            "relation": t.line(f"verdict.{claim['relation']}"),
-            "right_model": self._short(right["model"], t) if right else str(claim["bound"]),
-        }
-        return t.line("verdict.generic", blanks)
+        """The statement of a claim."""
+        return t.line(f"claims.{claim['id']}")
 
     def result(self, claim: Mapping[str, Any], t: Texts) -> Markup:
-        """The numbers behind a claim at its latent size, and the verdict on them."""
-        left, right, state = claim["left"], claim.get("right"), state_of(claim)
-        blanks = {
+        """The numbers behind a claim at its latent size, and the verdict."""
+        state, comparisons = state_of(claim), claim["comparisons"]
+        size = self.dims(claim["latent"], t) + t.line("ui.colon")
+        if len(comparisons) == 1:
+            bound = "" if state == "missing" or comparisons[0].get("right") else "_bound"
+            return size + t.line(f"verdict.{state}{bound}", self._sides(comparisons[0], t))
+        of_several = len({one["left"]["figure"] for one in comparisons}) > 1
+        parts = (
+            t.line("verdict.part_of" if of_several else "verdict.part", self._sides(one, t))
+            for one in comparisons
+        )
+        every = "" if state == "missing" else "_all"
+        blanks = {"parts": t.line("verdict.semicolon").join(parts)}
+        return size + t.line(f"verdict.{state}{every}", blanks)
+
+    def _sides(self, one: Mapping[str, Any], t: Texts) -> dict[str, Any]:
+        """Both sides of a comparison as blanks."""
+        left, right = one["left"], one.get("right")
+        blanks: dict[str, Any] = {
+            "figure": self.figure_name(left["figure"], t),
             "left": self.number(left["model"], left["figure"], t),
             "left_model": self._short(left["model"], t),
+            "mark": MARKS[state_of(one)],
         }
         if right:
             blanks["right"] = self.number(right["model"], right["figure"], t)
             blanks["right_model"] = self._short(right["model"], t)
-        elif claim.get("bound") is not None:
+        elif one.get("bound") is not None:
             unit = self.units[left["figure"]]
-            bound = formatting.written({"value": claim["bound"]}, unit, t.language)
+            bound = formatting.written({"value": one["bound"]}, unit, t.language)
             blanks["bound"] = Markup("{}").format(bound)
-        key = state if state == "missing" or right else f"{state}_bound"
-        size = self.dims(claim["latent"], t)
-        return size + t.line("ui.colon") + t.line(f"verdict.{key}", blanks)
+        return blanks
 
     def commands(self) -> dict[str, str]:
         """Command lines to try next, by the key of their explanation."""
@@ -187,8 +195,10 @@ class Values:
             "flat": f"{self.folder}/runs/vae-2",
             "source": self.document["data"]["source"],
         }
+        last = self.document["data"]["sizes"][2] - 1
+        rows = {f"upto_{row}": min(row, last) for row in (5, 7, 15, 99)}
         quoted = {name: shlex.quote(place) for name, place in places.items()}
-        return {key: command.format(**quoted) for key, command in COMMANDS.items()}
+        return {key: command.format(**quoted, **rows) for key, command in COMMANDS.items()}
 
     def _short(self, model: str, t: Texts) -> Markup:
         return t.line(f"short.{model.rpartition('-')[0]}")
@@ -201,16 +211,30 @@ class Values:
         rates = [self.estimate(f"vae-{n}", "rate") for n in self.document["study"]["latents"]]
         return any(rate is not None and rate["value"] < LITTLE for rate in rates)
 
+    def _gaps(self, latent: int) -> bool:
+        """True if the autoencoder's own ellipse holds more holes than real codes would."""
+        share = self.estimate(f"ae-{latent}", "hole_ellipse")
+        mark = 1 - self.document["measurement"]["level"]
+        return share is not None and share["value"] - CERTAIN * share["se"] > mark
+
     def _texts(self, language: str) -> Texts:
         data, study = self.document["data"], self.document["study"]
+        measurement, strip = self.document["measurement"], self.document["strips"]["gap"]
         met = {
-            "labels": bool(data["classes"]),
+            "labels": measurement["chance"] is not None,
+            "paired": measurement["pairs_of"] == "different classes",
+            "repeats": measurement["repeats"],
+            "gaps-2": self._gaps(2),
+            "gaps-wide": self._gaps(self.wide),
+            "gap": strip["hole"],
+            "judged": strip["off"] is not None,
+            "strays": bool(strip["off"]),
             "images": bool(data["is_image"]),
             "columns": bool(data["by_column"]),
             "binarized": data["binarize"] != "no",
             "few-steps": Length(study["steps"], study["usual_steps"], study["usual_epochs"]).few,
             "untold": self._collapsed(),
-            "untouched": self.document["measurement"]["heldout"]["split"] == "test",
+            "untouched": measurement["heldout"]["split"] == "test",
         }
         tree = tables(f"understand/{language}.toml", f"understand/{language}-figures.toml")
 
@@ -264,15 +288,8 @@ class Values:
 
 
 def state_of(claim: Mapping[str, Any]) -> str:
-    """The result of a claim: "yes", "no", "open" or "missing"."""
-    sides = [claim["left"], *([claim["right"]] if claim.get("right") else [])]
-    if any(side.get("value") is None for side in sides):
-        return "missing"
-    if claim.get("verdict"):
-        return VERDICTS[claim["verdict"]]
-    if claim.get("holds") is None or abs(claim.get("z") or CERTAIN) < CERTAIN:
-        return "open"
-    return "yes" if claim["holds"] else "no"
+    """The state of a claim or of one of its comparisons: "yes", "no", "open" or "missing"."""
+    return VERDICTS.get(claim["verdict"], "missing")
 
 
 def _grouped(claims: list[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
