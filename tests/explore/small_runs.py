@@ -22,7 +22,12 @@ def untrained(name: str, data: Data, latent: int | None = 2, **design: Any) -> R
     with torch.no_grad():
         for p in recipe.model.parameters():
             p += 0.05 * torch.randn_like(p)
-    run = Run(recipe, {"best_epoch": 1}, [{"epoch": 1.0, "valid_rate": 1.5, "valid_distortion": 20.25}], Codes([0.0], [1.0], None))
+    run = Run(
+        recipe,
+        {"best_epoch": 1},
+        [{"epoch": 1.0, "valid_rate": 1.5, "valid_distortion": 20.25}],
+        Codes([0.0], [1.0], None),
+    )
     n = run.latent
     order = torch.linspace(2, 0.05, n).tolist()
     run.codes = Codes([0.0] * n, order, order)

@@ -34,7 +34,9 @@ def execute():
     """Execute programs in the browser: calls are (name, inputs, temperature, seed)."""
     with launched() as browser:
         page = browser.new_page()
-        page.add_script_tag(content=packaged("arrays.js").decode() + packaged("kernels.js").decode())
+        page.add_script_tag(
+            content=packaged("arrays.js").decode() + packaged("kernels.js").decode()
+        )
 
         def call(programs, pool, calls, wasm=True):
             layout, blob = pool.layout()
@@ -88,7 +90,12 @@ CASES = {
     "sum": (lambda x: x.sum((0, 2)) - x.mean(1).sum() + x.amax(1).sum(), CUBE),
     "norm": (lambda x: torch.linalg.vector_norm(x, dim=1), CUBE),
     "argmax": (lambda x: (x.argmax(1) - x.argmin(2).sum()).float(), CUBE),
-    "take": (lambda x: grid(6, 3)[x.argmax(2)] + grid(6, 3).index_select(1, x.argmax(1)[0, :3].clamp(max=2))[0], CUBE),
+    "take": (
+        lambda x: (
+            grid(6, 3)[x.argmax(2)] + grid(6, 3).index_select(1, x.argmax(1)[0, :3].clamp(max=2))[0]
+        ),
+        CUBE,
+    ),
     "gather": (lambda x: x.gather(2, x.argmax(2)[..., None]), CUBE),
     "embedding": (lambda x: F.embedding(x.argmax(2), grid(6, 3)), CUBE),
     "where": (lambda x: torch.where(x > 0.1, x, grid(6)), CUBE),
@@ -114,7 +121,15 @@ def test_operators_agree_with_torch(execute, wasm):
         assert len(result) == len(expected[name]), name
         assert (torch.tensor(result) - expected[name]).abs().max() < 2e-3 < CLOSE, name
     used = {step[0] for p in programs.values() for step in p.steps}
-    kernels = {k for k in packaged("kernels.js").decode().split("const KERNELS = {")[1].split("\n};")[0].split("\n  ") if ": (" in k}
+    kernels = {
+        k
+        for k in packaged("kernels.js")
+        .decode()
+        .split("const KERNELS = {")[1]
+        .split("\n};")[0]
+        .split("\n  ")
+        if ": (" in k
+    }
     assert {k.partition(":")[0] for k in kernels} - used == {"normal", "uniform"}
 
 
@@ -146,7 +161,13 @@ def test_noise_is_seeded_and_scaled_by_the_temperature(execute):
 
 @pytest.mark.parametrize(
     ("name", "latent", "design"),
-    [("vae", 3, {}), ("vae", 2, {"net": "conv", "width": 8}), ("vae", 2, {"net": "resconv", "width": 8}), ("ladder", None, {}), ("vq", None, {})],
+    [
+        ("vae", 3, {}),
+        ("vae", 2, {"net": "conv", "width": 8}),
+        ("vae", 2, {"net": "resconv", "width": 8}),
+        ("ladder", None, {}),
+        ("vq", None, {}),
+    ],
 )
 def test_models_agree_with_torch(execute, digits, name, latent, design):
     agree(execute, untrained(name, digits, latent, **design), digits)

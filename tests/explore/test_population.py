@@ -17,7 +17,9 @@ from vaelab.explore.population import load_betas, read_betas
 def folder(tmp_path_factory):
     out = tmp_path_factory.mktemp("betas")
     line = "explore --beta 0,1,inf --data digits8x8 --epochs 1 --width 8 --points 80"
-    assert main([*line.split(), "--out", str(out / "runs"), "--export", str(out / "page.html")]) == 0
+    assert (
+        main([*line.split(), "--out", str(out / "runs"), "--export", str(out / "page.html")]) == 0
+    )
     return out
 
 

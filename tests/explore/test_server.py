@@ -34,7 +34,19 @@ def ask(run, path, body, headers=HEADERS, method="POST"):
     """Status, headers and content of a request, without a socket."""
     app = server.application("<p>page", [run], "secret", 81)
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    scope = {"type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": b"", "http_version": "1.1", "scheme": "http", "headers": [(k.encode(), v.encode()) for k, v in headers.items()], "client": ("127.0.0.1", 5), "server": ("127.0.0.1", 81), "root_path": ""}
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "http_version": "1.1",
+        "scheme": "http",
+        "headers": [(k.encode(), v.encode()) for k, v in headers.items()],
+        "client": ("127.0.0.1", 5),
+        "server": ("127.0.0.1", 81),
+        "root_path": "",
+    }
     sent, parts = [], [content[i : i + 65536] for i in range(0, len(content), 65536)] or [b""]
 
     async def receive():
@@ -107,7 +119,9 @@ def test_a_model_too_large_for_a_page_runs_through_the_server(run, monkeypatch):
         explorer_page([made], ["vae"], splits=splits, most=40)
     html = explorer_page([made], ["vae"], splits=splits, most=40, served=True)
     opened = []
-    thread = threading.Thread(target=server.serve, args=(html, [made], 0, opened.append), daemon=True)
+    thread = threading.Thread(
+        target=server.serve, args=(html, [made], 0, opened.append), daemon=True
+    )
     thread.start()
     while not opened:
         time.sleep(0.02)

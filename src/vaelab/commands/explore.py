@@ -62,7 +62,9 @@ def explore(
         overwrite: replace the file and the folder if they are there.
     """
     if not runs and beta is None:
-        raise ValueError("name a trained run, as in `vaelab explore runs/digits --export page.html`")
+        raise ValueError(
+            "name a trained run, as in `vaelab explore runs/digits --export page.html`"
+        )
     if points < 1:
         raise ValueError(f"points is {points}; ask for at least 1 code")
     if export is not None:

@@ -93,7 +93,9 @@ def encode_rows(run: Run, rows: Rows) -> tuple[Tensor, Tensor | None]:
     with fork_rng(0):
         for i in range(0, len(rows.x), ROWS):
             x = run.data.prepare(rows.x[i : i + ROWS])
-            trace = run.model(x, temperature=0.0, condition=tuple(c[i : i + ROWS] for c in condition))
+            trace = run.model(
+                x, temperature=0.0, condition=tuple(c[i : i + ROWS] for c in condition)
+            )
             codes.append(join(trace.latents))
             spreads.append(deviations(trace))
     sigma = [s for s in spreads if s is not None]

@@ -110,9 +110,7 @@ class _Lowering:
             made = _strided(self.program, x, numbers, moved, out)
             integers = not out.dtype.is_floating_point and x.tensor.dtype.is_floating_point
             return self.program.step("unary", out, [made], f="trunc") if integers else made
-        return [
-            _strided(self.program, x, numbers, m, o) for m, o in zip(moved, out, strict=True)
-        ]
+        return [_strided(self.program, x, numbers, m, o) for m, o in zip(moved, out, strict=True)]
 
 
 def _aliases(node: fx.Node) -> bool:
@@ -126,8 +124,10 @@ def _tensors(kwargs: Any) -> Any:
 
 
 def _strided(p: Program, x: Value, numbers: Tensor, moved: Tensor, out: Tensor) -> Value:
-    shape, shared = tuple(moved.shape), moved.data_ptr() and (
-        moved.untyped_storage().data_ptr() == numbers.untyped_storage().data_ptr()
+    shape, shared = (
+        tuple(moved.shape),
+        moved.data_ptr()
+        and (moved.untyped_storage().data_ptr() == numbers.untyped_storage().data_ptr()),
     )
     strides, offset = (moved.stride(), moved.storage_offset()) if shared else (dense(shape), 0)
     axes, (by,) = collapse(shape, strides)
@@ -363,7 +363,9 @@ def _where(p: Program, out: Tensor, *parts: Any) -> Value:
     for part in map(_constant, parts):
         axes, (by,) = collapse(out.shape, broadcast(part.shape, out.shape))
         whole = part.tensor.numel() == out.numel()
-        full.append(part if whole else p.step("view", out, [part], shape=axes, strides=by, offset=0))
+        full.append(
+            part if whole else p.step("view", out, [part], shape=axes, strides=by, offset=0)
+        )
     return p.step("where", out, full)
 
 
@@ -380,13 +382,48 @@ def _log_sigmoid(p: Program, out: Sequence[Tensor], x: Value) -> list[Value | No
     return [p.step("unary", out[0], [x], f="log_sigmoid"), None]
 
 
-UNARY = (
-    "abs neg exp expm1 log log1p sqrt rsqrt reciprocal relu sigmoid tanh sin cos erf round floor "
-    "ceil trunc sign silu softsign"
-).split()
-BINARY = (
-    "add sub mul div maximum minimum pow eq ne lt le gt ge atan2 bitwise_and bitwise_or"
-).split()
+UNARY = [
+    "abs",
+    "neg",
+    "exp",
+    "expm1",
+    "log",
+    "log1p",
+    "sqrt",
+    "rsqrt",
+    "reciprocal",
+    "relu",
+    "sigmoid",
+    "tanh",
+    "sin",
+    "cos",
+    "erf",
+    "round",
+    "floor",
+    "ceil",
+    "trunc",
+    "sign",
+    "silu",
+    "softsign",
+]
+BINARY = [
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "maximum",
+    "minimum",
+    "pow",
+    "eq",
+    "ne",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "atan2",
+    "bitwise_and",
+    "bitwise_or",
+]
 RULES: dict[str, Rule] = {
     **{f: _unary(f) for f in UNARY},
     **{f: _binary(f) for f in BINARY},

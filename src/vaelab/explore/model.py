@@ -1,8 +1,8 @@
 """Programs of a run: encode, draw and decode one example on the raw scale.
 
-    encode   x, c ↦ z, σ      posterior means of all latents, and deviations if they are normal
-    draw     x, c ↦ z         a draw from the posterior, its noise times the temperature
-    decode   z, c ↦ x         mean of the likelihood
+encode   x, c ↦ z, σ      posterior means of all latents, and deviations if they are normal
+draw     x, c ↦ z         a draw from the posterior, its noise times the temperature
+decode   z, c ↦ x         mean of the likelihood
 """
 
 from __future__ import annotations
@@ -65,6 +65,9 @@ def programs(run: Run, pool: Pool) -> dict[str, Program]:
 def deviations(trace: Trace) -> Tensor | None:
     """Deviations of the posteriors of all sites, (B, L); None unless all are diagonal normals."""
     sigmas = [getattr(site.posterior, "sigma", None) for site in trace.sites]
-    if any(not isinstance(s, Tensor) or s.shape != z.shape for s, z in zip(sigmas, trace.latents, strict=True)):
+    if any(
+        not isinstance(s, Tensor) or s.shape != z.shape
+        for s, z in zip(sigmas, trace.latents, strict=True)
+    ):
         return None
     return join(s for s in sigmas if isinstance(s, Tensor))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def read_betas(text: str) -> tuple[float, ...]:
         betas = tuple(float(part) for part in text.split(","))
     except ValueError:
         betas = ()
-    rising = all(a < b for a, b in zip(betas, betas[1:], strict=False))
+    rising = all(a < b for a, b in pairwise(betas))
     if len(betas) < 2 or not rising or not betas[0] >= 0:
         raise ValueError(
             f"--beta is {text!r}; expected ascending numbers of 0 or more, as in 0,0.1,1,10,inf"

@@ -97,7 +97,9 @@ def application(page: str, runs: Sequence[Run], token: str, port: int) -> FastAP
         values = torch.cat([t.flatten(1) for t in outputs], 1).float().contiguous()
         widths = ",".join(str(t[0].numel()) for t in outputs)
         content = values.numpy().tobytes()
-        return Response(content, headers={"x-widths": widths}, media_type="application/octet-stream")
+        return Response(
+            content, headers={"x-widths": widths}, media_type="application/octet-stream"
+        )
 
     return app
 

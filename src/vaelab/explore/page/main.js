@@ -163,9 +163,9 @@ class App {
       range.setAttribute("aria-valuetext", `β = ${betas[Math.round(place)]}`);
       const here = this.sweep.at = Math.round(place);
       [...ticks.children].forEach((b, i) => b.setAttribute("aria-pressed", String(i === here)));
-      table.replaceChildren(...["distortion", "rate", "loss"].filter((key) => figures[here][key] !== undefined).map((key) => {
-        const most = Math.max(...figures.map((f) => f[key] ?? 0));
-        const bar = element("meter", { min: 0, max: most, value: figures[here][key], "aria-hidden": "true" });
+      table.replaceChildren(...["distortion", "rate", "loss"].map((key) => {
+        const share = figures[here][key] / Math.max(...figures.map((f) => f[key]));
+        const bar = element("span", { class: "share", "aria-hidden": "true", style: `width:${Math.max(0, 110 * share)}px` });
         return element("tr", {}, element("th", { scope: "row", text: t(`sweep.${key}`) }), element("td", { text: number(figures[here][key]) }), element("td", {}, bar));
       }));
       view.title();
@@ -205,7 +205,7 @@ class App {
 
   about() {
     const parts = [];
-    if (DATA.count) parts.push(t("about.codes", { n: DATA.count.toLocaleString("en"), total: DATA.total.toLocaleString("en"), split: t(`about.${DATA.split}`) }));
+    if (DATA.count) parts.push(t(this.sweep ? "about.codes.sweep" : "about.codes", { n: DATA.count.toLocaleString("en"), total: DATA.total.toLocaleString("en"), split: t(`about.${DATA.split}`) }));
     for (const space of this.spaces.slice(0, this.sweep ? 1 : undefined)) {
       const { map, run } = space, dims = map.dims.map((j) => `z${j}`).join(", ");
       if (map.kind === "active") parts.push(t("about.active", { name: run.name, dims, latent: run.latent }));
