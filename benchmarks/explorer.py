@@ -3,8 +3,9 @@
     python benchmarks/explorer.py [--moves 200]
 
 The models are those of MNIST's shape at their initial weights, a perceptron and convolutions: the
-time does not depend on what they have learned. The page is opened from disk. Each movement is a real
-event of the mouse; its time is that of the page's own clock, from the event to the painted canvas.
+time does not depend on what they have learned. The page is opened from disk. Each movement is a
+real event of the mouse; its time is that of the page's own clock, from the event to the painted
+canvas.
 """
 
 from __future__ import annotations
@@ -32,10 +33,11 @@ from chromium import launched, until
 CLOCK = """() => {
     globalThis.moved = 0;
     globalThis.times = [];
-    document.querySelector('.over').addEventListener('pointermove', (e) => { moved = e.timeStamp; }, true);
-    new PerformanceObserver((list) => {
-        for (const mark of list.getEntriesByName('decoded')) if (moved) times.push(mark.startTime - moved);
-    }).observe({ type: 'mark' });
+    const map = document.querySelector('.over');
+    map.addEventListener('pointermove', (e) => { moved = e.timeStamp; }, true);
+    const add = (mark) => { if (moved) times.push(mark.startTime - moved); };
+    new PerformanceObserver((list) => list.getEntriesByName('decoded').forEach(add))
+        .observe({ type: 'mark' });
 }"""
 
 

@@ -15,7 +15,8 @@ from vaelab.explore.export import explorer_page
 HAN = re.compile(r"[\u4e00-\u9fff]")
 OUTSIDE = """() => [...document.querySelectorAll('main *, header *')].filter(e => {
     const r = e.getBoundingClientRect();
-    return r.width && !e.closest('.scroll') && (r.left < -1 || r.right > document.documentElement.clientWidth + 1);
+    return r.width && !e.closest('.scroll')
+        && (r.left < -1 || r.right > document.documentElement.clientWidth + 1);
 }).map(e => e.outerHTML.slice(0, 120))"""
 PICTURE = """(i) => {
     const own = document.querySelectorAll('.decoded')[i], copy = document.createElement('canvas');
@@ -146,7 +147,8 @@ def test_a_drawing_is_encoded_and_varied(visit, runs):
     page.mouse.move(box["x"] + 200, box["y"] + 120, steps=4)
     page.mouse.up()
     until(page, f"{result} !== {before!r}")
-    varied = "[...document.querySelectorAll('.nine')].map(s => new Set([...s.children].map(c => c.toDataURL())).size)"
+    urls = "new Set([...s.children].map(c => c.toDataURL())).size"
+    varied = f"[...document.querySelectorAll('.nine')].map(s => {urls})"
     until(page, f"{varied}[1] === 9")
     assert page.evaluate(varied)[0] == 1  # the posterior of an autoencoder is a point
     page.fill("#temperature", "0")

@@ -53,7 +53,7 @@ def explore(
         lang: language in which the page opens; it holds both.
         beta: weights of the KL term, as in 0,0.1,1,10,inf: train a model for each on --data, and
             slide between them. `vaelab explore OUT` shows them again.
-        data: data to train on with --beta; else the present path of the runs' data, if it has moved.
+        data: data to train on with --beta; else the present path of the runs' data, if moved.
         out: folder of the models of --beta.
         latent: latent dimensions of the models of --beta.
         width: units of their hidden layers.
