@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import shutil
+import subprocess
 from importlib import resources
 
 import pytest
@@ -131,6 +133,16 @@ def test_operators_agree_with_torch(execute, wasm):
         if ": (" in k
     }
     assert {k.partition(":")[0] for k in kernels} - used == {"normal", "uniform"}
+
+
+def test_the_product_in_webassembly_is_that_of_its_source(tmp_path):
+    assembler = shutil.which("wat2wasm")
+    if assembler is None:
+        pytest.skip("no wat2wasm is installed")
+    source, made = tmp_path / "gemm.wat", tmp_path / "gemm.wasm"
+    source.write_bytes(packaged("gemm.wat"))
+    subprocess.run([assembler, source, "-o", made], check=True)
+    assert made.read_bytes() == packaged("gemm.wasm")
 
 
 def test_every_function_of_the_rules_has_a_kernel():

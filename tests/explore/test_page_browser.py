@@ -208,6 +208,9 @@ def test_rows_of_a_table_have_the_names_of_their_columns(visit, tmp_path):
     assert texts == ["speed </script>", "colour", "doors"]
     assert page.locator(".decoded td").nth(1).inner_text() in ("red", "blue")
     assert page.evaluate(OUTSIDE) == []
+    assert str(tmp_path) not in html
+    assert "null" not in page.inner_text("main")
+    assert "–×" not in page.inner_text("main")  # codes of repeated rows have no distance
     assert page.said == []
 
 

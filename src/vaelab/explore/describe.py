@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -222,7 +223,7 @@ def describe_data(spec: DataSpec, rows: Rows | None, pool: Pool) -> dict[str, An
     elif spec.domain == "unit":
         low, high = spec.offset[0], spec.offset[0] + spec.scale[0]
     described: dict[str, Any] = {
-        "source": spec.source,
+        "source": Path(spec.source).name,  # not the folders of a page's author
         "kind": kind,
         "shape": list(spec.shape),
         "low": low,

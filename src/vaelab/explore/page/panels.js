@@ -66,7 +66,7 @@ class InputPanel {
     return [this.canvas, element("div", { class: "bar" },
       worded("button", "input.clear", { type: "button", onclick: () => { clear(); this.take(this.read(g)); } }),
       element("label", { class: "button", for: "file" }, worded("span", "input.file"), load),
-      CHANNELS >= 3 ? this.ink : null)];
+      ...(CHANNELS >= 3 ? [this.ink] : []))];
   }
 
   // Most data sets of digits are white on black: the ground is the commonest end of the examples.
@@ -137,7 +137,7 @@ class WalkPanel {
       worded("button", "walk.a", { type: "button", onclick: () => app.pin(0) }),
       worded("button", "walk.b", { type: "button", onclick: () => app.pin(1) }),
       way, this.play,
-      TABLE ? null : worded("button", "walk.save", { type: "button", onclick: () => this.save() }) ?? "");
+      ...(TABLE ? [] : [worded("button", "walk.save", { type: "button", onclick: () => this.save() })]));
     const titles = Array.from({ length: STEPS }, (_, i) => (i === 0 ? "A" : i === STEPS - 1 ? "B" : String(i)));
     this.rows = app.models().map((space) => {
       const name = element("h3", { text: space.run.name }), own = strip(t("walk.title"), titles, "walk");

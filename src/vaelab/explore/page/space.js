@@ -58,11 +58,11 @@ class Space {
     return { index: best, distance: Math.sqrt(least) };
   }
 
-  // Median distance from a code to the next, in units of the frame.
+  // Median distance from a code to the next, in units of the frame, of collapsed codes 1%.
   typicalSpacing() {
     const step = Math.max(1, Math.floor(this.points.length / 200)), found = [];
     for (let i = 0; i < this.points.length; i += step) found.push(this.nearest(this.points[i], i).distance);
-    return found.length ? found.sort((a, b) => a - b)[Math.floor(found.length / 2)] : Infinity;
+    return found.length ? Math.max(0.01, found.sort((a, b) => a - b)[Math.floor(found.length / 2)]) : Infinity;
   }
 
   // The emptiest position among the codes: farthest from any code, with codes on every side.
