@@ -14,8 +14,9 @@ from chromium import launched
 from small_runs import decoded, encoded, untrained
 
 from vaelab.explore import model
-from vaelab.explore.lowering import BINARY, NOISE, RULES, UNARY, Unsupported, lower
+from vaelab.explore.lowering import NOISE, lower
 from vaelab.explore.program import Pool, broadcast, collapse
+from vaelab.explore.rules import BINARY, RULES, UNARY, Unsupported
 from vaelab.recipes.registry import RECIPES
 
 CLOSE = 1 / 255

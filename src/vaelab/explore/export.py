@@ -9,10 +9,10 @@ from typing import Any
 from vaelab.data import DataSpec, Split
 from vaelab.explore import page
 from vaelab.explore.describe import MOST_CODES, choose_rows, describe_data, describe_run
-from vaelab.explore.lowering import Unsupported
 from vaelab.explore.model import programs
 from vaelab.explore.population import align, describe_sweep
 from vaelab.explore.program import Pool
+from vaelab.explore.rules import Unsupported
 from vaelab.runs.own_data import reload_training_data
 from vaelab.runs.run import Run
 from vaelab.utils.progress import say

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from vaelab.core import cut, join
 from vaelab.core.model import Trace
-from vaelab.explore.lowering import Unsupported, lower
+from vaelab.explore.lowering import lower
 from vaelab.explore.program import Pool, Program
+from vaelab.explore.rules import Unsupported
 from vaelab.runs.run import Run
 
 LARGEST = 24 * 2**20

@@ -71,7 +71,7 @@ def train_betas(
     if len(finite) < 2:
         raise ValueError(f"only {len(finite)} of the weights is finite; expected 2 or more")
     check_run_dir(out / INFINITE, overwrite)
-    vary = {"beta": finite, "latent": [latent]}
+    vary: dict[str, Sequence[float]] = {"beta": finite, "latent": [latent]}
     sweep(vae, data, vary, out=out, design=design, plan=plan, overwrite=overwrite)
     if len(finite) < len(betas):
         recipe = kl_only(data.spec, latent, design=design)

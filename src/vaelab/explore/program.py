@@ -70,7 +70,7 @@ class Pool:
         return self.places[digest]
 
     @property
-    def bytes(self) -> int:
+    def num_bytes(self) -> int:
         """Size of all constants."""
         return sum(t.numel() * t.element_size() for t in self.tensors)
 

@@ -40,7 +40,7 @@ class App {
       this.input.show?.(this.examples[0]);
       await this.pinExamples(0, Math.max(other, this.examples.length > 1 ? 1 : 0));
     }
-    if (this.views.length > 1 && DATA.count) this.toGap(); else this.moved();
+    if (this.views.length > 1 && DATA.count) await this.toGap(); else this.moved();
     this.held = false;  // the first movement of a pointer takes over
     for (const view of this.views) view.paintTiles();
   }
@@ -72,9 +72,17 @@ class App {
 
   read(key, values) { const reading = document.getElementById("reading"); reading.dataset.t = key; reading.textContent = t(key, values); }
 
-  toGap() {
+  // Of the emptiest positions, the one whose picture comes back farthest away when encoded again.
+  async toGap() {
     this.hold(true);
-    for (const space of this.spaces) space.z = space.lift(space.gap());
+    for (const space of this.models()) {
+      space.empty ??= {};
+      const gaps = (space.empty[this.options.map] ??= space.gaps()), codes = gaps.map((at) => space.lift(at));
+      const condition = this.condition(space.index), run = (program, rows) => this.engine.run(space.index, program, rows, { condition });
+      const pictures = await run("decode", codes), returned = await run("encode", pictures.map(([x]) => x));
+      const off = returned.map(([z], i) => { const [x, y] = space.project(z); return Math.hypot(x - gaps[i][0], y - gaps[i][1]); });
+      space.z = codes[off.indexOf(Math.max(...off))];
+    }
     this.read(this.views.length > 1 ? "map.gap.many" : "map.gap.one");
     this.moved();
   }

@@ -65,21 +65,22 @@ class Space {
     return found.length ? Math.max(0.01, found.sort((a, b) => a - b)[Math.floor(found.length / 2)]) : Infinity;
   }
 
-  // The emptiest position among the codes: farthest from any code, with codes on every side.
-  gap() {
+  // Empty positions among the codes, at most `most`: far from any code, with codes on every side.
+  gaps(most = 24) {
     const middle = [0, 1].map((k) => this.points.reduce((s, p) => s + p[k], 0) / (this.points.length || 1));
-    const reach = this.points.map((p) => Math.hypot(p[0] - middle[0], p[1] - middle[1])).sort((a, b) => a - b)[Math.floor(this.points.length * 0.8)] ?? 0.5;
-    let best = middle, most = -1;
+    const away = this.points.map((p) => Math.hypot(p[0] - middle[0], p[1] - middle[1])).sort((a, b) => a - b);
+    const reach = away[Math.floor(away.length * 0.8)] ?? 0.5, found = [];
     for (let i = -24; i <= 24; i++) for (let j = -24; j <= 24; j++) {
       const at = [middle[0] + (i / 24) * reach, middle[1] + (j / 24) * reach];
       if (Math.hypot(at[0] - middle[0], at[1] - middle[1]) > reach) continue;
       const quarters = new Set();
-      const { distance } = this.nearest(at);
-      if (distance <= most) continue;
       for (const p of this.points) if (Math.hypot(p[0] - at[0], p[1] - at[1]) < 0.8) quarters.add((p[0] > at[0] ? 1 : 0) + (p[1] > at[1] ? 2 : 0));
-      if (quarters.size === 4) { most = distance; best = at; }
+      if (quarters.size === 4) found.push([this.nearest(at).distance, at]);
     }
-    return best;
+    if (!found.length) return [middle];
+    found.sort((a, b) => b[0] - a[0]);
+    const empty = found.filter(([distance]) => distance >= 0.6 * found[0][0]), step = Math.ceil(empty.length / most);
+    return empty.filter((_, k) => k % step === 0).map(([, at]) => at);
   }
 }
 
