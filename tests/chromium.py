@@ -15,6 +15,22 @@ CHROMIUM = next(
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
+FAINT = """() => {
+    const channels = (c) => c.match(/[\\d.]+/g).map(Number);
+    const light = (c) => { const [r, g, b] = channels(c).slice(0, 3).map(v => v / 255)
+        .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+    const behind = (e) => { for (; e; e = e.parentElement) {
+        const c = getComputedStyle(e).backgroundColor, [, , , a] = channels(c);
+        if (a === undefined || a > 0.99) return c; } return 'rgb(255, 255, 255)'; };
+    return [...document.querySelectorAll('body *')].filter(e => e.getClientRects().length
+        && [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim())).map(e => {
+        const s = getComputedStyle(e), ink = e.closest('svg') ? s.fill : s.color;
+        const [a, b] = [light(ink), light(behind(e))].sort((p, q) => q - p);
+        return [(a + 0.05) / (b + 0.05), e.outerHTML.slice(0, 100)];
+    }).filter(([c]) => c < 4.5); }"""
+"""Script: texts whose contrast with their ground is below 4.5, with the contrast."""
+
 
 @contextmanager
 def launched() -> Iterator[Any]:

@@ -6,7 +6,7 @@ import re
 
 import pytest
 import torch
-from chromium import launched, until
+from chromium import FAINT, launched, until
 from small_runs import decoded, untrained
 
 from vaelab.explore import page as pages
@@ -99,6 +99,7 @@ def test_opens_quietly_from_disk_and_nothing_overflows(visit, runs, width, theme
         page.click(f'[data-set="{language}"]')
         assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
         assert page.evaluate(OUTSIDE) == []
+        assert page.evaluate(FAINT) == []
     assert page.said == []
     asked = [u for u in page.asked if not u.startswith(("data:", "blob:"))]
     assert asked == [page.path.as_uri()]
@@ -212,6 +213,37 @@ def test_rows_of_a_table_have_the_names_of_their_columns(visit, tmp_path):
     assert "null" not in page.inner_text("main")
     assert "–×" not in page.inner_text("main")  # codes of repeated rows have no distance
     assert page.said == []
+
+
+def test_series_are_drawn_as_lines(visit, digits):
+    from vaelab.data import from_arrays
+
+    x = torch.rand(80, 12, 2).numpy()
+    data = from_arrays(x, kind="series")
+    run = untrained("vae", data, net="mlp")
+    page = visit(explorer_page([run], ["vae"], splits=splits(data), most=60))
+    assert len(settled(page).unique()) > 2
+    assert page.said == []
+
+
+def test_a_run_without_its_data_has_no_codes_and_still_decodes(visit, digits):
+    run = untrained("vae", digits)
+    run.recipe.data.__dict__["source"] = "array"
+    page = visit(explorer_page([run], ["vae"]))
+    before = settled(page)
+    page.hover(".over", position={"x": 300, "y": 60})
+    page.wait_for_timeout(50)
+    assert not torch.equal(settled(page), before)
+    assert page.locator("text=Go to a gap").count() == 0
+    assert page.said == []
+
+
+def test_runs_of_different_data_are_refused(digits):
+    from vaelab.data import load
+
+    other = untrained("vae", load("digits"), 2)
+    with pytest.raises(ValueError, match="one page compares runs of the same data"):
+        explorer_page([untrained("vae", digits), other], ["a", "b"])
 
 
 def test_the_language_changes_all_texts(visit, runs):

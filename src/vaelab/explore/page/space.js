@@ -70,11 +70,12 @@ class Space {
     const middle = [0, 1].map((k) => this.points.reduce((s, p) => s + p[k], 0) / (this.points.length || 1));
     const away = this.points.map((p) => Math.hypot(p[0] - middle[0], p[1] - middle[1])).sort((a, b) => a - b);
     const reach = away[Math.floor(away.length * 0.8)] ?? 0.5, found = [];
+    const every = Math.ceil(this.points.length / 1000), some = this.points.filter((_, i) => i % every === 0);
     for (let i = -24; i <= 24; i++) for (let j = -24; j <= 24; j++) {
       const at = [middle[0] + (i / 24) * reach, middle[1] + (j / 24) * reach];
       if (Math.hypot(at[0] - middle[0], at[1] - middle[1]) > reach) continue;
       const quarters = new Set();
-      for (const p of this.points) if (Math.hypot(p[0] - at[0], p[1] - at[1]) < 0.8) quarters.add((p[0] > at[0] ? 1 : 0) + (p[1] > at[1] ? 2 : 0));
+      for (const p of some) if (Math.hypot(p[0] - at[0], p[1] - at[1]) < 0.8) quarters.add((p[0] > at[0] ? 1 : 0) + (p[1] > at[1] ? 2 : 0));
       if (quarters.size === 4) found.push([this.nearest(at).distance, at]);
     }
     if (!found.length) return [middle];
