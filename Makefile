@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 DEV    := $(VENV)/.installed-dev
 
-.PHONY: demo docs test mutants test-slow check bench bench-understand bench-zoo bench-published clean clean-bench help
+.PHONY: demo docs test mutants test-slow test-faults check bench bench-understand bench-zoo bench-published clean clean-bench help
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -40,6 +40,9 @@ mutants: $(DEV)  ## the share of small wrong changes that the tests notice, by r
 
 test-slow: $(DEV)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
+
+test-faults: $(DEV)  ## trainings killed at random instants must come to the same run, byte by byte (minutes)
+	$(BIN)/python benchmarks/reliability.py --page docs/reliability.md
 
 check: $(DEV)  ## format, lint, language of docstrings, types
 	$(BIN)/ruff format --check

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from vaelab import plots
 from vaelab.data.command_inputs import reload
-from vaelab.runs.run import load
+from vaelab.runs.load import load
 from vaelab.understand.benchmark import encode
 from vaelab.understand.maps import SHOWN, frame
 from vaelab.understand.study import FLAT, key
@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/images"))
     given = parser.parse_args()
     runs = {model: load(given.runs / key(model, FLAT)) for model in ("ae", "vae")}
-    spec = runs["vae"].data
+    spec = runs["vae"].spec
     train = reload(spec)[0]
     grey = replace(spec, binarize="no").prepare(train.x[:SHOWN])
     clouds = {model: encode(run, grey) for model, run in runs.items()}

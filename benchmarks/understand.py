@@ -82,7 +82,7 @@ def one(source: str, seed: int, epochs: int | None) -> tuple[dict[str, dict[str,
     started = time.perf_counter()
     data = load(source)
     found = study(data, epochs=epochs, seed=seed)
-    common = ground(data, found.run("vae", found.wide).data, seed)
+    common = ground(data, found.run("vae", found.wide).spec, seed)
     reached = {latent: reach(common, latent) for latent in found.sizes}
     figures = {
         name: measure_model(run, common, reached[run.latent]).figures

@@ -42,7 +42,7 @@ def train(settings: Settings) -> Record:
 @torch.no_grad()
 def in_use(run: Run, data: vaelab.Data) -> Record:
     """Active units, of how many; of codebooks, which have none, the perplexity and its most."""
-    trace: Trace = run.model(next(iter(Batches(data.valid.x, run.data).fixed(1024, 0))))
+    trace: Trace = run.model(next(iter(Batches(data.valid.x, run.spec).fixed(1024, 0))))
     if units := trace.units.shape[1]:
         return {"active": sum(run.codes.active), "latent": units}
     books = [site.prior for site in trace.sites if isinstance(site.prior, UniformCodes)]
@@ -56,19 +56,19 @@ def judged(run: Run, data: vaelab.Data) -> Record:
 
     Nothing where the likelihood is not of binarized digits, as the nats are then other ones.
     """
-    if run.data.binarize != "dynamic":
+    if run.spec.binarize != "dynamic":
         return {}
-    test = Batches(data.test.x, run.data)
+    test = Batches(data.test.x, run.spec)
     torch.manual_seed(0)
     found: Record = {name: e.value for name, e in elbo(run.model, test.fixed(1000, 0)).items()}
-    some = Batches(data.test.x[:NLL_ROWS], run.data)
+    some = Batches(data.test.x[:NLL_ROWS], run.spec)
     # Before the walk is known to have them: a point has no density, and says so.
     trace: Trace = run.model(next(iter(some.fixed(10, 0))))
     if trace.has_rate:
         bound = importance_weighted(run.model, some.fixed(100, 0), 1000)
         found |= {"nll": bound.value, "nll_se": bound.se}
     if trace.has_rate and isinstance(run.model.generator, vaelab.Shallow):
-        x = next(iter(Batches(data.test.x[:SPLIT_ROWS], run.data).fixed(SPLIT_ROWS, 0)))
+        x = next(iter(Batches(data.test.x[:SPLIT_ROWS], run.spec).fixed(SPLIT_ROWS, 0)))
         site = run.model(x).sites[0]
         try:
             split = rate_split([site.posterior], run.model.generator.prior())

@@ -132,7 +132,7 @@ def test_other_commands_write_rows(run: Path, people: Path, tmp_path: Path) -> N
 def test_rows_come_back_as_a_data_frame(run: Path, people: Path) -> None:
     pandas = pytest.importorskip("pandas")
     model, own = vaelab.load(run), pandas.read_csv(people)
-    raw = read_inputs(people, model.data).raw[:]
+    raw = read_inputs(people, model.spec).raw[:]
     assert vaelab.frame(model, raw).equals(own)
     # As the command line writes them, and a frame is taken for rows.
     do("reconstruct", run, people, "--out", people.parent / "frame.csv")
@@ -179,7 +179,7 @@ def test_classes_of_conditional_rows(told: Path, tmp_path: Path) -> None:
     rows = read(tmp_path / "all.csv")
     assert list(rows[0]) == ["age", "children", "smoker", "city"]
     shares = np.bincount([CITIES.index(row["city"]) for row in rows]) / 1200
-    assert np.abs(shares - vaelab.load(told).data.shares).max() < 0.05
+    assert np.abs(shares - vaelab.load(told).spec.shares).max() < 0.05
     mean = {c: np.mean([int(r["children"]) for r in rows if r["city"] == c]) for c in CITIES}
     assert mean["Leeds"] < mean["York"]
     do("sample", told, "-n", 5, "--class", "York", "--out", tmp_path / "york.csv")

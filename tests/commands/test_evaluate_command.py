@@ -21,7 +21,7 @@ from vaelab.evaluation.inception import Inception
 from vaelab.metrics import Classifier
 from vaelab.recipes.design import Design
 from vaelab.reports.evaluation_table import written
-from vaelab.runs.run import load
+from vaelab.runs.load import load
 from vaelab.runs.train import train
 from vaelab.training import Plan
 
@@ -53,7 +53,7 @@ def test_figures_agree_with_torch_distributions(table, capsys):
     found = evaluated(capsys, table / "run", "--samples", "500")
     run = load(table / "run")
     raw = load_data(table / "rows.npy").test.x
-    x = run.data.prepare(raw)
+    x = run.spec.prepare(raw)
     torch.manual_seed(1)
     with torch.no_grad():
         trace = run.model(x, 20_000)
@@ -189,7 +189,7 @@ def test_every_example_is_kept_in_order(digits_run, capsys):
     for name in ("neg_elbo", "nll"):
         assert float(of_each[name].double().mean()) == pytest.approx(found[name], abs=1e-5)
     run = load(digits_run)
-    x = next(Batches(load_data("digits8x8").test.x, run.data).fixed(500, 0))
+    x = next(Batches(load_data("digits8x8").test.x, run.spec).fixed(500, 0))
     with torch.no_grad():
         rate = run.model(x).rate()[0]
     torch.testing.assert_close(of_each["rate"], rate, rtol=1e-4, atol=1e-4)

@@ -8,7 +8,7 @@ from PIL import Image
 from vaelab.commands import main as cli
 from vaelab.data import read_inputs
 from vaelab.plots import cells
-from vaelab.runs.run import load
+from vaelab.runs.load import load
 
 FLAGS = ["--overwrite", "--device", "cpu"]
 QUICK = ["--epochs", "2", "--width", "16", "--data", "digits8x8"]
@@ -41,7 +41,7 @@ def run(folder):
 
 @pytest.fixture
 def inputs(run):
-    return read_inputs("test:0-3", run.data)[0]
+    return read_inputs("test:0-3", run.spec)[0]
 
 
 def test_sample(rows, run):

@@ -8,8 +8,8 @@ import pytest
 
 import vaelab
 from vaelab.commands import main as cli
-from vaelab.commands.compare import read
 from vaelab.runs.run import Run
+from vaelab.verbs.compare import read
 
 NASTY = "it's a run; $(rm -rf ~) “x”"
 SOURCE = Path(vaelab.__file__).parent

@@ -358,9 +358,9 @@ def numpy_generator() -> Case:
 
 @case
 def clock() -> Case:
-    end = time.perf_counter() + 0.02
+    end = time.perf_counter() + 0.4
     sleep = time.sleep
-    return Case(lambda x: x * 1.0 if perf_counter() < end else x * 2.0, lambda: sleep(0.03))
+    return Case(lambda x: x * 1.0 if perf_counter() < end else x * 2.0, lambda: sleep(0.45))
 
 
 @case
@@ -370,8 +370,8 @@ def clock_imported_inside() -> Case:
 
         return x * 1.0 if watch.perf_counter() < end else x * 2.0
 
-    end = time.perf_counter() + 0.02
-    return Case(function, lambda: time.sleep(0.03))
+    end = time.perf_counter() + 0.4
+    return Case(function, lambda: time.sleep(0.45))
 
 
 @case

@@ -290,7 +290,7 @@ def test_a_trained_linear_vae_reaches_probabilistic_pca(digits: Data) -> None:
     likelihood = LearnedGaussian()
     decoder = nn.Linear(K, dims)
     vae = VAE(nn.Linear(dims, 2 * K), Shallow(Standard(K), DiagonalNormal(), decoder, likelihood))
-    plan = Plan(epochs=150, batch_size=100, lr=2e-2, weight_decay=0.0, clip=1e6, warmup=50)
+    plan = Plan(epochs=150, batch_size=100, lr=2e-2, weight_decay=0.0, clip=1e6, warmup_share=0.05)
     fit(vae, Distortion() + Rate(), data, spec, plan)
 
     weight, bias = decoder.weight.detach().double(), decoder.bias.detach().double()

@@ -22,14 +22,14 @@ def trained(
     epochs,
     lr=5e-3,
     design=Design(width=64),
-    listener=None,
+    callbacks=(),
     batch_size=128,
     **kwargs,
 ):
     data = load(source)
     recipe = make(data.spec, design=design, **kwargs)
     plan = Plan(epochs, batch_size, lr, compile="off", precision="fp32", device="cpu")
-    return train(recipe, data, plan, out=folder / "run", listener=listener)
+    return train(recipe, data, plan, out=folder / "run", callbacks=callbacks)
 
 
 def saved(folder, **arrays):
@@ -157,7 +157,7 @@ class Stop:
 
 
 def interrupted(folder):
-    trained(folder, recipes.vae, "digits8x8", 30, latent=8, listener=Stop())
+    trained(folder, recipes.vae, "digits8x8", 30, latent=8, callbacks=[Stop()])
 
 
 def killed(folder):

@@ -39,7 +39,8 @@ from vaelab.recipes.design import Design
 from vaelab.recipes.registry import find as find_recipe
 from vaelab.runs.fit_prior import draws, fit_prior
 from vaelab.runs.latent_summary import summarize_latents
-from vaelab.runs.run import Run, load
+from vaelab.runs.load import load
+from vaelab.runs.run import Run
 from vaelab.training import Plan, fit
 from vaelab.utils import atomic_files
 
@@ -383,7 +384,7 @@ def test_a_run_with_another_prior(ae: Run, digits: Data) -> None:
 def test_bounds_and_rates_follow_the_prior(digits: Data) -> None:
     run = trained(digits, "vae", epochs=1, latent=3)
     other, p = run.with_prior(far(3)), far(3)()
-    x = run.data.prepare(digits.test.x[:5])
+    x = run.spec.prepare(digits.test.x[:5])
     torch.manual_seed(2)
     own = run.model(x, 4)
     torch.manual_seed(2)

@@ -22,8 +22,8 @@ from vaelab.recipes.design import Design
 from vaelab.recipes.hierarchies import deep_ladder
 from vaelab.recipes.registry import Recipe, as_json, rebuild
 from vaelab.runs.latent_summary import summarize_latents
+from vaelab.runs.load import load as load_run
 from vaelab.runs.run import Run
-from vaelab.runs.run import load as load_run
 from vaelab.training import Plan, fit
 
 SMALL = Design(width=8)
@@ -218,12 +218,12 @@ def test_a_run_on_disk_and_back(tmp_path: Path) -> None:
     assert torch.equal(again.decode(codes), run.decode(codes))
     assert torch.equal(again.sample(3, seed=4), run.sample(3, seed=4))
     # The code is its maps side by side.
-    trace = run.model(run.data.prepare(raw), temperature=0.0)
+    trace = run.model(run.spec.prepare(raw), temperature=0.0)
     at = 0
     for z in trace.latents:
         assert torch.equal(codes[:, at : at + z[0].numel()].unflatten(1, z.shape[1:]), z)
         at += z[0].numel()
-    torch.testing.assert_close(run.decode(codes), run.data.unscale(trace.likelihood.mean))
+    torch.testing.assert_close(run.decode(codes), run.spec.unscale(trace.likelihood.mean))
 
 
 def test_its_layers_are_kept_as_json() -> None:

@@ -30,8 +30,8 @@ from vaelab.objectives import Loss
 from vaelab.recipes.design import Design, LikelihoodName, fit_likelihood
 from vaelab.recipes.registry import RECIPES, Recipe, as_json, find, rebuild
 from vaelab.runs.latent_summary import summarize_latents
+from vaelab.runs.load import load as load_run
 from vaelab.runs.run import Run
-from vaelab.runs.run import load as load_run
 from vaelab.training import Plan, fit
 
 WIDTH = 16
@@ -311,7 +311,7 @@ def test_a_run_on_disk_gives_the_same_bit_for_bit(
     assert again.recipe.objective.state_dict().keys() == state.keys()
     for key, t in again.recipe.objective.state_dict().items():
         assert torch.equal(t, state[key])
-    assert again.data == run.data
+    assert again.spec == run.spec
     assert again.recipe.arguments == run.recipe.arguments
     assert again.recipe.reason == run.recipe.reason
     assert again.history == run.history

@@ -21,8 +21,8 @@ from vaelab.recipes.design import Design
 from vaelab.recipes.discrete import concrete, fsq, gumbel, joint, rvq, vq, vq2
 from vaelab.recipes.registry import Recipe
 from vaelab.runs.latent_summary import summarize_latents
+from vaelab.runs.load import load as load_run
 from vaelab.runs.run import Run
-from vaelab.runs.run import load as load_run
 from vaelab.training import Plan, fit
 from vaelab.training.clock import Clock
 
@@ -97,7 +97,7 @@ def test_most_codes_are_used_and_the_history_says_how_many(name: str) -> None:
     assert math.prod(each) ** (1 / len(each)) == pytest.approx(last["perplexity"], rel=1e-6)
     assert math.prod(sizes) ** (1 / len(sizes)) / 4 < last["perplexity"]
     # It is no part of the objective, and a code's numbers are no units.
-    x = run.data.prepare(load("digits8x8").valid.x[:4])
+    x = run.spec.prepare(load("digits8x8").valid.x[:4])
     assert "perplexity" not in run.recipe.objective(run.model(x), x).parts
     assert "active_units" not in last
 

@@ -16,8 +16,8 @@ from vaelab.data import Batch, Batches, Data, DataSpec, load, with_columns
 from vaelab.data.command_inputs import reload
 from vaelab.recipes.design import Design
 from vaelab.recipes.registry import RECIPES, find
+from vaelab.runs.load import load as load_run
 from vaelab.runs.run import Run
-from vaelab.runs.run import load as load_run
 from vaelab.runs.train import train
 from vaelab.training import Plan
 
@@ -79,7 +79,7 @@ def test_vectors_follow_their_rows_whatever_they_come_from(tmp_path: Path) -> No
 
 
 def test_a_model_is_told_them_standardised_by_the_training_rows() -> None:
-    spec = trained("vectors").data
+    spec = trained("vectors").spec
     told = torch.cat([c for (c,) in Batches(*rows(data(), "train")).conditions(64)])
     torch.testing.assert_close(told.mean(0), torch.zeros(C), atol=1e-4, rtol=0)
     torch.testing.assert_close(told.std(0, unbiased=False), torch.ones(C), atol=1e-4, rtol=0)
@@ -93,7 +93,7 @@ def test_a_model_is_told_them_standardised_by_the_training_rows() -> None:
 
 
 def rows(found: Data, part: str) -> tuple[Tensor, DataSpec, str, Tensor]:
-    spec = trained("vectors").data
+    spec = trained("vectors").spec
     split = getattr(found, part)
     known = split.known(spec)
     assert known is not None
@@ -162,7 +162,7 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
             lambda: find("vae")(load(x).spec, design=Design(condition="vectors")),
             "name them with vectors",
         ),
-        (lambda: Batches(x=data().test.x, spec=run.data), "and these come without"),
+        (lambda: Batches(x=data().test.x, spec=run.spec), "and these come without"),
     ):
         with pytest.raises(ValueError, match=message):
             call()

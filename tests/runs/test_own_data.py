@@ -34,7 +34,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_named_data_of_other_rows_are_all_judged(run: Run, tmp_path: Path) -> None:
     new = write(tmp_path / "new.csv", 30, 1)
-    (train_rows, valid, test), notes = named_data(run.data, str(new))
+    (train_rows, valid, test), notes = named_data(run.spec, str(new))
     assert (len(train_rows), len(valid), len(test)) == (160, 20, 30)
     assert "all 30 rows are judged" in notes[0]
 
@@ -45,8 +45,8 @@ def test_named_data_that_are_the_runs_own_are_split_as_in_training(
     assert run.path is not None
     moved = tmp_path / "moved.csv"
     moved.write_bytes((run.path.parent / "train.csv").read_bytes())
-    splits, notes = named_data(run.data, str(moved))
-    assert tuple(map(len, splits)) == run.data.sizes
+    splits, notes = named_data(run.spec, str(moved))
+    assert tuple(map(len, splits)) == run.spec.sizes
     assert notes == ()
 
 
@@ -54,7 +54,7 @@ def test_named_data_of_as_many_rows_are_not_taken_for_the_runs_own(
     run: Run, tmp_path: Path
 ) -> None:
     new = write(tmp_path / "new.csv", 200, 7)
-    (_, _, test), notes = named_data(run.data, str(new))
+    (_, _, test), notes = named_data(run.spec, str(new))
     assert len(test) == 200
     assert notes
 
@@ -78,4 +78,4 @@ def test_relative_data_are_found_from_another_folder(
     train(recipe, data, Plan(epochs=1), out=tmp_path / "run")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    assert len(named_data(load(tmp_path / "run").data).splits[2]) == 12
+    assert len(named_data(load(tmp_path / "run").spec).splits[2]) == 12

@@ -25,8 +25,10 @@ from vaelab.plots import cells
 from vaelab.plots.scaling import picture
 from vaelab.recipes.design import Design
 from vaelab.recipes.registry import find
+from vaelab.runs.files import CODES, METRICS, RECIPE, TIMING, WEIGHTS, figures_of
 from vaelab.runs.latent_summary import Codes, slerp, summarize_latents
-from vaelab.runs.run import CODES, METRICS, RECIPE, WEIGHTS, Run, load
+from vaelab.runs.load import load
+from vaelab.runs.run import Run
 from vaelab.training import Plan, fit
 from vaelab.utils import atomic_files
 
@@ -103,7 +105,7 @@ def test_rows_of_another_shape_are_refused(vae: Run, shape: tuple[int, ...]) -> 
 
 
 def test_codes_of_another_shape_are_refused(vae: Run) -> None:
-    for shape in [(3,), (2, 4), (1, 1, 3)]:
+    for shape in [(4,), (2, 4), (1, 1, 3)]:
         with pytest.raises(ValueError, match=r"codes have shape .*; expected \(N, 3\)"):
             vae.decode(torch.zeros(shape))
 
@@ -275,10 +277,10 @@ def test_codes_of_a_ladder_are_its_sites_side_by_side(ladder: Run, digits: Data)
     raw = digits.test.x[:4]
     codes = ladder.encode(raw)
     with torch.no_grad():
-        trace = ladder.model(ladder.data.prepare(raw), temperature=0.0)
+        trace = ladder.model(ladder.spec.prepare(raw), temperature=0.0)
     torch.testing.assert_close(codes, torch.cat(trace.latents, 1))
     # Cutting and joining are inverses: the image is that of the walk itself.
-    torch.testing.assert_close(ladder.decode(codes), ladder.data.unscale(trace.likelihood.mean))
+    torch.testing.assert_close(ladder.decode(codes), ladder.spec.unscale(trace.likelihood.mean))
     # Every site matters to its own columns, in the order of the walk.
     for site in range(3):
         latents = [z.clone() for z in trace.latents]
@@ -287,7 +289,7 @@ def test_codes_of_a_ladder_are_its_sites_side_by_side(ladder: Run, digits: Data)
         moved[:, 2 * site : 2 * site + 2] += 1
         with torch.no_grad():
             expected = ladder.model.decode(latents).likelihood.mean
-        torch.testing.assert_close(ladder.decode(moved), ladder.data.unscale(expected))
+        torch.testing.assert_close(ladder.decode(moved), ladder.spec.unscale(expected))
 
 
 def test_a_survey_of_codes(vae: Run, digits: Data) -> None:
@@ -318,16 +320,17 @@ def test_a_deterministic_code_has_no_rate_in_the_survey(digits: Data) -> None:
 
 
 def test_what_a_run_keeps(kept: Path, vae: Run) -> None:
-    assert {p.name for p in kept.iterdir()} == {RECIPE, WEIGHTS, METRICS, CODES}
+    assert {p.name for p in kept.iterdir()} == {RECIPE, WEIGHTS, METRICS, TIMING, CODES}
     about = json.loads((kept / RECIPE).read_text())
     assert about["recipe"] == "vae"
     assert about["arguments"]["design"]["likelihood"] == "gaussian"
     assert about["data"]["source"] == "digits8x8"
     assert about["torch"] == str(torch.__version__)
     lines = (kept / METRICS).read_text().splitlines()
-    assert [json.loads(line) for line in lines] == vae.history
+    assert [json.loads(line) for line in lines] == [figures_of(row) for row in vae.history]
     assert vae.path == kept
     again = load(kept)
+    assert again.history == vae.history
     assert again.path == kept
     assert not again.model.training
 
@@ -393,6 +396,9 @@ def test_a_recipe_file_that_names_something_else(
 
 def test_numbers_of_codes_are_floats_of_one_length(kept: Path) -> None:
     rewrite(kept / CODES, lambda c: c.update(mean=[0] * len(c["mean"])))
+    with pytest.raises(ValueError, match=r"codes\.json is not the file that recipe"):
+        load(kept)
+    rewrite(kept / RECIPE, lambda about: about.pop("sha256"))
     run = load(kept)
     assert [type(mean) for mean in run.codes.mean] == [float] * run.latent
     assert run.traverse([0], steps=3).shape[:2] == (1, 3)

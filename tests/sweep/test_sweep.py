@@ -16,7 +16,7 @@ from vaelab.commands import main as cli
 from vaelab.data import Data
 from vaelab.plots.frontier import frontier, rate_distortion
 from vaelab.recipes.design import Design
-from vaelab.runs.run import load
+from vaelab.runs.load import load
 from vaelab.sweep import Sweep, sweep
 from vaelab.sweep.sweep import evaluate_test_split
 from vaelab.sweep.train_group import GroupProgress

@@ -9,6 +9,9 @@ import torch
 from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
+SAME = (torch.ops.aten.detach.default, torch.ops.aten.alias.default)
+"""Operators that give a tensor another name; torch 2.14 traces the second for the first."""
+
 
 def lines(graph: fx.Graph) -> list[str]:
     """The operators of a graph with their arguments; nodes by number, constants by kind."""
@@ -19,7 +22,7 @@ def lines(graph: fx.Graph) -> list[str]:
         if node.op in ("placeholder", "get_attr"):
             places = sum(name.startswith(node.op) for name in number.values())
             number[node] = f"{node.op}{places}"
-        elif node.target is torch.ops.aten.detach.default:  # the same values, by another name
+        elif node.target in SAME:  # the same values, by another name
             number[node] = number[node.args[0]]
         elif node.op == "call_function":
             # One records the lifting of a constant as such, the other as a copy.

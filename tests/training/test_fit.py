@@ -29,6 +29,7 @@ from vaelab.training.adamw import AdamW
 from vaelab.training.average import Average
 from vaelab.training.fit import evaluate_epoch, learning_rate
 from vaelab.training.record import Moments, Sums
+from vaelab.training.start import start
 
 
 @pytest.mark.parametrize("name", ["vae", "iwae", "ladder", "ae"])
@@ -142,6 +143,7 @@ def test_an_epochs_loss_is_the_mean_over_examples_not_over_batches(few: Data) ->
     recipe = make(few, "ae", likelihood="gaussian")
     plan = Plan(epochs=1, batch_size=100, lr=1e-30, weight_decay=0.0, precision="fp32")
     x = recipe.data.prepare(few.train.x)
+    start(recipe.model, Batches(few.train.x, recipe.data))
     with torch.no_grad():
         losses = recipe.objective(recipe.model(x), x).total.double()
     found = fit(recipe.model, recipe.objective, few, recipe.data, plan)
@@ -151,6 +153,7 @@ def test_an_epochs_loss_is_the_mean_over_examples_not_over_batches(few: Data) ->
     for size in (100, 7):
         recipe = make(few, "ae", likelihood="gaussian")
         x = recipe.data.prepare(apart.x)
+        start(recipe.model, Batches(apart.x, recipe.data))
         with torch.no_grad():
             expected = float(recipe.objective(recipe.model(x), x).total.double().mean())
         smaller = dataclasses.replace(plan, batch_size=size)
@@ -174,7 +177,7 @@ def test_validation_figures_do_not_depend_on_the_batch_size(few: Data, name: str
 def test_validation_is_weighed_as_training_is(digits: Data) -> None:
     """The same rows under the same weights give the same loss, whichever split they are."""
     twins = dataclasses.replace(digits, train=digits.valid)
-    design = Design(width=16, likelihood="gaussian")
+    design = Design(width=16, likelihood="gaussian-fixed")
     recipe = find("beta_vae")(digits.spec, latent=3, beta=7.0, design=design)
     plan = Plan(epochs=1, batch_size=50, lr=1e-30, weight_decay=0.0, precision="fp32")
     row = fit(recipe.model, recipe.objective, twins, recipe.data, plan).history[0]
@@ -285,8 +288,8 @@ def test_the_rate_a_step_uses_is_the_schedules(few: Data) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(AdamW, "step", watched)
-        train(few, Plan(epochs=3, batch_size=100, lr=0.01, warmup=5))
-    assert used == pytest.approx([0.01 * learning_rate(step, 12, 5) for step in range(12)])
+        train(few, Plan(epochs=3, batch_size=100, lr=0.01, warmup_share=0.5))
+    assert used == pytest.approx([0.01 * learning_rate(step, 12, 0.5, 0.5) for step in range(12)])
     assert max(used) == pytest.approx(0.01)
 
 

@@ -9,7 +9,7 @@ import torch
 
 from vaelab.data import load
 from vaelab.metrics import Estimate
-from vaelab.runs.run import load as load_run
+from vaelab.runs.load import load as load_run
 from vaelab.understand.benchmark import Cloud, encode, ground
 from vaelab.understand.claims import (
     ROWS,
@@ -280,7 +280,7 @@ def small(tmp_path_factory):
             patch.setattr(measures, name, value)
         folder, told = tmp_path_factory.mktemp("understand"), ProgressRecorder()
         found = study(load("digits8x8"), wide=3, epochs=2, out=folder / "runs", watcher=told)
-        common = ground(found.data, found.run("vae", 3).data)
+        common = ground(found.data, found.run("vae", 3).spec)
         reached = {latent: reach(common, latent) for latent in found.sizes}
         measured = {
             name: measure_model(run, common, reached[run.latent])

@@ -31,7 +31,7 @@ def as_rows(run: Run, parts: Iterable[Tensor], n: int, *axes: str) -> dict[str, 
     def rows() -> Iterator[Tensor]:
         classes, begun = _classes(run, n), 0
         for part in parts:
-            part = run.data.flat(part)
+            part = run.spec.flat(part)
             places = torch.stack([t.flatten() for t in _numbered(begun, part.shape[:-1])], 1)
             of = classes[begun : begun + len(part)]
             yield torch.cat([places[:, : len(axes)].float(), _numbers(run, part, of)], 1)

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import json as writer
-import re
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import Positional, arg
 
 from vaelab.commands.arguments import Device
-from vaelab.data.known.registry import KNOWN
 from vaelab.data.tabular.header import as_kinds
-from vaelab.doctor.examine_data import examine_data
-from vaelab.doctor.examine_loss import examine_loss
-from vaelab.doctor.examine_run import examine_run
 from vaelab.doctor.findings import Report, Severity
 from vaelab.reports.findings_console import show
-from vaelab.runs.run import RECIPE, UNFINISHED
+from vaelab.verbs.doctor import doctor as examine
 
 FOUND = 1
 
@@ -62,51 +56,23 @@ def doctor(
         seed: seed of the choice of rows and of all draws.
         json: print one JSON object instead.
     """
-    if limit < 2:
-        raise ValueError(f"limit is {limit}; it must be 2 or more")
-    table = {"--columns": columns, "--label": label}
-    if prior is not None and (is_loss(subject) or not is_run(subject)):
-        raise ValueError(f"a prior is a run's, and {subject} is no run; leave --prior out")
-    if is_loss(subject):
-        _only_of_data("a loss", table)
-        report = examine_loss(subject, arguments, sizes(shape))
-    elif is_run(subject):
-        _only_of_data("a run, which knows its own", table)
-        report = examine_run(Path(subject), data, data_dir, limit, seed, device, prior)
-    else:
-        kinds = None if columns is None else as_kinds(columns)
-        report = examine_data(subject, data_dir, seed, kinds, label)
+    report = examine(
+        subject,
+        data=data,
+        prior=prior,
+        limit=limit,
+        device=device,
+        columns=None if columns is None else as_kinds(columns),
+        label=label,
+        arguments=arguments,
+        shape=sizes(shape),
+        data_dir=data_dir,
+        seed=seed,
+    )
     _print(report, json)
     sys.stdout.flush()
     if report.reaches(severity):
         raise SystemExit(FOUND)
-
-
-def is_loss(subject: str) -> bool:
-    """Return True if the subject names a function in a Python file.
-
-    Raises:
-        ValueError: if it is a Python file without a function.
-    """
-    if subject.endswith((".py", ".py:")):
-        raise ValueError(
-            f"name the loss in {subject.rstrip(':')}, as in {subject.rstrip(':')}:loss"
-        )
-    return re.search(r"\.py:[\w.]+$", subject) is not None
-
-
-def is_run(subject: str) -> bool:
-    """Return True for the folder of a run, complete or not."""
-    path = Path(subject)
-    return subject not in KNOWN and any(
-        (folder / RECIPE).is_file() for folder in (path, path / UNFINISHED)
-    )
-
-
-def _only_of_data(subject: str, flags: Mapping[str, str | None]) -> None:
-    given = [name for name, value in flags.items() if value is not None]
-    if given:
-        raise ValueError(f"{' and '.join(given)} say how a table is read, and this is {subject}")
 
 
 def sizes(shape: str | None) -> tuple[int, ...] | None:

@@ -1,27 +1,20 @@
-"""The command `vaelab evaluate`: measure a run on its data, print and save the figures."""
+"""`vaelab evaluate RUN`: prints the figures of `vaelab.evaluate`, and keeps them in the run."""
 
 from __future__ import annotations
 
-import json
+import json as writer
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-import torch
 from tyro.conf import Positional, arg
 
 from vaelab.commands.arguments import Device
-from vaelab.evaluation import record
-from vaelab.evaluation.evaluate import evaluate_run
-from vaelab.evaluation.settings import PARTS, Part, Settings
-from vaelab.metrics.annealing import Annealing
-from vaelab.reports import evaluation_page, evaluation_table
-from vaelab.runs.own_data import named_data
-from vaelab.runs.run import load
-from vaelab.utils import atomic_files
+from vaelab.evaluation.record import file_name
+from vaelab.evaluation.settings import PARTS, Part
+from vaelab.reports import evaluation_table
 from vaelab.utils.progress import say
-
-SplitName = Literal["train", "valid", "test"]
-SPLITS: tuple[SplitName, ...] = ("train", "valid", "test")
+from vaelab.verbs.evaluate import SplitName
+from vaelab.verbs.evaluate import evaluate as judge
 
 
 def evaluate(
@@ -73,44 +66,33 @@ def evaluate(
         data_dir: folder of known data sets.
         json: print one JSON object instead of the table.
     """
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit is {limit}; it must be 1 or more")
-    settings = Settings(
+    found = judge(
+        run,
+        data,
         samples=samples,
-        seed=seed,
+        split=split,
+        limit=limit,
         parts=parts,
+        ais=ais,
+        ais_examples=ais_examples,
+        ais_steps=ais_steps,
+        ais_chains=ais_chains,
+        factors=factors,
         features=features,
         draw=draw,
-        annealing=Annealing(ais_steps, ais_chains) if ais else None,
-        annealed=ais_examples,
-        factors=factors,
+        prior=prior,
+        seed=seed,
+        data_dir=data_dir,
+        device=device,
     )
-    trained = load(run) if prior is None else load(run).with_prior(prior)
-    splits, notes = named_data(trained.data, data, data_dir, run)
-    for note in notes:
+    for note in found.notes:
         say(note)
-    by_name = dict(zip(SPLITS, splits, strict=True))
-    train, held = by_name["train"], by_name[split]
-    if split == "train":
-        say("The training split is what the model was fitted to: its figures flatter.")
-    held = held if limit is None else held.take(torch.arange(min(limit, len(held))))
-    judged = evaluate_run(trained, held, train, settings, device)
-    about = record.describe(trained, judged, settings, split, prior)
     if json:
-        _print_json(about)
+        print(writer.dumps(found.record, ensure_ascii=False))
     else:
-        evaluation_table.show(run, about)
-    # Printed first: what took minutes is not lost where the folder cannot be written.
-    name = record.file_name(prior)
-    atomic_files.write_json(run / f"{name}.json", about)
-    record.keep(run / f"{name}.safetensors", trained, judged, about)
-    atomic_files.write(
-        run / f"{name}.html", evaluation_page.document(run.name, about, judged, trained)
-    )
+        evaluation_table.show(run, found.record)
+    # Printed first: figures that took minutes are not lost if the folder cannot be written.
+    page = found.save()
     if not json:
-        print(f"{run / name}.json  the same figures")
-        print(f"{run / name}.html  the page")
-
-
-def _print_json(about: record.Record) -> None:
-    print(json.dumps(about, ensure_ascii=False))
+        print(f"{run / file_name(prior)}.json  the same figures")
+        print(f"{page}  the page")

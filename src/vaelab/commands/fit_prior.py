@@ -22,9 +22,10 @@ from vaelab.fitted import (
     PriorEstimator,
     find_prior_estimator,
 )
+from vaelab.runs.files import PRIORS
 from vaelab.runs.fit_prior import MOST, check_prior_dir, check_served, fit_prior
+from vaelab.runs.load import load
 from vaelab.runs.own_data import reload_training_data
-from vaelab.runs.run import PRIORS, load
 from vaelab.training import find_device
 from vaelab.utils.progress import PartsDisplay, say, show
 
@@ -90,7 +91,7 @@ def perform(task: Task, kind: PriorEstimator) -> None:
     trained, name = load(task.run).to(place), task.name or kind.name
     check_served(trained, kind)  # before a long read
     check_prior_dir(trained, name, task.overwrite)
-    data = Data(trained.data, *reload_training_data(trained.data, task.data, task.data_dir))
+    data = Data(trained.spec, *reload_training_data(trained.spec, task.data, task.data_dir))
     rows = min(MOST, len(data.train))
     say(f"{kind.name} of the first latent of {task.run}, fitted to {rows:,} codes")
     if len(trained.shapes) > 1:

@@ -29,7 +29,8 @@ from vaelab.data.tabular.header import Heading, abbreviate_names
 from vaelab.plots import Picture, captioned, gallery
 from vaelab.plots.renderers import find_renderer
 from vaelab.plots.scaling import levels, run_title
-from vaelab.runs.run import Run, load
+from vaelab.runs.load import load
+from vaelab.runs.run import Run
 from vaelab.training import find_device
 from vaelab.utils.progress import counted, say
 
@@ -103,13 +104,13 @@ def sample(
     """
     if draw and mean:
         raise ValueError("--draw and --mean are each other's opposite; pass one of them")
-    model = _load(run, label, device, out)
+    model = load_told(run, label, device, out)
     check_output_path(out, overwrite, *KINDS)
-    if model.data.condition == "labels" and label is None:
-        say(f"no --class was named: {_classes(model.data)}")
-        if not model.data.is_image:  # a row is written with its class
+    if model.spec.condition == "labels" and label is None:
+        say(f"no --class was named: {_classes(model.spec)}")
+        if not model.spec.is_image:  # a row is written with its class
             with fork_rng(seed):
-                (condition,) = model.data.tell(sample_labels(model.data, max(n, 1)))
+                (condition,) = model.spec.tell(sample_labels(model.spec, max(n, 1)))
                 model = replace(model, condition=condition)
     if prior is not None:
         model = model.with_prior(prior)
@@ -118,9 +119,9 @@ def sample(
             "an autoencoder has no trained prior: these are decoded draws of N(0, I). Fit one "
             f"with `vaelab fit-prior mixture {shlex.quote(str(run))}`, then pass --prior mixture"
         )
-    draw = draw or (model.data.drawn and not mean)
+    draw = draw or (model.spec.drawn and not mean)
     parts = model.stream_samples(n, temperature=temperature, draw=draw, seed=seed)
-    how, data = find_renderer(model.data), outline(model, out)
+    how, data = find_renderer(model.spec), outline(model, out)
 
     def drawn(x: Tensor) -> Captioned:
         picture, legend = how.samples(x, data)
@@ -148,11 +149,11 @@ def reconstruct(
     Args:
         out: file to write: .png for a picture, .npy or .npz for the rows, .csv for rows of a table.
     """
-    model = _load(run, label, device, out)
+    model = load_told(run, label, device, out)
     check_output_path(out, overwrite, *KINDS)
     model, raw = _read(input, model, data_dir)
     made = model.reconstruct(raw, draw=draw, seed=seed)
-    how = find_renderer(model.data)
+    how = find_renderer(model.spec)
     _write(out, model, [made], len(made), draw, lambda x: how.comparison(raw, x))
     print(f"{out}  {counted(len(raw), 'reconstruction')}")
 
@@ -177,7 +178,7 @@ def vary(
             the rows, (N, n, …).
         temperature: scales the posterior's spread; 0 gives reconstructions, 2 goes further away.
     """
-    model = _load(run, label, device, out)
+    model = load_told(run, label, device, out)
     check_output_path(out, overwrite, *KINDS)
     if n < 1:
         raise ValueError(f"n is {n}; ask for at least 1 variation")
@@ -185,7 +186,7 @@ def vary(
     if not model.has_rate:
         say(POINTS)
     made = model.vary(raw, n, temperature=temperature, seed=seed)
-    how, axes = find_renderer(model.data), ("example", "variation")
+    how, axes = find_renderer(model.spec), ("example", "variation")
     _write(out, model, [made], len(made), False, lambda x: how.variations(raw, x), *axes)
     print(f"{out}  {counted(n, 'variation')} each of {counted(len(raw), 'example')}")
 
@@ -213,7 +214,7 @@ def interpolate(
             have in many dimensions.
         out: file to write: .png for a picture, .npy or .npz for the rows, (walks, steps, …).
     """
-    model = _load(run, label, device, out)
+    model = load_told(run, label, device, out)
     check_output_path(out, overwrite, *KINDS)
     (one, starts), (other, ends) = (_read(place, model, data_dir) for place in (a, b))
     count = max(len(starts), len(ends))
@@ -222,14 +223,14 @@ def interpolate(
             f"there are {len(starts)} starts and {len(ends)} ends; give as many of each, or one of "
             "either"
         )
-    starts, ends = (x.expand(count, *model.data.shape) for x in (starts, ends))
+    starts, ends = (x.expand(count, *model.spec.shape) for x in (starts, ends))
     made = torch.stack(
         [
             _between(model, one, other, i).interpolate(x, y, steps, spherical=spherical)
             for i, (x, y) in enumerate(zip(starts, ends, strict=True))
         ]
     )
-    unconditional, how = replace(model, condition=None), find_renderer(model.data)
+    unconditional, how = replace(model, condition=None), find_renderer(model.spec)
     _write(out, unconditional, [made], count, False, how.interpolations, "walk", "step")
     print(f"{out}  {counted(count, 'interpolation')} of {counted(steps, 'step')}")
 
@@ -257,7 +258,7 @@ def traverse(
     for name, value in (("steps", steps), ("most", most)):
         if value < 1:
             raise ValueError(f"{name} is {value}; it must be 1 or more")
-    model = _load(run, label, device, out)
+    model = load_told(run, label, device, out)
     check_output_path(out, overwrite, *KINDS)
     start = None
     if input is not None:
@@ -289,7 +290,7 @@ def encode(
         out: file to write: .npy, .npz or .csv.
         temperature: 0 for posterior means, 1 for draws from the posteriors.
     """
-    model = _load(run, label, device)
+    model = load_told(run, label, device)
     check_output_path(out, overwrite, ".npy", ".npz", ".csv")
     model, raw = _find(input, model, data_dir)
     codes = model.stream_codes(raw, temperature=temperature, seed=seed)
@@ -298,7 +299,7 @@ def encode(
     print(f"{out}  {counted(len(raw), 'code')} of {counted(model.latent, 'number')}")
 
 
-def _load(folder: Path, named: str | None, device: str, out: Path | None = None) -> Run:
+def load_told(folder: Path, named: str | None, device: str, out: Path | None = None) -> Run:
     """The run on a device, conditioned on the given values.
 
     Raises:
@@ -306,14 +307,14 @@ def _load(folder: Path, named: str | None, device: str, out: Path | None = None)
     """
     place = find_device(device)  # before a long read
     run = load(folder).to(place)
-    if out is not None and out.suffix.lower() == ".csv" and run.data.is_image:
+    if out is not None and out.suffix.lower() == ".csv" and run.spec.is_image:
         raise ValueError(f"{out}: images are no table; name a .png, .npy or .npz file")
     if named is None:
         return run
-    run = run.conditioned_on(read(run.data, named))
+    run = run.conditioned_on(read(run.spec, named))
     assert run.condition is not None
     away = float(run.condition.abs().max())
-    if run.data.condition == "vectors" and away > FAR:
+    if run.spec.condition == "vectors" and away > FAR:
         say(
             f"what is given is {away:.0f} standard deviations from the mean of what training saw: "
             "nothing was learned about that"
@@ -323,10 +324,10 @@ def _load(folder: Path, named: str | None, device: str, out: Path | None = None)
 
 def outline(run: Run, out: Path) -> Tensor | None:
     """Training rows drawn beside samples of a table in a picture, if they are available."""
-    if out.suffix.lower() != ".png" or run.data.is_image:
+    if out.suffix.lower() != ".png" or run.spec.is_image:
         return None
     try:
-        return reload(run.data, beside=run.path)[0].x[: gallery.MOST_CODES]
+        return reload(run.spec, beside=run.path)[0].x[: gallery.MOST_CODES]
     except (ValueError, OSError) as error:
         say(f"without the data beside the samples: {error}")
         return None
@@ -351,12 +352,11 @@ def _read(source: str, run: Run, data_dir: Path | None) -> tuple[Run, Tensor]:
 
 def _find(source: str, run: Run, data_dir: Path | None) -> tuple[Run, Raw]:
     """The rows, and the run conditioned on them: the run's own rows bring their condition."""
-    raw, notes, known = read_inputs(source, run.data, data_dir=data_dir, beside=run.path)
-    for note in notes:
+    inputs = read_inputs(source, run.spec, data_dir=data_dir, beside=run.path)
+    raw, known = inputs.raw, inputs.known
+    for note in inputs.notes:
         say(note)
-    if known is not None and run.condition is None:
-        run = replace(run, condition=run.data.tell(known)[0])
-    return run, raw
+    return run.told(known), raw
 
 
 def _between(model: Run, one: Run, other: Run, i: int) -> Run:
@@ -382,5 +382,5 @@ def _write(
         image, caption = picture(torch.cat(list(parts)))
         return captioned(image, caption, run_title(run))
 
-    rows = (levels(part, run.data) if draw else part for part in parts)
+    rows = (levels(part, run.spec) if draw else part for part in parts)
     write(out, as_picture(drawn) | as_array(rows, n) | as_rows(run, parts, n, *axes))

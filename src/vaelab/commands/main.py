@@ -117,6 +117,11 @@ COMMANDS = {
         "change one latent dimension at a time",
         "vaelab traverse runs/digits --out traversal.png",
     ),
+    "score": Command(
+        "vaelab.commands.score:score",
+        "write −ELBO, distortion and rate of examples: which are unlike the training data",
+        "vaelab score runs/digits test:0-99 --out scores.csv",
+    ),
     "encode": Command(
         "vaelab.commands.generate:encode",
         "write the codes of examples",
@@ -155,8 +160,8 @@ def _status(args: list[str]) -> int:
         return status
     except SystemExit as exit:  # tyro, after it has shown help or what it could not parse
         return exit.code if isinstance(exit.code, int) else FAILED
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    except KeyboardInterrupt as error:
+        return _interrupted(error)
     except BrokenPipeError:  # whoever read our output has seen enough
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
         return FAILED
@@ -171,6 +176,9 @@ def _run(args: list[str]) -> int:
     if args[0] == "--version":
         print(f"vaelab {__version__}")
         return DONE
+    args = _with_modules(args)
+    if not args:
+        raise ValueError("--module comes with a command: vaelab --module NAME train RECIPE …")
     name, *rest = args
     if name not in COMMANDS:
         hint = did_you_mean(name, COMMANDS)
@@ -184,6 +192,24 @@ def _run(args: list[str]) -> int:
         function, prog, rest = chosen, f"{prog} {rest[0]}", rest[1:]
     _call(function, rest, prog, command.example)
     return DONE
+
+
+def _with_modules(args: list[str]) -> list[str]:
+    """Arguments without `--module NAME`, whose modules are imported: their parts register."""
+    rest: list[str] = []
+    words = iter(args)
+    for word in words:
+        flag, given, value = word.partition("=")
+        if flag != "--module":
+            rest.append(word)
+            continue
+        from vaelab.utils.plugins import import_named
+
+        module = value if given else next(words, "")
+        if not module:
+            raise ValueError("--module names a Python module, as in --module my_package.models")
+        import_named(module)
+    return rest
 
 
 def _call(function: Callable[..., Any], args: list[str], prog: str, example: str) -> None:
@@ -231,13 +257,22 @@ def _report(error: Exception) -> int:
     if _raised_here(error.__traceback__):
         if isinstance(error, ValueError):
             return _say(str(error), WRONG)
-        if isinstance(error, ArithmeticError):  # NotFinite
+        if isinstance(error, ArithmeticError | RuntimeError):  # NotFinite, NotSaved
             return _say(str(error), FAILED)
     if isinstance(error, MemoryError) or any(words in str(error) for words in TOO_LARGE):
         said = str(error).partition("\n")[0] or "MemoryError"
         return _say(f"there is not enough memory for this, choose smaller settings: {said}", FAILED)
     traceback.print_exception(error)
     return _say("this is a bug; please report it with the lines above", FAILED)
+
+
+def _interrupted(error: KeyboardInterrupt) -> int:
+    """Say what was kept, if anything; the status of the signal."""
+    from vaelab.utils.signals import Interrupted
+
+    if not isinstance(error, Interrupted):
+        return INTERRUPTED
+    return _say(str(error), 128 + error.signal)
 
 
 def _raised_here(trace: TracebackType | None) -> bool:

@@ -17,14 +17,12 @@ from rich.console import Console
 from vaelab.commands.arguments import numbers
 from vaelab.commands.subcommands import Choice, Command
 from vaelab.commands.train import Task, groups
-from vaelab.recipes.design import Design
 from vaelab.recipes.registry import RECIPES, find
 from vaelab.runs.train import few_steps
 from vaelab.sweep.grid import is_numeric, numeric
 from vaelab.sweep.report import PICTURE, SWEEP, table
-from vaelab.sweep.sweep import sweep
-from vaelab.training import Plan
 from vaelab.utils.progress import say, show
+from vaelab.verbs.sweep import sweep
 
 WIDE = 200
 
@@ -62,17 +60,17 @@ def command(name: str) -> Command:
             given = vars(settings)
             vary |= {k: v for k, v in given.items() if k in known and v}
             others.append({k: v for k, v in given.items() if k not in known})
-        data = task.read()
+        chosen: dict[str, Any] = dict(vary)
+        for group in others:
+            chosen |= group
         found = sweep(
             build,
-            data,
-            vary,
+            task.read(),
             out=task.out,
             seeds=task.seeds,
-            given=others[0],
-            design=Design(**others[1], seed=task.seed),
-            plan=Plan(**others[2], seed=task.seed),
             overwrite=task.overwrite,
+            seed=task.seed,
+            **chosen,
         )
         # A file is as wide as it needs to be.
         console = Console(width=None if sys.stdout.isatty() else WIDE)

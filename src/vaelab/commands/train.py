@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
+import re
 import shlex
 import sys
 import time
@@ -26,7 +27,6 @@ from torch import nn
 import vaelab.recipes  # noqa: F401  (its functions register themselves)
 from vaelab.commands.data_options import Source
 from vaelab.commands.subcommands import Choice, Command, summary
-from vaelab.commands.training_progress import TrainingDisplay
 from vaelab.core import fork_rng
 from vaelab.data import Data, DataSpec, check_augment, cli_example, placing
 from vaelab.plots.gallery import save_gallery
@@ -46,10 +46,12 @@ class Task(Source):
     Attributes:
         out: folder for the run: weights, figures and pictures.
         overwrite: replace a run that is there already, once the new one is complete.
+        checkpoint_every: time between two checkpoints inside of an epoch, as 30s or 5m.
     """
 
     out: Path
     overwrite: bool = False
+    checkpoint_every: str = "60s"
 
 
 UPDATE = 1.3
@@ -75,6 +77,7 @@ def recipes() -> str:
             *lines,
             f"Example             {EXAMPLE}",
             "Flags of a recipe   vaelab train vae --help",
+            "Go on with one      vaelab train --resume runs/digits",
         ]
     )
 
@@ -146,6 +149,7 @@ def without_seed(settings: Any) -> type:
 def perform(task: Task, build: Callable[[DataSpec], Recipe], plan: Plan) -> None:
     """Train, draw the pictures, and report the results."""
     # Cheap refusals come before a long read.
+    every = seconds(task.checkpoint_every)
     check_run_dir(task.out, task.overwrite)
     device = find_device(plan.device)
     data = task.read()
@@ -162,17 +166,42 @@ def perform(task: Task, build: Callable[[DataSpec], Recipe], plan: Plan) -> None
     say(
         f"{recipe.name} of {parameters:,} parameters on {device}: at most "
         f"{counted(epochs, 'epoch')} of {counted(per_epoch, 'step')}, "
-        f"about {duration(took * per_epoch * epochs)}; Ctrl-C keeps what was reached"
+        f"about {duration(took * per_epoch * epochs)}; Ctrl-C keeps what is reached"
     )
-    with TrainingDisplay(epochs, plan.batch_size) as display:
-        run = train(recipe, data, plan, out=task.out, overwrite=task.overwrite, listener=display)
+    run = train(
+        *(recipe, data, plan),
+        out=task.out,
+        overwrite=task.overwrite,
+        checkpoint_every=every,
+        progress=True,
+    )
+    report(run, data, task.out)
+
+
+def report(run: Run, data: Data, out: Path) -> None:
+    """Print the figures of a run, draw its pictures, and name what can be tried next."""
     Console().print(table(run))
-    for path, caption in save_gallery(run, data, task.out):
+    for path, caption in save_gallery(run, data, out):
         show(f"{path}  {caption}")
     if (length := few_steps(run)) is not None:
         say(f"{length}: little may have been learned yet")
-    sample = f"vaelab sample {shlex.quote(str(task.out))} -n 64{cli_example(run.data)}"
-    show(f"{task.out}  the run; try: {sample}")
+    sample = f"vaelab sample {shlex.quote(str(out))} -n 64{cli_example(run.spec)}"
+    show(f"{out}  the run; try: {sample}")
+
+
+def seconds(text: str) -> float:
+    """Seconds of a duration such as 30s, 5m or 1h.
+
+    >>> seconds("1.5m"), seconds("20")
+    (90.0, 20.0)
+
+    Raises:
+        ValueError: for anything else.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
+    if found is None:
+        raise ValueError(f"--checkpoint-every is {text!r}; expected a time such as 30s, 5m or 1h")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 def step_seconds(
@@ -244,4 +273,11 @@ def _default(value: Any) -> Any:
     return dataclasses.MISSING if value is inspect.Parameter.empty else value
 
 
-choose = Choice("recipe", RECIPES, EXAMPLE, recipes, command)
+def resume() -> Command:
+    """The command that goes on with a training."""
+    from vaelab.commands.resume import resume
+
+    return resume
+
+
+choose = Choice("recipe", RECIPES, EXAMPLE, recipes, command, {"--resume": resume})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 from typing import Literal
@@ -11,8 +10,9 @@ from vaelab.commands.arguments import Device
 from vaelab.commands.data_options import Source
 from vaelab.commands.understand_progress import StudyDisplay
 from vaelab.training import Length, find_device
-from vaelab.understand import DOCUMENT, RUNS, understand
+from vaelab.understand import RUNS
 from vaelab.utils.progress import say, show
+from vaelab.verbs.understand import understand
 
 
 def command(
@@ -46,7 +46,7 @@ def command(
         )
     data = source.read()
     with StudyDisplay() as display:
-        page = understand(
+        found = understand(
             data,
             out=out,
             wide=wide,
@@ -57,15 +57,16 @@ def command(
             device=device,
             watcher=display,
         )
-    found = json.loads((out / DOCUMENT).read_text(encoding="utf-8"))
-    held = [claim["verdict"] for claim in found["claims"] if claim["verdict"] is not None]
+    held = [claim["verdict"] for claim in found.claims if claim["verdict"] is not None]
     print(
         f"{held.count('holds')} of {len(held)} tests of a claim that could be made hold on this "
         f"data, {held.count('fails')} fail, {held.count('undecided')} are within error"
     )
-    length = Length(*(found["study"][key] for key in ("steps", "usual_steps", "usual_epochs")))
+    length = Length(
+        *(found.document["study"][key] for key in ("steps", "usual_steps", "usual_epochs"))
+    )
     if length.few:
         say(f"{length}: the page tells more of an unfinished training than of the models")
     run = shlex.quote(str(out / RUNS / f"vae-{wide}"))
     show(f"{out / RUNS}  the eight runs; try: vaelab sample {run} -n 64")
-    print(f"{page}  the page")
+    print(f"{found.path}  the page")

@@ -17,7 +17,7 @@ Calls 8, 16, 32, … are traced again, and so is the first one after `revisit`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -42,6 +42,9 @@ FIRST_CHECK = 8
 
 SELDOM = 500
 """Fewest calls between two traces at the end of epochs: a trace takes the time of some 15 calls."""
+
+STATE = ("calls", "traces", "traced_at", "restarts", "due", "reason")
+"""Numbers that decide which calls are traced, and so which run f itself."""
 
 RESTARTS = 3
 """Recompilations of f after an assumption of the trace has changed."""
@@ -69,8 +72,8 @@ class Program(Generic[T]):
         self.run: Compiled | None = None
         self.reason: str | None = None
         self.calls = self.traces = self.restarts = self.traced_at = 0
-        self.due = False
-        self.state: PythonState | None = None
+        self.due = self.rehearse = False
+        self.python: PythonState | None = None
 
     def __call__(self, *given: Any) -> T:
         """f(*given), by the program if everything holds that its trace took for granted."""
@@ -79,8 +82,10 @@ class Program(Generic[T]):
         inputs, spec = tree_flatten(given)
         if not self._fits(inputs, spec):
             return self.function(*given)
+        if self.rehearse:
+            self._rehearse(given, inputs)
         if self.run is None:
-            return self._trace(given, inputs)
+            return self.function(*given) if self.reason else self._trace(given, inputs)
         if (change := self._change()) is not None:
             self._restart(change)
             return self.function(*given) if self.reason else self._trace(given, inputs)
@@ -91,6 +96,21 @@ class Program(Generic[T]):
         with torch.no_grad():
             return self._shaped(self.run([*inputs, *self.recording.captured]))
 
+    @property
+    def settled(self) -> bool:
+        """True once f is compiled, or it is certain that it will not be."""
+        return self.run is not None or self.reason is not None or self.rehearse
+
+    def state(self) -> dict[str, Any]:
+        """Numbers and text to go on from in another process, by `resume`."""
+        return {name: getattr(self, name) for name in STATE}
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Go on from the `state` of a settled program: the next call first compiles f."""
+        for name in STATE:
+            setattr(self, name, state[name])
+        self.rehearse = self.reason is None
+
     def revisit(self) -> None:
         """Trace the next call again, unless the last trace is recent, and `refresh`."""
         self.due = self.calls - self.traced_at >= SELDOM
@@ -100,6 +120,14 @@ class Program(Generic[T]):
         """Read all that is kept from call to call afresh, as other code may have run."""
         if self.run is not None:
             self.run.forget()
+
+    def _rehearse(self, given: Sequence[Any], inputs: Sequence[Tensor]) -> None:
+        """Trace and compile f, leaving tensors, random generators and counts as they are."""
+        kept, self.rehearse, self.traces = self.state(), False, 0
+        while not self.settled:
+            self._trace(given, inputs, rehearsal=True)
+        for name in STATE[:-1]:  # but for a reason that only this process has
+            setattr(self, name, kept[name])
 
     def _fits(self, inputs: Sequence[Any], spec: Any) -> bool:
         """Return True if the trace, existing or to be made, covers a call."""
@@ -133,17 +161,17 @@ class Program(Generic[T]):
 
     def _change(self) -> str | None:
         """The first thing, besides inputs and values, that is not as it was traced; or None."""
-        assert self.state is not None
-        if not self.state.unchanged():
+        assert self.python is not None
+        if not self.python.unchanged():
             now = PythonState(self.function, (Program,))
-            if (name := now.difference(self.state)) is not None:
+            if (name := now.difference(self.python)) is not None:
                 return name
-            self.state = now
+            self.python = now
         return None if self.tensors.unchanged() else "a tensor's layout, dtype, memory or gradient"
 
     def _restart(self, change: str) -> None:
         """Forget the program after a change outside of the function."""
-        self.run, self.recording, self.state, self.traces = None, None, None, 0
+        self.run, self.recording, self.python, self.traces = None, None, None, 0
         self.restarts += 1
         if self.restarts > RESTARTS:
             self._give_up(_advice(change))
@@ -151,15 +179,21 @@ class Program(Generic[T]):
             log.info("%s is compiled anew, as %s has changed", self.name, change)
 
     def _give_up(self, reason: str) -> None:
-        self.run, self.recording, self.state, self.reason = None, None, None, reason
+        self.run, self.recording, self.python, self.reason = None, None, None, reason
         log.warning("%s cannot be compiled: %s; going on without", self.name, reason)
 
-    def _trace(self, given: Sequence[Any], inputs: Sequence[Tensor]) -> T:
-        """Run a call eagerly, trace it, and compile the function if it repeats the last trace."""
-        self.due, self.traced_at, before = False, self.calls, self.state
-        if self.state is None or not self.state.unchanged():
-            self.state = PythonState(self.function, (Program,))
-        state = self.state
+    def _trace(self, given: Sequence[Any], inputs: Sequence[Tensor], rehearsal: bool = False) -> T:
+        """Run a call eagerly, trace it, and compile the function if it repeats the last trace.
+
+        Args:
+            given: arguments of the call.
+            inputs: tensors among them.
+            rehearsal: True to give all tensors and random generators back as they were.
+        """
+        self.due, self.traced_at, before = False, self.calls, self.python
+        if self.python is None or not self.python.unchanged():
+            self.python = PythonState(self.function, (Program,))
+        state = self.python
         tensors = TensorState(state.tensors)
         now = Recording(inputs)
         try:
@@ -179,15 +213,18 @@ class Program(Generic[T]):
         now.close(outputs)
         change = self._changed_by_call(before, tensors)
         self._judge(now, change, outputs)
+        if rehearsal:
+            now.undo()
+        now.release()
         return found
 
     def _changed_by_call(self, before: PythonState | None, tensors: TensorState) -> str | None:
         """The first Python state that changed in a traced call, or since the last; or None."""
-        assert self.state is not None
-        old, name = self.state, None
+        assert self.python is not None
+        old, name = self.python, None
         if not old.unchanged():
-            self.state = PythonState(self.function, (Program,))
-            name = self.state.difference(old)
+            self.python = PythonState(self.function, (Program,))
+            name = self.python.difference(old)
         if name is None and before is not None and before is not old:
             name = old.difference(before)
         if name is None and not tensors.unchanged():
@@ -196,10 +233,10 @@ class Program(Generic[T]):
 
     def _judge(self, now: Recording, change: str | None, outputs: Sequence[Tensor]) -> None:
         """Compile the function, keep its program, wait for another trace, or give up."""
-        assert self.state is not None
+        assert self.python is not None
         last, self.recording = self.recording, now
         self.traces += 1
-        reason = self.state.unsupported_reason or now.unsupported_reason
+        reason = self.python.unsupported_reason or now.unsupported_reason
         difference = None if last is None or reason is not None else now.difference(last)
         if reason is None and now.overlaps():
             self.recording, difference = None, "an input shares memory with a tensor it writes"
@@ -210,13 +247,12 @@ class Program(Generic[T]):
                 self._give_up(_advice(change) if change is not None else str(difference))
         elif last is not None and self.run is None:
             self._make(now, outputs)
-        now.release()
 
     def _make(self, now: Recording, outputs: Sequence[Tensor]) -> None:
-        assert self.state is not None
-        guarded = {id(t): t for t in [*self.state.tensors, *now.captured]}
+        assert self.python is not None
+        guarded = {id(t): t for t in [*self.python.tensors, *now.captured]}
         self.tensors = TensorState(
-            t for number, t in guarded.items() if number not in self.state.unguarded
+            t for number, t in guarded.items() if number not in self.python.unguarded
         )
         self.written = {storage(now.tensors[i]) for i in now.before}
         self.writes_inputs = any(i < len(now.inputs) for i in now.before)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from operator import attrgetter, is_
 from typing import Any
@@ -10,14 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vaelab.compile.denormals import flushes_denormals
+
 _properties = attrgetter("shape", "dtype", "device", "requires_grad")
 
 # `_backward_hooks` is private to torch: gradients pass through the hooks of a tensor, and nothing
 # public lists them. If it goes, hooks that are added later are unnoticed until the next trace, and
 # test_hooks_are_seen_that_are_added_later fails first.
 _attached = attrgetter("_backward_hooks", "grad")
-
-_HALF = 0.5
 
 
 class TensorState:
@@ -80,9 +79,3 @@ def numeric_settings() -> tuple[Any, ...]:
         torch.get_num_threads(),
         flushes_denormals(),
     )
-
-
-def flushes_denormals() -> bool:
-    """Return True if this thread's processor flushes subnormal numbers to 0."""
-    # torch sets the flag and cannot read it; Python's own division is done by the same unit.
-    return sys.float_info.min * _HALF == 0

@@ -13,10 +13,20 @@ from vaelab.core.model import (
     full_precision,
     join,
 )
-from vaelab.core.random import fork_rng, map_chunks, permutation
+from vaelab.core.random import (
+    NOISE,
+    ORDER,
+    derive_seed,
+    fork_rng,
+    map_chunks,
+    permutation,
+    seed_draws,
+)
 from vaelab.core.schedule import Schedule
 
 __all__ = [
+    "NOISE",
+    "ORDER",
     "VAE",
     "Block",
     "Condition",
@@ -33,10 +43,12 @@ __all__ = [
     "Site",
     "Trace",
     "cut",
+    "derive_seed",
     "fork_rng",
     "full_precision",
     "join",
     "map_chunks",
     "permutation",
+    "seed_draws",
     "tile",
 ]

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from vaelab.core.draw import Condition, Draw, Evidence, FromPosterior, FromPrior, Given, Site, tile
 from vaelab.distributions.base import Distribution
+from vaelab.utils.hints import hinting
 
 
 class Conditional(nn.Module, ABC):
@@ -139,6 +140,7 @@ class Shallow(Generator):
         likelihood: p(x | decoder's output).
     """
 
+    @hinting
     def __init__(
         self,
         prior: Conditional,
@@ -192,6 +194,7 @@ class Ladder(Generator):
         likelihood: p(x | decoder's output).
     """
 
+    @hinting
     def __init__(
         self,
         root: nn.Module,
@@ -237,6 +240,7 @@ class VAE(nn.Module):
         generator: generative program.
     """
 
+    @hinting
     def __init__(self, encoder: nn.Module, generator: Generator) -> None:
         super().__init__()
         self.encoder, self.generator = encoder, generator

@@ -10,6 +10,46 @@ from torch import Tensor
 
 CPU = torch.device("cpu")
 
+ORDER, NOISE = 0, 1
+"""Streams of a training: orders by epoch, noise by step."""
+
+_GOLDEN, _WORD = 0x9E3779B97F4A7C15, 2**64
+
+
+def derive_seed(seed: int, stream: int, index: int) -> int:
+    """Seed of one draw of a stream, a function of its number alone.
+
+    Seeds of a stream differ in their lower 32 bits, all that torch's generator on a CPU takes, for
+    2³² numbers in a row.
+
+    >>> derive_seed(0, NOISE, 1) == derive_seed(0, NOISE, 1) != derive_seed(0, NOISE, 2)
+    True
+
+    Args:
+        seed: seed of the training.
+        stream: number of the stream.
+        index: number of the draw.
+    """
+    return (_mix(_mix(seed % _WORD) + stream) + index * _GOLDEN) % _WORD
+
+
+def _mix(x: int) -> int:
+    """A permutation of 64-bit words: splitmix64 (Steele, Lea & Flood 2014)."""
+    x = (x + _GOLDEN) % _WORD
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 % _WORD
+    x = (x ^ x >> 27) * 0x94D049BB133111EB % _WORD
+    return x ^ x >> 31
+
+
+def seed_draws(seed: int, device: torch.device = CPU) -> None:
+    """Seed torch's generator of the CPU, and that of a device, which costs some microseconds."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        index = torch.cuda.current_device() if device.index is None else device.index
+        torch.cuda.default_generators[index].manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
+
 
 @contextmanager
 def fork_rng(seed: int, device: torch.device = CPU) -> Iterator[None]:

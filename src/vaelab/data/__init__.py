@@ -17,7 +17,7 @@ from .condition import (
     sample_labels,
     vectors,
 )
-from .load import load
+from .load import Source, load
 from .schema_fields import Column
 from .spec import DataSpec
 from .splits import Data, Factors, Split
@@ -33,6 +33,7 @@ __all__ = [
     "Known",
     "Raw",
     "Rows",
+    "Source",
     "Split",
     "admit",
     "broadcast_condition",

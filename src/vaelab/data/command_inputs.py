@@ -5,10 +5,13 @@ and v / 255 on the unit interval if they are continuous. Pictures none of whose 
 are of these levels as they are.
 """
 
+from __future__ import annotations
+
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,11 +26,15 @@ from vaelab.data.tabular.schema import left_out
 from .admission import admit, is_path
 from .arrays import from_file, in_parts, pick, read_arrays
 from .fingerprint import OF_FILES, alike
+from .foreign_inputs import pictures, unpacked
 from .load import existing, load
 from .spec import DataSpec
 from .splits import Split
 
-_ROWS = re.compile(r"(train|valid|test):(.*)")
+if TYPE_CHECKING:
+    from vaelab.data.images.decode import Picture
+
+ROWS_OF_RUN = re.compile(r"(train|valid|test):(.*)")
 
 
 class Changed(ValueError):
@@ -43,11 +50,13 @@ class Inputs(NamedTuple):
         notes: one line for each change.
         known: conditions of rows of the run's own data: labels (N,) or vectors (N, C). None for all
             other rows, and if the model is not conditional.
+        names: names of the files that the rows are from; empty if they have none.
     """
 
     raw: Raw
     notes: tuple[str, ...] = ()
     known: Tensor | None = None
+    names: tuple[str, ...] = ()
 
 
 def read_inputs(
@@ -77,8 +86,8 @@ def read_inputs(
             selection.
     """
     if not is_path(source):
-        return _admitted(source, spec, "the input")
-    selection = _ROWS.fullmatch(str(source))
+        return read_memory(source, spec)
+    selection = ROWS_OF_RUN.fullmatch(str(source))
     if selection:
         return _own_rows(selection[1], selection[2], spec, data_dir, beside)
     path = existing(str(source))
@@ -87,6 +96,24 @@ def read_inputs(
     if path.suffix.lower() in SUFFIXES and path.is_file():
         return _admitted(read_table(path, spec.decimal), spec, path.name)
     return _pictures(path, spec, skip)
+
+
+def read_memory(raw: Any, spec: DataSpec) -> Inputs:
+    """Raw rows of examples in memory, in any container; the notes are those on changed values.
+
+    Args:
+        raw: as for `admit`, or pictures of PIL, a data set, a loader, a split, or a mapping with x.
+        spec: specification of the run's data.
+
+    Raises:
+        TypeError: for anything else.
+        ValueError: for rows of another shape, or values the run's data cannot have.
+    """
+    raw = unpacked(raw)
+    if images := pictures(raw):
+        return _gathered(images, spec, False, "the input")._replace(notes=())
+    rows, _, changes = admit(raw, spec, "the input")
+    return Inputs(rows, changes)
 
 
 def read_split(source: str | Path, spec: DataSpec) -> Split:
@@ -233,11 +260,11 @@ def _own_rows(
     splits = dict(zip(("train", "valid", "test"), rows, strict=True))
     own = splits[part]
     if selection:
-        own = own.take(_selected(part, selection, len(own.x)))
+        own = own.take(selected(part, selection, len(own.x)))
     return Inputs(own.x, known=own.known(spec))
 
 
-def _selected(part: str, selection: str, n: int) -> Tensor:
+def selected(part: str, selection: str, n: int) -> Tensor:
     """The numbers of the rows that are asked for, of n."""
     index: list[Tensor] = []
     for piece in selection.split(","):
@@ -258,21 +285,34 @@ def _selected(part: str, selection: str, n: int) -> Tensor:
 
 
 def _pictures(path: Path, spec: DataSpec, skip: bool) -> Inputs:
-    from vaelab.data.images.decode import abbreviate, gather
     from vaelab.data.images.folder import listed, one_file
 
-    refusal = (
-        f"{path.name} would be read as a picture; the run's data are {spec.domain} values of "
+    _check_pictures(spec, path.name)
+    if path.is_dir() or path.suffix.lower() == ".zip":
+        with listed(path) as (found, _):
+            return _gathered(found, spec, skip, path.name)
+    return _gathered([one_file(path)], spec, skip, path.name)
+
+
+def _check_pictures(spec: DataSpec, name: str) -> None:
+    if not spec.is_image or spec.shape[0] not in (1, 3, 4):
+        raise ValueError(_no_picture(spec, name))
+
+
+def _no_picture(spec: DataSpec, name: str) -> str:
+    return (
+        f"{name} would be read as a picture; the run's data are {spec.domain} values of "
         f"shape {spec.shape}. Give a .npy array"
     )
-    if not spec.is_image or spec.shape[0] not in (1, 3, 4):
-        raise ValueError(refusal)
+
+
+def _gathered(found: Sequence[Picture], spec: DataSpec, skip: bool, name: str) -> Inputs:
+    """Pictures at the size and on the scale of the run's data, with their names."""
+    from vaelab.data.images.decode import abbreviate, gather
+
+    _check_pictures(spec, name)
     channels, height, width = spec.shape
-    if path.is_dir() or path.suffix.lower() == ".zip":
-        with listed(path) as (pictures, _):
-            gathered = gather(pictures, (height, width), channels, background=spec.background)
-    else:
-        gathered = gather([one_file(path)], (height, width), channels, background=spec.background)
+    gathered = gather(found, (height, width), channels, background=spec.background)
     if gathered.unreadable and not (skip and gathered.kept):
         raise ValueError(f"pictures that cannot be read: {abbreviate(gathered.unreadable)}")
     notes = gathered.notes
@@ -280,9 +320,16 @@ def _pictures(path: Path, spec: DataSpec, skip: bool) -> Inputs:
         notes += (f"left out, as they cannot be read: {abbreviate(gathered.unreadable)}",)
     x = torch.from_numpy(gathered.x)
     if spec.domain == "real" and (x.dtype == torch.uint8 or gathered.ends is not None):
-        raise ValueError(refusal)
+        raise ValueError(_no_picture(spec, name))
+    inputs = _on_scale(x, gathered.ends, spec, notes, name)
+    return inputs._replace(names=tuple(found[i].name for i in gathered.kept))
+
+
+def _on_scale(
+    x: Tensor, ends: tuple[float, float] | None, spec: DataSpec, notes: tuple[str, ...], name: str
+) -> Inputs:
     if x.dtype != torch.uint8:
-        return _deep(x, gathered.ends, spec, notes, path)
+        return _deep(x, ends, spec, notes, name)
     if spec.levels is None:
         raw = x.float() / 255 * spec.scale[0] + spec.offset[0]
         return Inputs(
@@ -303,15 +350,15 @@ def _pictures(path: Path, spec: DataSpec, skip: bool) -> Inputs:
 
 
 def _deep(
-    x: Tensor, ends: tuple[float, float] | None, spec: DataSpec, notes: tuple[str, ...], path: Path
+    x: Tensor, ends: tuple[float, float] | None, spec: DataSpec, notes: tuple[str, ...], name: str
 ) -> Inputs:
     """Pictures deeper than 8 bits on the interval of the run's data."""
     if spec.levels is None and (ends is None or spec.scale[0] > 255):
-        inputs = _admitted(x, spec, path.name)
+        inputs = _admitted(x, spec, name)
         return inputs._replace(notes=(*notes, *inputs.notes))
     if ends is None:
         raise ValueError(
-            f"{path.name} holds floats, which have no range of their own; the run's data are "
+            f"{name} holds floats, which have no range of their own; the run's data are "
             f"{spec.domain} values from {spec.value_range}. Give a .npy array on that scale"
         )
     share = x / ends[1]

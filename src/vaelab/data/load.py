@@ -16,6 +16,7 @@ from vaelab.data.known.sprites import dsprites, is_dsprites
 from vaelab.data.tabular.header import as_names
 from vaelab.data.tabular.reader import SUFFIXES, Table, from_frame, is_frame, read_table
 from vaelab.data.tabular.schema import as_rows
+from vaelab.utils.hints import hinting
 from vaelab.utils.options import argument
 from vaelab.utils.progress import ProgressCallback, no_progress
 from vaelab.utils.regular_files import special_kind
@@ -42,8 +43,10 @@ _SHARE = 0.1
 _RUN = ("recipe.json", "unfinished/recipe.json")
 
 
+@hinting
 def load(
     source: Source,
+    y: Any = None,
     *,
     data_dir: str | os.PathLike[str] | None = None,
     seed: int = 0,
@@ -68,6 +71,7 @@ def load(
             of pictures; or, in memory, an array, tensor or sparse matrix, a pair (x, y) of them, a
             pandas data frame, a list of pictures, a map-style data set or a loader of one; or
             splits of these, (train, test), (train, valid, test) or a mapping by these names.
+        y: labels of examples in memory, (N,); the same as a pair (x, y).
         data_dir: folder of known data sets, each in one of its name; None: `VAELAB_DATA`, else
             `~/.cache/vaelab/data`. Missing files are fetched there once.
         seed: seed of the split.
@@ -107,6 +111,8 @@ def load(
     """
     if decimal not in ("", ".", ","):
         raise ValueError(f"decimal is {decimal!r}; expected '.' or ','")
+    if y is not None:
+        source = (source, y)
     named = _table(source, decimal)
     if named is None:
         if columns or label:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from vaelab.data.tabular.header import Heading
+from vaelab.utils.hints import Hinting
 from vaelab.utils.options import argument
 from vaelab.utils.text import exact
 from vaelab.utils.validation import Natural, validate
@@ -34,7 +35,7 @@ LATER = {
 
 
 @dataclass(frozen=True, eq=False)
-class DataSpec:
+class DataSpec(Hinting):
     """All a model must know of its data; kept with every run.
 
     Args:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from vaelab.data.loading.mapped_rows import Raw, Rows
 from vaelab.data.tabular.header import Heading
+from vaelab.utils.hints import Hinting
 
 from .schema_fields import Column
 from .spec import DataSpec
@@ -34,7 +35,7 @@ class Factors:
 
 
 @dataclass(frozen=True)
-class Split:
+class Split(Hinting):
     """Rows of one split.
 
     Args:
@@ -74,14 +75,46 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Data:
-    """A data set, split and described; `notes` say in words how it was changed."""
+class Data(Hinting):
+    """A data set, split and described; `notes` say in words how it was changed.
+
+    `len(data)` is the number of rows of all splits, `data.shape` the shape of an example.
+    """
 
     spec: DataSpec
     train: Split
     valid: Split
     test: Split
     notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return sum(map(len, (self.train, self.valid, self.test)))
+
+    def __getitem__(self, name: str) -> Split:
+        """Split of a name, train, valid or test.
+
+        Raises:
+            TypeError: for anything else, such as the number of a row.
+        """
+        if name not in ("train", "valid", "test"):
+            raise TypeError(
+                f"data[{name!r}] is no split; expected data['train'], 'valid' or 'test', and their "
+                "rows as data.train.x[0] with labels data.train.y[0]"
+            )
+        return getattr(self, name)
+
+    __iter__ = None
+    """Neither splits nor rows are iterated."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of an example: (C, H, W), (T, C) or (D,)."""
+        return self.spec.shape
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes; empty without labels."""
+        return self.spec.classes
 
     def __repr__(self) -> str:
         """One line: the source, the shape of an example, and the rows of each split."""

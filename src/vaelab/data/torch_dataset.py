@@ -5,9 +5,7 @@ transforms are frozen at one draw.
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from vaelab.data.images.decode import Picture, Size, as_size, gather
+from vaelab.data.images.decode import Size, as_size, gather, picture
 
 from .arrays import (
     PARTS,
@@ -65,11 +63,11 @@ def from_memory(source: Any, how: How = DEFAULT) -> SourceData:
     if isinstance(source, Mapping):
         if parts := _named_parts(source):
             return _in_parts(parts, how)
-        if pair := _keyed(source):
+        if pair := keyed(source):
             return from_memory(pair if pair[1] is not None else pair[0], how)
     if isinstance(source, DataLoader):
         return from_memory(source.dataset, how)
-    if _is_dataset(source):
+    if is_dataset(source):
         return _from_items(source, how)
     if isinstance(source, tuple):
         return _from_tuple(source, how)
@@ -98,7 +96,7 @@ def _named_parts(source: Mapping[Any, Any]) -> dict[str, Any]:
     return parts if "train" in parts and len(parts) == len(source) else {}
 
 
-def _keyed(source: Mapping[Any, Any]) -> tuple[Any, Any] | None:
+def keyed(source: Mapping[Any, Any]) -> tuple[Any, Any] | None:
     """x and y of a mapping with one of the usual names; y is None without."""
     keys = {key.lower(): key for key in source if isinstance(key, str)}
     x = [keys[name] for name in _X if name in keys]
@@ -129,7 +127,7 @@ def _from_tuple(source: tuple[Any, ...], how: How) -> SourceData:
 
 def _is_pair(x: Any, y: Any) -> bool:
     """True for rows and their labels, rather than two splits or two pictures."""
-    if _is_dataset(x) or _is_dataset(y) or isinstance(x, tuple | dict | Image.Image):
+    if is_dataset(x) or is_dataset(y) or isinstance(x, tuple | dict | Image.Image):
         return False
     if not hasattr(x, "shape") and not isinstance(x, list):
         return False
@@ -148,7 +146,7 @@ def _is_pair(x: Any, y: Any) -> bool:
 
 
 def _is_part(source: Any) -> bool:
-    return _is_dataset(source) or isinstance(
+    return is_dataset(source) or isinstance(
         source, tuple | list | Mapping | DataLoader | np.ndarray | Tensor
     )
 
@@ -157,7 +155,7 @@ def _is_item(item: Any) -> bool:
     return hasattr(item, "shape") or isinstance(item, Image.Image | list | tuple | Mapping)
 
 
-def _is_dataset(source: Any) -> bool:
+def is_dataset(source: Any) -> bool:
     """True for what has items by number and is no array, list or frame."""
     if isinstance(source, IterableDataset):
         return True
@@ -220,7 +218,7 @@ def _from_items(source: Any, how: How) -> SourceData:
             "expected. Collect its items first: np.stack(list(...))"
         )
     # Items of a list are examples; those of a data set may be pairs.
-    split = (lambda item: (item, None)) if isinstance(source, list) else _pair
+    split = (lambda item: (item, None)) if isinstance(source, list) else pair_of
     items = [split(source[i]) for i in range(len(source))]
     labelled = [y is not None for _, y in items]
     if any(labelled) and not all(labelled):
@@ -247,8 +245,8 @@ def _from_items(source: Any, how: How) -> SourceData:
 
 
 def _from_pictures(xs: Sequence[Any], y: Any, how: How) -> SourceData:
-    pictures = [x if isinstance(x, Image.Image) else Image.fromarray(np.asarray(x)) for x in xs]
-    read = [Picture(f"item {i}", partial(nullcontext, x)) for i, x in enumerate(pictures)]  # type: ignore[arg-type]
+    images = [x if isinstance(x, Image.Image) else Image.fromarray(np.asarray(x)) for x in xs]
+    read = [picture(f"item {i}", image) for i, image in enumerate(images)]
     gathered = gather(read, as_size(how.image_size), background=how.background)
     if gathered.unreadable:
         raise ValueError(f"items that cannot be read: {gathered.unreadable[0]}")
@@ -279,9 +277,10 @@ def _names(source: Any) -> list[str] | None:
     return None
 
 
-def _pair(item: object) -> tuple[object, object]:
+def pair_of(item: object) -> tuple[object, object]:
+    """x and y of an item of a data set; y is None without a label."""
     if isinstance(item, Mapping):
-        if (pair := _keyed(item)) is None:
+        if (pair := keyed(item)) is None:
             raise TypeError(
                 f"items with {', '.join(map(str, item))} were seen; expected one of "
                 f"{', '.join(_X)}, and for labels one of {', '.join(_Y)}"

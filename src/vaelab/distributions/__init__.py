@@ -16,6 +16,7 @@ from vaelab.distributions.base import (
 from vaelab.distributions.columns import CategoricalIndex, Joint
 from vaelab.distributions.counts import NegativeBinomial, Poisson, ZeroInflated
 from vaelab.distributions.discrete import Concrete, OneHotCategorical, Quantized, UniformCodes
+from vaelab.distributions.from_torch import FromTorch
 from vaelab.distributions.gaussian import FullNormal
 from vaelab.distributions.levels import Categorical, DiscretizedLogistic
 from vaelab.distributions.mixture import Mixture, take
@@ -33,6 +34,7 @@ __all__ = [
     "Dirac",
     "DiscretizedLogistic",
     "Distribution",
+    "FromTorch",
     "FullNormal",
     "Joint",
     "Laplace",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vaelab.data import Data, load
@@ -54,12 +54,32 @@ def examine_data(
     if path is not None and (path.is_dir() or path.suffix.lower() == ".zip"):
         checked.append(WHOLE)
         findings += file_checks.pictures(path, sum(data.spec.sizes))
+    return examine_loaded(data, source, seed, findings, checked)
+
+
+def examine_loaded(
+    data: Data,
+    subject: str,
+    seed: int = 0,
+    findings: Sequence[Finding] = (),
+    checked: Sequence[str] = (),
+) -> Report:
+    """Examine data that are loaded.
+
+    Args:
+        data: loaded data.
+        subject: name in the report.
+        seed: seed of the choice of rows.
+        findings: findings on its file.
+        checked: checks of its file.
+    """
     seen = measure_data(data, seed)
+    findings = [*findings]
     findings += [finding for check in CHECKS.values() for finding in check(seen)]
     about = [describe(data), *data.notes, likelihood(data)]
     spec = dataclasses.asdict(data.spec)
     figures = {name: spec[name] for name in ("shape", "levels", "low", "high", "sizes")}
-    return Report(source, "data", about, [*checked, *CHECKS], findings, figures)
+    return Report(subject, "data", about, [*checked, *CHECKS], findings, figures)
 
 
 def likelihood(data: Data) -> str:

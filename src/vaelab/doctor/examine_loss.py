@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from vaelab.doctor.findings import Report, short
@@ -16,12 +17,14 @@ from vaelab.doctor.loss_terms import KL, OTHER, Probe
 
 
 def examine_loss(
-    named: str, arguments: str | None = None, shape: tuple[int, ...] | None = None
+    named: str | Callable[..., Any],
+    arguments: str | None = None,
+    shape: tuple[int, ...] | None = None,
 ) -> Report:
     """Examine a loss. This runs the file it is in.
 
     Args:
-        named: FILE.py:function.
+        named: FILE.py:function, or the function itself.
         arguments: what its arguments are, as for `load_loss`; by their names if not given.
         shape: shape of one example.
 
@@ -32,7 +35,8 @@ def examine_loss(
     with contextlib.redirect_stdout(sys.stderr):  # what it prints is no part of the report
         found = probe(load_loss(named, arguments), shape)
     findings = [finding for check in CHECKS.values() for finding in check(found)]
-    return Report(named, "loss", _about(found), list(CHECKS), findings, _figures(found))
+    subject = named if isinstance(named, str) else getattr(named, "__name__", repr(named))
+    return Report(subject, "loss", _about(found), list(CHECKS), findings, _figures(found))
 
 
 def _about(found: Probe) -> list[str]:

@@ -11,8 +11,10 @@ from vaelab.doctor.findings import Report
 from vaelab.doctor.root_cause import ordered
 from vaelab.doctor.run_checks import CHECKS
 from vaelab.doctor.run_measurements import RunMeasurements, measure_run
+from vaelab.runs.files import METRICS, RECIPE, UNFINISHED
+from vaelab.runs.load import load
 from vaelab.runs.own_data import named_data
-from vaelab.runs.run import METRICS, RECIPE, UNFINISHED, load
+from vaelab.runs.run import Run
 from vaelab.training import find_device
 
 
@@ -47,8 +49,22 @@ def examine_run(
             f"{path / METRICS} is missing or has no valid_loss of some epoch, by which a training "
             "is judged; restore it"
         )
+    (train, _, test), _ = named_data(run.spec, data, data_dir, path)
+    return examine_rows(run, train, test, str(path), limit, seed, device, prior)
+
+
+def examine_rows(
+    run: Run,
+    train: Split,
+    test: Split,
+    subject: str,
+    limit: int = 2000,
+    seed: int = 0,
+    device: str = "cpu",
+    prior: str | None = None,
+) -> Report:
+    """Examine a run in memory on rows at hand; arguments are those of `examine_run`."""
     run = run if prior is None else run.with_prior(prior)
-    (train, _, test), _ = named_data(run.data, data, data_dir, path)
     place = find_device(device)
     model = run.model.to(place)
     try:
@@ -63,7 +79,7 @@ def examine_run(
     finally:
         model.to("cpu")
     findings = ordered([finding for check in CHECKS.values() for finding in check(seen)])
-    return Report(str(path), "run", _about(seen, prior), list(CHECKS), findings, _figures(seen))
+    return Report(subject, "run", _about(seen, prior), list(CHECKS), findings, _figures(seen))
 
 
 def subsample_split(split: Split, limit: int, seed: int) -> Split:
@@ -74,9 +90,9 @@ def subsample_split(split: Split, limit: int, seed: int) -> Split:
 
 def _about(seen: RunMeasurements, prior: str | None) -> list[str]:
     run = seen.run
-    train, _, test = run.data.sizes
+    train, _, test = run.spec.sizes
     lines = [
-        f"{run.recipe.name} on {run.data.source}: {train:,} training and {test:,} test rows, "
+        f"{run.recipe.name} on {run.spec.source}: {train:,} training and {test:,} test rows, "
         f"{len(run.history)} epochs; likelihood {run.recipe.reason}"
     ]
     if prior is not None:

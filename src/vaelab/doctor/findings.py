@@ -5,9 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from vaelab.metrics import Estimate
+from vaelab.utils.progress import counted
+from vaelab.utils.tables import Tabular
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Severity = Literal["info", "warning", "error"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
@@ -124,7 +129,7 @@ Findings = Iterator[Finding]
 
 
 @dataclass
-class Report:
+class Report(Tabular):
     """The subject of an examination, and its findings.
 
     Attributes:
@@ -150,6 +155,21 @@ class Report:
         """Return True if a finding has this severity, or a graver one."""
         grave = SEVERITIES.index(severity)
         return any(SEVERITIES.index(f.severity) >= grave for f in self.findings)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One line per finding, the gravest first."""
+        import pandas as pd
+
+        columns = ["code", "severity", "finding", "evidence", "remedy", "docs"]
+        rows = [
+            (f.code, f.severity, f.what, str(f.evidence), f.remedy, f.docs) for f in self.findings
+        ]
+        return pd.DataFrame(rows, columns=columns)
+
+    def __str__(self) -> str:
+        """Subject and findings, a line each."""
+        lines = [f"{f.severity}: {f.code}: {f.what} {f.remedy}" for f in self.findings]
+        return "\n".join([f"{self.subject}: {counted(len(lines), 'finding')}", *lines])
 
     def to_json(self) -> dict[str, Any]:
         """Its fields as JSON values."""

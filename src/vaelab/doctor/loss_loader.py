@@ -23,8 +23,8 @@ from vaelab.doctor.loss_subject import Knob, Subject, code_of
 from vaelab.utils.text import did_you_mean
 
 
-def load_loss(named: str, arguments: str | None = None) -> Subject:
-    """Load FILE.py:function and infer the roles of its arguments.
+def load_loss(named: str | Callable[..., Any], arguments: str | None = None) -> Subject:
+    """Load FILE.py:function, or take a function, and infer the roles of its arguments.
 
     Args:
         named: the file and the function; a class's own function is Class.function.
@@ -35,8 +35,11 @@ def load_loss(named: str, arguments: str | None = None) -> Subject:
         FileNotFoundError: if there is no such file.
         ValueError: if the file or the function cannot be used.
     """
-    file, _, name = named.rpartition(":")
-    function = _function(Path(file), name)
+    if isinstance(named, str):
+        file, _, name = named.rpartition(":")
+        function = _function(Path(file), name)
+    else:
+        function, name = named, getattr(named, "__name__", repr(named))
     subject = (
         arguments_by_name(function, name)
         if arguments is None

@@ -15,8 +15,8 @@ from vaelab.doctor.prior_measurements import Lost
 from vaelab.doctor.run_measurements import NOTHING, RunMeasurements
 from vaelab.doctor.training_checks import complete, converged, stable
 from vaelab.metrics import Estimate, rate_per_dimension
+from vaelab.metrics.mean_code import ASTRAY
 from vaelab.parts.likelihoods import Likelihood
-from vaelab.runs.mean_code import ASTRAY
 
 OVER, UNDER, POOR = 1.1, 0.2, 0.4
 HOLES, UNREACHED = 0.25, 0.25
@@ -204,7 +204,7 @@ def generalises(seen: RunMeasurements) -> Findings:
             Evidence.of("gap", gap, GAP * scale, "nats"),
             "more data, a smaller --width or --latent, more --weight-decay, or --patience 10",
         )
-    copies = max(COPIES, BY_CHANCE / (1 + 2.0 ** min(seen.run.data.dims, 64)))
+    copies = max(COPIES, BY_CHANCE / (1 + 2.0 ** min(seen.run.spec.dims, 64)))
     if seen.prior.copies is not None and beyond(seen.prior.copies, copies):
         yield Finding(
             "memorised",
@@ -219,7 +219,7 @@ def likelihood_fits(seen: RunMeasurements) -> Findings:
     """Is the noise in the data the noise that the likelihood claims?"""
     likelihood = seen.run.model.generator.likelihood
     name = seen.run.recipe.reason.partition(":")[0]
-    domain = seen.run.data.domain
+    domain = seen.run.spec.domain
     if domain == "binary" and isinstance(likelihood, Likelihood) and not likelihood.discrete:
         yield Finding(
             "density-on-binary",

@@ -29,8 +29,8 @@ from vaelab.doctor.prior_measurements import (
 from vaelab.fitted import WithPrior
 from vaelab.metrics.aggregate import rate_split
 from vaelab.metrics.likelihood import elbo
+from vaelab.metrics.mean_code import excess_at_mean
 from vaelab.metrics.probes import attention, effective_beta, misfit
-from vaelab.runs.mean_code import excess_at_mean
 from vaelab.runs.run import Run
 
 NOTHING = 0.1
@@ -126,10 +126,10 @@ def measure_run(
     model = run.model
     rows, held = (batched(run, split, seed, device) for split in (train, test))
     codes, others = encode(model, rows), encode(model, held)
-    grey = dataclasses.replace(run.data, binarize="no")
+    grey = dataclasses.replace(run.spec, binarize="no")
     x, y = (grey.prepare(split.x[:]) for split in (train, test))
     told = tuple(torch.cat(parts) for parts in zip(*rows.told, strict=True))
-    beside = ReferenceRows(run.data, x, y, told, view_of(run.data, x))
+    beside = ReferenceRows(run.spec, x, y, told, view_of(run.spec, x))
     objective, fitted = run.recipe.objective, isinstance(model.generator, WithPrior)
     bound_to_prior = (
         fitted
@@ -145,7 +145,7 @@ def measure_run(
         attention(model, *rows.of_several()),
         # The model is at rest under the prior it was trained with, and under no other.
         None if fitted else effective_beta(model, rows.x, conditions=rows.told),
-        scaled(misfit(model, rows.x, rows.told), 1 / run.data.dims),
+        scaled(misfit(model, rows.x, rows.told), 1 / run.spec.dims),
         information(codes, seed),
         against_prior(model, codes.z, others.z, beside) if bound_to_prior else AgainstPrior(),
         lost(model, *held, beside, seed),
@@ -172,7 +172,7 @@ class Given(NamedTuple):
 
 def batched(run: Run, split: Split, seed: int, device: torch.device) -> Given:
     """The rows of a split as the run's model is given them."""
-    rows = Batches(split.x, run.data, device, split.known(run.data))
+    rows = Batches(split.x, run.spec, device, split.known(run.spec))
     size = min(BATCH, len(rows))
     return Given(list(rows.fixed(size, seed)), list(rows.conditions(size)))
 

@@ -21,7 +21,7 @@ def complete(run: Run) -> Findings:
         return
     batch = run.training.get("batch_size", Plan.batch_size)
     planned = Plan(epochs=run.training.get("epochs"), batch_size=batch).num_epochs(
-        run.data.sizes[0]
+        run.spec.sizes[0]
     )
     done = len(run.history)
     how = "was interrupted" if ending == "interrupted" else "never ended, or is still going on"
@@ -50,7 +50,7 @@ def stable(run: Run) -> Findings:
             f"the validation loss jumped up by {jump:.2f} nats at epoch {epoch}; in all of "
             f"training it fell by {gained:.2f}",
             Evidence("largest jump over the whole fall", share, JUMP),
-            "a smaller --lr (a third of it), or a longer --warmup",
+            "a smaller --lr (a third of it), or a larger --warmup-share",
         )
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from vaelab.compile import flush_denormals
 from vaelab.core import fork_rng, permutation
 from vaelab.data import Batches, Split
 from vaelab.evaluation import factors, latents, likelihood, samples
@@ -66,13 +67,13 @@ def evaluate_run(
     """
     place = find_device(device)
     seed, found = settings.seed, Result()
-    batches = Batches(held.x, run.data, place, held.known(run.data))
+    batches = Batches(held.x, run.spec, place, held.known(run.spec))
     digest = digest_of(batches, seed)
     layers, pictures = None, None
-    with on(run, place):
+    with on(run, place), flush_denormals(place):
         if {"latent", "samples"} & set(settings.parts):
             some = reference(train, seed)
-            rows = Batches(some.x, run.data, place, some.known(run.data))
+            rows = Batches(some.x, run.spec, place, some.known(run.spec))
             found |= Result(facts={"train": len(rows)})
         if "samples" in settings.parts:
             space, classifier = space_of(settings.features, run, rows, some.y, seed)
@@ -87,7 +88,7 @@ def evaluate_run(
         if "samples" in settings.parts:
             with fork_rng(seed, place):
                 more, pictures = samples.measure_samples(
-                    run, rows, batches, space, classifier, settings.draw or run.data.drawn, seed
+                    run, rows, batches, space, classifier, settings.draw or run.spec.drawn, seed
                 )
             found |= more
         if settings.factors:

@@ -48,7 +48,7 @@ def space_of(
     """
     makers: dict[str, Callable[[], FeatureSpace]] = {
         "pixels": lambda: PixelFeatures.fit(_grey(train), seed=seed, view=seen(run, train.device)),
-        "inception": lambda: Inception(run.data.shape, train.device),
+        "inception": lambda: Inception(run.spec.shape, train.device),
     }
     classifier = None if labels is None else kept_classifier(run, train, labels, seed)
     if name in makers:
@@ -64,7 +64,7 @@ def space_of(
         return classifier, classifier
     if name == "classifier":
         raise ValueError(
-            f"{run.data.source} has no labels of two classes to learn; use --features pixels"
+            f"{run.spec.source} has no labels of two classes to learn; use --features pixels"
         )
     return makers["pixels"](), None
 
@@ -76,7 +76,7 @@ def kept_classifier(run: Run, train: Batches, labels: Tensor, seed: int) -> Clas
     """
     if len(labels.unique()) < 2:
         return None
-    spec = run.data
+    spec = run.spec
     about = {"data": spec.source, "sizes": str(spec.sizes), "split": str(spec.seed)}
     about |= {"seed": str(seed), "binarize": spec.binarize, "rows": str(len(train))}
     about |= {"columns": ", ".join(f"{c.kind} {c.categories}" for c in spec.columns)}
@@ -97,7 +97,7 @@ def kept_classifier(run: Run, train: Batches, labels: Tensor, seed: int) -> Clas
 
 def seen(run: Run, device: torch.device) -> torch.nn.Module:
     """Map from a run's data to the numbers that feature spaces compare, on a device."""
-    return compared(run.data).to(device)
+    return compared(run.spec).to(device)
 
 
 def _read(

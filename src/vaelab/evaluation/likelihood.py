@@ -67,7 +67,7 @@ def measure_evidence(run: Run, batches: Batches, settings: Settings) -> Result:
     if weighed.samples > 1:
         figures["slack"] = weighed.slack
     if likelihood_of(run).discrete:
-        figures["bits"] = Estimate.mean(weighed.nll / (run.data.dims * math.log(2)))
+        figures["bits"] = Estimate.mean(weighed.nll / (run.spec.dims * math.log(2)))
     closed = _rate_is_closed(run, batches, settings.seed)
     notes = tightness(weighed) + (() if closed else (ESTIMATED,))
     facts = {"loose": weighed.is_loose, "rate_is_closed": closed}
@@ -105,7 +105,7 @@ def _weigh(run: Run, batches: Batches, settings: Settings) -> Weighed:
         # Small batches, for frequent progress.
         size = max(16, AT_ONCE // settings.samples)
         parts = batches.fixed(size, settings.seed)
-        long = len(batches) * settings.samples * run.data.dims >= WORTH_COMPILING
+        long = len(batches) * settings.samples * run.spec.dims >= WORTH_COMPILING
         compile = long and can_compile()
         conditions = batches.conditions(size)
         return weigh(

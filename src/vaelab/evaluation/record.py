@@ -24,7 +24,8 @@ from vaelab.evaluation.evaluate import Evaluation
 from vaelab.evaluation.likelihood import likelihood_of
 from vaelab.evaluation.settings import Settings
 from vaelab.metrics.estimate import Estimate
-from vaelab.runs.run import WEIGHTS, Run
+from vaelab.runs.files import WEIGHTS
+from vaelab.runs.run import Run
 from vaelab.utils import atomic_files
 from vaelab.version import __version__
 
@@ -46,10 +47,10 @@ def describe(
     record["bits_per_dim"] = None if bits is None else number(bits.value)
     record |= settings.facts | {
         "n": judged.n,
-        "data": run.data.source,
+        "data": run.spec.source,
         "split": split,
-        "binarize": run.data.binarize,
-        "dims": run.data.dims,
+        "binarize": run.spec.binarize,
+        "dims": run.spec.dims,
         "digest": judged.digest,
         "recipe": run.recipe.name,
         "prior": prior,

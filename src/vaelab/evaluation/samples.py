@@ -86,7 +86,7 @@ def measure_samples(
         "neighbours": K,
         "output": "draws from the likelihood" if draw else "means of the likelihood",
     }
-    pictures = tuple(run.data.unscale(x.cpu()) for x in (fake[:SHOWN], seen[closest]))
+    pictures = tuple(run.spec.unscale(x.cpu()) for x in (fake[:SHOWN], seen[closest]))
     return Result(figures, facts=facts), (pictures[0], pictures[1])
 
 
@@ -117,4 +117,4 @@ def generated(run: Run, n: int, draw: bool, held: Batches, seed: int) -> Tensor:
         likelihood = run.model.sample(len(which), condition=known).likelihood
         parts.append(likelihood.sample() if draw else likelihood.mean)
     x = torch.cat(parts)
-    return x.clamp(0, 1) if run.data.bounded else x
+    return x.clamp(0, 1) if run.spec.bounded else x

@@ -15,6 +15,7 @@ from vaelab.fitted.mixture import FittedMixture
 from vaelab.fitted.prior_swap import WithPrior, replaced
 from vaelab.fitted.second_stage import SecondStage
 from vaelab.fitted.storage import Fitted, find, fit_codes, keep
+from vaelab.utils.hints import missing_from
 
 __all__ = [
     "PRIOR_ESTIMATORS",
@@ -32,3 +33,5 @@ __all__ = [
     "kind",
     "replaced",
 ]
+
+__getattr__ = missing_from(__name__, __all__)

@@ -43,6 +43,7 @@ from vaelab.metrics.samples import (
 )
 from vaelab.metrics.starts import POSTERIOR, PRIOR
 from vaelab.metrics.two_sample import area_under_curve, classifier_auc
+from vaelab.utils.hints import missing_from
 
 __all__ = [
     "POSTERIOR",
@@ -97,3 +98,5 @@ __all__ = [
     "unreached_fraction",
     "weigh",
 ]
+
+__getattr__ = missing_from(__name__, __all__)

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from vaelab.nets.init import linear
 from vaelab.nets.shapes import Shape
 
 
@@ -43,7 +44,7 @@ class ConditionalRoot(nn.Module):
     def __init__(self, root: nn.Module, known: int, *shape: int) -> None:
         super().__init__()
         self.root, self.shape = root, shape
-        self.embed = nn.Linear(known, math.prod(shape))
+        self.embed = linear(known, math.prod(shape))
 
     def forward(self, n: int, *condition: Tensor) -> Tensor:
         return self.root(n) + self.embed(require_condition(condition)).unflatten(1, self.shape)
@@ -78,7 +79,7 @@ def beside(shape: Shape, known: int) -> tuple[Shape, nn.Module]:
     if len(shape) == 1:
         return (shape[0] + known,), nn.Identity()
     plane = (1, *shape[1:])
-    spread = nn.Sequential(nn.Linear(known, math.prod(plane)), nn.Unflatten(1, plane))
+    spread = nn.Sequential(linear(known, math.prod(plane)), nn.Unflatten(1, plane))
     return (shape[0] + 1, *shape[1:]), spread
 
 

@@ -7,12 +7,13 @@ are restored by nearest-neighbour interpolation and a convolution, which leaves 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vaelab.nets.init import ConvOutput, conv, linear
 from vaelab.nets.shapes import Shape, halvings, image_shape, useful_levels
 
 
@@ -27,7 +28,7 @@ class PixelMajor(nn.Module):
 
 
 class Residual(nn.Module):
-    """h + conv(gelu(conv(gelu(norm h)))): a pre-activation block that keeps its shape."""
+    """h + conv(gelu(conv(gelu(norm h)))): a pre-activation block that starts as the identity."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -36,9 +37,9 @@ class Residual(nn.Module):
         self.net = nn.Sequential(
             nn.GroupNorm(groups, channels),
             nn.GELU(),
-            nn.Conv2d(channels, channels, 3, padding=1),
+            conv(channels, channels, 3),
             nn.GELU(),
-            nn.Conv2d(channels, channels, 3, padding=1),
+            conv(channels, channels, 3, gain=0.0),
         )
 
     def forward(self, h: Tensor) -> Tensor:
@@ -52,7 +53,7 @@ class UpTo(nn.Module):
     def __init__(self, size: tuple[int, int], before: int, after: int) -> None:
         super().__init__()
         self.size = size
-        self.conv = nn.Conv2d(before, after, 3, padding=1)
+        self.conv = conv(before, after, 3)
 
     def forward(self, h: Tensor) -> Tensor:
         return self.conv(F.interpolate(h, self.size, mode="nearest"))
@@ -83,19 +84,27 @@ class ConvEncoder(nn.Module):
         outputs: numbers an image becomes.
         width: channels at full size; they double at each halving, up to four times.
         stage: the block after each change of size, `plain` or `residual`.
+        zeros: outputs that start at 0.
     """
 
-    def __init__(self, shape: Shape, outputs: int, width: int = 32, stage: Stage = plain) -> None:
+    def __init__(
+        self,
+        shape: Shape,
+        outputs: int,
+        width: int = 32,
+        stage: Stage = plain,
+        zeros: Sequence[int] = (),
+    ) -> None:
         super().__init__()
         channels_in, height, width_px = image_shape(shape)
         levels = useful_levels(height, width_px)
         channels = _channels(width, levels)
         bottom = halvings(height, width_px, levels)[-1]
         self.layout = PixelMajor()
-        layers: list[nn.Module] = [nn.Conv2d(channels_in, width, 3, padding=1), stage(width)]
+        layers: list[nn.Module] = [conv(channels_in, width, 3), stage(width)]
         for before, after in pairwise(channels):
-            layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), stage(after)]
-        layers += [nn.Flatten(), nn.Linear(channels[-1] * math.prod(bottom), outputs)]
+            layers += [conv(before, after, 3, stride=2), stage(after)]
+        layers += [nn.Flatten(), linear(channels[-1] * math.prod(bottom), outputs, zeros=zeros)]
         self.net = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -122,13 +131,13 @@ class ConvDecoder(nn.Module):
         sizes, channels = halvings(height, width_px, levels), _channels(width, levels)
         start = (channels[-1], *sizes[-1])
         layers: list[nn.Module] = [
-            nn.Linear(inputs, math.prod(start)),
+            linear(inputs, math.prod(start)),
             nn.Sequential(nn.Unflatten(1, start), PixelMajor()),
             stage(channels[-1]),
         ]
         for i in reversed(range(levels)):
             layers += [UpTo(sizes[i], channels[i + 1], channels[i]), stage(channels[i])]
-        layers += [nn.Conv2d(width, params * channels_out, 3, padding=1)]
+        layers += [ConvOutput(width, params * channels_out)]
         self.net = nn.Sequential(*layers)
 
     def forward(self, z: Tensor) -> Tensor:

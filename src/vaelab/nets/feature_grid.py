@@ -12,6 +12,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from vaelab.nets.conv import Stage, UpTo, plain
+from vaelab.nets.init import ConvOutput, conv
 from vaelab.nets.shapes import Shape, halvings, image_shape
 
 
@@ -51,13 +52,13 @@ class GridEncoder(nn.Module):
         super().__init__()
         channels = [width] + [2 * width] * halvings
         layers: list[nn.Module] = [
-            nn.Conv2d(image_shape(shape)[0], width, 3, padding=1),
+            conv(image_shape(shape)[0], width, 3),
             stage(width),
         ]
         for before, after in pairwise(channels):
-            layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), stage(after)]
-        layers += [nn.Conv2d(channels[-1], channels[-1], 3, padding=1), stage(channels[-1])]
-        self.net = nn.Sequential(*layers, nn.Conv2d(channels[-1], outputs, 1))
+            layers += [conv(before, after, 3, stride=2), stage(after)]
+        layers += [conv(channels[-1], channels[-1], 3), stage(channels[-1])]
+        self.net = nn.Sequential(*layers, conv(channels[-1], outputs, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(x).flatten(2).mT
@@ -88,14 +89,12 @@ class GridDecoder(nn.Module):
         self.sizes = grids(shape, halvings)
         channels = [width] + [2 * width] * halvings
         layers: list[nn.Module] = [
-            nn.Conv2d(inputs, channels[-1], 3, padding=1),
+            conv(inputs, channels[-1], 3),
             stage(channels[-1]),
         ]
         for i in reversed(range(halvings)):
             layers += [UpTo(self.sizes[i], channels[i + 1], channels[i]), stage(channels[i])]
-        self.net = nn.Sequential(
-            *layers, nn.Conv2d(width, params * image_shape(shape)[0], 3, padding=1)
-        )
+        self.net = nn.Sequential(*layers, ConvOutput(width, params * image_shape(shape)[0]))
 
     def forward(self, z: Tensor) -> Tensor:
         return self.net(z.mT.unflatten(2, self.sizes[-1]))

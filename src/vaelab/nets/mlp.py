@@ -8,15 +8,29 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from vaelab.nets.init import LinearOutput, linear
 from vaelab.nets.shapes import Shape
 
 
-def perceptron(widths: Sequence[int]) -> nn.Sequential:
-    """Linear layers of the given widths with GELU between them and none after the last."""
+def perceptron(
+    widths: Sequence[int], gain: float = 1.0, zeros: Sequence[int] = ()
+) -> nn.Sequential:
+    """Linear layers of the given widths with GELU between them and none after the last.
+
+    Args:
+        widths: widths of input, hidden layers and output.
+        gain: gain of the initial weights of the last layer, as in `nets.init`.
+        zeros: outputs that start at 0.
+    """
+    return nn.Sequential(*_hidden(widths[:-1]), linear(widths[-2], widths[-1], gain, zeros))
+
+
+def _hidden(widths: Sequence[int]) -> list[nn.Module]:
+    """Linear layers of the given widths, each followed by GELU."""
     layers: list[nn.Module] = []
     for before, after in pairwise(widths):
-        layers += [nn.Linear(before, after), nn.GELU()]
-    return nn.Sequential(*layers[:-1])
+        layers += [linear(before, after), nn.GELU()]
+    return layers
 
 
 class MLPEncoder(nn.Module):
@@ -26,11 +40,18 @@ class MLPEncoder(nn.Module):
         shape: shape of one example.
         outputs: numbers an example becomes.
         hidden: widths of the hidden layers.
+        zeros: outputs that start at 0.
     """
 
-    def __init__(self, shape: Shape, outputs: int, hidden: Sequence[int] = (512, 512)) -> None:
+    def __init__(
+        self,
+        shape: Shape,
+        outputs: int,
+        hidden: Sequence[int] = (512, 512),
+        zeros: Sequence[int] = (),
+    ) -> None:
         super().__init__()
-        self.net = perceptron([math.prod(shape), *hidden, outputs])
+        self.net = perceptron([math.prod(shape), *hidden, outputs], zeros=zeros)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(x.flatten(1))
@@ -51,7 +72,8 @@ class MLPDecoder(nn.Module):
     ) -> None:
         super().__init__()
         self.shape = (params * shape[0], *shape[1:])
-        self.net = perceptron([inputs, *reversed(hidden), math.prod(self.shape)])
+        widths = [inputs, *reversed(hidden)]
+        self.net = nn.Sequential(*_hidden(widths), LinearOutput(widths[-1], math.prod(self.shape)))
 
     def forward(self, z: Tensor) -> Tensor:
         return self.net(z.flatten(1)).unflatten(1, self.shape)

@@ -12,35 +12,31 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from vaelab.nets.conv import PixelMajor
+from vaelab.nets.init import conv
 from vaelab.nets.shapes import Shape, halvings, image_shape
 
 
-def scaled(conv: nn.Conv2d, gain: float) -> nn.Conv2d:
-    """A convolution with its initial weights multiplied by `gain`, and its biases 0."""
-    assert conv.bias is not None
-    conv.weight.data.mul_(gain)
-    nn.init.zeros_(conv.bias)
-    return conv
-
-
-def bottleneck(inputs: int, outputs: int, gain: float = 1.0) -> nn.Sequential:
+def bottleneck(
+    inputs: int, outputs: int, gain: float = 1.0, zeros: Sequence[int] = ()
+) -> nn.Sequential:
     """Images of any size ↦ images of that size, through half as many channels as come in.
 
     Args:
         inputs: channels.
         outputs: channels.
-        gain: gain of the last layer, as in `scaled`.
+        gain: gain of the initial weights of the last layer, as in `nets.init`.
+        zeros: output channels that start at 0.
     """
     middle = max(1, inputs // 2)
     return nn.Sequential(
         nn.GELU(),
-        nn.Conv2d(inputs, middle, 1),
+        conv(inputs, middle, 1),
         nn.GELU(),
-        nn.Conv2d(middle, middle, 3, padding=1),
+        conv(middle, middle, 3),
         nn.GELU(),
-        nn.Conv2d(middle, middle, 3, padding=1),
+        conv(middle, middle, 3),
         nn.GELU(),
-        scaled(nn.Conv2d(middle, outputs, 1), gain),
+        conv(middle, outputs, 1, gain=gain, zeros=zeros),
     )
 
 
@@ -74,8 +70,8 @@ class ConvPyramid(nn.Module):
     def __init__(self, shape: Shape, width: int, depths: Sequence[int]) -> None:
         super().__init__()
         gain = max(1, sum(depths)) ** -0.5
-        arrivals = [nn.Conv2d(image_shape(shape)[0], width, 3, padding=1)]
-        arrivals += [nn.Conv2d(width, width, 3, stride=2, padding=1) for _ in depths[1:]]
+        arrivals = [conv(image_shape(shape)[0], width, 3)]
+        arrivals += [conv(width, width, 3, stride=2) for _ in depths[1:]]
         self.layout = PixelMajor()
         self.stages = nn.ModuleList(
             nn.Sequential(arrival, *(ResidualBottleneck(width, gain) for _ in range(depth)))

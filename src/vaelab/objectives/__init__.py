@@ -17,7 +17,16 @@ from vaelab.objectives.perceptual import FeatureDistortion, StructuralDistortion
 from vaelab.objectives.rates import Capacity, FreeBits
 from vaelab.objectives.regularise import CodeNorm, DecoderPenalty, NormPenalisedPoint
 from vaelab.objectives.steered import ReweightedPosterior
-from vaelab.objectives.terms import Distortion, Loss, Objective, Rate, Scaled, Sum
+from vaelab.objectives.terms import (
+    Distortion,
+    FunctionObjective,
+    Loss,
+    Objective,
+    Rate,
+    Scaled,
+    Sum,
+)
+from vaelab.utils.hints import missing_from
 
 __all__ = [
     "MMD",
@@ -33,6 +42,7 @@ __all__ = [
     "DoublyReparameterised",
     "FeatureDistortion",
     "FreeBits",
+    "FunctionObjective",
     "ImportanceWeighted",
     "Loss",
     "MultiplyImportanceWeighted",
@@ -50,3 +60,5 @@ __all__ = [
     "Sum",
     "log_mean_exp",
 ]
+
+__getattr__ = missing_from(__name__, __all__)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -237,3 +237,31 @@ class Rate(Objective):
             )
         nats = trace.unfold(rate).mean(0)
         return Loss(nats, {self.name: nats}, frozenset() if exact else frozenset({self.name}))
+
+
+class FunctionObjective(Objective):
+    """Plain function of a trace and x as an objective.
+
+    >>> objective = FunctionObjective(lambda trace, x: -trace.log_weights(x).mean(0))
+    >>> objective.formula
+    'function'
+
+    Args:
+        function: maps a trace and x (B, …) to nats of each example, (B,).
+    """
+
+    def __init__(self, function: Callable[[Trace, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+        name = getattr(function, "__name__", "")
+        self.symbol = name if name.isidentifier() else "function"
+
+    def forward(self, trace: Trace, x: Tensor) -> Loss:
+        nats = self.function(trace, x)
+        if not isinstance(nats, Tensor) or nats.shape != (len(x),):
+            shape = tuple(nats.shape) if isinstance(nats, Tensor) else type(nats).__name__
+            raise ValueError(
+                f"the objective {self.symbol} gives {shape} for {len(x)} examples; expected a "
+                f"tensor of shape ({len(x)},): nats of each example, not their mean"
+            )
+        return Loss(nats, {self.symbol: nats})

@@ -9,7 +9,7 @@ The rate has no closed form: it is estimated from the draw.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -105,6 +105,11 @@ class Planar(Posterior):
 
     def outputs(self, latent: int) -> int:
         return 2 * latent + self.flows * (2 * latent + 1)
+
+    def zeros(self, latent: int) -> Sequence[int]:
+        # Log-scales, and the steps of all maps, which then start as the identity.
+        steps = (2 + self.flows) * latent
+        return (*range(latent, 2 * latent), *range(steps, steps + self.flows * latent))
 
     def forward(self, *given: Tensor) -> PlanarFlow:
         h = full_precision(given[0])
@@ -220,6 +225,9 @@ class InverseAutoregressive(Posterior):
     def __init__(self, latent: int, flows: int, width: int = 128) -> None:
         super().__init__()
         self.gates = Gates(latent, _at_least_one(flows), width)
+
+    def zeros(self, latent: int) -> Sequence[int]:
+        return range(latent, 3 * latent)  # log-scales, and the context
 
     def forward(self, *given: Tensor) -> AutoregressiveFlow:
         mu, log_sigma, context = split(given[0], self.params)

@@ -8,13 +8,21 @@ may be followed by one of finer resolution (very deep VAEs, 2011.10650).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from vaelab.core import Block, Evidence
 from vaelab.distributions import Distribution
-from vaelab.nets.pyramid import bottleneck, scaled
+from vaelab.nets import perceptron
+from vaelab.nets.init import conv
+from vaelab.nets.pyramid import bottleneck
 from vaelab.parts.posteriors import DiagonalNormal
+
+QUIET = 0.1
+"""Gain of the posteriors' means on maps, which have many more latents than the data has numbers: at
+gain 1 their rate alone would exceed the data's own nats at first."""
 
 
 class Root(nn.Module):
@@ -43,15 +51,15 @@ class DenseBlock(Block):
         latent: number of latent dimensions L.
         width: width of the decoder's state and of the evidence.
         level: index of its entry of the evidence.
+        gain: gain of the initial weights by which z enters the state; 1/√N for one of N levels.
     """
 
-    def __init__(self, latent: int, width: int, level: int) -> None:
+    def __init__(self, latent: int, width: int, level: int, gain: float = 1.0) -> None:
         super().__init__()
-        self.level = level
-        self.to_prior = _perceptron(width, 2 * latent)
-        self.to_posterior = _perceptron(2 * width, 2 * latent)
-        self.to_state = _perceptron(width + latent, width)
-        self.normal = DiagonalNormal()
+        self.level, self.normal = level, DiagonalNormal()
+        self.to_prior = _perceptron(width, 2 * latent, 0.0)
+        self.to_posterior = _perceptron(2 * width, 2 * latent, zeros=self.normal.zeros(latent))
+        self.to_state = _perceptron(width + latent, width, gain)
 
     def prior(self, h: Tensor) -> Distribution:
         return self.normal(self.to_prior(h))
@@ -90,11 +98,11 @@ class ConvBlock(Block):
         self, latent: int, width: int, level: int, below: nn.Module, gain: float = 1.0
     ) -> None:
         super().__init__()
-        self.level, self.below = level, below
+        self.level, self.below, self.normal = level, below, DiagonalNormal()
         self.to_prior = bottleneck(width, 2 * latent, 0.0)
-        self.to_posterior = bottleneck(2 * width, 2 * latent)
-        self.to_state = scaled(nn.Conv2d(latent, width, 1), gain)
-        self.normal = DiagonalNormal()
+        self.to_posterior = bottleneck(2 * width, 2 * latent, QUIET, self.normal.zeros(latent))
+        # g = 1/√2 keeps the variance of inputs that no GELU has reduced.
+        self.to_state = conv(latent, width, 1, gain=gain * 0.5**0.5)
 
     def prior(self, h: Tensor) -> Distribution:
         return self.normal(self.to_prior(h))
@@ -106,6 +114,7 @@ class ConvBlock(Block):
         return self.below(h + self.to_state(z.to(h.dtype)))
 
 
-def _perceptron(inputs: int, outputs: int) -> nn.Sequential:
-    width = max(inputs, outputs)
-    return nn.Sequential(nn.Linear(inputs, width), nn.GELU(), nn.Linear(width, outputs))
+def _perceptron(
+    inputs: int, outputs: int, gain: float = 1.0, zeros: Sequence[int] = ()
+) -> nn.Sequential:
+    return perceptron([inputs, max(inputs, outputs), outputs], gain, zeros)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +29,7 @@ from vaelab.distributions import (
     Normal,
     StudentT,
 )
-from vaelab.parts.posteriors import bounded, split
+from vaelab.parts.posteriors import bounded, split, unbounded
 
 BINARY = frozenset({"binary"})
 GRID = frozenset({"binary", "levels"})
@@ -36,6 +37,22 @@ UNIT = frozenset({"binary", "levels", "unit"})
 ANY = frozenset({"binary", "levels", "unit", "real", "counts"})
 COUNTS = frozenset({"counts"})
 MIXED = frozenset({"mixed"})
+
+RAREST = 0.01
+"""Smallest initial probability of either value: a pixel that is black in all training rows may be
+white in the next."""
+
+UNEXPLAINED = math.exp(-1)
+"""Share of the data's spread at which a learned scale starts: it moves by no more than the learning
+rate a step, while a decoder soon explains the rest."""
+
+SHARPEST = 0.01
+"""Smallest initial scale, in the units of a model: columns of a table may be constant."""
+
+LOGISTIC = math.sqrt(3) / math.pi
+"""Scale of a logistic distribution of unit standard deviation."""
+
+BISECTIONS = 40
 
 
 class Likelihood(Conditional):
@@ -56,6 +73,24 @@ class Likelihood(Conditional):
     def forward(self, *given: Tensor) -> Distribution:
         """Return the likelihood for a decoder's output (B, params · C, …)."""
 
+    def marginal(self, x: Tensor) -> Tensor:
+        """Set learned scales from rows x, and return the decoder output h that fits them all.
+
+        h is 0 by default: for a likelihood that is at the data's scale there.
+
+        >>> h = BernoulliLikelihood().marginal(torch.tensor([[0.0, 1.0], [1.0, 1.0]]))
+        >>> h.sigmoid()
+        tensor([0.5000, 0.9900])
+
+        Args:
+            x: rows (N, C, …) at the model's scale.
+
+        Returns:
+            h of shape (params · C, …): p(x | h) is about the distribution of each number over the
+            rows.
+        """
+        return x.new_zeros(self.params * x.shape[1], *x.shape[2:])
+
 
 class BernoulliLikelihood(Likelihood):
     """Bernoulli likelihood, p(x=1) = sigmoid(h); grey data is binarized beforehand.
@@ -68,6 +103,9 @@ class BernoulliLikelihood(Likelihood):
 
     def forward(self, *given: Tensor) -> Bernoulli:
         return Bernoulli(full_precision(given[0]))
+
+    def marginal(self, x: Tensor) -> Tensor:
+        return torch.logit(x.mean(0).clamp(RAREST, 1 - RAREST))
 
 
 class ContinuousBernoulliLikelihood(Likelihood):
@@ -84,6 +122,16 @@ class ContinuousBernoulliLikelihood(Likelihood):
 
     def forward(self, *given: Tensor) -> ContinuousBernoulli:
         return ContinuousBernoulli(full_precision(given[0]))
+
+    def marginal(self, x: Tensor) -> Tensor:
+        # The mean rises with the logit; its inverse has no closed form.
+        mean = x.mean(0).clamp(RAREST, 1 - RAREST)
+        low, high = torch.full_like(mean, -1 / RAREST), torch.full_like(mean, 1 / RAREST)
+        for _ in range(BISECTIONS):
+            middle = (low + high) / 2
+            below = ContinuousBernoulli(middle[None]).mean[0] < mean
+            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+        return (low + high) / 2
 
 
 class FixedGaussian(Likelihood):
@@ -111,6 +159,9 @@ class FixedGaussian(Likelihood):
         mu = full_precision(given[0])
         return Normal(mu, self.log_sigma.to(mu.dtype).expand_as(mu))
 
+    def marginal(self, x: Tensor) -> Tensor:
+        return x.mean(0)
+
 
 class LearnedGaussian(Likelihood):
     """Gaussian likelihood N(h, σ²) with a learned σ (σ-VAE).
@@ -133,6 +184,10 @@ class LearnedGaussian(Likelihood):
         mu = full_precision(given[0])
         return Normal(mu, bounded(self.log_sigma).to(mu.dtype).expand_as(mu))
 
+    def marginal(self, x: Tensor) -> Tensor:
+        self.log_sigma.data.copy_(_log_spread(UNEXPLAINED * x, self.log_sigma.shape))
+        return x.mean(0)
+
 
 class PixelGaussian(Likelihood):
     """Heteroscedastic Gaussian likelihood N(μ, σ²): μ and σ for every dimension and example.
@@ -147,6 +202,10 @@ class PixelGaussian(Likelihood):
         mu, log_sigma = split(given[0], self.params)
         # σ ≥ e⁻⁵ of the data's scale: without a floor the density of constant pixels is unbounded.
         return Normal(mu, bounded(log_sigma).clamp(min=-5.0))
+
+    def marginal(self, x: Tensor) -> Tensor:
+        mean = x.mean(0)
+        return torch.cat([mean, _log_spread(x).expand_as(mean)])
 
 
 class LaplaceLikelihood(Likelihood):
@@ -166,6 +225,12 @@ class LaplaceLikelihood(Likelihood):
     def forward(self, *given: Tensor) -> Laplace:
         mu = full_precision(given[0])
         return Laplace(mu, bounded(self.log_scale).to(mu.dtype).expand_as(mu))
+
+    def marginal(self, x: Tensor) -> Tensor:
+        # A Laplace distribution of scale b has the standard deviation b √2.
+        rescaled = UNEXPLAINED / math.sqrt(2) * x
+        self.log_scale.data.copy_(_log_spread(rescaled, self.log_scale.shape))
+        return x.mean(0)
 
 
 class StudentLikelihood(Likelihood):
@@ -196,6 +261,10 @@ class StudentLikelihood(Likelihood):
         scale, df = (t.to(mu.dtype).expand_as(mu) for t in (bounded(self.log_scale), log_df))
         return StudentT(mu, scale, df)
 
+    def marginal(self, x: Tensor) -> Tensor:
+        self.log_scale.data.copy_(_log_spread(UNEXPLAINED * x, self.log_scale.shape))
+        return x.mean(0)
+
 
 class LogisticLevels(Likelihood):
     """Discretized logistic likelihood, with a location and a scale per pixel.
@@ -220,6 +289,10 @@ class LogisticLevels(Likelihood):
         mu, log_scale = split(given[0], self.params)
         # An untrained decoder starts at mid-grey with a scale of a tenth.
         return DiscretizedLogistic(mu + 0.5, bounded(log_scale - 2.3).clamp(min=-7.0), self.levels)
+
+    def marginal(self, x: Tensor) -> Tensor:
+        mu = x.mean(0) - 0.5
+        return torch.cat([mu, (_log_spread(LOGISTIC * x) + 2.3).expand_as(mu)])
 
 
 class LogisticMixtureLevels(Likelihood):
@@ -260,6 +333,18 @@ class LogisticMixtureLevels(Likelihood):
         log_scale = bounded(log_scale - 2.3).clamp(min=-7.0)
         return LogisticMixture(logits, mu + self.centres, log_scale, self.levels)
 
+    def marginal(self, x: Tensor) -> Tensor:
+        # Components at the quantiles of one logistic distribution, each with the variance that is
+        # left, so that they start apart and have the data's mean and variance together.
+        places = LOGISTIC * torch.logit(self.centres)
+        left = (1 - places.square().mean()).sqrt()
+        deviation = _log_spread(x).exp()
+        mean = x.mean(0)
+        shape = (self.components, *[1] * mean.ndim)
+        mu = mean + ((deviation * places) - self.centres).view(shape)
+        log_scale = (_log_spread(LOGISTIC * left * x) + 2.3).expand_as(mu)
+        return torch.stack([torch.zeros_like(mu), mu, log_scale]).flatten(0, 2)
+
 
 class CategoricalLevels(Likelihood):
     """Categorical likelihood, one logit for every level of every pixel.
@@ -279,3 +364,33 @@ class CategoricalLevels(Likelihood):
 
     def forward(self, *given: Tensor) -> Categorical:
         return Categorical(full_precision(given[0]).unflatten(1, (self.params, -1)).movedim(1, -1))
+
+    def marginal(self, x: Tensor) -> Tensor:
+        return log_frequencies(torch.round(x * (self.params - 1)), self.params)
+
+
+def log_frequencies(index: Tensor, classes: int) -> Tensor:
+    """Logarithms of the smoothed frequencies of classes in rows of indices.
+
+    >>> log_frequencies(torch.tensor([[0.0], [1.0], [1.0], [1.0]]), 2).exp()
+    tensor([0.3333, 0.6667])
+
+    Args:
+        index: indices 0, …, classes − 1 as numbers, (N, C, …).
+        classes: number of classes.
+
+    Returns:
+        Logits (classes · C, …).
+    """
+    rows = index.flatten(1).long()
+    counts = torch.ones(classes, rows.shape[1], device=index.device)  # one more than observed
+    counts.scatter_add_(0, rows, torch.ones_like(index).flatten(1))
+    frequencies = counts / (len(rows) + classes)
+    return frequencies.log().unflatten(1, index.shape[1:]).flatten(0, 1)
+
+
+def _log_spread(x: Tensor, shape: Sequence[int] = ()) -> Tensor:
+    """Unbounded logarithm of the deviation of rows from their mean, pooled to `shape`."""
+    squares = (x - x.mean(0)).square().mean(0)
+    pooled = squares if tuple(shape) == squares.shape else squares.mean()
+    return unbounded(pooled.sqrt().clamp(min=SHARPEST).log())

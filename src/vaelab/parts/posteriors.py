@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -21,6 +22,11 @@ LOG_SCALE_BOUND = 10.0
 def bounded(log_scale: Tensor) -> Tensor:
     """Bound a log-scale smoothly to ±10, near the identity around 0, so that exp is safe."""
     return LOG_SCALE_BOUND * torch.tanh(log_scale / LOG_SCALE_BOUND)
+
+
+def unbounded(log_scale: Tensor) -> Tensor:
+    """Inverse of `bounded`, for |log_scale| below 10."""
+    return LOG_SCALE_BOUND * torch.atanh(log_scale / LOG_SCALE_BOUND)
 
 
 def split(h: Tensor, params: int) -> tuple[Tensor, ...]:
@@ -41,6 +47,13 @@ class Posterior(Conditional):
         """Number of network outputs for L latent dimensions: params · L by default."""
         return self.params * latent
 
+    def zeros(self, latent: int) -> Sequence[int]:
+        """Network outputs that start at 0 for L latent dimensions: none by default.
+
+        They are log-scales, so that first draws are of the size of draws of N(0, I).
+        """
+        return ()
+
 
 class DiagonalNormal(Posterior):
     """Diagonal normal posterior N(μ, σ²).
@@ -53,6 +66,9 @@ class DiagonalNormal(Posterior):
     """
 
     params = 2
+
+    def zeros(self, latent: int) -> Sequence[int]:
+        return range(latent, 2 * latent)
 
     def forward(self, *given: Tensor) -> Normal:
         mu, log_sigma = split(given[0], self.params)
@@ -72,6 +88,9 @@ class FullCovariance(Posterior):
 
     def outputs(self, latent: int) -> int:
         return latent * (latent + 3) // 2
+
+    def zeros(self, latent: int) -> Sequence[int]:
+        return range(latent, self.outputs(latent))
 
     def forward(self, *given: Tensor) -> FullNormal:
         h = full_precision(given[0])

@@ -23,6 +23,7 @@ from vaelab.core import Block, Evidence, Site, full_precision
 from vaelab.distributions import Quantized, UniformCodes
 from vaelab.distributions.discrete import one_hot
 from vaelab.nets import perceptron
+from vaelab.nets.init import conv
 from vaelab.nets.pyramid import bottleneck
 
 DECAY = 0.99
@@ -303,8 +304,8 @@ class MapCodes(Block):
         super().__init__()
         self.book, self.level, self.below = book, level, below
         dim = book.table.shape[1]
-        self.to_code = bottleneck(2 * width, dim, max(1, width // 2))
-        self.to_state = nn.Conv2d(dim, width, 1)
+        self.to_code = bottleneck(2 * width, dim)
+        self.to_state = conv(dim, width, 1)
 
     def prior(self, h: Tensor) -> UniformCodes:
         return self.book.prior(math.prod(h.shape[2:]))

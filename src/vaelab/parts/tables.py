@@ -23,7 +23,7 @@ from vaelab.distributions import (
     Poisson,
     ZeroInflated,
 )
-from vaelab.parts.likelihoods import COUNTS, MIXED, Likelihood
+from vaelab.parts.likelihoods import COUNTS, MIXED, Likelihood, log_frequencies
 from vaelab.parts.posteriors import bounded, split
 
 RAREST = 1e-4
@@ -165,6 +165,9 @@ class Categories(Likelihood):
             full_precision(given[0]).unflatten(1, (self.params, -1)).movedim(1, -1)
         )
 
+    def marginal(self, x: Tensor) -> Tensor:
+        return log_frequencies(x.round(), self.params)
+
 
 class Mixed(Likelihood):
     """Likelihood of mixed columns: independent groups, each with its own likelihood.
@@ -204,6 +207,11 @@ class Mixed(Likelihood):
         parts = cast("Iterable[Likelihood]", self.parts)
         each = tuple(part(h) for part, h in zip(parts, outputs, strict=True))
         return Joint(each, self.columns)
+
+    def marginal(self, x: Tensor) -> Tensor:
+        parts = zip(cast("Iterable[Likelihood]", self.parts), self.columns, strict=True)
+        h = torch.cat([part.marginal(x[:, columns]) for part, columns in parts])
+        return nn.functional.pad(h, (0, self.params * x.shape[1] - len(h)))
 
 
 def _log_r(means: Sequence[float], deviations: Sequence[float]) -> Tensor:

@@ -13,6 +13,7 @@ from vaelab.plots.maps import density_map, field_map, latent_map, limits
 from vaelab.plots.save import Picture, png, save, svg
 from vaelab.plots.style import DIVERGING, SEQUENTIAL, class_styles, figure, printable
 from vaelab.plots.tables import agreement, lines, marginals, plane, spread
+from vaelab.utils.hints import missing_from
 
 __all__ = [
     "DIVERGING",
@@ -44,3 +45,5 @@ __all__ = [
     "training_curves",
     "traversal",
 ]
+
+__getattr__ = missing_from(__name__, __all__)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -17,13 +18,15 @@ from vaelab import plots
 from vaelab.core import fork_rng, permutation
 from vaelab.data import Data, broadcast_condition, example_condition
 from vaelab.distributions import Normal
+from vaelab.metrics.mean_code import ASTRAY, excess_at_mean
 from vaelab.plots import Picture
 from vaelab.plots.renderers import find_renderer
 from vaelab.plots.scaling import run_title, to_display
-from vaelab.runs.mean_code import ASTRAY, excess_at_mean
-from vaelab.runs.run import Run
 from vaelab.training.record import NAMES, USED, layers
 from vaelab.utils.progress import counted
+
+if TYPE_CHECKING:
+    from vaelab.runs.run import Run
 
 MOST_CODES = 4000
 MOST_DIMENSIONS = 16
@@ -59,7 +62,7 @@ def save_gallery(run: Run, data: Data, folder: Path) -> list[tuple[Path, str]]:
 
 def samples(run: Run, data: Data) -> Shown:
     """Samples: decoded draws from the prior."""
-    how = find_renderer(run.data)
+    how = find_renderer(run.spec)
     n = how.new
     which = places(data, n)
     known = conditioned(run, data, which[torch.arange(n) % len(which)])
@@ -70,11 +73,11 @@ def samples(run: Run, data: Data) -> Shown:
 
 def reconstructions(run: Run, data: Data) -> Shown:
     """Held-out examples above their reconstructions."""
-    how = find_renderer(run.data)
+    how = find_renderer(run.spec)
     run, raw = held_out(run, data, how.kept)
     picture, caption = how.comparison(raw, run.reconstruct(raw))
     warning = ""
-    if run.data.is_image and astray(run, raw):
+    if run.spec.is_image and astray(run, raw):
         warning = (
             "; posterior means, which they decode, come out far worse than posterior draws "
             "(variations.png): train longer"
@@ -86,8 +89,8 @@ def astray(run: Run, raw: Tensor) -> bool:
     """True if the means of some images decode far worse than draws of their posteriors."""
     if not run.has_rate or len(raw) < 2:
         return False
-    x = run.data.prepare(raw).to(run.device)
-    known = broadcast_condition(run.data, run.condition, len(x))
+    x = run.spec.prepare(raw).to(run.device)
+    known = broadcast_condition(run.spec, run.condition, len(x))
     condition = tuple(c.to(run.device) for c in known)
     with fork_rng(0, run.device):
         excess = excess_at_mean(run.model, x, condition, lambda likelihood: likelihood.mean, x)
@@ -98,7 +101,7 @@ def variations(run: Run, data: Data) -> Shown:
     """Variations: decoded draws from the posteriors of held-out examples."""
     if not run.has_rate:
         return None
-    how = find_renderer(run.data)
+    how = find_renderer(run.spec)
     n, across = how.varied
     run, raw = held_out(run, data, n)
     picture, caption = how.variations(raw, run.vary(raw, across))
@@ -107,13 +110,13 @@ def variations(run: Run, data: Data) -> Shown:
 
 def interpolation(run: Run, data: Data) -> Shown:
     """Interpolations: straight lines between the codes of held-out pairs, decoded."""
-    order = places(data, 2 * find_renderer(run.data).interpolated)
+    order = places(data, 2 * find_renderer(run.spec).interpolated)
     half = len(order) // 2
     if half == 0:
         return None
     x, pairs = data.test.x, order[: 2 * half].view(2, half).T
     made = torch.stack([conditioned(run, data, pair).interpolate(*x[pair]) for pair in pairs])
-    return find_renderer(run.data).interpolations(made)
+    return find_renderer(run.spec).interpolations(made)
 
 
 def training(run: Run, data: Data) -> Shown:
@@ -146,23 +149,23 @@ def latent_map(run: Run, data: Data) -> Shown:
     raw = torch.cat([split.x[:] for split in held])[:MOST_CODES]
     y = [split.y for split in held if split.y is not None]
     labels = torch.cat(y)[:MOST_CODES] if y else None
-    known = zip(*(run.data.tell(split.known(run.data)) for split in held), strict=True)
+    known = zip(*(run.spec.tell(split.known(run.spec)) for split in held), strict=True)
     condition = tuple(torch.cat(parts)[:MOST_CODES] for parts in known)
     with torch.no_grad():
-        posterior = run.model(run.data.prepare(raw), condition=condition).sites[0].posterior
+        posterior = run.model(run.spec.prepare(raw), condition=condition).sites[0].posterior
     sigma = posterior.sigma.numpy() if isinstance(posterior, Normal) else None
     seen = None if labels is None else labels.numpy()
     by_class = "" if labels is None else " by class"
     title = f"posterior means{by_class}"
     mu = posterior.mean.numpy()
-    picture = plots.latent_map(mu, sigma, seen, run.data.classes, title=title)
+    picture = plots.latent_map(mu, sigma, seen, run.spec.classes, title=title)
     ellipses = "" if sigma is None else "; ellipses: some posteriors at 1 and 2 σ"
     return picture, f"{len(raw):,} held-out {title}; circles: N(0, I) at 1 and 2 σ{ellipses}"
 
 
 def manifold(run: Run, data: Data) -> Shown:
     """Manifold: images decoded from a grid of two latent dimensions."""
-    if not flat(run) or not run.data.is_image:
+    if not flat(run) or not run.spec.is_image:
         return None
     line = torch.special.ndtri((torch.arange(SIDE) + 0.5) / SIDE)
     z = torch.cartesian_prod(-line, line).flip(1)  # the top row is the largest second coordinate
@@ -172,17 +175,17 @@ def manifold(run: Run, data: Data) -> Shown:
         grid = "quantiles of the codes' spread"
     (left, low), (right, high) = z.min(0).values.tolist(), z.max(0).values.tolist()
     run, of_class = first(run)
-    picture = plots.manifold(to_display(run.decode(z), run.data), SIDE)
+    picture = plots.manifold(to_display(run.decode(z), run.spec), SIDE)
     ends = f"left to right z0 from {left:.2f} to {right:.2f}, bottom to top z1 from {low:.2f}"
     return picture, f"decoded codes at {grid}: {ends} to {high:.2f}{of_class}".replace(" -", " −")
 
 
 def traversal(run: Run, data: Data) -> Shown:
     """Traversal: one latent dimension a row, the others at their means."""
-    if flat(run) and run.data.is_image:
+    if flat(run) and run.spec.is_image:
         return None
     run, of_class = first(run)
-    picture, caption = traverse(run, MOST_DIMENSIONS, find_renderer(run.data).steps)
+    picture, caption = traverse(run, MOST_DIMENSIONS, find_renderer(run.spec).steps)
     return picture, caption + of_class
 
 
@@ -203,7 +206,7 @@ def traverse(
     names = [f"z{j}" if rates is None else f"z{j}  {rates[j]:.2f}" for j in order]
     active = [run.codes.active[j] for j in order]
     deviations = torch.linspace(-REACH, REACH, steps).tolist()
-    picture, n, place = find_renderer(run.data).traversal(made, names, active, deviations)
+    picture, n, place = find_renderer(run.spec).traversal(made, names, active, deviations)
     by = "spread" if rates is None else f"rate (nats, {place})"
     idle = "" if all(active[:n]) else "; inactive ones faded"
     reach = f"left to right −{REACH:g} σ to {REACH:g} σ"
@@ -235,13 +238,13 @@ def held_out(run: Run, data: Data, n: int) -> tuple[Run, Tensor]:
 
 def conditioned(run: Run, data: Data, which: Tensor) -> Run:
     """The run, conditioned on some held-out rows if it is conditional."""
-    known = data.test.known(run.data)
-    return run if known is None else replace(run, condition=run.data.tell(known[which])[0])
+    known = data.test.known(run.spec)
+    return run if known is None else replace(run, condition=run.spec.tell(known[which])[0])
 
 
 def first(run: Run) -> tuple[Run, str]:
     """The run, under one condition for all examples if it is conditional, and its description."""
-    condition, words = example_condition(run.data)
+    condition, words = example_condition(run.spec)
     return (replace(run, condition=condition[0]), f", all {words}") if condition else (run, "")
 
 

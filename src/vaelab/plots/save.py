@@ -3,6 +3,7 @@
 import io
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -50,14 +51,24 @@ def png(picture: Picture) -> bytes:
 @styled()
 def svg(picture: Figure) -> bytes:
     """The figure as SVG, its text as outlines, without a date."""
+    return _drawing(picture, "svg", {"Date": None, "Creator": None})
+
+
+@styled()
+def pdf(picture: Figure) -> bytes:
+    """The figure as PDF, without a date."""
+    return _drawing(picture, "pdf", {"CreationDate": None, "Creator": None, "Producer": None})
+
+
+def _drawing(picture: Figure, kind: str, metadata: dict[str, Any]) -> bytes:
     out = io.BytesIO()
     picture.draw_without_rendering()
-    picture.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+    picture.savefig(out, format=kind, metadata=metadata)
     return out.getvalue()
 
 
 def save(picture: Picture, path: str | os.PathLike[str]) -> Path:
-    """Write a picture to `path`, as PNG or SVG by its suffix; missing folders are made.
+    """Write a picture to `path`, as PNG, SVG or PDF by its suffix; missing folders are made.
 
     The file appears whole or not at all: it is written beside its name and then renamed.
 
@@ -65,7 +76,7 @@ def save(picture: Picture, path: str | os.PathLike[str]) -> Path:
         The path written.
 
     Raises:
-        ValueError: the suffix is neither .png nor .svg, or an image of pixels is asked for as SVG.
+        ValueError: for another suffix, or an image of pixels as SVG or PDF.
         OSError: the folder cannot be made or written to.
     """
     path = Path(path)
@@ -74,10 +85,12 @@ def save(picture: Picture, path: str | os.PathLike[str]) -> Path:
         data = png(picture)
     elif suffix == ".svg" and isinstance(picture, Figure):
         data = svg(picture)
-    elif suffix == ".svg":
+    elif suffix == ".pdf" and isinstance(picture, Figure):
+        data = pdf(picture)
+    elif suffix in (".svg", ".pdf"):
         raise ValueError(f"{path}: this picture is made of pixels; give it a name ending in .png")
     else:
-        raise ValueError(f"{path}: pictures are written as .png or .svg; end the name in one")
+        raise ValueError(f"{path}: pictures are written as .png, .svg or .pdf; end the name in one")
     path.parent.mkdir(parents=True, exist_ok=True)
     write(path, data)
     return path

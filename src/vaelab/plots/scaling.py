@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,8 +17,10 @@ from torch import Tensor
 
 from vaelab.data import DataSpec
 from vaelab.plots import captioned, grid, save
-from vaelab.runs.run import Run
 from vaelab.utils.progress import counted
+
+if TYPE_CHECKING:
+    from vaelab.runs.run import Run
 
 Array = NDArray[np.float32]
 
@@ -41,7 +44,7 @@ def color_limits(spec: DataSpec) -> tuple[float, float] | None:
 
 def run_title(run: Run) -> str:
     """A run in a line, for captions: its recipe, data, latent dimensions, epochs and folder."""
-    name = Path(run.data.source).name
+    name = Path(run.spec.source).name
     epochs, latent = counted(len(run.history), "epoch"), counted(run.latent, "latent dimension")
     folder = "" if run.path is None else f" · {run.path}"
     return f"{run.recipe.name} on {name}, {latent}, {epochs}{folder}"
@@ -60,9 +63,9 @@ def picture(run: Run, raw: Tensor, path: str | Path, caption: str = "") -> Path:
     Returns:
         The path of the file.
     """
-    across = raw.shape[1] if raw.ndim == len(run.data.shape) + 2 else None
+    across = raw.shape[1] if raw.ndim == len(run.spec.shape) + 2 else None
     flat = raw if across is None else raw.flatten(0, 1)
-    drawn = grid(to_display(flat, run.data), across, span=color_limits(run.data))
+    drawn = grid(to_display(flat, run.spec), across, span=color_limits(run.spec))
     return save(captioned(drawn, caption, run_title(run)), path)
 
 

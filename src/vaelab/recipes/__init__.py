@@ -8,6 +8,8 @@ none (basic), the prior, the posterior, the latents themselves (discrete), the o
 """
 
 from vaelab.recipes.basic import ae, beta_vae, iwae, kl_only, reconstruction_only, vae
+from vaelab.utils.callable_package import make_listed
+from vaelab.utils.hints import missing_from
 
 # isort: split
 from vaelab.recipes.adversarial import factor_vae, vae_gan, wae_gan
@@ -74,3 +76,6 @@ __all__ = [
     "wae_gan",
     "wae_mmd",
 ]
+
+__getattr__ = missing_from(__name__, __all__)
+make_listed(__name__)

@@ -32,7 +32,7 @@ def shallow(
     check_latent(latent)
     likelihood, data, reason = fit_likelihood(design, data)
     pair = networks(design, data)
-    encoder = pair.encoder(data.shape, posterior.outputs(latent))
+    encoder = pair.encoder(data.shape, posterior.outputs(latent), posterior.zeros(latent))
     decoder = with_condition(data, lambda n: pair.decoder(n, data.shape, likelihood.params), latent)
     generator = Shallow(prior or Standard(latent), posterior, decoder, likelihood)
     return Built(VAE(encoder, generator), objective, data, reason)

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 from torch import nn
 
@@ -25,6 +25,7 @@ from vaelab.nets.column_encodings import LogCounts, Logs, OneHotEncoding, Views
 from vaelab.nets.conditional import ConcatCondition, ConditionalRoot, beside
 from vaelab.parts import likelihoods as parts
 from vaelab.parts import tables
+from vaelab.utils.hints import Hinting
 from vaelab.utils.validation import Count, Positive, check_fields
 
 Net = Literal["auto", "mlp", "conv", "resconv"]
@@ -69,7 +70,7 @@ HINTS = {
 
 
 @dataclass(frozen=True)
-class Design:
+class Design(Hinting):
     """Networks and likelihood of a model.
 
     >>> Design(net="conv", likelihood="bernoulli").net
@@ -113,10 +114,16 @@ class Design:
         return "conv" if data.is_image and max(data.shape[1:]) > LARGEST_FLAT else "mlp"
 
 
+class MakeEncoder(Protocol):
+    """Constructor of an encoder (B, *shape) → (B, outputs); outputs in `zeros` start at 0."""
+
+    def __call__(self, shape: Shape, /, outputs: int, zeros: Sequence[int] = ()) -> nn.Module: ...
+
+
 class Pair(NamedTuple):
     """Constructors of networks: `encoder(shape, outputs)`, `decoder(inputs, shape, params)`."""
 
-    encoder: Callable[[Shape, int], nn.Module]
+    encoder: MakeEncoder
     decoder: Callable[[int, Shape, int], nn.Module]
 
 
@@ -138,8 +145,12 @@ def networks(design: Design, data: DataSpec) -> Pair:
             partial(ConvDecoder, width=channels, stage=residual),
         ),
     }
-    encoder, decoder = pairs[design.net_for(data)]
-    return Pair(lambda _, outputs: shown(data, lambda seen: encoder(seen, outputs)), decoder)
+    make, decoder = pairs[design.net_for(data)]
+
+    def encoder(_: Shape, /, outputs: int, zeros: Sequence[int] = ()) -> nn.Module:
+        return shown(data, lambda shape: make(shape, outputs, zeros=zeros))
+
+    return Pair(encoder, decoder)
 
 
 def shown(data: DataSpec, make: Callable[[Shape], nn.Module]) -> nn.Module:

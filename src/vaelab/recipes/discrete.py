@@ -17,6 +17,7 @@ from vaelab.data import DataSpec
 from vaelab.nets import MLPDecoder, MLPPyramid, plain, residual
 from vaelab.nets.conditional import Chain
 from vaelab.nets.feature_grid import GridDecoder, GridEncoder, grids, halvings_for
+from vaelab.nets.init import ConvOutput
 from vaelab.nets.pyramid import ConvPyramid, ResidualBottleneck, resolutions
 from vaelab.objectives import Capacity, Constant, Distortion, Objective, Rate, Rise
 from vaelab.objectives.codebook import CodebookLoss, Commitment
@@ -153,7 +154,7 @@ def joint(
     decoder = pair.decoder(data.known + latent + numbers, data.shape, likelihood.params)
     root = conditional_root(data, Blank(data.known), data.known)
     generator = Ladder(root, blocks, decoder, likelihood)
-    encoder = pair.encoder(data.shape, cut + numbers)
+    encoder = pair.encoder(data.shape, cut + numbers, normal.zeros(latent))
     objective = Distortion() + Rate()
     if capacity is not None or class_capacity is not None:
         most = variables * math.log(classes)
@@ -322,7 +323,7 @@ def _map_levels(
         MapCodes(book, width, level, _way(width, way))
         for level, (book, way) in enumerate(zip(books, ways, strict=True))
     ]
-    decoder = nn.Sequential(nn.GELU(), nn.Conv2d(width, params * shape[0], 3, padding=1))
+    decoder = nn.Sequential(nn.GELU(), ConvOutput(width, params * shape[0]))
     encoder = shown(data, lambda shape: ConvPyramid(shape, width, [1] * count))
     return encoder, conditional_root(data, Root(width, *sizes[0]), width, 1, 1), blocks, decoder
 

@@ -8,7 +8,8 @@ from vaelab.core import VAE, Ladder
 from vaelab.data import DataSpec
 from vaelab.nets import MLPDecoder, MLPPyramid
 from vaelab.nets.conv import PixelMajor
-from vaelab.nets.pyramid import ConvPyramid, ResidualBottleneck, resolutions, scaled
+from vaelab.nets.init import ConvOutput
+from vaelab.nets.pyramid import ConvPyramid, ResidualBottleneck, resolutions
 from vaelab.objectives import Distortion, Rate
 from vaelab.parts.ladder import ConvBlock, DenseBlock, Root
 from vaelab.recipes.building import check_latent
@@ -42,7 +43,7 @@ def ladder(
     likelihood, data, reason = fit_likelihood(design, data)
     generator = Ladder(
         conditional_root(data, Root(width), width),
-        [DenseBlock(latent, width, level) for level in range(levels)],
+        [DenseBlock(latent, width, level, levels**-0.5) for level in range(levels)],
         MLPDecoder(width, data.shape, likelihood.params, (width,)),
         likelihood,
     )
@@ -100,8 +101,8 @@ def deep_ladder(
         conditional_root(data, nn.Sequential(Root(width, *sizes[0]), PixelMajor()), width, 1, 1),
         blocks,
         nn.Sequential(
-            ResidualBottleneck(width),
-            scaled(nn.Conv2d(width, likelihood.params * data.shape[0], 3, padding=1), 0.1),
+            ResidualBottleneck(width, gain),
+            ConvOutput(width, likelihood.params * data.shape[0]),
         ),
         likelihood,
     )

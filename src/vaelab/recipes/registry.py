@@ -12,14 +12,18 @@ import dataclasses
 import functools
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Concatenate, NamedTuple, ParamSpec, cast
 
 from vaelab.core import VAE, fork_rng
-from vaelab.data import DataSpec
+from vaelab.data import Data, DataSpec
 from vaelab.objectives import Objective
 from vaelab.recipes.design import Design
+from vaelab.utils.foreign_words import squashed
+from vaelab.utils.hints import Hinting, check_arguments, hinting
+from vaelab.utils.options import on_command_line
+from vaelab.utils.plugins import installed
 from vaelab.utils.text import did_you_mean
 from vaelab.utils.validation import validate
 
@@ -36,7 +40,7 @@ class Built(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Recipe:
+class Recipe(Hinting):
     """Model with its objective, and the arguments to rebuild both.
 
     >>> from vaelab import recipes
@@ -65,10 +69,21 @@ class Recipe:
         build = RECIPES.get(self.name)
         return copy.deepcopy(self) if build is None else build(self.data, **self.arguments)
 
+    @property
+    def code(self) -> list[str]:
+        """Code outside the library that the recipe needs, as `package.module:name`."""
+        if self.name in RECIPES:
+            places = [_place(RECIPES[self.name])]
+        else:
+            parts = (*self.model.modules(), *self.objective.modules())
+            places = sorted({f"{type(m).__module__}:{type(m).__qualname__}" for m in parts})
+        return [place for place in places if not place.startswith(("vaelab.", "torch."))]
+
     def to_json(self) -> dict[str, Any]:
         """JSON values to rebuild the recipe from, with the reason for its likelihood."""
         return {
             "recipe": self.name,
+            "code": self.code,
             "arguments": as_json(self.arguments),
             "likelihood": self.reason,
             "data": self.data.to_json(),
@@ -95,52 +110,136 @@ class Recipe:
 
 RECIPES: dict[str, Callable[..., Recipe]] = {}
 
+HANDMADE = "own model"
+"""Name of the recipe of a model that was built by hand; no function has a name with a space."""
+
+GROUP = "vaelab.recipes"
+"""Entry points by which installed packages offer recipes; their names are those of the recipes."""
+
 
 def recipe(
     function: Callable[Concatenate[DataSpec, P], Built],
-) -> Callable[Concatenate[DataSpec, P], Recipe]:
+) -> Callable[Concatenate[DataSpec | Data, P], Recipe]:
     """Turn a function `(data, …, design=Design()) -> Built` into a registered recipe.
 
-    The recipe raises a ValueError for an argument whose type differs from the signature.
+    The recipe takes data or their specification, and fields of the design by name as well. It
+    raises a ValueError for an argument whose type differs from the signature.
+
+    Raises:
+        TypeError: for a function without a `design` argument.
+        ValueError: for a name that another function has.
     """
     signature, hints = inspect.signature(function), typing.get_type_hints(function)
+    name = function.__name__
     if "design" not in signature.parameters:
-        raise TypeError(f"the recipe {function.__name__} has no `design` argument")
+        raise TypeError(f"the recipe {name} has no `design` argument")
+    if name in RECIPES and _place(RECIPES[name]) != _place(function):
+        raise ValueError(
+            f"a recipe is called {name} already, {_place(RECIPES[name])}; give yours another name"
+        )
 
     @functools.wraps(function)
-    def build(data: DataSpec, *args: P.args, **kwargs: P.kwargs) -> Recipe:
-        bound = signature.bind(data, *args, **kwargs)
+    def build(data: DataSpec | Data, *args: P.args, **kwargs: P.kwargs) -> Recipe:
+        if not isinstance(data, Data | DataSpec):
+            raise TypeError(
+                f"{name} is given a {type(data).__name__}; expected data or their specification, "
+                f"as in recipes.{name}(vaelab.load_data(…))"
+            )
+        spec = data.spec if isinstance(data, Data) else data
+        given = _with_design(kwargs, signature.parameters)
+        check_arguments(name, given, list(signature.parameters)[1:])
+        bound = signature.bind(spec, *args, **given)
         bound.apply_defaults()
-        given = list(bound.arguments.items())[1:]
-        arguments = {name: validate(value, hints[name], name) for name, value in given}
+        values = list(bound.arguments.items())[1:]
+        arguments = {name: validate(value, hints[name], name) for name, value in values}
         # The same seed gives the same weights, and the caller's random state is left alone.
         with fork_rng(arguments["design"].seed):
-            built = cast("Callable[..., Built]", function)(data, **arguments)
-        return Recipe(function.__name__, arguments, *built)
+            built = cast("Callable[..., Built]", function)(spec, **arguments)
+        return Recipe(name, arguments, *built)
 
-    RECIPES[function.__name__] = build
-    return cast("Callable[Concatenate[DataSpec, P], Recipe]", build)
+    RECIPES[name] = hinting(build)
+    return cast("Callable[Concatenate[DataSpec | Data, P], Recipe]", RECIPES[name])
+
+
+def _with_design(given: Mapping[str, Any], parameters: Collection[str]) -> dict[str, Any]:
+    """Arguments of a recipe function, with fields of the design gathered into one."""
+    shared = {field.name for field in dataclasses.fields(Design)} - set(parameters)
+    fields = {name: value for name, value in given.items() if name in shared}
+    own = {name: value for name, value in given.items() if name not in shared}
+    if not fields:
+        return own
+    return own | {"design": dataclasses.replace(own.get("design", Design()), **fields)}
+
+
+def _place(function: Callable[..., Any]) -> str:
+    """Module and name of a recipe's function, as `package.module:name`."""
+    inner = inspect.unwrap(function)
+    return f"{inner.__module__}:{inner.__qualname__}"
+
+
+def all_recipes() -> dict[str, Callable[..., Recipe]]:
+    """Every recipe by name, those of installed packages included."""
+    for name in installed(GROUP):
+        if name not in RECIPES:
+            _from_package(name)
+    return RECIPES
+
+
+def _from_package(name: str) -> None:
+    """Import the recipe of that name from the package that offers it.
+
+    Raises:
+        ValueError: if the package cannot be imported, or registers no such recipe.
+    """
+    point = installed(GROUP)[name]
+    try:
+        point.load()
+    except Exception as error:
+        raise ValueError(
+            f"the recipe {name} of {point.value} cannot be imported: {error}"
+        ) from None
+    if name not in RECIPES:
+        raise ValueError(
+            f"{point.value} registers no recipe {name}; decorate it with @vaelab.recipe"
+        )
 
 
 def find(name: str) -> Callable[..., Recipe]:
-    """Recipe function of a name; dashes and underscores are equivalent.
+    """Recipe function of a name; case, dashes and underscores do not count.
 
     Raises:
         ValueError: for an unknown name, with the nearest ones.
     """
-    known = name.replace("-", "_")
+    names = {squashed(each): each for each in (*installed(GROUP), *RECIPES)}
+    known = names.get(squashed(name), name)
+    if known not in RECIPES and known in installed(GROUP):
+        _from_package(known)
     if known not in RECIPES:
-        hint = did_you_mean(known, RECIPES) or f" There is {', '.join(RECIPES)}."
+        hint = did_you_mean(known, names.values()) or f" There is {', '.join(names.values())}."
         raise ValueError(f"no recipe is called {name!r}.{hint}")
     return RECIPES[known]
 
 
-def rebuild(name: str, arguments: Mapping[str, Any], data: DataSpec) -> Recipe:
+def rebuild(
+    name: str, arguments: Mapping[str, Any], data: DataSpec, code: Sequence[str] = ()
+) -> Recipe:
     """Build a recipe from its name and JSON arguments, checked against its signature.
+
+    Args:
+        name: name of the recipe.
+        arguments: JSON values by name.
+        data: specification of the data.
+        code: code outside the library that it needs. It is named in messages, never imported.
 
     Raises:
         ValueError: for an unknown name, an unknown or missing argument, or one of a wrong type.
     """
+    if code and name not in RECIPES and name not in installed(GROUP):
+        module = code[0].partition(":")[0]
+        how = f"name it with --module {module}" if on_command_line() else f"import {module} first"
+        raise ValueError(
+            f"the recipe {name} needs `{code[0]}`, which vaelab has not; install it, or {how}"
+        )
     function = find(name)
     parameters = list(inspect.signature(function).parameters)[1:]
     unknown = sorted(set(arguments) - set(parameters))

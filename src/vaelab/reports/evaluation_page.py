@@ -55,7 +55,7 @@ def document(name: str, record: Record, evaluation: Evaluation, run: Run, lang: 
         groups=_groups(record),
         layers=[_layer(i, layer, in_both) for i, layer in enumerate(evaluation.layers or [], 1)],
         spread=_spread(evaluation, in_both),
-        nearest=_nearest(evaluation, run.data),
+        nearest=_nearest(evaluation, run.spec),
         translated=translated,
         setup={name: record[name] for name in setup if name in record},
     )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vaelab.runs.run import RECIPE
+from vaelab.runs.files import RECIPE
 from vaelab.utils import atomic_files
 
 UNRELATED = ("device", "compile", "best_epoch")
@@ -21,7 +21,11 @@ def settings(folder: str | Path) -> dict[str, Any]:
     Raises:
         FileNotFoundError: if there is no run.
     """
-    about = atomic_files.read_json(Path(folder) / RECIPE)
+    return settings_of(atomic_files.read_json(Path(folder) / RECIPE))
+
+
+def settings_of(about: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings in the content of recipe.json, flat, by name."""
     arguments = dict(about["arguments"])
     design = arguments.pop("design", {})
     training = {name: v for name, v in about["training"].items() if name not in UNRELATED}

@@ -12,11 +12,14 @@ from vaelab.data import Batches, Data, Split, probe_conditions
 from vaelab.fitted import (
     Fitted,
     PriorEstimator,
+    find_prior_estimator,
     fit_codes,
     keep,
 )
 from vaelab.fitted.storage import check_name, check_sort, first_site
-from vaelab.runs.run import PRIORS, Run
+from vaelab.runs.files import PRIORS
+from vaelab.runs.run import Run
+from vaelab.utils.hints import hinting
 from vaelab.utils.progress import ProgressCallback, no_progress
 
 MOST = 100_000
@@ -34,10 +37,11 @@ OWN = 2**32
 """Offset of the seed: codes drawn with the noise of the evaluation would bias it."""
 
 
+@hinting
 def fit_prior(
     run: Run,
-    kind: PriorEstimator,
-    data: Data,
+    kind: PriorEstimator | str,
+    data: Data | None = None,
     *,
     name: str | None = None,
     overwrite: bool = False,
@@ -52,9 +56,9 @@ def fit_prior(
 
     Args:
         run: run to fit a prior for; `run.with_prior(name)` uses the result.
-        kind: estimator, such as `FittedMixture(components=50)`.
-        data: data that the run was trained on; validation rows are held out, for early stopping and
-            evaluation.
+        kind: estimator, such as `FittedMixture(components=50)`, or its name, such as "mixture".
+        data: data that the run was trained on, by default `run.data`; validation rows are held out,
+            for early stopping and evaluation.
         name: name to save it under in the run's folder; without one it stays in memory.
         overwrite: True to replace an existing prior of that name.
         seed: seed of all draws.
@@ -65,10 +69,12 @@ def fit_prior(
             the run is in memory only; if the estimator is for another kind of latent; or if the
             model's own prior depends on a condition, as in a hierarchy.
     """
+    kind = find_prior_estimator(kind)() if isinstance(kind, str) else kind
     check_served(run, kind)
-    if data.spec.shape != run.data.shape:
+    data = run.data if data is None else data
+    if data.spec.shape != run.spec.shape:
         raise ValueError(
-            f"the run is of data of shape {run.data.shape}, this data has {data.spec.shape}"
+            f"the run is of data of shape {run.spec.shape}, this data has {data.spec.shape}"
         )
     folder = None if name is None else check_prior_dir(run, name, overwrite)
     codes = draws(run, data.train, seed + OWN, progress)
@@ -90,7 +96,7 @@ def check_served(run: Run, kind: PriorEstimator) -> None:
         check_sort(kind, first_site(run.model, run.example_condition))
     if moved_by_condition(run):
         raise ValueError(
-            f"the prior of this run's first latent depends on the condition, {run.data.condition}: "
+            f"the prior of this run's first latent depends on the condition, {run.spec.condition}: "
             "p(z|c); a fitted one would be the same for all, and generate other classes than "
             "requested. Fit to a run of one latent, whose prior is unconditional: vae, ae, …"
         )
@@ -98,7 +104,7 @@ def check_served(run: Run, kind: PriorEstimator) -> None:
 
 def moved_by_condition(run: Run) -> bool:
     """True if the condition changes the prior of the model's first latent."""
-    conditions = tuple(c.to(run.device) for c in probe_conditions(run.data, SEVERAL))
+    conditions = tuple(c.to(run.device) for c in probe_conditions(run.spec, SEVERAL))
     with torch.no_grad(), fork_rng(0, run.device):
         prior = run.model.sample(SEVERAL, condition=conditions).sites[0].prior
     return not all(torch.allclose(t, t[:1].expand_as(t)) for t in prior.tensors().values())
@@ -106,8 +112,8 @@ def moved_by_condition(run: Run) -> bool:
 
 def draws(run: Run, split: Split, seed: int, progress: ProgressCallback = no_progress) -> Tensor:
     """Draw the first latent of each of a split's first rows: (N, …), on the run's device."""
-    rows, known = split.x[:MOST], split.known(run.data)
-    batches = Batches(rows, run.data, run.device, None if known is None else known[:MOST])
+    rows, known = split.x[:MOST], split.known(run.spec)
+    batches = Batches(rows, run.spec, run.device, None if known is None else known[:MOST])
     with torch.no_grad(), fork_rng(seed, run.device):
         codes: list[Tensor] = []
         for x, condition in zip(batches.fixed(ROWS, seed), batches.conditions(ROWS), strict=True):

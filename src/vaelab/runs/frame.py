@@ -28,10 +28,10 @@ def frame(run: Run, raw: Tensor) -> DataFrame:
     Raises:
         ValueError: if they are not rows of the run's table, or pandas is not installed.
     """
-    if run.data.is_image or raw.ndim < 2 or raw.shape[-1] != run.data.dims:
+    if run.spec.is_image or raw.ndim < 2 or raw.shape[-1] != run.spec.dims:
         raise ValueError(
-            f"a data frame holds rows of a table, (N, D) or (N, n, D) with D = {run.data.dims} "
-            f"here, not examples of shape {run.data.shape} in a tensor {tuple(raw.shape)}"
+            f"a data frame holds rows of a table, (N, D) or (N, n, D) with D = {run.spec.dims} "
+            f"here, not examples of shape {run.spec.shape} in a tensor {tuple(raw.shape)}"
         )
     try:
         import pandas
@@ -70,13 +70,13 @@ def _typed(heading: Heading, values: list[float]) -> Any:
 
 
 def _header(run: Run) -> list[Heading]:
-    spec = run.data
+    spec = run.spec
     label = [Heading(spec.label or "class", spec.classes)] if _has_classes(run) else []
     return [*spec.headings, *label]
 
 
 def _has_classes(run: Run) -> bool:
-    return run.condition is not None and run.data.condition == "labels"
+    return run.condition is not None and run.spec.condition == "labels"
 
 
 def _classes(run: Run, n: int) -> Tensor:
@@ -90,6 +90,6 @@ def _classes(run: Run, n: int) -> Tensor:
 
 def _numbers(run: Run, part: Tensor, classes: Tensor) -> Tensor:
     """Flatten (B, …, D) to rows, each with the class of its first index."""
-    flat = part.cpu().reshape(-1, run.data.dims).float()
+    flat = part.cpu().reshape(-1, run.spec.dims).float()
     of = classes.repeat_interleave(len(flat) // max(1, len(part)), 0)
     return torch.cat([flat, of.float()], 1)

@@ -52,6 +52,16 @@ class Codes:
         carried = self.spread if self.rate is None else self.rate
         return sorted(range(len(carried)), key=lambda j: -carried[j])
 
+    def traversal(
+        self, base: Tensor, dimensions: Sequence[int], steps: int, reach: float
+    ) -> Tensor:
+        """Codes (len, steps, L) in which each dimension alone moves away from a code (L,)."""
+        codes = base.repeat(len(dimensions), steps, 1)
+        for row, j in enumerate(dimensions):
+            width = reach * max(1.0, self.spread[j])
+            codes[row, :, j] += torch.linspace(-width, width, steps)
+        return codes
+
     def check(self, dimensions: Sequence[int], steps: int) -> None:
         """Raise ValueError unless dimensions exist and steps are at least 1."""
         if wrong := [j for j in dimensions if not 0 <= j < len(self.mean)]:

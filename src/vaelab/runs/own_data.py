@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vaelab.data import Data, DataSpec, Split, read_split
 from vaelab.data.command_inputs import Changed, reload
 from vaelab.data.known.registry import KNOWN
+from vaelab.runs.matching import check_data_matches
 from vaelab.utils.options import argument
 from vaelab.utils.progress import counted
+
+if TYPE_CHECKING:
+    from vaelab.runs.run import Run
 
 
 def describe(data: Data) -> str:
@@ -80,6 +85,32 @@ class NamedData(NamedTuple):
 
     splits: tuple[Split, Split, Split]
     notes: tuple[str, ...] = ()
+
+
+def data_for(run: Run, data: Any = None, data_dir: Path | None = None) -> NamedData:
+    """Rows that a run is judged on: its own, those at hand, or others of their kind.
+
+    Args:
+        run: a run.
+        data: loaded data, a path or a known name, or rows as for `run.encode`, which are the test
+            rows then; by default the run's own.
+        data_dir: folder of known data sets.
+
+    Raises:
+        ValueError: if they cannot be of the run's data, or its own rows are not at hand.
+        FileNotFoundError: for a missing path.
+    """
+    own = run.rows if data is None else data
+    if isinstance(own, Data):
+        check_data_matches(run.spec, own.spec)
+        return NamedData((own.train, own.valid, own.test))
+    if own is None or isinstance(own, str | os.PathLike):
+        named = None if own is None else os.fspath(own)
+        return named_data(run.spec, named, data_dir, run.path)
+    rows = Split(run.admit(own), None)
+    splits = data_for(run, None, data_dir).splits
+    note = f"all {len(rows):,} rows that were given are judged"
+    return NamedData((splits[0], splits[1], rows), (note,))
 
 
 def named_data(

@@ -1,12 +1,4 @@
-"""Run: a trained model with all it takes to use it, in memory and on disk.
-
-    recipe.json           name and arguments of the recipe, data specification, training, versions
-    weights.safetensors   best weights
-    objective.safetensors state of the objective: a critic's weights, if it has one
-    optimizer.safetensors optimizer state of the best weights
-    metrics.jsonl         one line per epoch
-    codes.json            statistics of codes: spread and rate by latent dimension
-    priors/               priors fitted afterwards, by name
+"""Run: a trained model with all it takes to use it, in memory and on disk (`files`).
 
 Loading executes no code named in a file: a recipe is looked up by name in the library, its
 arguments are checked against its signature, and every tensor against the model's.
@@ -14,52 +6,47 @@ arguments are checked against its signature, and every tensor against the model'
 
 from __future__ import annotations
 
-import json
 import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Any
 
 import torch
-from msgspec import Meta
-from safetensors.torch import save
 from torch import Tensor
 
-import vaelab.recipes  # noqa: F401  (its functions register themselves)
 from vaelab.core import VAE, Condition, Conditional, cut, fork_rng, join, map_chunks
 from vaelab.data import (
+    Data,
     DataSpec,
     Known,
     Raw,
-    admit,
+    Source,
     broadcast_condition,
     example_condition,
     read_inputs,
     sample_labels,
     vectors,
 )
+from vaelab.data.command_inputs import ROWS_OF_RUN, Inputs, read_memory, selected
 from vaelab.fitted import WithPrior, find, replaced
-from vaelab.recipes.registry import Recipe, rebuild
-from vaelab.runs.latent_summary import ROWS, Codes, check_temperature, read_latent_summary, slerp
+from vaelab.objectives import Objective
+from vaelab.recipes.registry import Recipe
+from vaelab.runs.files import PRIORS, write_run
+from vaelab.runs.handmade import ObjectiveFunction, from_elsewhere
+from vaelab.runs.history import History
+from vaelab.runs.latent_summary import ROWS, Codes, check_temperature, slerp
+from vaelab.runs.own_data import reload_training_data
+from vaelab.runs.plotting import Plots
+from vaelab.runs.score import Scores, check_density, log_prob, score
 from vaelab.training import Plan
-from vaelab.utils import atomic_files
-from vaelab.utils.validation import validate
-from vaelab.version import __version__
-
-FORMAT = 1
-RECIPE, WEIGHTS, OPTIMIZER = "recipe.json", "weights.safetensors", "optimizer.safetensors"
-OBJECTIVE = "objective.safetensors"
-METRICS, CODES = "metrics.jsonl", "codes.json"
-FILES = (WEIGHTS, OBJECTIVE, OPTIMIZER, METRICS, CODES, RECIPE)
-EVALUATION, PRIORS = "evaluation.json", "priors"
-UNFINISHED = "unfinished"
-"""Subfolder of a run in which a training in progress keeps its checkpoints."""
+from vaelab.utils.hints import Hinting
+from vaelab.utils.progress import counted
 
 
 @dataclass(eq=False)
-class Run:
+class Run(Hinting):
     """Trained model: raw data in, raw data out.
 
     A *code* is the concatenation of the latents of all sites of one example, (L,). Outputs are the
@@ -82,17 +69,20 @@ class Run:
         codes: statistics of the codes.
         path: folder of the run, or None in memory.
         condition: condition of a conditional model, (1, C) for all examples or (N, C).
+        rows: data it was trained on, if that was in this process.
     """
 
     recipe: Recipe
     training: dict[str, Any]
-    history: list[dict[str, float]]
+    history: History
     codes: Codes
     path: Path | None = None
     condition: Tensor | None = None
+    rows: Data | None = None
     shapes: tuple[torch.Size, ...] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.history = History(self.history)
         self.model.eval()
         with torch.no_grad(), fork_rng(0, self.device):
             one = self.model.sample(1, condition=self.example_condition)
@@ -100,12 +90,12 @@ class Run:
 
     def __repr__(self) -> str:
         """Three lines: recipe and data, length and quality of the training, folder."""
-        row = self.history[self.training.get("best_epoch", 0) - 1] if self.history else {}
-        names = [name for name in ("loss", "rate", "distortion") if f"valid_{name}" in row]
-        nats = ", ".join(f"{name} {row[f'valid_{name}']:.2f}" for name in names)
+        row = self.history.row(self.training.get("best_epoch", 0))
+        nats = ", ".join(f"{name} {value:.2f}" for name, value in row.items())
         return (
-            f"Run: {self.recipe.name} on {self.data.source}, codes of {self.latent}\n"
-            f"  {len(self.history)} epochs; validation {nats} nats\n  in {self.path or 'memory'}"
+            f"Run: {self.recipe.name} on {self.spec.source}, codes of {self.latent}\n"
+            f"  {counted(len(self.history), 'epoch')}; validation {nats} nats\n"
+            f"  in {self.path or 'memory'}"
         )
 
     @property
@@ -124,9 +114,68 @@ class Run:
         return self
 
     @property
-    def data(self) -> DataSpec:
+    def spec(self) -> DataSpec:
         """Specification of the data, normalisation included."""
         return self.recipe.data
+
+    @property
+    def data(self) -> Data:
+        """Data it was trained on, read again if that was in another process.
+
+        Raises:
+            ValueError: if they were in memory, or have changed.
+            FileNotFoundError: if they have moved.
+        """
+        if self.rows is None:
+            self.rows = Data(self.spec, *reload_training_data(self.spec, beside=self.path))
+        return self.rows
+
+    @classmethod
+    def from_model(
+        cls,
+        model: VAE,
+        objective: Objective | ObjectiveFunction,
+        data: Source | Data,
+        *,
+        history: Sequence[dict[str, float]] = (),
+    ) -> Run:
+        """Run of a model that was trained elsewhere, with all that a run does.
+
+        Args:
+            model: model on the CPU.
+            objective: its objective, or a function `(trace, x) -> (B,)` in nats.
+            data: data it was trained on, in any form that `load_data` takes.
+            history: one row of figures per epoch, if there are any.
+
+        Raises:
+            TypeError: if a part is of another type.
+            ValueError: if shapes disagree; states both.
+        """
+        recipe, codes, rows = from_elsewhere(model, objective, data)
+        training = {"ending": "finished", "best_epoch": max(1, len(history))}
+        return cls(recipe, training, History(history), codes, rows=rows)
+
+    @property
+    def plan(self) -> Plan:
+        """Settings of its training."""
+        names = {field.name for field in fields(Plan)} & self.training.keys()
+        return Plan(**{name: self.training[name] for name in names})
+
+    @property
+    def plot(self) -> Plots:
+        """Figures of the run: `run.plot.samples(save="samples.png")` and others."""
+        return Plots(self)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> None:
+        """A run is not called.
+
+        Raises:
+            TypeError: always; names the methods.
+        """
+        raise TypeError(
+            "a run is not called; run.reconstruct(x) goes through encoder and decoder, "
+            "run.encode(x) gives codes, and run.model(x) is the trace of x at the model's scale"
+        )
 
     @property
     def latent(self) -> int:
@@ -137,13 +186,13 @@ class Run:
     def has_rate(self) -> bool:
         """True if every posterior has a density; the code of an autoencoder is a point."""
         with torch.no_grad(), fork_rng(0, self.device):
-            x = torch.zeros(1, *self.data.shape, device=self.device)
+            x = torch.zeros(1, *self.spec.shape, device=self.device)
             return self.model(x, condition=self.example_condition).has_rate
 
     @property
     def example_condition(self) -> Condition:
         """One possible condition, (1, C), on the run's device; () for an unconditional model."""
-        return self._here(*example_condition(self.data)[0])
+        return self._here(*example_condition(self.spec)[0])
 
     def conditioned_on(self, known: Known) -> Run:
         """Return the run, conditioned on the labels or vectors of all its examples, or of each.
@@ -159,7 +208,15 @@ class Run:
         Raises:
             ValueError: if there is no such class or vector, or the model is not conditional.
         """
-        return replace(self, condition=vectors(self.data, known))
+        return replace(self, condition=vectors(self.spec, known))
+
+    def told(self, known: Tensor | None) -> Run:
+        """Return the run under the stored conditions of its own rows, unless it has one already."""
+        return (
+            self
+            if known is None or self.condition is not None
+            else replace(self, condition=self.spec.tell(known)[0])
+        )
 
     def _condition_for(self, n: int) -> Condition:
         """Condition of n examples: (n, C), or () for an unconditional model.
@@ -168,13 +225,13 @@ class Run:
             ValueError: if the model is conditional and the condition is missing or of another
                 number.
         """
-        return broadcast_condition(self.data, self.condition, n)
+        return broadcast_condition(self.spec, self.condition, n)
 
     def anything(self, n: int) -> Condition:
         """Condition of n samples if none was given: classes as frequent as in training, if any."""
-        if self.data.condition != "labels":
+        if self.spec.condition != "labels":
             return self._condition_for(n)
-        return self.data.tell(sample_labels(self.data, n))
+        return self.spec.tell(sample_labels(self.spec, n))
 
     def admit(self, raw: Any) -> Raw:
         """Convert any input to raw rows (N, *shape) of the run's data, and check them.
@@ -186,13 +243,20 @@ class Run:
         Raises:
             ValueError: if the run's data cannot have such a shape or such values.
         """
-        if isinstance(raw, str | Path):
-            rows, notes, _ = read_inputs(raw, self.data, beside=self.path)
+        return self.read(raw).raw
+
+    def read(self, raw: Any) -> Inputs:
+        """Read any input as `admit` does, with notes and the names of files."""
+        if not isinstance(raw, str | Path):
+            inputs = read_memory(raw, self.spec)
+        elif self.rows is not None and (rows := ROWS_OF_RUN.fullmatch(str(raw))):
+            split = self.rows[rows[1]]
+            inputs = Inputs(split.take(selected(rows[1], rows[2], len(split))).x)
         else:
-            rows, _, notes = admit(raw, self.data)
-        for note in notes:
-            warnings.warn(note, stacklevel=3)
-        return rows
+            inputs = read_inputs(raw, self.spec, beside=self.path)
+        for note in inputs.notes:
+            warnings.warn(note, stacklevel=4)
+        return inputs
 
     def encode(self, raw: Any, *, temperature: float = 0.0, seed: int = 0) -> Tensor:
         """Encode raw rows (N, …) to codes (N, L): posterior means, or draws at temperature 1."""
@@ -214,7 +278,7 @@ class Run:
         condition = self._condition_for(len(rows))
 
         def codes(start: int) -> Tensor:
-            (x,) = self._here(self.data.prepare(rows[start : start + ROWS]))
+            (x,) = self._here(self.spec.prepare(rows[start : start + ROWS]))
             trace = self.model(x, temperature=temperature, condition=self._part(condition, start))
             return join(trace.latents).cpu()
 
@@ -222,8 +286,9 @@ class Run:
 
     @torch.no_grad()
     def decode(self, codes: Any, *, draw: bool = False, seed: int = 0) -> Tensor:
-        """Decode codes (N, L) to raw data (N, …)."""
+        """Decode codes (N, L), or one code (L,), to raw data (N, …)."""
         z = torch.as_tensor(codes, dtype=torch.float32).cpu()
+        z = z[None] if z.ndim == 1 and len(z) == self.latent else z
         if z.ndim != 2 or z.shape[1] != self.latent:
             raise ValueError(f"codes have shape {tuple(z.shape)}; expected (N, {self.latent})")
         condition = self._condition_for(len(z))
@@ -241,8 +306,35 @@ class Run:
         """Decode the codes of raw rows to raw data (N, …)."""
         return self.decode(self.encode(raw), draw=draw, seed=seed)
 
+    def score(self, raw: Any, *, samples: int = 16, seed: int = 0) -> Scores:
+        """Score raw rows (N, …): −ELBO, distortion and rate of each, in nats; higher is stranger.
+
+        Args:
+            raw: rows as for `encode`; files keep their names in the result.
+            samples: draws of z per example, averaged.
+            seed: seed of the draws, and of the binarization of grey data.
+        """
+        inputs = self.read(raw)
+        return score(self, inputs.raw, inputs.names, samples, seed)
+
+    def log_prob(self, raw: Any, *, samples: int = 1000, seed: int = 0) -> Tensor:
+        """Importance-weighted log p(x) of raw rows, (N,) in nats: a lower bound.
+
+        The bound is tighter with more draws.
+
+        Args:
+            raw: rows as for `encode`.
+            samples: draws of z per example, K.
+            seed: seed of the draws, and of the binarization of grey data.
+
+        Raises:
+            TypeError: for an autoencoder, which has no density.
+        """
+        check_density(self)
+        return log_prob(self, self.read(raw).raw, samples, seed)
+
     def sample(
-        self, n: int, *, temperature: float = 1.0, draw: bool | None = None, seed: int = 0
+        self, n: int = 64, *, temperature: float = 1.0, draw: bool | None = None, seed: int = 0
     ) -> Tensor:
         """Generate n new examples (n, …) from the prior; conditions are those of `anything`."""
         return torch.cat(
@@ -257,7 +349,7 @@ class Run:
             raise ValueError(f"n is {n}; ask for at least 1 sample")
         check_temperature(temperature)
         given = None if self.condition is None else self._condition_for(n)
-        drawn = self.data.drawn if draw is None else draw
+        drawn = self.spec.drawn if draw is None else draw
 
         def samples(start: int) -> Tensor:
             size = min(ROWS, n - start)
@@ -283,13 +375,10 @@ class Run:
         """
         if steps < 2:
             raise ValueError(f"steps is {steps}; an interpolation has at least its 2 ends")
-        ends = [self.admit(x)[:] for x in (a, b)]
-        for x in ends:
-            if len(x) != 1:
-                raise ValueError(
-                    f"one example of shape {self.data.shape} is expected at each end, not {len(x)}"
-                )
-        start, end = self.encode(torch.cat(ends))
+        ends = torch.cat([self.admit(x)[:] for x in (a, b)])
+        if len(ends) != 2:
+            raise ValueError(f"one example of shape {self.spec.shape} is expected at each end")
+        start, end = self.encode(ends)
         t = torch.linspace(0, 1, steps)[:, None]
         conditions = [torch.lerp(c[0], c[1], t) for c in self._condition_for(2)]
         run = replace(self, condition=next(iter(conditions), None))
@@ -315,10 +404,7 @@ class Run:
         base = torch.tensor(self.codes.mean) if start is None else start
         if base.shape != (self.latent,):
             raise ValueError(f"start has shape {tuple(base.shape)}; expected ({self.latent},)")
-        codes = base.repeat(len(dimensions), steps, 1)
-        for row, j in enumerate(dimensions):
-            width = reach * max(1.0, self.codes.spread[j])
-            codes[row, :, j] += torch.linspace(-width, width, steps)
+        codes = self.codes.traversal(base, dimensions, steps, reach)
         return self.decode(codes.flatten(0, 1)).unflatten(0, (len(dimensions), steps))
 
     def prior(self, name: str) -> Conditional:
@@ -354,89 +440,15 @@ class Run:
         """
         if isinstance(self.model.generator, WithPrior):
             raise ValueError("a run with another prior cannot be saved; save the original run")
-        folder = Path(path)
-        folder.mkdir(parents=True, exist_ok=True)
-        with atomic_files.together(folder) as staged:
-            atomic_files.write(staged / WEIGHTS, save(self.model.state_dict()))
-            # Most objectives have no state; a critic's weights are one.
-            if state := self.recipe.objective.state_dict():
-                atomic_files.write(staged / OBJECTIVE, save(state))
-            if optimizer:
-                atomic_files.write(staged / OPTIMIZER, save(dict(optimizer)))
-            lines = "".join(json.dumps(row) + "\n" for row in self.history)
-            atomic_files.write(staged / METRICS, lines)
-            atomic_files.write_json(staged / CODES, asdict(self.codes))
-            made_with = {"vaelab": __version__, "torch": str(torch.__version__)}
-            about = {"format": FORMAT} | made_with | self.recipe.to_json()
-            atomic_files.write_json(staged / RECIPE, about | {"training": dict(self.training)})
-        self.path = folder
-        return folder
+        self.path = write_run(self, Path(path), optimizer)
+        return self.path
 
     def _out(self, trace: Any, draw: bool) -> Tensor:
         x = trace.likelihood.sample() if draw else trace.likelihood.mean
-        return self.data.unscale(x.cpu())
+        return self.spec.unscale(x.cpu())
 
     def _part(self, condition: Condition, start: int) -> Condition:
         return self._here(*(c[start : start + ROWS] for c in condition))
 
     def _here(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         return tuple(t.to(self.device) for t in tensors)
-
-
-def load(path: str | Path) -> Run:
-    """Read a run from its folder.
-
-    Raises:
-        FileNotFoundError: if there is no run.
-        ValueError: if a file is damaged or foreign, or names something the library does not have.
-    """
-    folder = Path(path)
-    if not (folder / RECIPE).is_file():
-        what = "holds no run (no recipe.json)" if folder.is_dir() else "does not exist"
-        raise FileNotFoundError(
-            f"{folder} {what}; train one with `vaelab train vae --data digits --out RUN`"
-        )
-    about = atomic_files.read_json(folder / RECIPE)
-    needed = {"format": int, "recipe": str, "arguments": dict, "data": dict, "training": dict}
-    has = about if isinstance(about, dict) else {}
-    if wrong := [key for key, kind in needed.items() if not isinstance(has.get(key), kind)]:
-        raise ValueError(
-            f"{folder / RECIPE} is not a run's recipe: {', '.join(wrong)} is missing or of another "
-            "type"
-        )
-    if about["format"] != FORMAT:
-        raise ValueError(
-            f"{folder / RECIPE} has format {about['format']!r}; this version reads {FORMAT}"
-        )
-    try:
-        spec = DataSpec.from_json(about["data"])
-        recipe = rebuild(about["recipe"], about["arguments"], spec)
-    except (TypeError, ValueError, ArithmeticError, RuntimeError, MemoryError) as error:
-        raise ValueError(f"{folder / RECIPE}: {error}") from None  # numbers may be absurd
-    try:
-        atomic_files.load_weights(recipe.model, folder / WEIGHTS, "run")
-        if recipe.objective.state_dict():
-            atomic_files.load_weights(recipe.objective, folder / OBJECTIVE, "run")
-    except atomic_files.Foreign as error:
-        raise ValueError(f"{error}. {recipe.mismatch_message(about.get('likelihood'))}") from None
-    history = atomic_files.read_rows(folder / METRICS)
-    codes = read_latent_summary(atomic_files.read_json(folder / CODES), folder / CODES)
-    try:
-        training = _read_training(about["training"], len(history))
-    except ValueError as error:
-        raise ValueError(f"{folder / RECIPE}: {error}") from None
-    run = Run(recipe, training, history, codes, folder)
-    if len(codes.mean) != run.latent:
-        raise ValueError(
-            f"{folder / CODES} describes codes of {len(codes.mean)} numbers, this model's have "
-            f"{run.latent}; restore the file or train the run again"
-        )
-    return run
-
-
-def _read_training(found: Mapping[str, Any], epochs: int) -> dict[str, Any]:
-    """The record of a training, with its settings and its best epoch validated."""
-    hints = get_type_hints(Plan, include_extras=True)
-    hints |= {"ending": str, "best_epoch": Annotated[int, Meta(ge=1, le=max(1, epochs))]}
-    known = {k: validate(v, hints[k], f"training.{k}") for k, v in found.items() if k in hints}
-    return {**found, **known}

@@ -21,6 +21,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from vaelab.sklearn.model import ColumnModel, Rows, Settings
+from vaelab.utils.hints import hinting
 
 LARGEST_SEED = 2**31 - 1
 
@@ -102,6 +103,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _VAEEsti
     (150, 2)
     """
 
+    @hinting
     def __init__(
         self,
         n_components: int = 2,
@@ -175,6 +177,7 @@ class VAEDensity(DensityMixin, _VAEEstimator):
     (3, 4)
     """
 
+    @hinting
     def __init__(
         self,
         n_components: int = 2,
@@ -247,6 +250,7 @@ class VAEOutlierDetector(OutlierMixin, _VAEEstimator):
     15
     """
 
+    @hinting
     def __init__(
         self,
         n_components: int = 2,

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,9 +16,15 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from vaelab.data import DataSpec
+from vaelab.plots import save as save_picture
 from vaelab.plots.frontier import frontier, rate_distortion
+from vaelab.runs.run import Run
 from vaelab.sweep.grid import Member, Values
+from vaelab.utils.tables import Tabular
 from vaelab.version import __version__
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SWEEP, PICTURE = "sweep.json", "rate_distortion"
 FIGURES = {
@@ -60,25 +66,56 @@ class Setting(NamedTuple):
 
 
 @dataclass
-class Sweep:
+class Sweep(Tabular):
     """Finished sweep.
 
     Attributes:
         members: runs, setting by setting.
         data: specification of the training data.
         reasons: reasons if not all members were trained together.
-        path: folder of the sweep.
+        path: folder of the sweep; None in memory.
     """
 
     members: list[Member]
     data: DataSpec
     reasons: list[str]
-    path: Path
+    path: Path | None
 
     @property
     def has_rate(self) -> bool:
         """True if its models have a rate, and so an ELBO."""
         return any("rate" in member.figures for member in self.members)
+
+    @property
+    def runs(self) -> list[Run]:
+        """Trained runs, setting by setting."""
+        return [member.run for member in self.members if member.run is not None]
+
+    def to_frame(self) -> pd.DataFrame:
+        """One line per run: settings, seed, and figures of the test split in nats."""
+        import pandas as pd
+
+        return pd.DataFrame([m.values | {"seed": m.seed} | m.figures for m in self.members])
+
+    def shown(self) -> pd.DataFrame:
+        """One line per setting: mean ± standard deviation over its seeds."""
+        import pandas as pd
+
+        rows = []
+        for setting in self.settings:
+            cells: dict[str, str] = {name: f"{value:g}" for name, value in setting.values.items()}
+            for figure, title in FIGURES.items():
+                if (summary := setting.summary(figure)) is not None:
+                    cells[title] = _cell(summary)
+            rows.append(cells | {"frontier": "*" if setting.best else ""})
+        return pd.DataFrame(rows)
+
+    def plot(self, save: str | Path | None = None) -> Figure:
+        """Rate–distortion curve; it is also written to `save`, .png, .svg or .pdf."""
+        figure = curve(self)
+        if save is not None:
+            save_picture(figure, save)
+        return figure
 
     @property
     def spread(self) -> str:

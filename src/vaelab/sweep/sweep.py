@@ -116,7 +116,7 @@ def evaluate_test_split(run: Run, data: Data, place: str = "cpu") -> dict[str, f
     device, seed = find_device(place), data.spec.seed
     model = run.model.to(device)
     with fork_rng(seed, device):
-        test = Batches(data.test.x, run.data, device, data.test.known(run.data))
+        test = Batches(data.test.x, run.spec, device, data.test.known(run.spec))
         estimates = elbo(model, test.fixed(BATCH, seed), conditions=test.conditions(BATCH))
     model.to("cpu")
     figures = {name: estimate.value for name, estimate in estimates.items()}

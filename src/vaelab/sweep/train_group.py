@@ -75,7 +75,13 @@ def train_group(team: Sequence[Member], data: Data, folder: Path, overwrite: boo
 def _alone(member: Member, data: Data, out: Path, overwrite: bool, display: GroupProgress) -> None:
     try:
         member.run = train(
-            member.recipe, data, member.plan, out=out, overwrite=overwrite, listener=display
+            member.recipe,
+            data,
+            member.plan,
+            out=out,
+            overwrite=overwrite,
+            callbacks=(display,),
+            progress=False,
         )
     except NotFinite as error:
         member.failure = str(error)

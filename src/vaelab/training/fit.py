@@ -15,16 +15,20 @@ from itertools import chain
 import torch
 from torch import Tensor
 
-from vaelab.compile import foreign_part
-from vaelab.core import VAE, Trace, fork_rng
+from vaelab.compile import flush_denormals, foreign_part
+from vaelab.core import NOISE, ORDER, VAE, Trace, derive_seed, fork_rng, seed_draws
 from vaelab.data import Batches, Data, DataSpec
 from vaelab.objectives import Objective
 from vaelab.training.average import Average
 from vaelab.training.checkpoint import release, snapshot
 from vaelab.training.clock import Clock
+from vaelab.training.course import Course, Keeper
 from vaelab.training.plan import Plan, find_device, should_compile, uses_bf16
 from vaelab.training.record import Fit, Listener, Moments, Record, Row, Sums
+from vaelab.training.start import start
 from vaelab.training.step import NotFinite, Step, figures, first_not_finite
+from vaelab.utils.hints import hinting
+from vaelab.utils.signals import Interrupted
 
 ACTIVE = 0.01
 """A unit is active if Var_x(E[z|x]) exceeds this (Burda 1509.00519)."""
@@ -33,6 +37,7 @@ ROWS = 256
 """Judged at once: more would take more memory than a step does, and hardly less time."""
 
 
+@hinting
 def fit(
     model: VAE,
     objective: Objective,
@@ -40,6 +45,7 @@ def fit(
     spec: DataSpec,
     plan: Plan,
     listener: Listener | None = None,
+    keeper: Keeper | None = None,
 ) -> Fit:
     """Train `model` in place and leave it with its best weights by validation loss.
 
@@ -49,11 +55,13 @@ def fit(
         data: raw rows; training and validation splits are used, the test split is not.
         spec: the data as the model sees it, binarization included.
         plan: how.
-        listener: callback for every epoch, and for some steps.
+            listener: callback for every epoch, and for some steps.
+    keeper: storage of the fit's states, with the one to go on from.
 
     Raises:
         NotFinite: if a value overflows; the message names tensor, step and batch.
-        ValueError: for a patience with losses that cannot be compared between epochs.
+    Interrupted: if the keeper ends it.
+            ValueError: for a patience with losses that cannot be compared between epochs.
     """
     if plan.patience is not None and not objective.monitorable:
         raise ValueError(
@@ -67,6 +75,7 @@ def fit(
     epochs = plan.num_epochs(len(train))
     steps = steps_an_epoch * epochs
     model.to(device).train()
+    start(model, train)
     objective.to(device, torch.float32 if device.type == "mps" else None)
     clock = Clock(chain(model.named_buffers(), objective.named_buffers()))
     parameters = sum(p.numel() for p in model.parameters())
@@ -76,18 +85,29 @@ def fit(
     step = Step(model, objective, plan, bf16, full, train.prepare)
     sums = step.sums
     average = None if plan.ema is None else Average(model.state_dict(), plan.ema)
-    order = torch.Generator(device).manual_seed(plan.seed)
+    order = torch.Generator(device)
     record = Record(listener, plan.patience, objective.monitorable)
-    with fork_rng(plan.seed, device):
+    course = Course(model, objective, step, average, record)
+    if keeper is not None and (kept := keeper.state()) is not None:
+        course.restore(kept)
+    with fork_rng(plan.seed, device), flush_denormals(device):
         try:
-            for epoch in range(1, epochs + 1):
-                started, seen = time.perf_counter(), 0
-                step.revisit()
-                sums.clear()
-                for i, batch in enumerate(train.shuffled(plan.batch_size, order)):
+            for epoch in range(len(record.fit.history) + 1, epochs + 1):
+                if record.exhausted():
+                    break
+                first = course.done - (epoch - 1) * steps_an_epoch
+                started, seen = time.perf_counter(), first * plan.batch_size
+                if first == 0:
+                    step.revisit()
+                    sums.clear()
+                order.manual_seed(derive_seed(plan.seed, ORDER, epoch))
+                for i, batch in enumerate(train.shuffled(plan.batch_size, order, first), first):
                     done = (epoch - 1) * steps_an_epoch + i + 1
+                    seed_draws(derive_seed(plan.seed, NOISE, done), device)
                     clock.set((done - 1) / steps)
-                    step.scale(learning_rate(done - 1, steps, plan.warmup))
+                    step.scale(
+                        learning_rate(done - 1, steps, plan.warmup_share, plan.cooldown_share)
+                    )
                     try:
                         step(batch)
                     except NotFinite as error:
@@ -99,6 +119,9 @@ def fit(
                     if listener is not None and sums.due():
                         listener.on_step(done, steps, sums.means(seen))
                         step.refresh()
+                    course.done = done
+                    if keeper is not None and i + 1 < steps_an_epoch:
+                        keeper.after_step(course)
                 seconds = time.perf_counter() - started
                 row = {"epoch": epoch} | sums.means(seen)
                 if not math.isfinite(row["loss"]):
@@ -107,12 +130,18 @@ def fit(
                 # All that refers to the model, as an objective may, is to see what is judged.
                 with nullcontext() if average is None else average.in_place():
                     row |= evaluate_epoch(model, objective, valid, plan, bf16)
-                    row |= {"lr": step.learner.optimizer.lr, "images_per_s": seen / seconds}
+                    rows = seen - first * plan.batch_size
+                    row |= {"lr": step.learner.optimizer.lr, "images_per_s": rows / seconds}
                     row |= {"seconds": seconds}
-                    if record.ends_epoch(
+                    stop = record.ends_epoch(
                         row, lambda: snapshot(model, objective, step.learner.optimizer)
-                    ):
-                        break
+                    )
+                if keeper is not None:
+                    keeper.after_epoch(course)
+                if stop:
+                    break
+        except Interrupted:
+            raise
         except KeyboardInterrupt:
             record.fit.ending = "interrupted"
         finally:
@@ -126,12 +155,21 @@ REMEDY = (
 )
 
 
-def learning_rate(step: int, steps: int, warmup: int) -> float:
-    """The share of the peak rate at a step: a linear rise, then a cosine to 0."""
-    warmup = min(warmup, steps // 10)
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+def learning_rate(step: int, steps: int, warmup: float, cooldown: float) -> float:
+    """Share of the peak rate at a step: a linear rise, a plateau, and a linear fall to 0.
+
+    >>> [learning_rate(step, 10, 0.2, 0.4) for step in range(10)]
+    [0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.75, 0.5, 0.25]
+
+    Args:
+        step: index of the step, from 0.
+        steps: number of steps of the training.
+        warmup: share of them over which the rate rises.
+        cooldown: share of them over which it falls.
+    """
+    rise = (step + 1) / max(1.0, warmup * steps)
+    fall = (steps - step) / max(1.0, cooldown * steps)
+    return min(rise, 1.0, fall)
 
 
 @torch.no_grad()

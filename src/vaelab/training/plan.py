@@ -10,13 +10,14 @@ from typing import Literal
 import torch
 
 from vaelab.data import Augment
+from vaelab.utils.hints import Hinting
 from vaelab.utils.progress import counted
 from vaelab.utils.validation import (
     Count,
     Fraction,
-    Natural,
     NonNegative,
     Positive,
+    Share,
     check_fields,
 )
 
@@ -40,15 +41,16 @@ WORTH_CASTING = 200_000
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Hinting):
     """Settings of a training.
 
     Attributes:
         epochs: passes over the training data; by default enough for 4,000 steps, at least 10.
         batch_size: examples in a step.
-        lr: peak learning rate of AdamW; it warms up linearly and falls to 0 as a cosine.
+        lr: peak learning rate of AdamW.
         weight_decay: decoupled weight decay.
-        warmup: steps until the peak; at most a tenth of all steps.
+        warmup_share: share of all steps, the first, over which lr rises linearly to its peak.
+        cooldown_share: share of all steps, the last, over which lr falls linearly to 0.
         clip: largest norm of the gradient, in nats; it only catches outliers.
         ema: decay of averaged weights, which are then evaluated and kept; none if not set.
         patience: epochs without a better validation loss before stopping; none if not set.
@@ -68,7 +70,8 @@ class Plan:
     batch_size: Count = 128
     lr: Positive = 2e-3
     weight_decay: NonNegative = 0.01
-    warmup: Natural = 200
+    warmup_share: Share = 0.05
+    cooldown_share: Share = 0.5
     clip: Positive = 100.0
     ema: Fraction | None = None
     patience: Count | None = None

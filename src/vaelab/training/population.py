@@ -17,8 +17,8 @@ from functools import partial
 
 import torch
 
-from vaelab.compile import foreign_part
-from vaelab.core import VAE, fork_rng
+from vaelab.compile import flush_denormals, foreign_part
+from vaelab.core import NOISE, ORDER, VAE, derive_seed, fork_rng, seed_draws
 from vaelab.data import Batch, Batches, Data, DataSpec
 from vaelab.objectives import Objective
 from vaelab.training.average import Average
@@ -27,6 +27,7 @@ from vaelab.training.fit import ACTIVE, REMEDY, ROWS, learning_rate
 from vaelab.training.plan import Plan, find_device, should_compile, uses_bf16
 from vaelab.training.record import Fit, Listener, Moments, Record, Row, Sums
 from vaelab.training.stack import Stack, Tensors, difference, facts, unstackable
+from vaelab.training.start import start
 from vaelab.training.step import NotFinite
 
 WALKED = 8192
@@ -86,24 +87,29 @@ def fit_population(
     steps = steps_an_epoch * epochs
     for model in models:
         model.to(device).train()
+        start(model, train)
     parameters = sum(p.numel() for p in models[0].parameters())
     bf16 = uses_bf16(plan.precision, device, parameters)
     foreign = foreign_part(*models, *objectives)
     full = plan.batch_size if should_compile(plan.compile, n * steps, parameters, foreign) else 0
     stack = Stack(models, objectives, plans, bf16, full, train.prepare)
     average = None if plan.ema is None else Average(stack.parameters, plan.ema)
-    order = torch.Generator(device).manual_seed(plan.seed)
+    order = torch.Generator(device)
     members = [Member(Record(listeners[i] if listeners else None, plan.patience)) for i in range(n)]
-    with fork_rng(plan.seed, device):
+    with fork_rng(plan.seed, device), flush_denormals(device):
         try:
             for epoch in range(1, epochs + 1):
                 started, sums, seen = time.perf_counter(), Sums(), 0
                 if stack.program is not None:
                     stack.program.revisit()
+                order.manual_seed(derive_seed(plan.seed, ORDER, epoch))
                 for number, batch in enumerate(train.shuffled(plan.batch_size, order), 1):
                     done = (epoch - 1) * steps_an_epoch + number
+                    seed_draws(derive_seed(plan.seed, NOISE, done), device)
                     stack.clock.set((done - 1) / steps)
-                    stack.scale(learning_rate(done - 1, steps, plan.warmup))
+                    stack.scale(
+                        learning_rate(done - 1, steps, plan.warmup_share, plan.cooldown_share)
+                    )
                     sums.add(stack.step(batch))
                     for i, found in stack.broken.items():
                         if members[i].going:

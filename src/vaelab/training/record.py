@@ -74,7 +74,12 @@ class Record:
             self.fit.best_epoch = int(row["epoch"])
         if self.listener is not None:
             self.listener.on_epoch(row, self.best if better else None)
-        if self.patience is not None and row["epoch"] - self.fit.best_epoch >= self.patience:
+        return self.exhausted()
+
+    def exhausted(self) -> bool:
+        """True if patience has run out; the fit then ends early."""
+        waited = len(self.fit.history) - self.fit.best_epoch
+        if self.patience is not None and waited >= self.patience:
             self.fit.ending = "early"
         return self.fit.ending == "early"
 

@@ -7,8 +7,9 @@ r"""One step: walk, loss, gradient, update; then the critic's, and state that is
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -70,6 +71,27 @@ class Step:
         self.learners = [self.learner] + ([self.critic] if self.critic else [])
         traced = partial(self.step, Learner.step_for_compile)
         self.program = Program("the training step", traced, exclusive=True) if full else None
+
+    @property
+    def settled(self) -> bool:
+        """True unless it is yet to be decided if the step is compiled."""
+        return self.program is None or self.program.settled
+
+    def state(self) -> dict[str, Any]:
+        """Figures summed over, and which step was reached by optimizers and program."""
+        program = None if self.program is None else self.program.state()
+        taken = [learner.optimizer.taken for learner in self.learners]
+        return {"figures": list(self.sums.names), "taken": taken, "program": program}
+
+    def resume(self, state: Mapping[str, Any], sums: Tensor) -> None:
+        """Go on from the state of another process."""
+        if state["figures"]:
+            device = next(self.model.parameters()).device
+            self.sums.names, self.sums.sums = tuple(state["figures"]), sums.to(device)
+        for learner, taken in zip(self.learners, state["taken"], strict=True):
+            learner.optimizer.taken = taken
+        if self.program is not None and state["program"] is not None:
+            self.program.resume(state["program"])
 
     def revisit(self) -> None:
         """Trace a step again soon, and copy weights afresh: an epoch has ended."""

@@ -21,9 +21,12 @@ from vaelab.understand.figures import draw
 from vaelab.understand.measure import Measured, measure_model, reach
 from vaelab.understand.study import MODELS, Interrupted, Study, Watcher, key, study
 from vaelab.utils import atomic_files
+from vaelab.utils.callable_package import make_callable
 from vaelab.utils.progress import say
 
 __all__ = ["MODELS", "Study", "Watcher", "key", "study", "understand"]
+
+make_callable(__name__, "vaelab.verbs.understand:understand")
 
 DOCUMENT, FIGURES, RUNS = "understand.json", "figures", "runs"
 UNFINISHED = "unfinished.json"
@@ -82,7 +85,7 @@ def understand(
             )
         runs = found.runs
         with _timed(seconds, "measure"):
-            common = ground(data, found.run("vae", wide).data, seed)
+            common = ground(data, found.run("vae", wide).spec, seed)
             reached = {latent: reach(common, latent) for latent in found.sizes}
             for number, (name, run) in enumerate(runs.items()):
                 if watcher is not None:

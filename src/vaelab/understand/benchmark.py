@@ -211,7 +211,7 @@ def encode(run: Run, x: Tensor) -> Cloud:
 def decode(run: Run, z: Tensor) -> Tensor:
     """The likelihood's mean (N, …) at model scale for codes z (N, L); bounded data in [0, 1]."""
     x = torch.cat([run.model.decode([part]).likelihood.mean for part in z.split(ROWS)])
-    return x.clamp(0, 1) if run.data.bounded else x
+    return x.clamp(0, 1) if run.spec.bounded else x
 
 
 def returned(run: Run, z: Tensor) -> Tensor:

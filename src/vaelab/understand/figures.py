@@ -143,7 +143,7 @@ class Sections:
         across = math.dist(far.start, far.end)
         segments = {"gap": far, "class": landmarks.core(cloud.mu, self.ground.train.y, across)}
         yield from maps.gap_maps(run, cloud, self.names, scale, segments).items()
-        steps = find_renderer(run.data).steps
+        steps = find_renderer(run.spec).steps
         self.facts["strips"] = {
             name: {
                 "from": list(s.start),

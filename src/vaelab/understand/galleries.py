@@ -25,19 +25,19 @@ REACH = 0.98
 
 def strip(run: Run, segment: Segment) -> Picture:
     """Examples decoded along a segment of a two-dimensional latent space."""
-    how = find_renderer(run.data)
+    how = find_renderer(run.spec)
     return how.interpolations(run.decode(segment.points(how.steps))[None])[0]
 
 
 def redraws(run: Run, ground: Benchmark, rows: Tensor, draws: Tensor) -> Picture:
     """Inputs, and examples decoded from draws (I, S, L) of each one's z."""
     made = run.decode(draws.flatten(0, 1)).unflatten(0, draws.shape[:2])
-    return find_renderer(run.data).variations(ground.held.raw[rows], made)[0]
+    return find_renderer(run.spec).variations(ground.held.raw[rows], made)[0]
 
 
 def interpolations(run: Run, ground: Benchmark, count: int = PATHS) -> Picture:
     """Straight paths between the codes of held-out pairs, which stand at their ends."""
-    how, pairs = find_renderer(run.data), ground.pairs[:count]
+    how, pairs = find_renderer(run.spec), ground.pairs[:count]
     ends = [encode(run, ground.held.x[pairs[:, side]]).mu for side in (0, 1)]
     paths = interpolation_path(ends[0], ends[1], how.steps - 1)
     made = run.decode(paths.flatten(0, 1)).unflatten(0, paths.shape[:2])
@@ -46,15 +46,15 @@ def interpolations(run: Run, ground: Benchmark, count: int = PATHS) -> Picture:
 
 def samples(run: Run, ground: Benchmark) -> Picture:
     """Decoded draws of the prior, uncurated: the first ones of the seed."""
-    how = find_renderer(run.data)
+    how = find_renderer(run.spec)
     z = torch.randn(how.new, run.latent, generator=ground.generator(20))
-    made = run.decode(z, draw=run.data.drawn, seed=ground.seed)
+    made = run.decode(z, draw=run.spec.drawn, seed=ground.seed)
     return how.samples(made, ground.train.raw)[0]
 
 
 def manifold(run: Run) -> Picture:
     """The decoded lattice of the prior's quantiles in two dimensions, the largest z₂ on top."""
-    how = find_renderer(run.data)
+    how = find_renderer(run.spec)
     u = 0.5 + REACH * (torch.arange(how.side) / (how.side - 1) - 0.5)
     q = math.sqrt(2) * torch.erfinv(2 * u - 1)
     z = torch.stack([q.repeat(how.side), q.flip(0).repeat_interleave(how.side)], 1)
@@ -73,8 +73,8 @@ def variations(run: Run, ground: Benchmark, row: int, noise: Tensor) -> Picture:
     mu = encode(run, ground.held.x[row : row + 1]).mu
     epsilon = torch.randn(VARIATIONS, run.latent, generator=ground.generator(21))
     made = torch.stack([run.decode(mu + t * noise * epsilon) for t in TEMPERATURES])
-    raw = ground.held.raw[row : row + 1].expand(len(made), *run.data.shape)
-    return find_renderer(run.data).variations(raw, made)[0]
+    raw = ground.held.raw[row : row + 1].expand(len(made), *run.spec.shape)
+    return find_renderer(run.spec).variations(raw, made)[0]
 
 
 def noise_like(posterior: Cloud, codes: Cloud) -> tuple[Tensor, float]:

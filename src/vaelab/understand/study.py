@@ -166,10 +166,18 @@ def study(
     for model, latent in keys:
         name = key(model, latent)
         recipe = MODELS[model](data.spec, latent, design=Design(net="mlp", width=WIDTH, seed=seed))
-        told = None if watcher is None else _Told(watcher, name)
+        told = () if watcher is None else (_Told(watcher, name),)
         folder = folders[model, latent]
         try:
-            runs[name] = train(recipe, data, plan, out=folder, overwrite=overwrite, listener=told)
+            runs[name] = train(
+                recipe,
+                data,
+                plan,
+                out=folder,
+                overwrite=overwrite,
+                callbacks=told,
+                progress=False,
+            )
         except KeyboardInterrupt as interrupt:  # before the first epoch was complete
             raise Interrupted(runs) from interrupt
         if runs[name].training["ending"] == "interrupted":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -67,8 +68,15 @@ def together(folder: Path) -> Iterator[Path]:
     """
     with tempfile.TemporaryDirectory(dir=folder, prefix=".") as staged:
         yield Path(staged)
-        for path in Path(staged).iterdir():
+        # The file that names the others' digests comes last.
+        for path in sorted(Path(staged).iterdir(), key=lambda p: p.stat().st_mtime_ns):
             path.replace(folder / path.name)
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def append(path: Path, line: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 VERBS = (
     *("understand", "train", "sweep", "evaluate", "compare", "explore", "doctor", "fit-prior"),
-    *("sample", "reconstruct", "vary", "interpolate", "traverse", "encode"),
+    *("sample", "score", "reconstruct", "vary", "interpolate", "traverse", "encode"),
 )
 """Commands of the program; the word `vaelab` before one of them is the program's name."""
 

@@ -1,13 +1,21 @@
-"""Suggestions for misspelt names, text that is safe to print, and exact numbers."""
+"""Suggestions for misspelt and foreign names, text that is safe to print, and exact numbers."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+from vaelab.utils.foreign_words import FOREIGN, squashed
+from vaelab.utils.options import on_command_line
 
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Characters that control a terminal or reverse its text, and those without an encoding."""
+
+_ENDINGS = ("vaeconfig", "vaemodel", "vae", "config", "model", "s")
+"""Endings without which a name of another library may be one of ours."""
+
+_ANYWHERE = "vaelab."
 
 
 def escape_control(text: str) -> str:
@@ -19,7 +27,44 @@ def escape_control(text: str) -> str:
     return _UNSEEN.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str], prefix: Mapping[str, str] = {}) -> list[str]:
+    """Names that a misspelt or foreign one may stand for, the likeliest first; at most 3.
+
+    >>> nearest("latent_dim", ["latent", "lr"]), nearest("BetaVAE", ["vae", "beta_vae"])
+    (['latent'], ['beta_vae'])
+    >>> nearest("BetaTCVAE", ["beta_vae", "beta_tc"])
+    ['beta_tc']
+
+    Args:
+        name: the name.
+        known: names.
+        prefix: text before a name if it is not written bare, by name.
+    """
+    names = {each: prefix.get(each, "") + each for each in known}
+    by_key: dict[str, list[str]] = {}
+    for each, written in names.items():
+        by_key.setdefault(squashed(each), []).append(written)
+    key = squashed(name)
+    if key in by_key:
+        return by_key[key][:3]
+    if meant := _meant(FOREIGN.get(key, ()), names):
+        return meant[:3]
+    for ending in _ENDINGS:
+        if (stem := key.removesuffix(ending)) != key and stem in by_key:
+            return by_key[stem][:3]
+    close = difflib.get_close_matches(key, by_key, n=3, cutoff=0.6)
+    return [each for match in close for each in by_key[match]][:3]
+
+
+def _meant(words: Iterable[str], names: Mapping[str, str]) -> list[str]:
+    """Those of our names that exist at the place; failing these, those that exist anywhere."""
+    bare = [(word, word.removeprefix(_ANYWHERE)) for word in words]
+    here = [names.get(each, each) for _, each in bare if each.partition(".")[0] in names]
+    anywhere = [word for word, _ in bare if word.startswith(_ANYWHERE) and not on_command_line()]
+    return list(dict.fromkeys(here or anywhere))
+
+
+def did_you_mean(name: str, known: Iterable[str], prefix: Mapping[str, str] = {}) -> str:
     """Return a sentence to append after a full stop, with the nearest names; empty if none is near.
 
     >>> did_you_mean("sampel", ["train", "sample"])
@@ -29,10 +74,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     >>> did_you_mean("xyz", ["train", "sample"])
     ''
     """
-    # Every flag starts with dashes, which would make all of them similar.
-    bare = {each.lstrip("-"): each for each in known}
-    near = difflib.get_close_matches(name.lstrip("-"), bare, n=3, cutoff=0.6)
-    return f" Did you mean {' or '.join(bare[each] for each in near)}?" if near else ""
+    near = nearest(name, known, prefix)
+    return f" Did you mean {' or '.join(near)}?" if near else ""
 
 
 def exact(value: float) -> str:

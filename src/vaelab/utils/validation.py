@@ -16,6 +16,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from vaelab.utils.text import did_you_mean
+
 LARGEST = 2**63
 """Above every integer that a tensor or a generator takes."""
 
@@ -24,6 +26,7 @@ Natural = Annotated[int, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
 NonNegative = Annotated[float, Meta(ge=0)]
 Fraction = Annotated[float, Meta(gt=0, lt=1)]
+Share = Annotated[float, Meta(ge=0, le=1)]
 
 _WORDS = {
     "int": "a whole number",
@@ -112,7 +115,9 @@ def _message(error: str, value: Any, hint: Any, name: str) -> str:
     if text.startswith("Object missing"):
         return f"{name}{path} lacks {text.split('`')[1]}"
     if text.startswith("Invalid enum value"):
-        text = f"expected {' or '.join(_options(part))}"
+        options = list(_options(part))
+        near = did_you_mean(value, options) if isinstance(value, str) else ""
+        text = f"expected {' or '.join(options)}{near and '.' + near}"
     elif text.startswith("Expected"):
         text = re.sub(r", got `.*", "", text)
         whole = (

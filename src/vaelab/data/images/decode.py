@@ -15,7 +15,7 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO, NamedTuple, TypeVar
@@ -58,6 +58,13 @@ class Picture:
     name: str
     open: Callable[[], AbstractContextManager[Image.Image]]
     content: Callable[[], bytes] = bytes
+
+
+def picture(name: str, image: Image.Image) -> Picture:
+    """A picture in memory, decoded here: threads may not decode one object at the same time."""
+    with suppress(OSError):  # reported when it is read
+        image.load()
+    return Picture(name, partial(nullcontext, image))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

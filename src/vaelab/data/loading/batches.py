@@ -6,7 +6,7 @@ binarization draws b ~ Bernoulli(x): afresh in `epoch`, once and for all in `fix
 figure computed on a split is a figure of one stated data set.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -97,13 +97,38 @@ class Batches:
             yield Batch(self.prepare(raw, generator), condition)
 
     def shuffled(
-        self, batch_size: int, generator: torch.Generator | None = None
+        self, batch_size: int, generator: torch.Generator | None = None, start: int = 0
     ) -> Iterator[Batch]:
-        """The batches of `epoch` before `prepare`: raw rows, augmented."""
+        """The batches of `epoch` before `prepare`: raw rows, augmented.
+
+        How a batch is augmented depends on its number and on the generator's state at first.
+
+        Args:
+            batch_size: rows in a batch, at least 1.
+            generator: generator of the order; on this object's device.
+            start: number of batches to leave out.
+        """
         _check(batch_size)
-        for rows, which in self.rows.shuffled(batch_size, generator):
-            raw = augmented(rows, self.augment, generator)
+        if start * batch_size >= len(self):
+            return
+        draws = self._augmenting(generator)
+        for number, (rows, which) in enumerate(
+            self.rows.shuffled(batch_size, generator, start), start
+        ):
+            raw = augmented(rows, self.augment, draws(number))
             yield Batch(raw, self.spec.tell(None if self.y is None else self.y[which]))
+
+    def _augmenting(
+        self, generator: torch.Generator | None
+    ) -> Callable[[int], torch.Generator | None]:
+        """Function from the number of a batch to the generator that augments it."""
+        if self.augment == "none":
+            return lambda number: None
+        place = None if generator is None else generator.device
+        first = int(torch.randint(2**62, (), generator=generator, device=place))
+        draws = torch.Generator(self.device)
+        # Lower 32 bits, which are all that the CPU's generator takes, differ from batch to batch.
+        return lambda number: draws.manual_seed((first + number * 0x9E3779B97F4A7C15) % 2**64)
 
     def prepare(self, raw: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Raw rows (B, *shape) at model scale, float32; binarized afresh if the spec says so."""

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -87,14 +88,19 @@ class Resident:
         """Every row once, in order: (B, *shape)."""
         yield from self.x.split(batch_size)
 
-    def shuffled(self, batch_size: int, generator: torch.Generator | None) -> Iterator[Numbered]:
-        """Every row once, in a fresh order drawn from `generator`."""
+    def shuffled(
+        self, batch_size: int, generator: torch.Generator | None, start: int = 0
+    ) -> Iterator[Numbered]:
+        """Every row once, in a fresh order drawn from `generator`, but for the first batches."""
         order = torch.randperm(len(self.x), generator=generator, device=self.x.device)
         # Several batches at a time, where they are small: rows far apart are waited for together.
         size = max(1, PIECE * len(self.x) // max(1, self.x.nbytes) // batch_size) * batch_size
-        for piece in order.split(size):
+        done, within = divmod(start * batch_size, size)
+        for piece in order.split(size)[done:]:
             rows = self.x.index_select(0, piece)
-            yield from zip(rows.split(batch_size), piece.split(batch_size), strict=True)
+            numbered = zip(rows.split(batch_size), piece.split(batch_size), strict=True)
+            yield from islice(numbered, within // batch_size, None)
+            within = 0
 
 
 class Streamed:
@@ -122,13 +128,20 @@ class Streamed:
         for rows, _ in self._ahead(self.x, self._cut(batch_size)):
             yield from rows.split(batch_size)
 
-    def shuffled(self, batch_size: int, generator: torch.Generator | None) -> Iterator[Numbered]:
-        """Every row once, in a fresh order drawn from `generator`."""
+    def shuffled(
+        self, batch_size: int, generator: torch.Generator | None, start: int = 0
+    ) -> Iterator[Numbered]:
+        """Every row once, in a fresh order drawn from `generator`, but for the first batches."""
         place = None if generator is None else generator.device
         seed = int(torch.randint(2**62, (), generator=generator, device=place))
-        for rows, pool in self._ahead(self.forward, self._pools(seed, batch_size)):
+        done, within = divmod(start * batch_size, self._pool_rows(batch_size))
+        for rows, pool in self._ahead(
+            self.forward, islice(self._pools(seed, batch_size), done, None)
+        ):
             which = self.places[pool].to(self.device)
-            yield from zip(rows.split(batch_size), which.split(batch_size), strict=True)
+            numbered = zip(rows.split(batch_size), which.split(batch_size), strict=True)
+            yield from islice(numbered, within // batch_size, None)
+            within = 0
 
     def _pools(self, seed: int, batch_size: int) -> Iterator[Tensor]:
         n, draws = len(self.x), torch.Generator().manual_seed(seed)
@@ -143,9 +156,12 @@ class Streamed:
 
     def _cut(self, batch_size: int) -> Iterator[Tensor]:
         """0…N−1 in pools of whole batches, so that only the last batch is short."""
-        size = max(1, self.pool // batch_size) * batch_size
+        size = self._pool_rows(batch_size)
         for start in range(0, len(self.x), size):
             yield torch.arange(start, min(start + size, len(self.x)))
+
+    def _pool_rows(self, batch_size: int) -> int:
+        return max(1, self.pool // batch_size) * batch_size
 
     def _ahead(self, x: Rows, pools: Iterable[Tensor]) -> Iterator[Numbered]:
         """The rows of one pool, and the pool, while the next is being read."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from rich.console import Console
 from rich.progress import BarColumn, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-from vaelab.training import Row, Snapshot
+from vaelab.training import Listener, Row, Snapshot
 from vaelab.training.record import NAMES, USED, figures
 from vaelab.utils.progress import Display
 
@@ -67,3 +70,23 @@ class TrainingDisplay(Display):
                 f" · {row['images_per_s']:,.0f}/s"
             ),
         )
+
+
+@contextmanager
+def progress_display(
+    epochs: int, batch_size: int, progress: bool | None
+) -> Iterator[tuple[Listener, ...]]:
+    """Display of a training, as the listeners that it needs.
+
+    Args:
+        epochs: upper bound.
+        batch_size: examples in a step.
+        progress: True to show it, False to show nothing; None to show it in a terminal and in a
+            notebook alone.
+    """
+    console = Console(stderr=True)
+    if progress or (progress is None and (console.is_terminal or console.is_jupyter)):
+        with TrainingDisplay(epochs, batch_size, console) as display:
+            yield (display,)
+    else:
+        yield ()

@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from vaelab.commands.train import table
-from vaelab.commands.training_progress import TrainingDisplay
 from vaelab.commands.understand_progress import StudyDisplay
+from vaelab.runs.training_display import TrainingDisplay
 from vaelab.training.record import figures
 from vaelab.utils import progress
 from vaelab.utils.progress import PartsDisplay, counting

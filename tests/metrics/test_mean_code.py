@@ -7,11 +7,11 @@ from torch import nn
 
 from vaelab import VAE, Shallow
 from vaelab.data import load
+from vaelab.metrics.mean_code import excess_at_mean
 from vaelab.parts.likelihoods import LaplaceLikelihood
 from vaelab.parts.posteriors import DiagonalNormal
 from vaelab.parts.priors import Standard
 from vaelab.plots import gallery
-from vaelab.runs.mean_code import excess_at_mean
 
 
 class Shell(nn.Module):

@@ -1,0 +1,52 @@
+"""Training history: one row of figures per epoch, and the course of each figure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, overload
+
+if TYPE_CHECKING:
+    from typing import SupportsIndex
+
+    import pandas as pd
+
+
+class History(list[dict[str, float]]):
+    """Rows by epoch; a name gives the values of a figure, `history["valid_loss"]`.
+
+    >>> history = History([{"epoch": 1, "loss": 9.0}, {"epoch": 2, "loss": 7.5}])
+    >>> history["loss"], history[-1]["epoch"]
+    ([9.0, 7.5], 2)
+    """
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> dict[str, float]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[dict[str, float]]: ...
+    @overload
+    def __getitem__(self, index: str) -> list[float]: ...
+    def __getitem__(self, index: Any) -> Any:
+        if not isinstance(index, str):
+            return super().__getitem__(index)
+        if index not in self.names:
+            raise KeyError(f"no figure is called {index!r}; there is {', '.join(self.names)}")
+        return [row.get(index, float("nan")) for row in self]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the figures, validation figures with the prefix `valid_`."""
+        return list(dict.fromkeys(name for row in self for name in row))
+
+    def row(self, epoch: int) -> dict[str, float]:
+        """Validation figures of an epoch, counted from 1: loss, rate and distortion."""
+        found = self[epoch - 1] if self else {}
+        names = ("loss", "rate", "distortion")
+        return {name: found[f"valid_{name}"] for name in names if f"valid_{name}" in found}
+
+    def to_frame(self) -> pd.DataFrame:
+        """Data frame with a line per epoch."""
+        import pandas as pd
+
+        return pd.DataFrame(list(self))
+
+    def _repr_html_(self) -> str:
+        return str(self.to_frame().to_html(index=False, float_format="{:.2f}".format))

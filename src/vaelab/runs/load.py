@@ -1,0 +1,93 @@
+"""Read a run from its folder; no code named in a file is executed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import vaelab.recipes  # noqa: F401  (its functions register themselves)
+from vaelab.core import VAE
+from vaelab.data import DataSpec
+from vaelab.objectives import Distortion, Objective
+from vaelab.recipes.registry import HANDMADE, Recipe, rebuild
+from vaelab.runs.files import (
+    CODES,
+    METRICS,
+    OBJECTIVE,
+    RECIPE,
+    TIMING,
+    WEIGHTS,
+    check_files,
+    read_recipe,
+    read_training,
+)
+from vaelab.runs.history import History
+from vaelab.runs.latent_summary import read_latent_summary
+from vaelab.runs.run import Run
+from vaelab.utils import atomic_files
+from vaelab.utils.hints import hinting
+
+
+@hinting
+def load(path: str | Path, *, model: VAE | None = None, objective: Objective | None = None) -> Run:
+    """Read a run from its folder.
+
+    Args:
+        path: folder of the run.
+        model: for a run of a model of your own, the model, whose weights are then read.
+        objective: its objective.
+
+    Raises:
+        FileNotFoundError: if there is no run.
+        ValueError: if a file is damaged or foreign, or names something the library does not have.
+    """
+    folder = Path(path)
+    about = read_recipe(folder)
+    try:
+        spec = DataSpec.from_json(about["data"])
+        if about["recipe"] == HANDMADE:
+            recipe = _own(about, spec, model, objective)
+        else:
+            recipe = rebuild(about["recipe"], about["arguments"], spec, about.get("code") or ())
+    except (TypeError, ValueError, ArithmeticError, RuntimeError, MemoryError) as error:
+        raise ValueError(f"{folder / RECIPE}: {error}") from None  # numbers may be absurd
+    try:
+        atomic_files.load_weights(recipe.model, folder / WEIGHTS, "run")
+        if recipe.objective.state_dict():
+            atomic_files.load_weights(recipe.objective, folder / OBJECTIVE, "run")
+    except atomic_files.Foreign as error:
+        raise ValueError(f"{error}. {recipe.mismatch_message(about.get('likelihood'))}") from None
+    history = atomic_files.read_rows(folder / METRICS)
+    timing = atomic_files.read_rows(folder / TIMING)
+    if len(timing) == len(history):
+        history = [row | timed for row, timed in zip(history, timing, strict=True)]
+    codes = read_latent_summary(atomic_files.read_json(folder / CODES), folder / CODES)
+    try:
+        training = read_training(about["training"], len(history))
+    except ValueError as error:
+        raise ValueError(f"{folder / RECIPE}: {error}") from None
+    check_files(folder, about.get("sha256"))
+    run = Run(recipe, training, History(history), codes, folder)
+    if len(codes.mean) != run.latent:
+        raise ValueError(
+            f"{folder / CODES} describes codes of {len(codes.mean)} numbers, this model's have "
+            f"{run.latent}; restore the file or train the run again"
+        )
+    return run
+
+
+def _own(about: dict[str, Any], spec: DataSpec, model: Any, objective: Any) -> Recipe:
+    """Recipe of a run of a model of one's own, from the model at hand.
+
+    Raises:
+        ValueError: if it is not at hand; names the code that the run needs.
+    """
+    if model is None:
+        code = [str(place) for place in about.get("code") or ()] or ["parts of vaelab"]
+        raise ValueError(
+            f"the run is of a model built by hand from {', '.join(code)}; build it again and pass "
+            "it: vaelab.load(path, model=…, objective=…). A function under @vaelab.recipe makes "
+            "runs that load by themselves"
+        )
+    objective = Distortion() if objective is None else objective
+    return Recipe(HANDMADE, {}, model, objective, spec, str(about.get("likelihood", "")))
