@@ -43,7 +43,8 @@ ROOMS: dict[str, str] = {
     "sweep": "core data metrics plots recipes runs training utils version",
     "understand": "core data metrics plots recipes reports runs training utils version",
     "explore": "compile core data distributions plots recipes runs sweep training utils version",
-    "verbs": "data doctor evaluation metrics recipes reports runs sweep training understand utils",
+    "verbs": "data doctor evaluation explore metrics recipes reports runs sweep training "
+    "understand utils",
     "commands": "core data doctor evaluation explore fitted metrics plots recipes reports runs "
     "sweep training understand utils verbs version",
 }

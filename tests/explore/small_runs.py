@@ -39,11 +39,11 @@ def decoded(run: Run, z: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
         condition = tuple(c.expand(len(z), -1) for c in run.example_condition)
         trace = run.model.decode(cut(z, run.shapes), condition=condition)
-        return run.data.unscale(trace.likelihood.mean)
+        return run.spec.unscale(trace.likelihood.mean)
 
 
 def encoded(run: Run, raw: torch.Tensor) -> torch.Tensor:
     """Posterior means (N, L), by torch."""
     with torch.no_grad():
         condition = tuple(c.expand(len(raw), -1) for c in run.example_condition)
-        return join(run.model(run.data.prepare(raw), temperature=0.0, condition=condition).latents)
+        return join(run.model(run.spec.prepare(raw), temperature=0.0, condition=condition).latents)

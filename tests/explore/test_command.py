@@ -54,3 +54,21 @@ def test_the_server_asks_for_its_extra(run, monkeypatch, capsys):
     said = capsys.readouterr().err
     assert "vaelab[explore]" in said
     assert "--export" in said
+
+
+def test_python_shows_and_saves_the_same_page(run, tmp_path, digits):
+    import vaelab
+
+    shown = vaelab.explore(run, points=20)
+    out = tmp_path / "command.html"
+    assert main(["explore", str(run), "--export", str(out), "--points", "20"]) == 0
+    assert shown.save(tmp_path / "a" / "b.html").read_bytes() == out.read_bytes()
+    assert shown._repr_html_().startswith('<iframe srcdoc="&lt;!DOCTYPE html')
+    assert "save(" in repr(shown)
+    loaded = vaelab.load(run)
+    again = vaelab.explore(loaded, names=["mine"], data=digits, points=20)
+    assert "mine" in again.page
+    with pytest.raises(ValueError, match="2 titles"):
+        vaelab.explore(loaded, names=["a", "b"])
+    with pytest.raises(ValueError, match="no run"):
+        vaelab.explore()

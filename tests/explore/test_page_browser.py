@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import numpy
 import pytest
 import torch
 from chromium import FAINT, launched, until
@@ -215,14 +216,17 @@ def test_rows_of_a_table_have_the_names_of_their_columns(visit, tmp_path):
     assert page.said == []
 
 
-def test_series_are_drawn_as_lines(visit, digits):
-    from vaelab.data import from_arrays
+def test_series_are_drawn_as_lines(visit, tmp_path):
+    from vaelab.data import load
 
-    x = torch.rand(80, 12, 2).numpy()
-    data = from_arrays(x, kind="series")
+    numpy.save(tmp_path / "x.npy", torch.rand(80, 12, 2).numpy())
+    data = load(tmp_path / "x.npy", kind="series")
     run = untrained("vae", data, net="mlp")
     page = visit(explorer_page([run], ["vae"], splits=splits(data), most=60))
-    assert len(settled(page).unique()) > 2
+    drawn = "document.querySelector('.decoded').toDataURL()"
+    before = page.evaluate(drawn)
+    page.hover(".over", position={"x": 300, "y": 60})
+    until(page, f"{drawn} !== {before!r}")
     assert page.said == []
 
 

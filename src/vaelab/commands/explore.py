@@ -14,7 +14,7 @@ from vaelab.data import load as load_data
 from vaelab.explore.export import explorer_page
 from vaelab.explore.population import is_population, load_betas, name, read_betas, train_betas
 from vaelab.recipes.design import Design
-from vaelab.runs.run import load
+from vaelab.runs.load import load
 from vaelab.training import Plan
 from vaelab.utils import atomic_files
 from vaelab.utils.progress import say

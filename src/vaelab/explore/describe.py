@@ -90,10 +90,10 @@ def choose_rows(splits: Sequence[Split], spec: DataSpec, latent: int, most: int)
 def encode_rows(run: Run, rows: Rows) -> tuple[Tensor, Tensor | None]:
     """Posterior means (N, L) of rows, and deviations (N, L) if all posteriors are normal."""
     codes, spreads = [], []
-    condition = run.data.tell(rows.known)
+    condition = run.spec.tell(rows.known)
     with fork_rng(0):
         for i in range(0, len(rows.x), ROWS):
-            x = run.data.prepare(rows.x[i : i + ROWS])
+            x = run.spec.prepare(rows.x[i : i + ROWS])
             trace = run.model(
                 x, temperature=0.0, condition=tuple(c[i : i + ROWS] for c in condition)
             )
@@ -133,8 +133,8 @@ def describe_run(run: Run, name: str, rows: Rows | None, pool: Pool) -> dict[str
         "recipe": run.recipe.name,
         "latent": run.latent,
         "sites": len(run.shapes),
-        "condition": run.data.condition,
-        "known": run.data.known,
+        "condition": run.spec.condition,
+        "known": run.spec.known,
         "stochastic": run.has_rate,
         "figures": {k: v for k, v in numbers.items() if v is not None and math.isfinite(v)},
         "mean": summary.mean,

@@ -52,7 +52,7 @@ def explorer_page(
         splits = _splits(runs, data, data_dir)
     rows = None
     if splits is not None:
-        known = next((r.data for r in runs if r.data.known), spec)
+        known = next((r.spec for r in runs if r.spec.known), spec)
         rows = choose_rows(splits, known, max(run.latent for run in runs), most)
     pool, sweep = Pool(), None
     listed: list[dict[str, Any] | None] = []
@@ -89,12 +89,12 @@ def check_same_data(runs: Sequence[Run], names: Sequence[str]) -> DataSpec:
     Raises:
         ValueError: if they differ.
     """
-    first = runs[0].data
+    first = runs[0].spec
     for run, name in zip(runs, names, strict=True):
-        same = (run.data.shape, run.data.sha256) == (first.shape, first.sha256)
+        same = (run.spec.shape, run.spec.sha256) == (first.shape, first.sha256)
         if not same:
             raise ValueError(
-                f"{names[0]} was trained on {first.source} and {name} on {run.data.source}; one "
+                f"{names[0]} was trained on {first.source} and {name} on {run.spec.source}; one "
                 "page compares runs of the same data"
             )
     return first
@@ -103,7 +103,10 @@ def check_same_data(runs: Sequence[Run], names: Sequence[str]) -> DataSpec:
 def _splits(
     runs: Sequence[Run], data: str | None, data_dir: Path | None
 ) -> tuple[Split, Split, Split] | None:
-    spec = next((r.data for r in runs if r.data.known), runs[0].data)
+    rows = next((run.rows for run in runs if run.rows is not None), None)
+    if rows is not None and data is None:
+        return rows.train, rows.valid, rows.test
+    spec = next((r.spec for r in runs if r.spec.known), runs[0].spec)
     try:
         return reload_training_data(spec, data, data_dir, runs[0].path)
     except (ValueError, OSError) as error:

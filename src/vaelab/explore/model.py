@@ -39,22 +39,22 @@ def programs(run: Run, pool: Pool) -> dict[str, Program]:
             f"the model has {size / 2**20:.0f} MiB of weights at 16 bits; a file holds up to "
             f"{LARGEST / 2**20:.0f} MiB"
         )
-    x = torch.full((1, *run.data.shape), float(run.data.low))
+    x = torch.full((1, *run.spec.shape), float(run.spec.low))
     x = x + torch.rand_like(x) * 0  # a tensor of its own
     z = torch.zeros(1, run.latent)
     condition = run.example_condition
 
     def encode(x: Tensor, *c: Tensor) -> Sequence[Tensor]:
-        trace = run.model(run.data.prepare(x), temperature=0.0, condition=c)
+        trace = run.model(run.spec.prepare(x), temperature=0.0, condition=c)
         sigma = deviations(trace)
         return [join(trace.latents), *([] if sigma is None else [sigma])]
 
     def draw(x: Tensor, *c: Tensor) -> Sequence[Tensor]:
-        return [join(run.model(run.data.prepare(x), condition=c).latents)]
+        return [join(run.model(run.spec.prepare(x), condition=c).latents)]
 
     def decode(z: Tensor, *c: Tensor) -> Sequence[Tensor]:
         latents = cut(z, run.shapes)
-        return [run.data.unscale(run.model.decode(latents, condition=c).likelihood.mean)]
+        return [run.spec.unscale(run.model.decode(latents, condition=c).likelihood.mean)]
 
     return {
         "encode": lower(encode, [x, *condition], pool),

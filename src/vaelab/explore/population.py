@@ -20,7 +20,8 @@ from vaelab.explore.describe import plane_map
 from vaelab.explore.program import Pool
 from vaelab.recipes import kl_only, vae
 from vaelab.recipes.design import Design
-from vaelab.runs.run import Run, load
+from vaelab.runs.load import load
+from vaelab.runs.run import Run
 from vaelab.runs.train import check_run_dir, train
 from vaelab.sweep.report import SWEEP
 from vaelab.sweep.sweep import evaluate_test_split, sweep
@@ -117,7 +118,7 @@ def describe_sweep(
     betas: Sequence[float], runs: Sequence[Run], splits: tuple[Split, Split, Split]
 ) -> dict[str, Any]:
     """Weights and figures of the test split, in nats per example."""
-    data = Data(runs[0].data, *splits)
+    data = Data(runs[0].spec, *splits)
     measured = [evaluate_test_split(run, data) for run in runs]
     return {
         "betas": [name(beta) for beta in betas],

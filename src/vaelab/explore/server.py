@@ -123,12 +123,12 @@ def parse(content: bytes, run: Run, program: str) -> Call:
         call = msgspec.json.decode(content, type=Call)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Refused(422, str(error)) from None
-    width = run.latent if program == "decode" else run.data.dims
-    conditions = 1 if run.data.known else 0
+    width = run.latent if program == "decode" else run.spec.dims
+    conditions = 1 if run.spec.known else 0
     if not 1 <= len(call.rows) <= MOST_ROWS or any(len(row) != width for row in call.rows):
         raise Refused(422, f"rows are 1 to {MOST_ROWS} lists of {width} numbers")
-    if [len(c) for c in call.condition] != [run.data.known] * conditions:
-        raise Refused(422, f"the condition is {conditions} lists of {run.data.known} numbers")
+    if [len(c) for c in call.condition] != [run.spec.known] * conditions:
+        raise Refused(422, f"the condition is {conditions} lists of {run.spec.known} numbers")
     numbers = [x for row in (*call.rows, *call.condition) for x in row]
     if not all(map(math.isfinite, numbers)) or max(map(abs, numbers), default=0) > 1e30:
         raise Refused(422, "every number is finite and below 1e30")
@@ -147,8 +147,8 @@ def execute(run: Run, program: str, call: Call) -> list[Tensor]:
     with fork_rng(call.seed or 0, run.device):
         if program == "decode":
             trace = run.model.decode(cut(rows, run.shapes), condition=condition)
-            return [run.data.unscale(trace.likelihood.mean).cpu()]
-        x = run.data.prepare(rows.unflatten(1, run.data.shape))
+            return [run.spec.unscale(trace.likelihood.mean).cpu()]
+        x = run.spec.prepare(rows.unflatten(1, run.spec.shape))
         temperature = call.temperature if program == "draw" else 0.0
         trace = run.model(x, temperature=temperature, condition=condition)
         sigma = deviations(trace) if program == "encode" else None

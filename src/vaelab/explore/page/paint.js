@@ -65,7 +65,7 @@ function screen(label, className = "") {
     });
     return { element: made, show: (x) => cells.forEach((td, j) => { td.textContent = cell(DATA.columns[j], x[j]); }) };
   }
-  const canvas = element("canvas", { width: WIDTH, height: HEIGHT, role: "img", "aria-label": label, class: `picture ${className}` });
+  const canvas = element("canvas", { width: WIDTH, height: HEIGHT, role: "img", "aria-label": label, class: `picture ${IMAGE ? "pixels" : ""} ${className}` });
   const context = canvas.getContext("2d");
   return { element: canvas, show: (x) => (IMAGE ? context.putImageData(pixels(x), 0, 0) : lines(context, x, WIDTH, HEIGHT)) };
 }
