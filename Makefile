@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml constraints.txt tools/install.py
 	@touch $@
 
 $(DEV): $(STAMP)
-	@$(BIN)/python tools/install.py dev docs tables
+	@$(BIN)/python tools/install.py dev docs tables explore
 	@touch $@
 
 demo: $(STAMP)  ## install, show a first picture within a minute, then make the page that explains VAEs

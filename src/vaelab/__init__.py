@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from vaelab.verbs.compare import compare
     from vaelab.verbs.doctor import doctor
     from vaelab.verbs.evaluate import evaluate
+    from vaelab.verbs.explore import explore
     from vaelab.verbs.sweep import sweep
     from vaelab.verbs.understand import understand
 
@@ -37,6 +38,7 @@ _HOME = {
     "recipes": ("vaelab.recipes", None),
     "sklearn": ("vaelab.sklearn", None),
     "doctor": ("vaelab.doctor", None),
+    "explore": ("vaelab.explore", None),
     "sweep": ("vaelab.sweep", None),
     "understand": ("vaelab.understand", None),
     "compare": ("vaelab.verbs.compare", "compare"),
@@ -83,6 +85,7 @@ __all__ = [
     "compare",
     "doctor",
     "evaluate",
+    "explore",
     "fit",
     "fit_prior",
     "fitted",

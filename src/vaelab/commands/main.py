@@ -76,6 +76,11 @@ COMMANDS = {
         "put evaluated runs side by side, with paired differences",
         "vaelab compare runs/beta-1 runs/beta-4",
     ),
+    "explore": Command(
+        "vaelab.commands.explore:explore",
+        "put your hand into a latent space: one page with the models in it",
+        "vaelab explore runs/digits --export explorer.html",
+    ),
     "doctor": Command(
         "vaelab.commands.doctor:doctor",
         "what is wrong with a run, a data set, or somebody else's loss, and what to do",
