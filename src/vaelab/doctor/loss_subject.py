@@ -244,7 +244,7 @@ def chosen(returned: Any) -> tuple[Tensor, str]:
         key = next((k for k in returned if "loss" in str(k).lower()), next(iter(returned), None))
         returned, how = (
             returned.get(key),
-            Message("part.of-dictionary", "{key!r} of the dictionary it returns", key=key),
+            Message("part.of-dictionary", "{name!r} of the dictionary it returns", name=key),
         )
     elif isinstance(returned, tuple | list) and returned:
         returned, how = (
