@@ -22,7 +22,7 @@ class Message(str):
     template: str
     blanks: dict[str, Any]
 
-    def __new__(cls, key: str, template: str, **blanks: Any) -> Message:
+    def __new__(cls, key: str, template: str, /, **blanks: Any) -> Message:
         message = super().__new__(cls, template.format(**blanks))
         message.key, message.template, message.blanks = key, template, blanks
         return message
