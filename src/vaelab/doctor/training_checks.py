@@ -12,7 +12,7 @@ from vaelab.training import Length, Plan
 from vaelab.training.plan import FEW
 from vaelab.utils.messages import Message
 
-JUMP, LATE, AHEAD = 0.1, 0.1, 0.5
+JUMP, LATE, AHEAD = 0.1, 0.1, 0.6
 
 
 def complete(run: Run) -> Findings:
