@@ -124,6 +124,6 @@ def test_first_layer_of_a_perceptron_on_vectors_starts_small() -> None:
     torch.manual_seed(3)
     for net, inputs in ((MLPEncoder((2, 90), 7), 180), (MLPDecoder(24, (1, 5)), 24)):
         first, second = [m for m in net.modules() if type(m) is nn.Linear][:2]
-        assert float(first.weight.var()) == pytest.approx(2 / inputs / 16, rel=0.1)
-        assert float(second.weight.var()) == pytest.approx(2 / 512, rel=0.1)
+        assert first.weight.var().item() == pytest.approx(2 / inputs / 16, rel=0.1)
+        assert second.weight.var().item() == pytest.approx(2 / 512, rel=0.1)
         assert not first.bias.any()

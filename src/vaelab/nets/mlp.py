@@ -27,7 +27,7 @@ def perceptron(
 
 
 def _hidden(widths: Sequence[int], first: float) -> list[nn.Module]:
-    """Linear layers of the given widths, each followed by GELU; `first` is the gain of the first."""
+    """Linear layers of the given widths, each followed by GELU; `first` is the first gain."""
     layers: list[nn.Module] = []
     for before, after in pairwise(widths):
         layers += [linear(before, after, 1.0 if layers else first), nn.GELU()]
