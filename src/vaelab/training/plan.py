@@ -42,7 +42,10 @@ WORTH_CASTING = 200_000
 
 @dataclass(frozen=True)
 class Plan(Hinting):
-    """Settings of a training.
+    """Settings of a training, with defaults from the study in docs/defaults.md.
+
+    The learning rate averages 0.725 of its peak (a cosine after a warm-up of 10%: 0.5), so that a
+    short training moves further; a fall to 0 lets the noise of the last steps average out.
 
     Attributes:
         epochs: passes over the training data; by default enough for 4,000 steps, at least 10.
