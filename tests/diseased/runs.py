@@ -91,8 +91,8 @@ def no_rate(folder):
     trained(folder, recipes.reconstruction_only, "digits8x8", 40, latent=8)
 
 
-def beta_of_nine(folder):
-    trained(folder, recipes.beta_vae, "digits8x8", 20, 1e-2, GAUSSIAN, latent=8, beta=9.0)
+def beta_of_ten(folder):
+    trained(folder, recipes.beta_vae, "digits8x8", 20, 1e-2, GAUSSIAN, latent=8, beta=10.0)
 
 
 def by_heart(folder):
@@ -208,7 +208,7 @@ ILL = {
     hardly_begun: {"under-trained"},
     deaf_decoder: {"ignored-code"},
     no_rate: {"under-regularised", "unreached"},
-    beta_of_nine: {"over-regularised"},
+    beta_of_ten: {"over-regularised"},
     by_heart: {"over-fitting", "memorised"},
     too_much_noise: {"misfit"},
     density_of_two_values: {"density-on-binary"},
