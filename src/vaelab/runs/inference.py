@@ -225,7 +225,7 @@ class Inference(Hinting):
 
     def traverse(
         self,
-        dimensions: Sequence[int],
+        dimensions: int | Sequence[int] | None = None,
         steps: int = 9,
         *,
         start: Tensor | None = None,
@@ -234,11 +234,15 @@ class Inference(Hinting):
         """Vary each dimension alone from −reach to +reach standard deviations: (len, steps, …).
 
         Args:
-            dimensions: indices into the code.
+            dimensions: index into the code, or several; by default all, by information.
             steps: number of positions on each dimension.
             start: code (L,) to vary; the mean code by default.
             reach: range in standard deviations of the prior, or of the codes if they are wider.
         """
+        if dimensions is None:
+            dimensions = self.codes.order
+        elif isinstance(dimensions, int):
+            dimensions = [dimensions]
         self.codes.check(dimensions, steps)
         base = torch.tensor(self.codes.mean) if start is None else start
         if base.shape != (self.latent,):

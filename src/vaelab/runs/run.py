@@ -29,6 +29,7 @@ from vaelab.runs.latent_summary import Codes
 from vaelab.runs.own_data import reload_training_data
 from vaelab.runs.plotting import Plots
 from vaelab.runs.score import Scores, check_density, log_prob, score
+from vaelab.runs.summary import Summary, summarize
 from vaelab.training import Plan
 from vaelab.utils.progress import counted
 
@@ -133,6 +134,10 @@ class Run(Inference):
     def plot(self) -> Plots:
         """Figures of the run: `run.plot.samples(save="samples.png")` and others."""
         return Plots(self)
+
+    def summary(self) -> Summary:
+        """Parts of the model with their number of parameters, and the course of its training."""
+        return summarize(self)
 
     def __call__(self, *args: Any, **kwargs: Any) -> None:
         """A run is not called.
