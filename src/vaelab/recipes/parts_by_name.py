@@ -151,7 +151,7 @@ def _find(kind: str, name: str) -> Callable[..., Any]:
         return REGISTERED[kind][name]
     point = installed(_group(kind))[name]
     try:
-        return point.load()  # type: ignore[no-any-return]
+        return point.load()
     except Exception as error:
         raise ValueError(
             f"the {kind} {name} of {point.value} cannot be imported: {error}"
