@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import vaelab
-from vaelab.recipes import registry
+from vaelab.recipes import parts_by_name, registry
 
 ROOT = Path(__file__).parents[1]
 SOURCE = Path(vaelab.__file__).parent
@@ -51,6 +51,8 @@ def test_every_snippet_runs(
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(registry, "RECIPES", dict(registry.RECIPES))  # a page may add a family
+    registered = {kind: dict(parts) for kind, parts in parts_by_name.REGISTERED.items()}
+    monkeypatch.setattr(parts_by_name, "REGISTERED", registered)
     names: dict[str, object] = {}
     for language, code in blocks(page):
         if language == "python":

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vaelab.objectives import Distortion, ImportanceWeighted, Objective, Rate
     from vaelab.plots.scaling import picture
     from vaelab.recipes.design import Design
+    from vaelab.recipes.parts_by_name import register
     from vaelab.recipes.registry import Recipe, recipe
     from vaelab.runs.fit_prior import fit_prior
     from vaelab.runs.frame import frame
@@ -44,6 +45,7 @@ _HOME = {
     "compare": ("vaelab.verbs.compare", "compare"),
     "evaluate": ("vaelab.verbs.evaluate", "evaluate"),
     "recipe": ("vaelab.recipes.registry", "recipe"),
+    "register": ("vaelab.recipes.parts_by_name", "register"),
     "fit_prior": ("vaelab.runs.fit_prior", "fit_prior"),
     "frame": ("vaelab.runs.frame", "frame"),
     "picture": ("vaelab.plots.scaling", "picture"),
@@ -95,6 +97,7 @@ __all__ = [
     "picture",
     "recipe",
     "recipes",
+    "register",
     "sklearn",
     "sweep",
     "train",

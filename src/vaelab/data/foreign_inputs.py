@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from PIL import Image
+from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from vaelab.data.images.decode import Picture, picture
@@ -32,6 +34,8 @@ def unpacked(raw: Any) -> Any:
         )
     if isinstance(raw, Split):
         return raw.x
+    if isinstance(raw, tuple) and len(raw) == 2 and np.ndim(raw[0]) and _is_label(raw[1]):
+        return raw[0]  # a row of a split, or of a data set
     if isinstance(raw, DataLoader):
         return unpacked(raw.dataset)
     if isinstance(raw, Mapping) and not hasattr(raw, "iloc"):
@@ -49,6 +53,10 @@ def unpacked(raw: Any) -> Any:
     if is_dataset(raw) and not hasattr(raw, "convert") and hasattr(raw, "__len__"):
         return [pair_of(raw[i])[0] for i in range(len(raw))]
     return raw
+
+
+def _is_label(value: Any) -> bool:
+    return isinstance(value, int | np.integer | Tensor | np.ndarray) and np.ndim(value) == 0
 
 
 def pictures(raw: Any) -> list[Picture]:

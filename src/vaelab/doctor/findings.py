@@ -155,6 +155,9 @@ class Report(Tabular):
     def __post_init__(self) -> None:
         self.findings = sorted(self.findings, key=lambda f: -SEVERITIES.index(f.severity))
 
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.findings)
+
     def reaches(self, severity: Severity) -> bool:
         """Return True if a finding has this severity, or a graver one."""
         grave = SEVERITIES.index(severity)

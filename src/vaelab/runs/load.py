@@ -29,13 +29,24 @@ from vaelab.utils.hints import hinting
 
 
 @hinting
-def load(path: str | Path, *, model: VAE | None = None, objective: Objective | None = None) -> Run:
+def load(
+    path: str | Path,
+    *,
+    model: VAE | None = None,
+    objective: Objective | None = None,
+    encoder: Any = None,
+    decoder: Any = None,
+    likelihood: Any = None,
+) -> Run:
     """Read a run from its folder.
 
     Args:
         path: folder of the run.
         model: for a run of a model of your own, the model, whose weights are then read.
         objective: its objective.
+        encoder: encoder of the run's `Design`, if it was given without a name.
+        decoder: its decoder.
+        likelihood: its likelihood.
 
     Raises:
         FileNotFoundError: if there is no run.
@@ -48,7 +59,9 @@ def load(path: str | Path, *, model: VAE | None = None, objective: Objective | N
         if about["recipe"] == HANDMADE:
             recipe = _own(about, spec, model, objective)
         else:
-            recipe = rebuild(about["recipe"], about["arguments"], spec, about.get("code") or ())
+            own = {"encoder": encoder, "decoder": decoder, "likelihood": likelihood}
+            arguments = _with_parts(about["arguments"], own)
+            recipe = rebuild(about["recipe"], arguments, spec, about.get("code") or ())
     except (TypeError, ValueError, ArithmeticError, RuntimeError, MemoryError) as error:
         raise ValueError(f"{folder / RECIPE}: {error}") from None  # numbers may be absurd
     try:
@@ -74,6 +87,12 @@ def load(path: str | Path, *, model: VAE | None = None, objective: Objective | N
             f"{run.latent}; restore the file or train the run again"
         )
     return run
+
+
+def _with_parts(arguments: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of a recipe, with the parts at hand in its design."""
+    given = {kind: part for kind, part in own.items() if part is not None}
+    return arguments | {"design": arguments["design"] | given} if given else arguments
 
 
 def _own(about: dict[str, Any], spec: DataSpec, model: Any, objective: Any) -> Recipe:
