@@ -132,7 +132,7 @@ def test_resuming_stays_exact(
     whole = [(out / name).read_bytes() for name in COMPARED]
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert [row["skipped"] for row in rows] == [1, 1]
-    for copy in sorted(tmp_path.glob("step-*")):
+    for copy in (tmp_path / "step-2", tmp_path / "step-7", tmp_path / "step-1-epoch"):
         (copy / "training.lock").unlink(missing_ok=True)
         train(recipe, digits, PLAN, out=copy, resume=True, **how)
         assert [(copy / name).read_bytes() for name in COMPARED] == whole, copy.name
