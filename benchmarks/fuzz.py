@@ -42,7 +42,6 @@ from vaelab.doctor import file_checks
 from vaelab.runs.load import load as load_run
 from vaelab.runs.resume import broken_off
 from vaelab.utils.readers import raised_here
-from vaelab.verbs.compare import read as read_evaluation
 
 SECONDS, BYTES = 20, 2 * 2**30
 """Most that one input may take; memory beyond that of the process at first."""
@@ -291,12 +290,11 @@ def readers(work: Path) -> list[Reader]:
                 archive.writestr(inner, data)
                 archive.writestr(inner.replace("a/", "b/"), data)
         zips[f"{name}.zip"] = out.getvalue()
-    folder = dict(pictures)
+    folder = pictures | {f"b/{name[2:]}": data for name, data in pictures.items()}
     run = _run(work / "run")
     ours = ("recipe.json", "metrics.jsonl", "codes.json", "weights.safetensors", "timing.jsonl")
     every = arrays | archives
     prior = tuple(name for name in run if name.startswith("priors"))
-    evaluation = ("evaluation.json", "evaluation.safetensors")
     return [
         Reader("npy", vaelab.load_data, arrays),
         Reader("npz", vaelab.load_data, archives),
@@ -308,7 +306,6 @@ def readers(work: Path) -> list[Reader]:
         Reader("run", _used, run, ours),
         Reader("fitted prior", _sampled, run, prior),
         Reader("training to go on with", broken_off, run, ("recipe.json",)),
-        Reader("evaluation", lambda p: read_evaluation(str(p)), run, evaluation),
     ]
 
 

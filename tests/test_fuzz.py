@@ -38,7 +38,6 @@ INPUTS = {
     "run": 150,
     "fitted prior": 60,
     "training to go on with": 150,
-    "evaluation": 300,
 }
 
 

@@ -10,7 +10,7 @@ import math
 import zipfile
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from numpy.lib import format as npy
 
@@ -32,7 +32,7 @@ def objects(path: Path) -> ValueError:
     )
 
 
-def check_claim(content: BinaryIO, size: int, path: Path) -> None:
+def check_claim(content: IO[bytes], size: int, path: Path) -> None:
     """Check the header of an array against the bytes of its file, before any are allocated.
 
     Args:
