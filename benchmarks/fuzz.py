@@ -128,7 +128,7 @@ def repacked(data: bytes, draws: random.Random) -> bytes:
                 new.writestr(name, mutated(content, members[other], draws))
             else:
                 new.writestr(
-                    draws.choice((" ", "x.npy", "../x.png", other + "x", "é/\0.png")), content
+                    draws.choice((" ", "odd.npy", "../x.png", other + "x", "é/\0.png")), content
                 )
     return out.getvalue()
 
