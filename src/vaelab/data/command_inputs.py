@@ -22,6 +22,7 @@ from vaelab.data.loading.mapped_rows import Array, Raw
 from vaelab.data.tabular.header import as_names, difference
 from vaelab.data.tabular.reader import SUFFIXES, read_table
 from vaelab.data.tabular.schema import left_out
+from vaelab.utils.readers import reading
 
 from .admission import Admitted, admit, is_path
 from .arrays import in_parts, pick, read_arrays, take_factors
@@ -92,11 +93,12 @@ def read_inputs(
     if selection:
         return _own_rows(selection[1], selection[2], spec, data_dir, beside)
     path = existing(str(source))
-    if path.suffix.lower() in (".npy", ".npz"):
-        return _admitted(_rows_of(path), spec, path.name)
-    if path.suffix.lower() in SUFFIXES and path.is_file():
-        return _admitted(read_table(path, spec.decimal), spec, path.name)
-    return _pictures(path, spec, skip)
+    with reading(path, "source of data"):
+        if path.suffix.lower() in (".npy", ".npz"):
+            return _admitted(_rows_of(path), spec, path.name)
+        if path.suffix.lower() in SUFFIXES and path.is_file():
+            return _admitted(read_table(path, spec.decimal), spec, path.name)
+        return _pictures(path, spec, skip)
 
 
 def read_memory(raw: Any, spec: DataSpec) -> Inputs:
@@ -129,6 +131,13 @@ def read_split(source: str | Path, spec: DataSpec) -> tuple[Split, tuple[str, ..
         ValueError: for rows that the run's data cannot have, or labels of other classes.
     """
     inputs = read_inputs(source, spec)
+    with reading(source, "source of labels"):
+        return _with_labels(source, spec, inputs)
+
+
+def _with_labels(
+    source: str | Path, spec: DataSpec, inputs: Inputs
+) -> tuple[Split, tuple[str, ...]]:
     labels = _labels_of(Path(os.path.expanduser(source)), spec)
     if labels is not None and len(labels) != len(inputs.raw):
         raise ValueError(f"{source} has {len(labels):,} labels for {len(inputs.raw):,} rows")

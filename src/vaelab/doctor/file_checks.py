@@ -134,7 +134,7 @@ def _readable(picture: Picture) -> bool:
     try:
         with picture.open() as image:
             image.load()
-    except (OSError, ValueError, SyntaxError):
+    except Exception:  # decoders raise errors of every kind
         return False
     return True
 
@@ -155,7 +155,7 @@ def pictures(path: Path, read: int) -> Findings:
                 with picture.open() as image:
                     sizes[image.size] += 1
                     grey += image.mode in ("1", "L", "LA", "I;16", "I")
-            except (OSError, ValueError, SyntaxError):
+            except Exception:  # decoders raise errors of every kind
                 continue
         total = len(found)
         if read < total:

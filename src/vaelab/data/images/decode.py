@@ -10,9 +10,7 @@ the size asked for, or to a square of side min(64, median of the shorter sides).
 """
 
 import statistics
-import struct
 import warnings
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -40,19 +38,8 @@ _CONVERTED = ("CMYK", "YCbCr", "LAB", "HSV")
 _ORIENTATION = 0x0112
 _SIDEWAYS = (5, 6, 7, 8)
 
+
 # What PIL raises for damaged, absurd or unsupported files.
-_UNREADABLE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
-)
-
-
 @dataclass(frozen=True)
 class Picture:
     """A picture not read yet: its name, how to open it, and the bytes of its file, if any."""
@@ -302,7 +289,7 @@ def _tried(work: Callable[[Image.Image], T], picture: Picture) -> T | str:
     try:
         with picture.open() as image:
             return work(image)
-    except _UNREADABLE as error:
+    except Exception as error:
         unknown = isinstance(error, UnidentifiedImageError)
         return f"{picture.name}: {'not a picture in a known format' if unknown else error}"
 
