@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 DEV    := $(VENV)/.installed-dev
 
-.PHONY: demo docs test mutants test-slow test-faults check bench bench-understand bench-zoo bench-published clean clean-bench help
+.PHONY: demo docs test mutants test-slow test-faults fuzz check bench bench-understand bench-zoo bench-published clean clean-bench help
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml constraints.txt tools/install.py
 	@touch $@
 
 $(DEV): $(STAMP)
-	@$(BIN)/python tools/install.py dev docs tables
+	@$(BIN)/python tools/install.py dev docs tables explore
 	@touch $@
 
 demo: $(STAMP)  ## install, show a first picture within a minute, then make the page that explains VAEs
@@ -43,6 +43,9 @@ test-slow: $(DEV)  ## the tests that take minutes
 
 test-faults: $(DEV)  ## trainings killed at random instants must come to the same run, byte by byte (minutes)
 	$(BIN)/python benchmarks/reliability.py --page docs/reliability.md
+
+fuzz: $(DEV)  ## damaged files for every reader: each is read, or refused with a message (an hour)
+	$(BIN)/python benchmarks/fuzz.py --keep build/fuzz
 
 check: $(DEV)  ## format, lint, language of docstrings, types
 	$(BIN)/ruff format --check

@@ -34,6 +34,8 @@ from torch import nn
 from vaelab import recipes
 from vaelab.core import VAE
 from vaelab.data import Batches, Data, load
+from vaelab.nets import MLPDecoder, MLPEncoder
+from vaelab.nets.init import INPUT
 from vaelab.recipes.design import Design
 from vaelab.training import Plan, fit
 from vaelab.training.start import start
@@ -99,6 +101,15 @@ def weights_only(model: VAE, train: Batches) -> None:
     """Initial weights of `nets.init`, and no start at the marginal."""
 
 
+def full_input(model: VAE, train: Batches) -> None:
+    """The default start, with a gain of 1 in the first layers of perceptrons too."""
+    start(model, train)
+    for net in model.modules():
+        if isinstance(net, MLPEncoder | MLPDecoder):
+            first = next(layer for layer in net.modules() if isinstance(layer, nn.Linear))
+            first.weight.data.div_(INPUT)
+
+
 def cosine(warmup: float) -> Rate:
     """Linear rise over a share of the steps, then a cosine to 0."""
 
@@ -126,6 +137,7 @@ CANDIDATES: dict[str, Candidate] = {
     "he": Candidate(weights_only, cosine(0.1)),
     "he-bias": Candidate(rate=cosine(0.1)),
     REFERENCE: Candidate(),
+    "input-1": Candidate(full_input),
     "cosine-5%": Candidate(rate=cosine(0.05)),
     "cooldown-30%": Candidate(plan={"cooldown_share": 0.3}),
     "cooldown-70%": Candidate(plan={"cooldown_share": 0.7}),

@@ -165,18 +165,27 @@ def table(rows: list[tuple[str, Outcome]]) -> str:
     return "\n".join(lines)
 
 
+def write(page: Path, made: str, seed: int) -> None:
+    """Put a table between the marks of a page."""
+    text = page.read_text()
+    before, after = text.partition(BEGIN)[0], text.partition(END)[2]
+    version = torch.__version__.partition("+")[0]
+    about = f"torch {version}, {platform.system()}, seed {seed}."
+    page.write_text(f"{before}{BEGIN}\n{made}\n\n{about}\n{END}{after}")
+
+
 def main() -> int:
     """Kill, compare, and write the page; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--kills", type=int, default=200, help="kills of all cases together")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", default="", help="a word of a case's title")
+    parser.add_argument("--only", default="", help="words of titles, as in ladder,GECO")
     parser.add_argument("--page", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)  # threads do not survive a fork
     whole = load("digits8x8")
     data = dataclasses.replace(whole, train=whole.train.take(torch.arange(430)))
-    cases = [case for case in CASES if options.only in case.title]
+    cases = [c for c in CASES if any(word in c.title for word in options.only.split(","))]
     rows = []
     for case in cases:
         with tempfile.TemporaryDirectory() as work:
@@ -184,14 +193,9 @@ def main() -> int:
             found = examine(case, data, -(-options.kills // len(cases)), Path(work), draws)
         rows.append((case.title, found))
         print(f"{case.title}: {dataclasses.asdict(found)}", file=sys.stderr, flush=True)
-    made = table(rows)
-    print(made)
-    if options.page is not None:
-        text = options.page.read_text()
-        before, after = text.partition(BEGIN)[0], text.partition(END)[2]
-        version = torch.__version__.partition("+")[0]
-        about = f"torch {version}, {platform.system()}, seed {options.seed}."
-        options.page.write_text(f"{before}{BEGIN}\n{made}\n\n{about}\n{END}{after}")
+        if options.page is not None:  # after each, as a machine may be taken away
+            write(options.page, table(rows), options.seed)
+    print(table(rows))
     return int(any(o.unequal for _, o in rows))
 
 

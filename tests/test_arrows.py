@@ -42,9 +42,11 @@ ROOMS: dict[str, str] = {
     "reports": "data doctor evaluation metrics plots runs training utils",
     "sweep": "core data metrics plots recipes runs training utils version",
     "understand": "core data metrics plots recipes reports runs training utils version",
-    "verbs": "data doctor evaluation metrics recipes reports runs sweep training understand utils",
-    "commands": "core data doctor evaluation fitted metrics plots recipes reports runs sweep "
-    "training understand utils verbs version",
+    "explore": "compile core data distributions plots recipes runs sweep training utils version",
+    "verbs": "data doctor evaluation explore metrics recipes reports runs sweep training "
+    "understand utils",
+    "commands": "core data doctor evaluation explore fitted metrics plots recipes reports runs "
+    "sweep training understand utils verbs version",
 }
 ARROWS: dict[str, set[str]] = {room: set(below.split()) for room, below in ROOMS.items()}
 # The package itself binds the public names of rooms below the commands.
@@ -229,7 +231,6 @@ def test_branches_of_every_form_are_seen() -> None:
 # Modules to be split; none may be added, and none may grow beyond these lines.
 LONG = {
     "data/spec.py": 430,
-    "runs/run.py": 454,
 }
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vaelab.objectives import Distortion, ImportanceWeighted, Objective, Rate
     from vaelab.plots.scaling import picture
     from vaelab.recipes.design import Design
+    from vaelab.recipes.parts_by_name import register
     from vaelab.recipes.registry import Recipe, recipe
     from vaelab.runs.fit_prior import fit_prior
     from vaelab.runs.frame import frame
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from vaelab.verbs.compare import compare
     from vaelab.verbs.doctor import doctor
     from vaelab.verbs.evaluate import evaluate
+    from vaelab.verbs.explore import explore
     from vaelab.verbs.sweep import sweep
     from vaelab.verbs.understand import understand
 
@@ -37,11 +39,13 @@ _HOME = {
     "recipes": ("vaelab.recipes", None),
     "sklearn": ("vaelab.sklearn", None),
     "doctor": ("vaelab.doctor", None),
+    "explore": ("vaelab.explore", None),
     "sweep": ("vaelab.sweep", None),
     "understand": ("vaelab.understand", None),
     "compare": ("vaelab.verbs.compare", "compare"),
     "evaluate": ("vaelab.verbs.evaluate", "evaluate"),
     "recipe": ("vaelab.recipes.registry", "recipe"),
+    "register": ("vaelab.recipes.parts_by_name", "register"),
     "fit_prior": ("vaelab.runs.fit_prior", "fit_prior"),
     "frame": ("vaelab.runs.frame", "frame"),
     "picture": ("vaelab.plots.scaling", "picture"),
@@ -83,6 +87,7 @@ __all__ = [
     "compare",
     "doctor",
     "evaluate",
+    "explore",
     "fit",
     "fit_prior",
     "fitted",
@@ -92,6 +97,7 @@ __all__ = [
     "picture",
     "recipe",
     "recipes",
+    "register",
     "sklearn",
     "sweep",
     "train",

@@ -148,15 +148,21 @@ def test_every_code_has_its_place_in_the_docs_and_its_disease_in_the_tests():
 
 
 def test_the_limits_in_the_docs_are_the_ones_in_the_source():
-    from vaelab.doctor import data_checks, data_value_checks, run_checks, training_checks
+    from vaelab.doctor import (
+        data_checks,
+        data_value_checks,
+        prior_checks,
+        run_checks,
+        training_checks,
+    )
 
     page = PAGE.read_text()
     assert f"more than {data_value_checks.OUTLIER:.0f} usual deviations" in page
     assert f"The effective β is below {run_checks.UNDER}" in page
     assert (
-        f"above {run_checks.OVER} and reconstructions explain less than {run_checks.POOR}" in page
+        f"above {prior_checks.OVER} and reconstructions explain less than {run_checks.POOR}" in page
     )
-    assert (run_checks.HOLES, run_checks.UNREACHED, run_checks.MISFIT) == (0.25, 0.25, 0.25)
+    assert (prior_checks.HOLES, prior_checks.UNREACHED, run_checks.MISFIT) == (0.25, 0.25, 0.25)
     assert (training_checks.JUMP, training_checks.LATE) == (0.1, 0.1)
     assert (data_checks.REPEATED, data_checks.LEAKED, data_checks.MISMATCH) == (0.01, 0.005, 2)
 

@@ -1,5 +1,7 @@
 """`vaelab evaluate` against independent figures, and what it writes."""
 
+import contextlib
+import io
 import json
 import math
 import re
@@ -138,8 +140,19 @@ def digits_run(tmp_path_factory):
     return folder
 
 
-def test_every_figure_has_a_standard_error_and_a_sample_size(digits_run, capsys):
-    found = evaluated(capsys, digits_run, "--samples", "30")
+@pytest.fixture(scope="module")
+def printed(digits_run):
+    """A whole evaluation: its figures and page are in the run's folder, this is its text."""
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        assert cli.main(["evaluate", str(digits_run), "--samples", "30"]) == 0
+    kept = {
+        name: (digits_run / name).read_text() for name in ("evaluation.json", "evaluation.html")
+    }
+    return out.getvalue(), json.loads(kept["evaluation.json"]), kept["evaluation.html"]
+
+
+def test_every_figure_has_a_standard_error_and_a_sample_size(printed):
+    _, found, _ = printed
     figures = found["figures"]
     asked = {"nll_ais", "nll_excess", "bdmc_gap"}
     expected = {name for name in DEFINITIONS if DEFINITIONS[name].group != "factors"} - asked
@@ -163,12 +176,9 @@ def test_every_figure_has_a_standard_error_and_a_sample_size(digits_run, capsys)
     assert found["train"] == 1437
 
 
-def test_every_figure_is_shown_and_defined_on_the_page(digits_run, capsys):
-    assert cli.main(["evaluate", str(digits_run), "--samples", "30"]) == 0
-    out = capsys.readouterr().out
-    page = (digits_run / "evaluation.html").read_text()
-    kept = json.loads((digits_run / "evaluation.json").read_text())["figures"]
-    for name in kept:
+def test_every_figure_is_shown_and_defined_on_the_page(digits_run, printed):
+    out, found, page = printed
+    for name in found["figures"]:
         assert DEFINITIONS[name].title in out
         assert f'id="about-{name}"' in page
         assert f'href="#about-{name}"' in page

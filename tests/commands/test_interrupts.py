@@ -152,5 +152,9 @@ def test_real_signals_end_a_command_with_what_it_has(tmp_path, rows, command, nu
     _, messages = process.communicate(timeout=120)
     assert process.returncode == status, messages
     assert "Traceback" not in messages
-    report = {"train": "weights.safetensors", "sweep": "sweep.json", "understand": UNFINISHED}
+    report = {
+        "train": "unfinished/weights.safetensors",
+        "sweep": "sweep.json",
+        "understand": UNFINISHED,
+    }
     assert (tmp_path / "out" / report[command]).is_file()

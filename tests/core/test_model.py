@@ -154,6 +154,29 @@ def test_ladder_unfolds_evidence_in_tuples_to_the_example_it_belongs_to() -> Non
     torch.testing.assert_close(log_w, once.log_weights(x).expand_as(log_w))
 
 
+class ConditionalRoot(nn.Module):
+    """A state that is the condition itself, as far as the state is wide."""
+
+    def forward(self, n: int, condition: Tensor) -> Tensor:
+        return condition[:, :L]
+
+
+def test_a_condition_reaches_the_root_of_a_ladder_in_every_walk() -> None:
+    program = Ladder(ConditionalRoot(), [Level(0), Level(1)], nn.Linear(L, D), FixedGaussian())
+    model = VAE(Two(), program)
+    c = torch.randn(B, L + 1)
+    root = c[:, :L]
+    z1, z2 = model.sample(B, temperature=0.0, condition=(c,)).latents
+    torch.testing.assert_close(z1, root)
+    torch.testing.assert_close(z2, root + 10)
+    trace = model.decode([torch.full((B, L), 5.0)], temperature=0.0, condition=(c,))
+    torch.testing.assert_close(trace.sites[0].prior.mean, root)
+    torch.testing.assert_close(trace.latents[1], torch.full((B, L), 15.0))
+    evidence = torch.full((B, L), 1.0), torch.full((B, L), 2.0)
+    inferred = model.infer(evidence, 3, 0.0, (c,))
+    torch.testing.assert_close(inferred.latents[0], (root + 1).repeat(3, 1))
+
+
 class Counting(DiagonalNormal):
     """A posterior, or a level, that keeps the sites of which it was notified."""
 

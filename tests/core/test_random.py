@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from torch import Tensor
 
+from vaelab.core import random
 from vaelab.core.random import fork_rng, map_chunks, permutation
 
 
@@ -37,6 +40,17 @@ def test_map_chunks_is_one_sequence_of_draws_whatever_happens_in_between() -> No
     assert torch.equal(torch.cat(parts), whole)
     assert torch.equal(torch.cat(own), expected)
     assert not any(part.requires_grad for part in parts)
+
+
+def test_map_chunks_goes_on_from_the_state_of_its_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = torch.tensor([0])  # of the card: the number of draws so far
+    monkeypatch.setattr(random, "_cards", lambda device: [device])
+    monkeypatch.setattr(random, "fork_rng", lambda seed, device: nullcontext(state.zero_()))
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda card: state.clone())
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda kept, card: state.copy_(kept))
+    device = torch.device("cuda", 0)
+    parts = list(map_chunks(lambda start: state.add_(1).clone(), (0, 5, 10), 7, device))
+    assert torch.cat(parts).tolist() == [1, 2, 3]
 
 
 def test_permutation_is_one_of_all_numbers_and_the_seeds_own() -> None:

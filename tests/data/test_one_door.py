@@ -9,11 +9,13 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import DataLoader, Subset, TensorDataset
 
-from vaelab.data import admit, load
+from vaelab.data import admit, load, read_inputs
 from vaelab.data.tabular import csv_text
 from vaelab.data.tabular.column_text import TextColumn
 from vaelab.utils.text import exact
@@ -55,6 +57,8 @@ def test_small_numbers_beside_whole_ones_are_not_rounded() -> None:
         (R.normal(size=(60, 4)) * 3 + 1, (R.normal(size=(60, 4)) * 3 + 1) * 30, "column 0"),
         (R.normal(size=(60, 4)) * 3, R.normal(size=(60, 4)) / 100, "column 0"),
         (GREY.astype("uint16") * 257, GREY, "another scale"),
+        (GREY / 127.5 - 1, GREY / 255, "no value is below 0"),
+        (R.normal(size=(60, 4)) * 3, R.random((60, 4)) * 3, "no value is below 0"),
     ],
 )
 def test_another_scale_that_fits_the_range_is_said(
@@ -155,6 +159,61 @@ def test_missing_labels_are_refused_with_their_row() -> None:
         load((GREY.reshape(40, -1), y))
 
 
+def test_admitted_rows_pass_again_without_a_note() -> None:
+    spec = load(GREY / 255).spec
+    admitted = admit(GREY / 255**2, spec)
+    assert admitted.changes
+    again = admit(admitted, spec)
+    assert read_inputs(admitted, spec).notes == ()
+    assert torch.equal(again.rows[:], admitted.rows[:])
+    assert (again.notes, again.changes) == ((), ())
+
+
+def test_bytes_among_pictures_of_16_bits_keep_their_white(tmp_path: Path) -> None:
+    deep = R.integers(0, 65536, (9, 6, 5)).astype("uint16")
+    deep[0, 0, 0] = 65535
+    folder = saved(tmp_path / "p", deep)
+    Image.fromarray(GREY[0]).crop((0, 0, 5, 5)).resize((5, 6), 0).save(folder / "10.png")
+    Image.fromarray(np.full((6, 5), 255, "uint8")).save(folder / "11.png")
+    data = load(folder)
+    assert float(read_inputs(folder, data.spec).raw[-1].min()) == 65535
+    assert any("2 pictures of 8 bits" in note for note in data.notes)
+
+
+@pytest.mark.parametrize("step", [256, 257])
+def test_bytes_that_were_widened_are_bytes_again(tmp_path: Path, step: int) -> None:
+    grey = R.integers(0, 256, (12, 6, 5))
+    grey[:2, 0, 0] = 255
+    folder = saved(tmp_path / "p", (grey[:11] * step).astype("uint16"))
+    Image.fromarray(grey[11].astype("uint8")).save(folder / "11.png")
+    data = load(folder)
+    assert data.spec.levels == 256
+    assert torch.equal(
+        read_inputs(folder, data.spec).raw[:, 0], torch.from_numpy(grey.astype("uint8"))
+    )
+
+
+def test_data_sets_loaders_and_batches_are_their_examples() -> None:
+    x, y = torch.from_numpy(GREY[:, None]), torch.arange(40) % 3
+    spec = load(GREY).spec
+    both = TensorDataset(x, y)
+    batch = next(iter(DataLoader(both, 40)))
+    for source in (both, TensorDataset(x), DataLoader(both, 8, shuffle=True), batch, (x, y)):
+        assert torch.equal(read_inputs(source, spec).raw[:], x)
+    assert torch.equal(read_inputs(Subset(both, range(5, 9)), spec).raw[:], x[5:9])
+    assert torch.equal(read_inputs({"image": GREY, "label": y}, spec).raw[:], x)
+    with pytest.raises(ValueError, match="multiply them by 255"):
+        read_inputs(TensorDataset(x / 255, y), spec)
+
+
+def test_a_row_of_a_frame_is_admitted_and_columns_are_named() -> None:
+    frame = pd.DataFrame({"n": np.arange(60) % 40, "v": R.normal(size=60).round(2)})
+    spec = load(frame).spec
+    assert torch.equal(admit(frame.iloc[3], spec).rows, admit(frame.iloc[3:4], spec).rows)
+    with pytest.raises(ValueError, match="column n holds -"):
+        admit(frame.assign(n=-1 - frame.n), spec)
+
+
 def saved(folder: Path, arrays: np.ndarray, ending: str = "png", mode: str | None = None) -> Path:
     folder.mkdir()
     for i, array in enumerate(arrays):
@@ -163,8 +222,6 @@ def saved(folder: Path, arrays: np.ndarray, ending: str = "png", mode: str | Non
 
 
 def test_float_pictures_that_were_trained_on_are_read_again(tmp_path: Path) -> None:
-    from vaelab.data import read_inputs
-
     x = R.normal(size=(12, 6, 5)).astype("float32")
     folder = saved(tmp_path / "f", x, "tif")
     spec = load(folder).spec

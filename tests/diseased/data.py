@@ -174,7 +174,7 @@ def standardised_images(folder):
 
 
 def divided_twice(folder):
-    return saved(folder, x=IMAGES / 255 / 16)
+    return saved(folder, x=IMAGES[:, None] / 255 / 16)
 
 
 def far_outlier(folder):

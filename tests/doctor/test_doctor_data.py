@@ -139,4 +139,4 @@ def test_columns_and_a_label_may_be_said_of_a_table(tmp_path, capsys):
     assert cli.main(["doctor", str(path), "--columns", f"{names[0]}=out"]) == 0
     assert f"real: {names[0]}" not in capsys.readouterr().out
     assert cli.main(["doctor", "losses.py:vae_loss", "--columns", "a=real"]) == 2
-    assert "--columns say how a table is read, and this is a loss" in capsys.readouterr().err
+    assert "--columns say how data are read, and this is a loss" in capsys.readouterr().err

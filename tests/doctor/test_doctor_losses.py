@@ -77,11 +77,17 @@ def loss{signature}:
 """
 
 
-@pytest.mark.parametrize(
-    ("loss", "code"),
-    [(loss, code) for loss, code in losses.ILL.items() if code not in INFO],
-    ids=named,
-)
+def first_of_each_code():
+    """A fix follows from its code: one loss of each is quick, the others are slow tests."""
+    met = set(INFO)
+    for loss, code in losses.ILL.items():
+        if code not in INFO:
+            marks = pytest.mark.slow if code in met else ()
+            yield pytest.param(loss, code, id=f"{loss.__name__}-{code}", marks=marks)
+            met.add(code)
+
+
+@pytest.mark.parametrize(("loss", "code"), list(first_of_each_code()))
 def test_the_fix_can_be_applied_and_the_finding_goes(loss, code, tmp_path):
     """The line that is offered takes the place of the term it is for; the rest stays."""
     report = examined(loss)

@@ -52,6 +52,9 @@ def test_what_has_no_mean_is_refused(values):
         (Estimate(0.1234, 0.0123, 9), "0.123 ± 0.012"),
         (Estimate(98.76, 2.3, 9), "98.8 ± 2.3"),
         (Estimate(math.inf, 0.0, 9), "inf ± 0"),
+        (Estimate(math.inf, 1.0, 9), "inf ± 1"),
+        (Estimate(2.5, math.inf, 1), "2.5 ± inf"),
+        (Estimate(2.5, 0.0, 9), "2.5 ± 0"),
     ],
 )
 def test_an_estimate_prints_two_digits_of_its_doubt(e, shown):

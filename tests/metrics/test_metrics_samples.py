@@ -117,6 +117,14 @@ def test_standard_errors_are_those_of_halves_by_hand(monkeypatch):
         assert figure.se == pytest.approx(max(expected[from_halves], least), rel=2e-3)
 
 
+def test_a_share_of_samples_has_at_least_the_error_of_its_count(monkeypatch):
+    monkeypatch.setattr(samples, "_spread", lambda real, fake, k, seed: torch.zeros(4).double())
+    real = normal(50)
+    fake = torch.cat([real[:29], 100 + normal(71, seed=1)])  # 0.29 * 100 is less than 29
+    precision = precision_recall_density_coverage(real, fake, k=1).precision
+    assert precision == Estimate.share(torch.arange(100) < 29)
+
+
 def test_one_mode_of_two_has_precision_but_half_the_coverage():
     real = torch.cat([normal(500, 2, 1), normal(500, 2, 2) + 50])
     got = precision_recall_density_coverage(real, normal(1000, 2, 3))
@@ -238,6 +246,7 @@ def test_the_standard_error_of_the_balance_is_its_spread(weights):
     assert 0.8 * spread < np.mean([e.se for e in found]) < 1.4 * spread
 
 
+@pytest.mark.slow  # as `test_the_classifier_learns_digits`
 def test_the_classifier_on_mnist_in_seconds():
     root = os.environ.get("VAELAB_DATA")
     if root is None:

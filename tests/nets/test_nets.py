@@ -118,3 +118,12 @@ def test_halvings_end_at_a_small_image(height: int, width: int) -> None:
 def test_a_table_is_no_image() -> None:
     with pytest.raises(ValueError, match=r"shape \(5,\).*net mlp"):
         image_shape((5,))
+
+
+def test_first_layer_of_a_perceptron_on_vectors_starts_small() -> None:
+    torch.manual_seed(3)
+    for net, inputs in ((MLPEncoder((2, 90), 7), 180), (MLPDecoder(24, (1, 5)), 24)):
+        first, second = [m for m in net.modules() if type(m) is nn.Linear][:2]
+        assert first.weight.var().item() == pytest.approx(2 / inputs / 16, rel=0.1)
+        assert second.weight.var().item() == pytest.approx(2 / 512, rel=0.1)
+        assert not first.bias.any()

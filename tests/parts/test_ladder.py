@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from vaelab.data import Batches, Data, load
 from vaelab.distributions import Normal
-from vaelab.parts.ladder import ConvBlock, Root
+from vaelab.parts.ladder import ConvBlock, DenseBlock, Root
 from vaelab.recipes.design import Design
 from vaelab.recipes.hierarchies import deep_ladder
 from vaelab.recipes.registry import Recipe, as_json, rebuild
@@ -78,6 +79,23 @@ def test_a_block_expects_infers_and_merges() -> None:
     below = block.merge(h, q.sample())
     assert below.shape == (3, 6, 5, 7)
     assert not torch.equal(below, block.merge(h, q.sample()))
+
+
+def test_a_dense_block_is_made_of_perceptrons_with_one_gelu() -> None:
+    block = DenseBlock(2, 6, 1)
+    h, evidence = torch.randn(3, 6), (torch.randn(3, 4), torch.randn(3, 6))
+
+    def by_hand(module: nn.Module, x: Tensor) -> Tensor:
+        (a, b), (c, d) = ((m.weight, m.bias) for m in module.modules() if isinstance(m, nn.Linear))
+        return F.linear(F.gelu(F.linear(x, a, b)), c, d)
+
+    p, q = block.prior(h), block.posterior(h, evidence)
+    torch.testing.assert_close(p.mean, by_hand(block.to_prior, h)[:, :2])
+    inferred = by_hand(block.to_posterior, torch.cat([h, evidence[1]], 1))
+    torch.testing.assert_close(q.mean, inferred[:, :2])
+    z = torch.randn(3, 2)
+    merged = h + by_hand(block.to_state, torch.cat([h, z], 1))
+    torch.testing.assert_close(block.merge(h, z), merged)
 
 
 @pytest.mark.parametrize(

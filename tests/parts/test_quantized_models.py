@@ -22,6 +22,7 @@ from vaelab.parts.quantize import (
     Codebook,
     DenseCodes,
     LearnedCodebook,
+    MapCodes,
     ResidualCodes,
 )
 
@@ -179,6 +180,29 @@ def test_a_level_of_perceptrons_keeps_positions_apart() -> None:
     assert q.code.shape == (B, P, D)
     assert isinstance(block.prior(h), UniformCodes)
     assert block.merge(h, q.sample()).shape == h.shape
+
+
+def test_a_level_of_maps_codes_every_pixel_by_its_own_evidence() -> None:
+    width, high, wide = 6, 3, 4
+    block = MapCodes(LearnedCodebook(K, D), width, 1, nn.Upsample((5, 7)))
+    h = torch.randn(B, width, high, wide)
+    evidence = torch.randn(B, width, 2, 2), torch.randn(B, width, high, wide)
+    q = block.posterior(h, evidence)
+    assert isinstance(q, Quantized)
+    maps = block.to_code(torch.cat([h, evidence[1]], 1))
+    for i in range(high):
+        for j in range(wide):
+            torch.testing.assert_close(q.encoded[:, i * wide + j], maps[:, :, i, j])
+    prior = block.prior(h)
+    assert isinstance(prior, UniformCodes)
+    assert prior.expand(B).sample().shape == (B, high * wide, D)
+    # Each code returns to the pixel that it came from.
+    z = torch.zeros(B, high * wide, D)
+    z[:, 1 * wide + 2] = torch.tensor([1.0, -2.0])
+    weight, bias = block.to_state.weight[..., 0, 0], block.to_state.bias
+    state = h + bias[:, None, None]
+    state[:, :, 1, 2] += weight @ torch.tensor([1.0, -2.0])
+    torch.testing.assert_close(block.merge(h, z), block.below(state))
 
 
 @pytest.mark.parametrize(

@@ -240,42 +240,38 @@ def determined(recipe: Recipe, x: Tensor) -> dict[str, Tensor]:
     return {"total": loss.total} | loss.parts
 
 
+SIGMA = 0.05
+"""Of the pixels, much less than they vary: a code is worth hundreds of nats, and soon learned."""
+
+
 @cache
 def trained(name: str, kind: str = "digits", net: str = "mlp") -> Run:
-    long = (kind, net) == ("digits", DIGITS_NET[name])
-    recipe = build(name, kind, net, *(("gaussian", 32) if long else ()))
-    plan = Plan(epochs=14 if long else 1, batch_size=64, lr=1e-2)
+    if (kind, net) == ("digits", DIGITS_NET[name]):
+        design = Design(net, 16 if name in SMALL else 32, "gaussian-fixed", sigma=SIGMA)  # type: ignore[arg-type]
+        recipe = find(name)(data(kind).spec, **SMALL.get(name, {}), design=design)
+        plan = Plan(epochs=5, batch_size=64, lr=1e-2)
+    else:
+        recipe, plan = build(name, kind, net), Plan(epochs=1, batch_size=64, lr=1e-2)
     result = fit(recipe.model, recipe.objective, data(kind), recipe.data, plan)
     codes = summarize_latents(recipe.model, Batches(data(kind).valid.x, recipe.data))
     return Run(recipe, dataclasses.asdict(plan), result.history, codes)
 
 
 def without_code() -> float:
-    """Nats an image costs any decoder that ignores z: the mean image, and the best one sigma."""
+    """Nats an image costs any decoder that ignores z: the mean image, under this sigma."""
     variance = float(data("digits").spec.prepare(data("digits").train.x).var(0).mean())
-    return 32 * (math.log(2 * math.pi * variance) + 1)
-
-
-# Nats of distortion on the training digits at the end. Unless one is stated, a code must be worth
-# more than its rate: distortion and rate together beat any decoder that ignores z. A code is not
-# worth four times its rate this early, and without a rate the distortion alone must fall.
-# Against a critic, and with a prior that learns as it goes, it falls more slowly at first.
-REACHED = {
-    "beta_vae": without_code() + 0.3,
-    "vamp": without_code() + 0.3,
-    "wae_gan": without_code() - 0.5,
-    "vae_gan": math.inf,
-}
+    return 32 * (math.log(2 * math.pi * SIGMA**2) + variance / SIGMA**2)
 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if name != "kl_only"])
 def test_it_learns(name: str) -> None:
+    """Nats of distortion at the end: fewer than any decoder has that ignores z."""
     history = trained(name, "digits", DIGITS_NET[name]).history
     first, last = history[0], history[-1]
     assert all(math.isfinite(value) for row in history for value in row.values())
-    assert last["distortion"] < 0.95 * first["distortion"]
-    assert last["distortion"] < REACHED.get(name, without_code() - 2.0)
-    assert last["valid_distortion"] < last["distortion"] + 2
+    assert last["distortion"] < 0.6 * first["distortion"]
+    assert last["distortion"] < without_code() - 20
+    assert last["valid_distortion"] < last["distortion"] + 20
 
 
 def test_the_rate_alone_teaches_to_say_nothing() -> None:

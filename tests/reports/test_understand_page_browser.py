@@ -1,17 +1,11 @@
 import re
-import shutil
 
 import pytest
+from chromium import FAINT, launched
 from understand_study import a_study, written
 
 HAN = re.compile(r"[\u4e00-\u9fff]")
 
-
-CHROMIUM = next(
-    (p for p in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if p), None
-)
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
 CLIPPED = """() => [...document.querySelectorAll('body *')].filter(e => {
     const s = getComputedStyle(e);
@@ -24,31 +18,11 @@ OUTSIDE = """() => [...document.querySelectorAll('main *, header *')].filter(e =
     return r.width && (r.left < -1 || r.right > document.documentElement.clientWidth + 1);
 }).map(e => e.outerHTML.slice(0, 120))"""
 
-FAINT = """() => {
-    const channels = (c) => c.match(/[\\d.]+/g).map(Number);
-    const light = (c) => { const [r, g, b] = channels(c).slice(0, 3).map(v => v / 255)
-        .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-        return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
-    const behind = (e) => { for (; e; e = e.parentElement) {
-        const c = getComputedStyle(e).backgroundColor, [, , , a] = channels(c);
-        if (a === undefined || a > 0.99) return c; } return 'rgb(255, 255, 255)'; };
-    return [...document.querySelectorAll('body *')].filter(e => e.getClientRects().length
-        && [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim())).map(e => {
-        const s = getComputedStyle(e), ink = e.closest('svg') ? s.fill : s.color;
-        const [a, b] = [light(ink), light(behind(e))].sort((p, q) => q - p);
-        return [(a + 0.05) / (b + 0.05), e.outerHTML.slice(0, 100)];
-    }).filter(([c]) => c < 4.5); }"""
-
 
 @pytest.fixture(scope="module")
 def browser():
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed")
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with api.sync_playwright() as p:
-        opened = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with launched() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")

@@ -147,7 +147,7 @@ def trained(condition: str) -> Run:
         latent=4,
         design=Design(width=128, condition=condition),  # type: ignore[arg-type]
     )
-    return train(recipe, digits(), Plan(epochs=40, batch_size=64, lr=2e-3))
+    return train(recipe, digits(), Plan(epochs=16, batch_size=64, lr=5e-3))
 
 
 def test_a_label_is_worth_nats_and_its_samples_are_of_its_class() -> None:

@@ -24,11 +24,8 @@ from vaelab.training.step import Step
 SHORT = Plan(epochs=3, batch_size=100, precision="fp32", compile="off")
 
 SPEC = load("digits8x8").spec
-TOGETHER = [
-    name
-    for name in RECIPES
-    if unstackable((r := find(name)(SPEC, design=Design(width=4))).model, r.objective) is None
-]
+BUILT = {name: find(name)(SPEC, design=Design(width=4)) for name in RECIPES}
+TOGETHER = [name for name, r in BUILT.items() if unstackable(r.model, r.objective, Plan()) is None]
 """Recipes without a critic and without state that settles between steps."""
 
 # Every one of them on perceptrons, and the convolutional networks under one of each kind of

@@ -278,6 +278,8 @@ def small(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {"SAMPLES": 400, "PRIOR_DRAWS": 1000, "KL_DRAWS": 100}.items():
             patch.setattr(measures, name, value)
+        for module, name, value in (("study", "WIDTH", 32), ("benchmark", "CLASSIFIER_STEPS", 200)):
+            patch.setattr(importlib.import_module(f"vaelab.understand.{module}"), name, value)
         folder, told = tmp_path_factory.mktemp("understand"), ProgressRecorder()
         found = study(load("digits8x8"), wide=3, epochs=2, out=folder / "runs", watcher=told)
         common = ground(found.data, found.run("vae", 3).spec)

@@ -153,7 +153,7 @@ def _parser(hint: Any) -> Parser | None:
     if typing.get_origin(hint) is not typing.Literal:
         return PARSERS.get(hint)
     choices = typing.get_args(hint)
-    there = " or ".join([", ".join(choices[:-1]), choices[-1]])
+    there = " or ".join(filter(None, [", ".join(choices[:-1]), choices[-1]]))
     by_name = {choice: choice for choice in choices}
     return Parser(f"{{{','.join(choices)}}}", there, lambda text: by_name[text], choices)
 

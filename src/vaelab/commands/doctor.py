@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as writer
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -13,6 +13,7 @@ from vaelab.commands.arguments import Device
 from vaelab.data.tabular.header import as_kinds
 from vaelab.doctor.findings import Report, Severity
 from vaelab.reports.findings_console import show
+from vaelab.reports.findings_text import Language, in_language
 from vaelab.verbs.doctor import doctor as examine
 
 FOUND = 1
@@ -26,11 +27,13 @@ def doctor(
     data_dir: Path | None = None,
     columns: str | None = None,
     label: str | None = None,
+    kind: Literal["auto", "table", "images", "series"] = "auto",
     limit: int = 2000,
     device: Device = "auto",
     arguments: str | None = None,
     shape: str | None = None,
     seed: int = 0,
+    lang: Language = "en",
     json: bool = False,
 ) -> None:
     """Examine a run, a data set, or any loss function, and propose remedies.
@@ -48,12 +51,14 @@ def doctor(
         columns: kinds of columns of a table with names that are not to be inferred, as for
             training: age=real,id=out.
         label: label column of such a table.
+        kind: layout of arrays, if not to be inferred.
         limit: rows of each split that a run is walked on, at most.
         arguments: roles of a loss's arguments, in their order, if their names do not show them: x,
             reconstruction, mu, logvar (or var, std, logstd), a number for any other, NAME=number
             for one by name.
         shape: shape of one example for a loss, as in 1,28,28; tried out by default.
         seed: seed of the choice of rows and of all draws.
+        lang: language of the report, English or Chinese.
         json: print one JSON object instead.
     """
     report = examine(
@@ -64,12 +69,13 @@ def doctor(
         device=device,
         columns=None if columns is None else as_kinds(columns),
         label=label,
+        kind=kind,
         arguments=arguments,
         shape=sizes(shape),
         data_dir=data_dir,
         seed=seed,
     )
-    _print(report, json)
+    _print(report, json, lang)
     sys.stdout.flush()
     if report.reaches(severity):
         raise SystemExit(FOUND)
@@ -89,8 +95,9 @@ def sizes(shape: str | None) -> tuple[int, ...] | None:
     return tuple(int(part) for part in parts)
 
 
-def _print(report: Report, json: bool) -> None:
+def _print(report: Report, json: bool, lang: Language) -> None:
     if json:
-        print(writer.dumps(report.to_json(), ensure_ascii=False, allow_nan=False))
+        about = in_language(report, lang).to_json()
+        print(writer.dumps(about, ensure_ascii=False, allow_nan=False))
     else:
-        show(report)
+        show(report, lang=lang)

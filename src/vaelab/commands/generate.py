@@ -22,7 +22,7 @@ from vaelab.commands.arguments import Device
 from vaelab.commands.csv_rows import as_rows
 from vaelab.commands.output_files import as_array, as_picture, as_table, check_output_path, write
 from vaelab.core import fork_rng
-from vaelab.data import DataSpec, Raw, read_inputs
+from vaelab.data import Admitted, DataSpec, Raw, read_inputs
 from vaelab.data.command_inputs import reload
 from vaelab.data.condition import read, sample_labels
 from vaelab.data.tabular.header import Heading, abbreviate_names
@@ -152,7 +152,7 @@ def reconstruct(
     model = load_told(run, label, device, out)
     check_output_path(out, overwrite, *KINDS)
     model, raw = _read(input, model, data_dir)
-    made = model.reconstruct(raw, draw=draw, seed=seed)
+    made = model.reconstruct(Admitted(raw), draw=draw, seed=seed)
     how = find_renderer(model.spec)
     _write(out, model, [made], len(made), draw, lambda x: how.comparison(raw, x))
     print(f"{out}  {counted(len(raw), 'reconstruction')}")
@@ -185,7 +185,7 @@ def vary(
     model, raw = _read(input, model, data_dir)
     if not model.has_rate:
         say(POINTS)
-    made = model.vary(raw, n, temperature=temperature, seed=seed)
+    made = model.vary(Admitted(raw), n, temperature=temperature, seed=seed)
     how, axes = find_renderer(model.spec), ("example", "variation")
     _write(out, model, [made], len(made), False, lambda x: how.variations(raw, x), *axes)
     print(f"{out}  {counted(n, 'variation')} each of {counted(len(raw), 'example')}")
@@ -226,7 +226,9 @@ def interpolate(
     starts, ends = (x.expand(count, *model.spec.shape) for x in (starts, ends))
     made = torch.stack(
         [
-            _between(model, one, other, i).interpolate(x, y, steps, spherical=spherical)
+            _between(model, one, other, i).interpolate(
+                Admitted(x[None]), Admitted(y[None]), steps, spherical=spherical
+            )
             for i, (x, y) in enumerate(zip(starts, ends, strict=True))
         ]
     )
@@ -265,7 +267,7 @@ def traverse(
         model, raw = _read(input, model, data_dir)
         if model.condition is not None:
             model = replace(model, condition=model.condition[:1])
-        start = model.encode(raw[:1])[0]
+        start = model.encode(Admitted(raw[:1]))[0]
     picture, caption = gallery.traverse(model, most, steps, start)
     rows = model.traverse(model.codes.order[:most], steps, start=start)
     unconditional, axes = replace(model, condition=None), ("dimension", "step")
@@ -293,7 +295,7 @@ def encode(
     model = load_told(run, label, device)
     check_output_path(out, overwrite, ".npy", ".npz", ".csv")
     model, raw = _find(input, model, data_dir)
-    codes = model.stream_codes(raw, temperature=temperature, seed=seed)
+    codes = model.stream_codes(Admitted(raw), temperature=temperature, seed=seed)
     header = [Heading(f"z{j}") for j in range(model.latent)]
     write(out, as_array(codes, len(raw)) | as_table(codes, header))
     print(f"{out}  {counted(len(raw), 'code')} of {counted(model.latent, 'number')}")

@@ -13,13 +13,12 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple
 
 from vaelab.commands.interrupts import interruptible
 from vaelab.utils.options import command_line
 from vaelab.utils.program import as_called, program
+from vaelab.utils.readers import raised_here
 from vaelab.utils.text import did_you_mean, escape_control
 from vaelab.version import __version__
 
@@ -75,6 +74,11 @@ COMMANDS = {
         "vaelab.commands.compare:compare",
         "put evaluated runs side by side, with paired differences",
         "vaelab compare runs/beta-1 runs/beta-4",
+    ),
+    "explore": Command(
+        "vaelab.commands.explore:explore",
+        "put your hand into a latent space: one page with the models in it",
+        "vaelab explore runs/digits --export explorer.html",
     ),
     "doctor": Command(
         "vaelab.commands.doctor:doctor",
@@ -254,7 +258,7 @@ def _report(error: Exception) -> int:
             return _say(str(error), WRONG)
         where = "" if error.filename is None else f"{error.filename}: "
         return _say(f"{where}{error.strerror}", WRONG)
-    if _raised_here(error.__traceback__):
+    if raised_here(error.__traceback__):
         if isinstance(error, ValueError):
             return _say(str(error), WRONG)
         if isinstance(error, ArithmeticError | RuntimeError):  # NotFinite, NotSaved
@@ -273,14 +277,6 @@ def _interrupted(error: KeyboardInterrupt) -> int:
     if not isinstance(error, Interrupted):
         return INTERRUPTED
     return _say(str(error), 128 + error.signal)
-
-
-def _raised_here(trace: TracebackType | None) -> bool:
-    """Return True if the innermost frame is the library's own, with a message for the user."""
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    home = Path(__file__).parents[1]
-    return trace is not None and home in Path(trace.tb_frame.f_code.co_filename).parents
 
 
 def _say(message: str, status: int) -> int:

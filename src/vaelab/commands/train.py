@@ -31,6 +31,7 @@ from vaelab.core import fork_rng
 from vaelab.data import Data, DataSpec, check_augment, cli_example, placing
 from vaelab.plots.gallery import save_gallery
 from vaelab.recipes.design import Design
+from vaelab.recipes.parts_by_name import KINDS, names
 from vaelab.recipes.registry import RECIPES, Recipe, find
 from vaelab.runs.run import Run
 from vaelab.runs.train import check_run_dir, few_steps, train
@@ -135,7 +136,8 @@ def arguments(build: Callable[..., Recipe]) -> type:
 
 def without_seed(settings: Any) -> type:
     """The same settings without their seed, which is one for all."""
-    hints = typing.get_type_hints(settings)
+    by_name = {kind: typing.Literal[tuple(names(kind))] for kind in KINDS}
+    hints = typing.get_type_hints(settings) | by_name
     fields = [
         (f.name, hints[f.name], dataclasses.field(default=f.default))
         for f in dataclasses.fields(settings)

@@ -6,7 +6,7 @@ from vaelab.data.loading.mapped_rows import Raw, Rows
 from vaelab.data.loading.streaming import placing
 from vaelab.data.tabular.typed_columns import with_columns
 
-from .admission import admit
+from .admission import Admitted, admit
 from .command_inputs import read_inputs, read_split
 from .condition import (
     Known,
@@ -23,6 +23,7 @@ from .spec import DataSpec
 from .splits import Data, Factors, Split
 
 __all__ = [
+    "Admitted",
     "Augment",
     "Batch",
     "Batches",

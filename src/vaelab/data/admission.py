@@ -33,6 +33,8 @@ _FAR, _CLOSE, _SEVERAL = 6.0, 0.05, 8
 the numbers of a column that show it."""
 _SMALL_PART = 0.02
 """The share of an interval that values of its scale fill at least."""
+_NEGATIVE, _EXPECTED = 0.3, 20
+"""The share of numbers below 0 in a column that is centred there, and as many as show it."""
 
 
 class Admitted(NamedTuple):
@@ -54,7 +56,9 @@ def admit(raw: Any, spec: DataSpec, name: str = "the array") -> Admitted:
 
     Args:
         raw: one example or several: an array, tensor or sparse matrix, in any order of axes that
-            `load_data` takes; a list of such; a data frame; a picture of PIL; the `Rows` of a file.
+            `load_data` takes; a list of such; a data frame or a row of it; a picture
+            of PIL; the `Rows` of a file; or rows that were admitted before, which pass without a
+            note.
         spec: description of the run's data.
         name: name of the source, for messages.
 
@@ -62,12 +66,16 @@ def admit(raw: Any, spec: DataSpec, name: str = "the array") -> Admitted:
         TypeError: for anything else.
         ValueError: if the run's data cannot have such a shape or values; names those it can.
     """
+    if isinstance(raw, Admitted):
+        return Admitted(raw.rows)
     if isinstance(raw, Table):
         return _table(raw, spec)
     if is_frame(raw):
         return _table(from_frame(raw), spec)
     if isinstance(raw, Rows):
         return _checked(raw, spec, name)
+    if spec.header and hasattr(raw, "to_frame") and hasattr(raw, "iloc"):  # a row of a frame
+        return _table(from_frame(raw.to_frame().T), spec)
     if isinstance(raw, list | tuple):
         raw = _stacked(raw, name)
     if hasattr(raw, "convert") and hasattr(raw, "getbands"):  # a picture of PIL
@@ -225,7 +233,7 @@ def _numbers(raw: Raw, spec: DataSpec, name: str) -> Admitted:
             changes = (f"{name}: values within {off:.2g} of whole numbers were rounded",)
     if spec.columns:
         try:
-            check_columns(raw, spec.columns)
+            check_columns(raw, spec.columns, [h.name for h in spec.headings])
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
     return Admitted(raw, (), changes)
@@ -239,6 +247,8 @@ def _whole_columns(spec: DataSpec) -> torch.Tensor:
 def _scale_doubts(rows: Raw, spec: DataSpec, name: str, low: float, high: float) -> tuple[str, ...]:
     """A note on values that may be on another scale than the run's data."""
     trained = f"those of the training rows were from {spec.value_range}"
+    if _one_sided(rows, spec, low):
+        return (f"{name}: no value is below 0, so they may be on another scale; {trained}",)
     if spec.bounded:
         part = (high - low) / spec.scale[0]
         if 0 < part < min(_SMALL_PART, (spec.high - spec.low) / spec.scale[0] / 10):
@@ -278,6 +288,17 @@ def _scale_doubts(rows: Raw, spec: DataSpec, name: str, low: float, high: float)
         f"{name}: values{where} may be on another scale: {unlike}; here {exact(low)} to "
         f"{exact(high)}, {trained}",
     )
+
+
+def _one_sided(rows: Raw, spec: DataSpec, low: float) -> bool:
+    """True if no value is below 0 though many should be, as in pictures on [0, 1] for [−1, 1]."""
+    if low < 0 or spec.low >= 0 or (len(rows) < _SEVERAL and low > 0):
+        return False
+    if spec.bounded:
+        return spec.offset[0] < 0
+    centred = sum(abs(o) < s / 2 for o, s in zip(spec.offset, spec.scale, strict=True))
+    numbers = len(rows) * spec.dims * centred / len(spec.offset)
+    return numbers * _NEGATIVE >= _EXPECTED
 
 
 def _levels(raw: Raw, spec: DataSpec, name: str, low: float, high: float, off: float) -> Admitted:

@@ -5,8 +5,7 @@ stay on disk until they are used. Nothing here ever unpickles.
 """
 
 import zipfile
-import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,10 @@ import torch
 from torch import Tensor
 
 from vaelab.data.loading.mapped_rows import Array
+from vaelab.utils.readers import reading
 
-from .factors import factors, taken
+from .archive import Archive, check_claim, objects
+from .factors import Table, factors, taken
 from .layout import lay_out
 from .splits import SourceData
 
@@ -30,13 +31,6 @@ PARTS = {
     "test": ("test", "testing"),
 }
 """The splits, and what their arrays and folders are called."""
-
-_DAMAGED = (
-    *(ValueError, EOFError, OSError, KeyError, zipfile.BadZipFile, zlib.error),
-    # A header may claim more than there is memory for, a member be encrypted or packed oddly.
-    *(MemoryError, OverflowError, RuntimeError),
-)
-"""Exceptions raised by readers of array files."""
 
 _X = ("x", "data", "images", "image", "features")
 _Y = ("y", "labels", "label", "targets", "target")
@@ -88,20 +82,28 @@ def from_file(path: Path, *, kind: str = "auto", background: str = "white") -> S
     how: dict[str, Any] = {"kind": kind, "background": background}
     try:
         parts = [_of_part(arrays, names, _X) for names in PARTS.values()]
-        kept = [name for name in parts if name is not None]
+        made = take_factors(arrays)
         if parts[0] is None:
-            made = taken(arrays, [""])
             found = from_arrays(*pick(arrays), **how)
         else:
-            suffixes = [name[1:] for name in kept]  # factors belong to x_train, x_test
-            made = taken(arrays, suffixes) if all(n.startswith("x_") for n in kept) else None
-            found = _in_parts(arrays, kept, parts, how)
+            found = _in_parts(arrays, [name for name in parts if name is not None], parts, how)
         return found if made is None else replace(found, factors=factors(*made, len(found.x)))
     except ValueError as error:
+        if str(error).startswith(str(path)):
+            raise
         raise ValueError(f"{path}: {error}") from None
 
 
-def _of_part(arrays: dict[str, Array], parts: Sequence[str], names: Sequence[str]) -> str | None:
+def take_factors(arrays: MutableMapping[str, Array]) -> Table | None:
+    """Remove and return the factors of variation among a file's arrays; None if it has none."""
+    parts = [_of_part(arrays, names, _X) for names in PARTS.values()]
+    if parts[0] is None:
+        return taken(arrays, [""])
+    kept = [name for name in parts if name is not None]  # factors belong to x_train, x_test
+    return taken(arrays, [n[1:] for n in kept]) if all(n.startswith("x_") for n in kept) else None
+
+
+def _of_part(arrays: Mapping[str, Array], parts: Sequence[str], names: Sequence[str]) -> str | None:
     """The array of a split: x_train, train_images, train_x, …, or train alone."""
     forms = [f"{n}_{part}" for part in parts for n in names]
     forms += [f"{part}_{n}" for part in parts for n in names]
@@ -109,7 +111,7 @@ def _of_part(arrays: dict[str, Array], parts: Sequence[str], names: Sequence[str
     return next((form for form in forms if form in arrays), None)
 
 
-def in_parts(arrays: dict[str, Array]) -> tuple[list[Array], Array | None] | None:
+def in_parts(arrays: Mapping[str, Array]) -> tuple[list[Array], Array | None] | None:
     """The rows of each split of an `.npz`, and the labels of all; None if it has no splits."""
     parts = [_of_part(arrays, names, _X) for names in PARTS.values()]
     if parts[0] is None:
@@ -119,7 +121,7 @@ def in_parts(arrays: dict[str, Array]) -> tuple[list[Array], Array | None] | Non
 
 
 def _in_parts(
-    arrays: dict[str, Array], kept: list[str], parts: list[str | None], how: dict[str, Any]
+    arrays: Mapping[str, Array], kept: list[str], parts: list[str | None], how: dict[str, Any]
 ) -> SourceData:
     rest = {arrays[name].shape[1:] for name in kept}
     if len(rest) > 1:
@@ -131,7 +133,7 @@ def _in_parts(
 
 
 def _labels(
-    arrays: dict[str, Array], kept: Sequence[str], parts: Sequence[str | None]
+    arrays: Mapping[str, Array], kept: Sequence[str], parts: Sequence[str | None]
 ) -> Array | None:
     """The labels of all parts, (N,), each as long as its part; None if none of them has any.
 
@@ -181,40 +183,30 @@ def refuse_size(image_size: int | tuple[int, int] | None, what: str) -> None:
         )
 
 
-def read_arrays(path: Path) -> dict[str, Array]:
+def read_arrays(path: Path) -> MutableMapping[str, Array]:
     """The arrays of a `.npy` (under the name "x") or `.npz` file, names in lower case.
+
+    Those of an `.npz` are read when they are asked for.
 
     Raises:
         ValueError: for a file that is damaged, or that holds Python objects.
     """
-    try:
-        if path.stat().st_size > MAPPED and _is_npy(path):
+    if not _is_npy(path):
+        if not zipfile.is_zipfile(path):
+            raise objects(path)
+        return Archive(path)
+    with reading(path, "array file"), open(path, "rb") as file:
+        size = path.stat().st_size
+        check_claim(file, size, path)
+        if size > MAPPED:
             mapped = np.load(path, mmap_mode="r", allow_pickle=False)
             if mapped.flags.c_contiguous:  # else a row lies all over the file
                 return {"x": mapped}
-        with open(path, "rb") as file:
-            seen = np.load(file, allow_pickle=False)
-            if isinstance(seen, np.ndarray):
-                return {"x": seen}
-            with seen:
-                return {name.lower(): _member(seen, name) for name in seen.files}
-    except _DAMAGED as error:
-        if any(word in str(error) for word in ("allow_pickle", "pickled", "Python objects")):
-            raise ValueError(
-                f"{path} holds Python objects (or is no array file at all); these are never "
-                "unpickled. Save a plain array: np.save(file, np.stack(rows))"
-            ) from None
-        raise ValueError(f"{path} cannot be read as an array file: {error}") from None
+        file.seek(0)
+        return {"x": np.load(file, allow_pickle=False)}
 
 
-def _member(archive: Any, name: str) -> Array:
-    found = archive[name]
-    if not isinstance(found, np.ndarray):
-        raise ValueError(f"its member {name} is no array; expected arrays alone, as by np.savez")
-    return found
-
-
-def pick(arrays: dict[str, Array]) -> tuple[Array, Array | None]:
+def pick(arrays: Mapping[str, Array]) -> tuple[Array, Array | None]:
     """The rows and labels among the arrays of one file.
 
     Raises:

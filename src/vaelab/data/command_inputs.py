@@ -22,15 +22,17 @@ from vaelab.data.loading.mapped_rows import Array, Raw
 from vaelab.data.tabular.header import as_names, difference
 from vaelab.data.tabular.reader import SUFFIXES, read_table
 from vaelab.data.tabular.run_columns import left_out
+from vaelab.utils.readers import reading
 
-from .admission import admit, is_path
-from .arrays import from_file, in_parts, pick, read_arrays
+from .admission import Admitted, admit, is_path
+from .arrays import in_parts, pick, read_arrays, take_factors
+from .factors import factors
 from .fingerprint import OF_FILES, alike
 from .foreign_inputs import pictures, unpacked
 from .load import existing, load
 from .missing_cells import policy_of
 from .spec import DataSpec
-from .splits import Split
+from .splits import Factors, Split
 
 if TYPE_CHECKING:
     from vaelab.data.images.decode import Picture
@@ -92,11 +94,12 @@ def read_inputs(
     if selection:
         return _own_rows(selection[1], selection[2], spec, data_dir, beside)
     path = existing(str(source))
-    if path.suffix.lower() in (".npy", ".npz"):
-        return _admitted(_rows_of(path), spec, path.name)
-    if path.suffix.lower() in SUFFIXES and path.is_file():
-        return _admitted(read_table(path, spec.decimal), spec, path.name)
-    return _pictures(path, spec, skip)
+    with reading(path, "source of data"):
+        if path.suffix.lower() in (".npy", ".npz"):
+            return _admitted(_rows_of(path), spec, path.name)
+        if path.suffix.lower() in SUFFIXES and path.is_file():
+            return _admitted(read_table(path, spec.decimal), spec, path.name)
+        return _pictures(path, spec, skip)
 
 
 def read_memory(raw: Any, spec: DataSpec) -> Inputs:
@@ -110,15 +113,15 @@ def read_memory(raw: Any, spec: DataSpec) -> Inputs:
         TypeError: for anything else.
         ValueError: for rows of another shape, or values the run's data cannot have.
     """
-    raw = unpacked(raw)
+    raw = raw if isinstance(raw, Admitted) else unpacked(raw)
     if images := pictures(raw):
         return _gathered(images, spec, False, "the input")._replace(notes=())
     rows, _, changes = admit(raw, spec, "the input")
     return Inputs(rows, changes)
 
 
-def read_split(source: str | Path, spec: DataSpec) -> Split:
-    """All rows of a file that is named at use, with the labels and factors that it has.
+def read_split(source: str | Path, spec: DataSpec) -> tuple[Split, tuple[str, ...]]:
+    """All rows of a file that is named at use, with the labels and factors that it has; and notes.
 
     Args:
         source: the path of arrays, a table, or a folder or zip of pictures.
@@ -129,11 +132,23 @@ def read_split(source: str | Path, spec: DataSpec) -> Split:
         ValueError: for rows that the run's data cannot have, or labels of other classes.
     """
     inputs = read_inputs(source, spec)
+    with reading(source, "source of labels"):
+        return _with_labels(source, spec, inputs)
+
+
+def _with_labels(
+    source: str | Path, spec: DataSpec, inputs: Inputs
+) -> tuple[Split, tuple[str, ...]]:
     labels = _labels_of(Path(os.path.expanduser(source)), spec)
     if labels is not None and len(labels) != len(inputs.raw):
         raise ValueError(f"{source} has {len(labels):,} labels for {len(inputs.raw):,} rows")
-    made = from_file(Path(source)).factors if str(source).lower().endswith(".npz") else None
-    return Split(inputs.raw, labels, made, _vectors_of(Path(source), spec))
+    made = _factors_of(Path(os.path.expanduser(source)), len(inputs.raw))
+    return Split(inputs.raw, labels, made, _vectors_of(Path(source), spec)), inputs.notes
+
+
+def _factors_of(path: Path, count: int) -> Factors | None:
+    made = take_factors(read_arrays(path)) if path.suffix.lower() == ".npz" else None
+    return None if made is None else factors(*made, count)
 
 
 def _rows_of(path: Path) -> Array:

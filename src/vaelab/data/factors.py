@@ -5,6 +5,8 @@ and `ordered` (F,), whether a factor's values follow one another as positions do
 Beside x_train, x_valid and x_test: factors_train and so on.
 """
 
+from collections.abc import MutableMapping
+
 import numpy as np
 import torch
 
@@ -19,7 +21,7 @@ KINDS, SHARE = 50, 0.25
 Table = tuple[Array, Array | None, Array | None]
 
 
-def taken(arrays: dict[str, Array], parts: list[str]) -> Table | None:
+def taken(arrays: MutableMapping[str, Array], parts: list[str]) -> Table | None:
     """Remove and return the factors, their names and order among a file's arrays; None if absent.
 
     Args:

@@ -1,7 +1,8 @@
 """Examples in the containers of other libraries, as what the door of a trained model takes.
 
 A loader gives the items of its data set, a data set the x of every item, a mapping its x, a split
-its rows. Pictures of PIL are brought to the size and channels of the run's data, as files are.
+its rows, a batch its examples. Pictures of PIL are brought to the size and channels of the run's
+data, as files are.
 """
 
 from __future__ import annotations
@@ -9,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from PIL import Image
+from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from vaelab.data.images.decode import Picture, picture
 
 from .splits import Data, Split
-from .torch_dataset import is_dataset, keyed, pair_of
+from .torch_dataset import is_dataset, is_pair, keyed, pair_of
 
 
 def unpacked(raw: Any) -> Any:
@@ -31,6 +34,8 @@ def unpacked(raw: Any) -> Any:
         )
     if isinstance(raw, Split):
         return raw.x
+    if isinstance(raw, tuple) and len(raw) == 2 and np.ndim(raw[0]) and _is_label(raw[1]):
+        return raw[0]  # a row of a split, or of a data set
     if isinstance(raw, DataLoader):
         return unpacked(raw.dataset)
     if isinstance(raw, Mapping) and not hasattr(raw, "iloc"):
@@ -41,11 +46,17 @@ def unpacked(raw: Any) -> Any:
                 "pixel_values or data among its names"
             )
         return unpacked(found[0])
+    if isinstance(raw, list | tuple) and len(raw) == 2 and is_pair(*raw):
+        return raw[0]
     if isinstance(raw, IterableDataset):
         raise TypeError("a stream has no rows; collect some first: list(itertools.islice(x, 100))")
     if is_dataset(raw) and not hasattr(raw, "convert") and hasattr(raw, "__len__"):
         return [pair_of(raw[i])[0] for i in range(len(raw))]
     return raw
+
+
+def _is_label(value: Any) -> bool:
+    return isinstance(value, int | np.integer | Tensor | np.ndarray) and np.ndim(value) == 0
 
 
 def pictures(raw: Any) -> list[Picture]:

@@ -19,6 +19,7 @@ from vaelab.data.tabular.schema import as_rows
 from vaelab.utils.hints import hinting
 from vaelab.utils.options import argument
 from vaelab.utils.progress import ProgressCallback, no_progress
+from vaelab.utils.readers import reading
 from vaelab.utils.regular_files import special_kind
 from vaelab.utils.text import did_you_mean
 
@@ -224,19 +225,25 @@ def _find(
     if name in KNOWN:
         refuse_size(how.image_size, f"the images of {name}")
         base = default_data_dir() if data_dir is None else Path(os.path.expanduser(data_dir))
-        return name, KNOWN[name](base / name)
+        with reading(base / name, "known data set"):
+            return name, KNOWN[name](base / name)
     path = existing(name)
+    with reading(path, "source of data"):
+        return name, _read(path, how, skip_unreadable, progress)
+
+
+def _read(path: Path, how: How, skip_unreadable: bool, progress: ProgressCallback) -> SourceData:
     if path.suffix.lower() in (".npy", ".npz"):
         refuse_size(how.image_size, "arrays")
         if is_dsprites(path):
-            return name, dsprites(path)
-        return name, from_file(path, kind=how.kind, background=how.background)
+            return dsprites(path)
+        return from_file(path, kind=how.kind, background=how.background)
     if path.is_dir() or path.suffix.lower() == ".zip":
         from vaelab.data.images.folder import from_folder
 
-        return name, from_folder(path, how.image_size, skip_unreadable, progress, how.background)
+        return from_folder(path, how.image_size, skip_unreadable, progress, how.background)
     raise ValueError(
-        f"{name} is not a kind of file that can be loaded; expected a table (.csv, .tsv, "
+        f"{path} is not a kind of file that can be loaded; expected a table (.csv, .tsv, "
         ".parquet), arrays (.npy, .npz), or a folder or .zip of pictures"
     )
 
@@ -247,7 +254,10 @@ def _table(source: Source, decimal: str) -> tuple[str, Table] | None:
         return "array", from_frame(source, decimal)
     if isinstance(source, str | os.PathLike) and str(source).lower().endswith(SUFFIXES):
         path = existing(os.fspath(source))
-        return None if path.is_dir() else (os.fspath(source), read_table(path, decimal))
+        if path.is_dir():
+            return None
+        with reading(path, "table"):
+            return os.fspath(source), read_table(path, decimal)
     return None
 
 

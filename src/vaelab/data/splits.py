@@ -1,5 +1,6 @@
 """Rows into training, validation and test: disjoint, and the same for the same seed."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -9,6 +10,7 @@ from vaelab.data.loading.mapped_rows import Raw, Rows
 from vaelab.data.tabular.header import Heading
 from vaelab.utils.hints import Hinting
 
+from .description import Description, described
 from .schema_fields import Column
 from .spec import DataSpec
 
@@ -32,6 +34,10 @@ class Factors:
     def take(self, index: Tensor) -> "Factors":
         """Those of some rows, (K,)."""
         return replace(self, values=self.values[index])
+
+
+Row = Tensor | tuple[Tensor, Tensor]
+"""An example x, with its label y if there are labels."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,18 @@ class Split(Hinting):
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def __getitem__(self, index: int | slice | Tensor) -> "Row | Split":
+        """One row (x, y), or x without labels, as of a `Dataset`; for a slice, those rows."""
+        numbers = torch.arange(len(self))[index]
+        if numbers.ndim:
+            return self.take(numbers)
+        one = self.take(numbers[None])
+        return one.x[0] if one.y is None else (one.x[0], one.y[0])
+
+    def __iter__(self) -> Iterator[Row]:
+        """Rows, one after another."""
+        return (self[i] for i in range(len(self)))  # type: ignore[misc]
 
 
 @dataclass(frozen=True)
@@ -115,6 +133,13 @@ class Data(Hinting):
     def classes(self) -> tuple[str, ...]:
         """Names of the classes; empty without labels."""
         return self.spec.classes
+
+    def describe(self) -> Description:
+        """Rows, range, mean, spread and examples of each class, by split."""
+        splits = {"train": self.train, "valid": self.valid, "test": self.test}
+        return Description(
+            tuple(described(name, split.x, split.y, self.classes) for name, split in splits.items())
+        )
 
     def __repr__(self) -> str:
         """One line: the source, the shape of an example, and the rows of each split."""

@@ -74,7 +74,7 @@ def from_memory(source: Any, how: How = DEFAULT) -> SourceData:
     if isinstance(source, np.ndarray) and source.dtype == object and source.ndim == 1:
         source = list(source)
     if isinstance(source, list):
-        if len(source) == 2 and _is_pair(*source):
+        if len(source) == 2 and is_pair(*source):
             return _from_tuple(tuple(source), how)
         if odd := [item for item in source if not _is_item(item)]:
             raise TypeError(
@@ -107,7 +107,7 @@ def keyed(source: Mapping[Any, Any]) -> tuple[Any, Any] | None:
 def _from_tuple(source: tuple[Any, ...], how: How) -> SourceData:
     if len(source) == 1 and not np.isscalar(source[0]):
         return from_memory(source[0], how)
-    if len(source) == 2 and _is_pair(*source):
+    if len(source) == 2 and is_pair(*source):
         refuse_size(how.image_size, "arrays")
         x, y = source
         if isinstance(x, list):
@@ -125,7 +125,7 @@ def _from_tuple(source: tuple[Any, ...], how: How) -> SourceData:
     )
 
 
-def _is_pair(x: Any, y: Any) -> bool:
+def is_pair(x: Any, y: Any) -> bool:
     """True for rows and their labels, rather than two splits or two pictures."""
     if is_dataset(x) or is_dataset(y) or isinstance(x, tuple | dict | Image.Image):
         return False

@@ -12,6 +12,7 @@ from vaelab.doctor.data_fixes import kept_rows, named, own_splits, without_colum
 from vaelab.doctor.data_measurements import DataMeasurements
 from vaelab.doctor.data_value_checks import in_range
 from vaelab.doctor.findings import Evidence, Finding, Findings, Fix
+from vaelab.utils.messages import Message, joined
 
 REPEATED, LEAKED, NEARLY = 0.01, 0.005, 0.02
 IMBALANCE, MISMATCH = 10.0, 2.0
@@ -29,26 +30,36 @@ def varies(seen: DataMeasurements) -> Findings:
         yield Finding(
             "constant",
             "error",
-            f"every training value is {float(seen.train[0, 0]):g}: there is nothing to learn",
+            Message(
+                "what.constant-value",
+                "every training value is {value:g}: there is nothing to learn",
+                value=float(seen.train[0, 0]),
+            ),
             Evidence("distinct values", 1),
-            "look at how the file was written",
+            Message("remedy.constant", "look at how the file was written"),
         )
     elif bool(constant.all()):
         yield Finding(
             "constant",
             "error",
-            "every training row is the same: there is nothing to learn",
+            Message(
+                "what.constant-rows", "every training row is the same: there is nothing to learn"
+            ),
             Evidence("distinct rows", 1),
-            "look at how the file was written",
+            Message("remedy.constant", "look at how the file was written"),
         )
     elif bool(constant.any()) and not seen.data.spec.is_image:
         which = constant.nonzero().flatten().tolist()
         yield Finding(
             "constant-columns",
             "warning",
-            f"column {named(seen, which)} is the same in every training row",
-            Evidence("constant columns", len(which), 0, f"of {seen.train.shape[1]}"),
-            "leave them out",
+            Message(
+                "what.constant-columns",
+                "column {names} is the same in every training row",
+                names=named(seen, which),
+            ),
+            Evidence("constant columns", len(which), 0, _of(seen.train.shape[1])),
+            Message("remedy.constant-columns", "leave them out"),
             without_columns(seen, which),
         )
 
@@ -63,13 +74,21 @@ def columns_differ(seen: DataMeasurements) -> Findings:
     alike = ((unit.T @ unit).abs() > ALIKE) & (size > 0) & (size > 0)[:, None]
     pairs = alike.triu(1).nonzero().tolist()
     if pairs:
-        told = "; ".join(f"{named(seen, [b])} repeats {named(seen, [a])}" for a, b in pairs[:5])
+        repeats = [
+            Message("part.repeats", "{b} repeats {a}", a=named(seen, [a]), b=named(seen, [b]))
+            for a, b in pairs[:5]
+        ]
         yield Finding(
             "duplicate-columns",
             "warning",
-            f"columns are the same up to scale and offset: {told}; each counts twice in every loss",
+            Message(
+                "what.duplicate-columns",
+                "columns are the same up to scale and offset: {repeats}; each counts twice in "
+                "every loss",
+                repeats=joined("; ", repeats),
+            ),
             Evidence("pairs of columns", len(pairs), 0),
-            "keep one of each",
+            Message("remedy.duplicate-columns", "keep one of each"),
             without_columns(seen, sorted({b for _, b in pairs})),
         )
     splits = (seen.data.train, seen.data.valid, seen.data.test)
@@ -84,16 +103,20 @@ def columns_differ(seen: DataMeasurements) -> Findings:
             yield Finding(
                 "row-number",
                 "warning",
-                f"column {named(seen, counting)} only counts the rows",
+                Message(
+                    "what.row-number",
+                    "column {names} only counts the rows",
+                    names=named(seen, counting),
+                ),
                 Evidence("columns that do", len(counting), 0),
-                "leave it out: it carries no information about a row",
+                Message("remedy.row-number", "leave it out: it carries no information about a row"),
                 without_columns(seen, counting),
             )
 
 
 def rows_differ(seen: DataMeasurements) -> Findings:
     """Are rows repeated, and is the test split free of training rows?"""
-    found, own = seen.repeats, "the file's own splits" if own_splits(seen) else "the split"
+    found = seen.repeats
     natural = found.natural > 0.5 * found.repeated / found.rows
     if natural:
         return
@@ -101,9 +124,14 @@ def rows_differ(seen: DataMeasurements) -> Findings:
         yield Finding(
             "duplicate-rows",
             "warning",
-            f"{found.repeated:,} of {found.rows:,} rows are copies of others",
+            Message(
+                "what.duplicate-rows",
+                "{repeated:,} of {rows:,} rows are copies of others",
+                repeated=found.repeated,
+                rows=found.rows,
+            ),
             Evidence("share of copies", found.repeated / found.rows, REPEATED),
-            "x = np.unique(x, axis=0), with y in the same order",
+            Message("remedy.duplicate-rows", "x = np.unique(x, axis=0), with y in the same order"),
             Fix("table", "frame = frame.drop_duplicates()")
             if seen.data.spec.header
             else None
@@ -114,10 +142,20 @@ def rows_differ(seen: DataMeasurements) -> Findings:
         yield Finding(
             "leak",
             "error",
-            f"{found.leaked:,} of {found.tested:,} validation and test rows are training rows too: "
-            f"{own} cannot tell learning from memory",
+            Message(
+                "what.leak",
+                "{leaked:,} of {tested:,} validation and test rows are training rows too: {splits} "
+                "cannot tell learning from memory",
+                leaked=found.leaked,
+                tested=found.tested,
+                splits=Message("part.own-splits", "the file's own splits")
+                if own_splits(seen)
+                else Message("part.split", "the split"),
+            ),
             Evidence("share of them that leak", found.leaked / found.tested, LEAKED),
-            "take them out of one side; split after removing copies, not before",
+            Message(
+                "remedy.leak", "take them out of one side; split after removing copies, not before"
+            ),
             Fix(
                 "array",
                 "known = {row.tobytes() for row in x_train}; "
@@ -133,9 +171,16 @@ def rows_differ(seen: DataMeasurements) -> Findings:
         yield Finding(
             "near-leak",
             "warning",
-            "some validation or test rows are nearly training rows, ten times nearer than is usual",
+            Message(
+                "what.near-leak",
+                "some validation or test rows are nearly training rows, ten times nearer than is "
+                "usual",
+            ),
             Evidence.of("share of them", seen.near, NEARLY),
-            "split by what rows come from (person, video, day), not row by row",
+            Message(
+                "remedy.near-leak",
+                "split by what rows come from (person, video, day), not row by row",
+            ),
         )
 
 
@@ -151,13 +196,16 @@ def kinds_said(seen: DataMeasurements) -> Findings:
     if spec.domain == "real":  # of columns that are all counts, it is known
         for j in (whole & ~binary).nonzero().flatten().tolist():
             few[j] = x[:, j].max() <= SMALL and len(x[:, j].unique()) <= min(FEW, len(x) // OFTEN)
-    told = {
-        "only 0 and 1: binary": binary.nonzero().flatten().tolist(),
-        "a few whole numbers: counts or categories": few.nonzero().flatten().tolist(),
-    }
-    said = [f"column {named(seen, which)} holds {what}" for what, which in told.items() if which]
+    two, some = (which.nonzero().flatten().tolist() for which in (binary, few))
+    said = []
+    if two:
+        text = "column {names} holds only 0 and 1: binary"
+        said.append(Message("part.holds-two", text, names=named(seen, two)))
+    if some:
+        text = "column {names} holds a few whole numbers: counts or categories"
+        said.append(Message("part.holds-few", text, names=named(seen, some)))
     if said:
-        count = sum(map(len, told.values()))
+        count = len(two) + len(some)
         kinds = ["real"] * spec.dims
         for j in binary.nonzero().flatten().tolist():
             kinds[j] = "binary"
@@ -167,9 +215,18 @@ def kinds_said(seen: DataMeasurements) -> Findings:
         yield Finding(
             "kinds-unset",
             "warning",
-            f"{'; '.join(said)}; taken for numbers like others, their density is unbounded",
-            Evidence("columns of another kind", count, 0, f"of {spec.dims}"),
-            f"give each column its kind: {change}; or a .csv with names, whose kinds are inferred",
+            Message(
+                "what.kinds-unset",
+                "{columns}; taken for numbers like others, their density is unbounded",
+                columns=joined("; ", said),
+            ),
+            Evidence("columns of another kind", count, 0, _of(spec.dims)),
+            Message(
+                "remedy.kinds-unset",
+                "give each column its kind: {change}; or a .csv with names, whose kinds are "
+                "inferred",
+                change=change,
+            ),
             Fix("data", change),
         )
 
@@ -189,13 +246,19 @@ def splits_agree(seen: DataMeasurements) -> Findings:
         yield Finding(
             "split-mismatch",
             "error",
-            "validation and test rows are not scaled as training rows are",
+            Message(
+                "what.split-mismatch",
+                "validation and test rows are not scaled as training rows are",
+            ),
             Evidence(
                 "root mean square of their values, in training's σ",
                 size,
                 MISMATCH if size > 1 else 1 / MISMATCH,
             ),
-            "prepare all splits alike, with the numbers of the training split",
+            Message(
+                "remedy.split-mismatch",
+                "prepare all splits alike, with the numbers of the training split",
+            ),
         )
 
 
@@ -220,11 +283,20 @@ def balanced(seen: DataMeasurements) -> Findings:
         yield Finding(
             "imbalance",
             "warning",
-            f"class {names[counts.index(most)]} has {most:,} training rows, "
-            f"{names[counts.index(least)]} has {least:,}",
+            Message(
+                "what.imbalance",
+                "class {common} has {most:,} training rows, {rare} has {least:,}",
+                common=names[counts.index(most)],
+                rare=names[counts.index(least)],
+                most=most,
+                least=least,
+            ),
             Evidence("ratio", most / max(least, 0.5), IMBALANCE),
-            "samples will show the rare classes as rarely: draw rows by class, or look at figures "
-            "class by class",
+            Message(
+                "remedy.imbalance",
+                "samples will show the rare classes as rarely: draw rows by class, or look at "
+                "figures class by class",
+            ),
             None
             if own_splits(seen)
             else Fix(
@@ -233,6 +305,11 @@ def balanced(seen: DataMeasurements) -> Findings:
                 "for c in np.unique(y)]); x = x[keep]; y = y[keep]",
             ),
         )
+
+
+def _of(count: int) -> Message:
+    """The unit of a number of columns."""
+    return Message("unit.of", "of {count}", count=count)
 
 
 CHECKS: dict[str, Callable[[DataMeasurements], Findings]] = {

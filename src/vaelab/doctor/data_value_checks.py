@@ -11,6 +11,7 @@ from torch import Tensor
 from vaelab.doctor.data_fixes import kept_rows, named, on_array
 from vaelab.doctor.data_measurements import DataMeasurements
 from vaelab.doctor.findings import Evidence, Finding, Findings, Fix, short
+from vaelab.utils.messages import Message, joined
 
 OUTLIER = 50.0
 FREQUENT, SEVERAL = (5, 0.005), 10
@@ -49,38 +50,55 @@ def in_range(seen: DataMeasurements) -> Findings:
 def _pixels(seen: DataMeasurements) -> Findings:
     spec = seen.data.spec
     low, high = spec.low, spec.high
-    if spec.domain == "real":
-        for (start, end), change in RANGES.items():
-            over = OVERSHOOT * (end - start)
-            if start - over <= low and high <= end + over and high > start + 0.2 * (end - start):
-                beyond = low < start or high > end
-                what = (
-                    f"a little beyond {start}–{end}, as after a resize"
-                    if beyond
-                    else f"fractions within {start}–{end}"
-                )
-                yield _image_range(low, high, what, change)
-                return
-        what = "standardised, or on a scale of their own"
-        yield _image_range(low, high, what, "x = (x - x.min()) / (x.max() - x.min())")
-    elif spec.domain == "unit" and high < 0.1:
+    if spec.domain in ("real", "unit") and 0 <= low < high < 0.1:
         yield Finding(
             "image-range",
             "warning",
-            f"pixels are in [0, 1] but reach {high:.3g} only: divided by 255 twice?",
+            Message(
+                "what.image-range-dark",
+                "pixels are in [0, 1] but reach {high:.3g} only: divided by 255 twice?",
+                high=high,
+            ),
             Evidence("greatest pixel", high, 0.1),
-            "divide once, or not at all: x = x * 255",
+            Message("remedy.image-range-dark", "divide once, or not at all: x = x * 255"),
             Fix(
                 "array", "x = np.clip(x * 255, 0, 1)" if high * 255 <= 1.001 else "x = x / x.max()"
             ),
         )
+    elif spec.domain == "real":
+        for (start, end), change in RANGES.items():
+            over = OVERSHOOT * (end - start)
+            if start - over <= low and high <= end + over and high - low > 0.2 * (end - start):
+                beyond = low < start or high > end
+                what = (
+                    Message(
+                        "part.overshoot",
+                        "a little beyond {start}–{end}, as after a resize",
+                        start=start,
+                        end=end,
+                    )
+                    if beyond
+                    else Message(
+                        "part.fractions", "fractions within {start}–{end}", start=start, end=end
+                    )
+                )
+                yield _image_range(low, high, what, change)
+                return
+        what = Message("part.own-scale", "standardised, or on a scale of their own")
+        yield _image_range(low, high, what, "x = (x - x.min()) / (x.max() - x.min())")
 
 
-def _image_range(low: float, high: float, what: str, change: str) -> Finding:
+def _image_range(low: float, high: float, what: Message, change: str) -> Finding:
     return Finding(
         "image-range",
         "warning",
-        f"pixels lie from {low!r} to {high!r}, {what}; no likelihood of images fits",
+        Message(
+            "what.image-range",
+            "pixels lie from {low!r} to {high!r}, {what}; no likelihood of images fits",
+            low=low,
+            high=high,
+            what=what,
+        ),
         Evidence("least pixel" if low < 0 else "greatest pixel", low if low < 0 else high),
         change,
         Fix("array", change),
@@ -122,15 +140,19 @@ def _sentinels(seen: DataMeasurements, x: Tensor, codes: Mapping[int, float]) ->
     spec = seen.data.spec
     column, code = next(iter(codes.items()))
     share = float((x[:, column] == code).double().mean())
-    told = (
-        f"{short(code)} in {share:.0%} of the pixels"
-        if spec.is_image
-        else "; ".join(
-            f"{short(v)} in {float((x[:, j] == v).double().mean()):.0%} of column "
-            f"{named(seen, [j])}"
-            for j, v in list(codes.items())[:4]
+    places = [
+        Message(
+            "part.code-in-column",
+            "{code} in {share:.0%} of column {name}",
+            code=short(v),
+            share=float((x[:, j] == v).double().mean()),
+            name=named(seen, [j]),
         )
-    )
+        for j, v in list(codes.items())[:4]
+    ]
+    if spec.is_image:
+        text = "{code} in {share:.0%} of the pixels"
+        places = [Message("part.code-in-pixels", text, code=short(code), share=share)]
     code_text = f"{code:g}"
     if spec.header:
         conditions = " & ".join(
@@ -145,9 +167,17 @@ def _sentinels(seen: DataMeasurements, x: Tensor, codes: Mapping[int, float]) ->
     return Finding(
         "sentinel",
         "warning",
-        f"a code for missing values is taken for a number: {told}, far from every other value",
+        Message(
+            "what.sentinel",
+            "a code for missing values is taken for a number: {places}, far from every other value",
+            places=joined("; ", places),
+        ),
         Evidence("share of rows with it", share, FREQUENT[1]),
-        f"leave these rows out ({fix.change}), or fill the values in",
+        Message(
+            "remedy.sentinel",
+            "leave these rows out ({change}), or fill the values in",
+            change=fix.change,
+        ),
         fix,
     )
 
@@ -167,8 +197,13 @@ def _outliers(seen: DataMeasurements, x: Tensor, but: set[int]) -> Findings:
     yield Finding(
         "outliers",
         "warning",
-        f"column {named(seen, [j])} has a value {float(far[j]):,.0f} usual deviations from its "
-        "median: the rest of it is squeezed into nothing",
+        Message(
+            "what.outliers",
+            "column {name} has a value {far:,.0f} usual deviations from its median: the rest of it "
+            "is squeezed into nothing",
+            name=named(seen, [j]),
+            far=float(far[j]),
+        ),
         Evidence("farthest value", float(far[j]), OUTLIER, "usual deviations"),
         remedy,
         fix,
@@ -195,7 +230,8 @@ def _tamed(seen: DataMeasurements, column: Tensor, j: int, kind: str) -> tuple[s
     if kind != "positive" and float(column.min()) > 0 and near(column.log()):
         if spec.header:
             flag = f"--columns {shlex.quote(f'{name}=positive')}"
-            return f"{flag}, which models its logarithm", Fix("read", flag)
+            text = "{flag}, which models its logarithm"
+            return Message("remedy.outliers-positive", text, flag=flag), Fix("read", flag)
         return f"x[:, {j}] = np.log(x[:, {j}])", on_array(seen, f"x[:, {j}] = np.log(x[:, {j}])")
     if kind != "positive" and float(column.min()) >= 0 and near(column.log1p()):
         change = f"np.log1p({{}}[{name!r}])" if spec.header else f"np.log1p({{}}[:, {j}])"
@@ -210,6 +246,10 @@ def _tamed(seen: DataMeasurements, column: Tensor, j: int, kind: str) -> tuple[s
         change = f"{{}}{place}.clip({ends[0]:.6g}, {ends[1]:.6g})"
     if spec.header:
         code = f"frame[{name!r}] = {change.format('frame')}"
-        return f"look at that row, or {code}", Fix("table", code)
+        return _looked_at(code), Fix("table", code)
     code = f"x[:, {j}] = {change.format('x')}"
-    return f"look at that row, or {code}", on_array(seen, code)
+    return _looked_at(code), on_array(seen, code)
+
+
+def _looked_at(code: str) -> Message:
+    return Message("remedy.outliers", "look at that row, or {code}", code=code)

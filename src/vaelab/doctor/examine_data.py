@@ -25,6 +25,7 @@ def examine_data(
     seed: int = 0,
     columns: Mapping[str, str] | None = None,
     label: str | None = None,
+    kind: str = "auto",
 ) -> Report:
     """Examine a data set.
 
@@ -34,6 +35,7 @@ def examine_data(
         seed: seed of the splits that are drawn, and of the choice of rows.
         columns: declared kinds of columns of a table with names.
         label: label column of such a table.
+        kind: layout of arrays, as for `load`.
 
     Raises:
         FileNotFoundError: if there is nothing of that name.
@@ -49,7 +51,13 @@ def examine_data(
             about = ["the other checks need finite numbers: mend this first"]
             return Report(source, "data", about, checked, findings)
     data = load(
-        source, data_dir=data_dir, seed=seed, skip_unreadable=True, columns=columns, label=label
+        source,
+        data_dir=data_dir,
+        seed=seed,
+        skip_unreadable=True,
+        columns=columns,
+        label=label,
+        kind=kind,
     )
     if path is not None and (path.is_dir() or path.suffix.lower() == ".zip"):
         checked.append(WHOLE)

@@ -14,6 +14,7 @@ from vaelab.doctor.loss_forms import RECONSTRUCTIONS, SCALES
 from vaelab.doctor.loss_loader import load_loss
 from vaelab.doctor.loss_probe import probe
 from vaelab.doctor.loss_terms import KL, OTHER, Probe
+from vaelab.utils.messages import Message
 
 
 def examine_loss(
@@ -42,35 +43,69 @@ def examine_loss(
 def _about(found: Probe) -> list[str]:
     lines = list(found.subject.assumed)
     if found.chosen:
-        lines.append(f"loss: {found.chosen}")
-    told = []
+        lines.append(Message("about.chosen", "loss: {how}", how=found.chosen))
+    told: list[str] = []
     d, k = found.reconstruction, found.kl
     if d is not None and d.form:
         form = RECONSTRUCTIONS[d.form]
-        told.append(f"reconstruction: {form.title}, which expects {form.expects}")
+        told.append(
+            Message(
+                "about.reconstruction",
+                "reconstruction: {title}, which expects {expects}",
+                title=form.title,
+                expects=form.expects,
+            )
+        )
     if k is not None and k.form:
-        told.append(f"KL: {_form_of(k)}")
+        told.append(Message("about.kl", "KL: {form}{floor}", form=_form_of(k), floor=_floor(k)))
     if found.beta is not None:
         told.append(
-            f"effective β {short(found.beta)} in summed nats{_sigma(found)}, at {found.size.dims} "
-            f"data and {found.size.latent} latent dimensions"
+            Message(
+                "about.loss-beta",
+                "effective β {beta} in summed nats{sigma}, at {dims} data and {latent} latent "
+                "dimensions",
+                beta=short(found.beta),
+                sigma=_sigma(found),
+                dims=found.size.dims,
+                latent=found.size.latent,
+            )
         )
     if found.random:
-        told.append("it samples inside: figures are expectations over its normal noise")
+        told.append(
+            Message(
+                "about.random", "it samples inside: figures are expectations over its normal noise"
+            )
+        )
     if any(term is not None and term.powers.batch == 0 for term in (d, k)):
-        told.append("summed over the batch: logged values grow with it, the effective β does not")
+        told.append(
+            Message(
+                "about.summed",
+                "summed over the batch: logged values grow with it, the effective β does not",
+            )
+        )
     if found.elsewhere:
         told.append(
-            f"for rows of numbers; of images it would average the reconstruction over "
-            f"{found.elsewhere}: check one with --shape, as in --shape 3,32,32"
+            Message(
+                "about.elsewhere",
+                "for rows of numbers; of images it would average the reconstruction over {axes}: "
+                "check one with --shape, as in --shape 3,32,32",
+                axes=found.elsewhere,
+            )
         )
     return lines + told
 
 
-def _form_of(k: KL) -> str:
-    title = "a scale that rises with s" if k.form == OTHER else f"a {SCALES[k.form].title}"
-    floor = "" if k.floor is None else f", with a floor of {short(k.floor)} nats (free bits)"
-    return f"closed form of {title}{floor}"
+def _form_of(k: KL) -> Message:
+    if k.form == OTHER:
+        return Message("part.rising-scale", "closed form of a scale that rises with s")
+    return Message("part.closed-form", "closed form of a {scale}", scale=SCALES[k.form].title)
+
+
+def _floor(k: KL) -> str:
+    if k.floor is None:
+        return ""
+    text = ", with a floor of {floor} nats (free bits)"
+    return Message("part.floor", text, floor=short(k.floor))
 
 
 def _sigma(found: Probe) -> str:
@@ -79,7 +114,8 @@ def _sigma(found: Probe) -> str:
     assert found.beta is not None
     if RECONSTRUCTIONS[found.reconstruction.form].nats != 0.5 or found.beta <= 0:
         return ""
-    return f" of σ = 1 (1 of σ = {short(math.sqrt(found.beta))})"
+    sigma = short(math.sqrt(found.beta))
+    return Message("part.sigma", " of σ = 1 (1 of σ = {sigma})", sigma=sigma)
 
 
 def _figures(found: Probe) -> dict[str, Any]:

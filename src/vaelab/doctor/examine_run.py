@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from vaelab.runs.load import load
 from vaelab.runs.own_data import named_data
 from vaelab.runs.run import Run
 from vaelab.training import find_device
+from vaelab.utils.messages import Message, joined
 
 
 def examine_run(
@@ -49,8 +51,9 @@ def examine_run(
             f"{path / METRICS} is missing or has no valid_loss of some epoch, by which a training "
             "is judged; restore it"
         )
-    (train, _, test), _ = named_data(run.spec, data, data_dir, path)
-    return examine_rows(run, train, test, str(path), limit, seed, device, prior)
+    (train, _, test), notes = named_data(run.spec, data, data_dir, path)
+    report = examine_rows(run, train, test, str(path), limit, seed, device, prior)
+    return replace(report, about=[*report.about, *notes])
 
 
 def examine_rows(
@@ -91,29 +94,55 @@ def subsample_split(split: Split, limit: int, seed: int) -> Split:
 def _about(seen: RunMeasurements, prior: str | None) -> list[str]:
     run = seen.run
     train, _, test = run.spec.sizes
-    lines = [
-        f"{run.recipe.name} on {run.spec.source}: {train:,} training and {test:,} test rows, "
-        f"{len(run.history)} epochs; likelihood {run.recipe.reason}"
+    lines: list[str] = [
+        Message(
+            "about.run",
+            "{recipe} on {source}: {train:,} training and {test:,} test rows, {epochs} epochs; "
+            "likelihood {reason}",
+            recipe=run.recipe.name,
+            source=run.spec.source,
+            train=train,
+            test=test,
+            epochs=len(run.history),
+            reason=run.recipe.reason,
+        )
     ]
     if prior is not None:
-        lines.append(f"under the prior {prior}, which was fitted to its codes")
-    told = [f"distortion {seen.test['distortion'].value:.2f}"]
-    if "rate" in seen.test:
-        told = [f"−ELBO {seen.test['neg_elbo'].value:.2f}", f"rate {seen.test['rate'].value:.2f}"]
-    told.append(f"swapped z costs {seen.attention.value:.2f} nats")
-    if len(seen.active):
-        told.append(f"{int(seen.active.sum())} of {len(seen.active)} units active")
-    if seen.information is not None:
-        told.append(f"I(x; z) {seen.information.value:.2f} nats")
-    if seen.beta is not None:
-        told.append(f"effective β {seen.beta}")
-    if seen.lost is not None:
-        more = seen.lost.nats.value
-        told.append(
-            f"a test code costs {abs(more):.2f} nats {'more' if more > 0 else 'less'} than under "
-            "the model's own prior"
+        lines.append(
+            Message(
+                "about.prior", "under the prior {prior}, which was fitted to its codes", prior=prior
+            )
         )
-    return [*lines, " · ".join(told)]
+    distortion = seen.test["distortion"].value
+    measured = [Message("about.distortion", "distortion {nats:.2f}", nats=distortion)]
+    if "rate" in seen.test:
+        elbo, rate = seen.test["neg_elbo"].value, seen.test["rate"].value
+        measured = [
+            Message("about.elbo", "−ELBO {elbo:.2f} · rate {rate:.2f}", elbo=elbo, rate=rate)
+        ]
+    swapped = seen.attention.value
+    measured.append(Message("about.swapped", "swapped z costs {nats:.2f} nats", nats=swapped))
+    if len(seen.active):
+        active, units = int(seen.active.sum()), len(seen.active)
+        text = "{active} of {units} units active"
+        measured.append(Message("about.active", text, active=active, units=units))
+    if seen.information is not None:
+        nats = seen.information.value
+        measured.append(Message("about.information", "I(x; z) {nats:.2f} nats", nats=nats))
+    if seen.beta is not None:
+        measured.append(Message("about.beta", "effective β {beta}", beta=seen.beta))
+    if seen.lost is not None:
+        measured.append(_cost(seen.lost.nats.value))
+    return [*lines, joined(" · ", measured)]
+
+
+def _cost(nats: float) -> Message:
+    """The cost of a test code under a fitted prior."""
+    if nats > 0:
+        text = "a test code costs {nats:.2f} nats more than under the model's own prior"
+        return Message("about.costs-more", text, nats=nats)
+    text = "a test code costs {nats:.2f} nats less than under the model's own prior"
+    return Message("about.costs-less", text, nats=-nats)
 
 
 def _figures(seen: RunMeasurements) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from vaelab.data.images.decode import Picture
 from vaelab.data.images.folder import listed
 from vaelab.data.loading.mapped_rows import Array, forward
 from vaelab.doctor.findings import Evidence, Finding, Findings, Fix
+from vaelab.utils.messages import Message
 
 LOST = 0.01
 DISTINCT = 200_000
@@ -45,10 +46,21 @@ def _finite(name: str, array: Array) -> Findings:
         yield Finding(
             "nan",
             "error",
-            f"{name} has {count:,} values that are NaN or infinite, in {rows:,} of "
-            f"{len(array):,} rows",
+            Message(
+                "what.nan",
+                "{name} has {count:,} values that are NaN or infinite, in {rows:,} of {total:,} "
+                "rows",
+                name=name,
+                count=count,
+                rows=rows,
+                total=len(array),
+            ),
             Evidence("values that are not finite", count, 0),
-            f"leave these rows out, {change}, with the same rows of the labels; or fill them in",
+            Message(
+                "remedy.nan",
+                "leave these rows out, {change}, with the same rows of the labels; or fill them in",
+                change=change,
+            ),
             Fix("array", change),
         )
 
@@ -66,10 +78,19 @@ def _precise(name: str, array: Array) -> Findings:
         yield Finding(
             "lost-precision",
             "warning",
-            f"column {column} of {name} has numbers that float32 cannot tell apart, as times in "
-            "seconds or identifiers do",
+            Message(
+                "what.lost-precision",
+                "column {column} of {name} has numbers that float32 cannot tell apart, as times in "
+                "seconds or identifiers do",
+                column=column,
+                name=name,
+            ),
             Evidence("share of distinct values lost", worst, LOST),
-            f"subtract a constant near the values first; leave identifiers out of {name}",
+            Message(
+                "remedy.lost-precision",
+                "subtract a constant near the values first; leave identifiers out of {name}",
+                name=name,
+            ),
             _restored(name, columns, column) if array.ndim == 2 else None,
         )
 
@@ -91,12 +112,20 @@ def _wrapped(name: str, array: Array) -> Findings:
         yield Finding(
             "wrapped-bytes",
             "error",
-            f"{name} has the bytes 0 and 1 and a few above 200, none between: fractions that were "
-            "cast to bytes without scaling and clipping",
+            Message(
+                "what.wrapped-bytes",
+                "{name} has the bytes 0 and 1 and a few above 200, none between: fractions that "
+                "were cast to bytes without scaling and clipping",
+                name=name,
+            ),
             Evidence("share of values that wrapped around", float(share), 0.0),
-            "write the file again from the fractions, "
-            "(x.clip(0, 1) * 255).round().astype(np.uint8); "
-            f"what is left of them here is {name} = np.where({name} > 127, 0, {name})",
+            Message(
+                "remedy.wrapped-bytes",
+                "write the file again from the fractions, "
+                "(x.clip(0, 1) * 255).round().astype(np.uint8); what is left of them here is "
+                "{name} = np.where({name} > 127, 0, {name})",
+                name=name,
+            ),
             Fix("array", f"{name} = np.where({name} > 127, 0, {name})"),
         )
 
@@ -105,7 +134,7 @@ def _readable(picture: Picture) -> bool:
     try:
         with picture.open() as image:
             image.load()
-    except (OSError, ValueError, SyntaxError):
+    except Exception:  # decoders raise errors of every kind
         return False
     return True
 
@@ -126,7 +155,7 @@ def pictures(path: Path, read: int) -> Findings:
                 with picture.open() as image:
                     sizes[image.size] += 1
                     grey += image.mode in ("1", "L", "LA", "I;16", "I")
-            except (OSError, ValueError, SyntaxError):
+            except Exception:  # decoders raise errors of every kind
                 continue
         total = len(found)
         if read < total:
@@ -135,10 +164,18 @@ def pictures(path: Path, read: int) -> Findings:
         yield Finding(
             "unreadable",
             "error",
-            f"{total - read:,} of {total:,} pictures cannot be read",
+            Message(
+                "what.unreadable",
+                "{lost:,} of {total:,} pictures cannot be read",
+                lost=total - read,
+                total=total,
+            ),
             Evidence("pictures that cannot", total - read, 0),
-            f"repair or remove {', '.join(broken[:4])}{' …' if len(broken) > 4 else ''}, or pass "
-            "--skip-unreadable when training",
+            Message(
+                "remedy.unreadable",
+                "repair or remove {names}, or pass --skip-unreadable when training",
+                names=", ".join(broken[:4]) + " …" * (len(broken) > 4),
+            ),
             Fix("file", f"rm -- {shlex.join(broken)}") if path.is_dir() else None,
         )
     if len(sizes) > 1:
@@ -146,16 +183,34 @@ def pictures(path: Path, read: int) -> Findings:
         yield Finding(
             "mixed-sizes",
             "warning",
-            f"pictures have {len(sizes)} sizes, {width}×{height} the commonest: the others are "
-            "resized and cropped to one",
+            Message(
+                "what.mixed-sizes",
+                "pictures have {count} sizes, {width}×{height} the commonest: the others are "
+                "resized and cropped to one",
+                count=len(sizes),
+                width=width,
+                height=height,
+            ),
             Evidence("share of other sizes", 1 - most / sum(sizes.values()), 0.0),
-            "choose the size yourself with --image-size, or crop them with care first",
+            Message(
+                "remedy.mixed-sizes",
+                "choose the size yourself with --image-size, or crop them with care first",
+            ),
         )
     if 0 < grey < sum(sizes.values()):
         yield Finding(
             "mixed-colours",
             "info",
-            f"{grey:,} of {total:,} pictures are grey, the others in colour: all are read as RGB",
+            Message(
+                "what.mixed-colours",
+                "{grey:,} of {total:,} pictures are grey, the others in colour: all are read as "
+                "RGB",
+                grey=grey,
+                total=total,
+            ),
             Evidence("share of grey pictures", grey / total, 0.0),
-            "bring them to one mode first, where grey is not what sets them apart",
+            Message(
+                "remedy.mixed-colours",
+                "bring them to one mode first, unless grey is what sets them apart",
+            ),
         )

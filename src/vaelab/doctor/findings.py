@@ -45,10 +45,14 @@ class Evidence:
 
     def __str__(self) -> str:
         """`rate 0.02 ± 0.01 nats (limit 0.1)`."""
+        return self.written(" (limit {limit})")
+
+    def written(self, form: str) -> str:
+        """The figure with its limit in a form such as `" (limit {limit})"`."""
         value = short(self.value)
         if self.se is not None:
             value += f" ± {self.se:.2g}"
-        limit = "" if self.limit is None else f" (limit {short(self.limit)})"
+        limit = "" if self.limit is None else form.format(limit=short(self.limit))
         return f"{self.name} {value}{f' {self.unit}' if self.unit else ''}{limit}"
 
     def to_json(self) -> dict[str, Any]:
@@ -151,6 +155,9 @@ class Report(Tabular):
     def __post_init__(self) -> None:
         self.findings = sorted(self.findings, key=lambda f: -SEVERITIES.index(f.severity))
 
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.findings)
+
     def reaches(self, severity: Severity) -> bool:
         """Return True if a finding has this severity, or a graver one."""
         grave = SEVERITIES.index(severity)
@@ -188,6 +195,11 @@ def _plain(figures: Any) -> Any:
     if isinstance(figures, dict):
         return {name: _plain(value) for name, value in figures.items()}
     return None if isinstance(figures, float) and not math.isfinite(figures) else figures
+
+
+def beyond(found: Estimate, limit: float) -> bool:
+    """Return True if a figure exceeds a limit by two standard errors."""
+    return found.value - 2 * found.se > limit
 
 
 def short(value: float) -> str:

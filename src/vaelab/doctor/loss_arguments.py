@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from vaelab.doctor.loss_subject import Subject
+from vaelab.utils.messages import Message, joined
 
 ROLES = ("x", "reconstruction", "mu", "scale", "noise")
 NAMES: dict[str, str] = {
@@ -89,8 +90,11 @@ def arguments_by_name(function: Callable[..., Any], name: str) -> Subject:
             f"cannot be inferred from their names; {TELL}"
         )
     roles = {parameter: what for what, parameter in found.items()}
-    said = ", ".join(f"{p} is {WORDS[roles[p]]}" for p in needed)
-    assumed = (f"arguments: {said}", *(f"{p} is taken as 1" for p in weights))
+    said = [Message("part.is", "{name} is {role}", name=p, role=WORDS[roles[p]]) for p in needed]
+    assumed = (
+        Message("about.arguments", "arguments: {said}", said=joined(", ", said)),
+        *(Message("about.taken-as-1", "{name} is taken as 1", name=p) for p in weights),
+    )
     positional = tuple(roles.get(p, 1.0) for p in required)
     return Subject(function, positional, {}, found, assumed)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -61,6 +62,7 @@ class Bench:
         return self(replace(base, **uniform))
 
 
+@lru_cache(maxsize=64)
 def planted(size: Size, dtype: torch.dtype, seed: int = 0) -> ProbeInputs:
     """Random inputs that every loss can take: x and r in (0.02, 0.98), s in (0.2, 1.5).
 

@@ -18,6 +18,7 @@ from vaelab.doctor.loss_fixes import (
 from vaelab.doctor.loss_form_checks import noise, recognises_kl, recognises_reconstruction
 from vaelab.doctor.loss_terms import Probe
 from vaelab.doctor.loss_weight_checks import batch_size, dimensions, weights
+from vaelab.utils.messages import Message, joined
 
 
 def reaches(probe: Probe) -> Findings:
@@ -27,14 +28,27 @@ def reaches(probe: Probe) -> Findings:
     code = [role for role in ("mu", "scale") if role in lost]
     if len(code) == 2 and len(lost) == 2 and probe.subject.has("mu", "scale"):
         clamped = lost["mu"] is not None or lost["scale"] is not None
-        why = "clamped, or weighed by 0" if clamped else "not there, or detached"
+        why = (
+            Message("part.clamped", "clamped, or weighed by 0")
+            if clamped
+            else Message("part.absent", "not there, or detached")
+        )
         yield Finding(
             "kl-without-effect",
             "error",
-            f"the KL has no effect: it is {why}, so neither {own['mu']} nor {own['scale']} "
-            "receives a gradient",
+            Message(
+                "what.kl-without-effect",
+                "the KL has no effect: it is {why}, so neither {mu} nor {s} receives a gradient",
+                why=why,
+                mu=own["mu"],
+                s=own["scale"],
+            ),
             Evidence("norm of the gradient", 0.0),
-            f"{closed_form(probe)}, without a clamp to a capacity of 0",
+            Message(
+                "remedy.kl-without-effect",
+                "{line}, without a clamp to a capacity of 0",
+                line=closed_form(probe),
+            ),
             kl_fix(probe),
         )
         return
@@ -42,9 +56,15 @@ def reaches(probe: Probe) -> Findings:
         yield Finding(
             "no-gradient",
             "error",
-            "no argument receives a gradient: the loss leaves the graph",
+            Message(
+                "what.no-gradient-at-all",
+                "no argument receives a gradient: the loss leaves the graph",
+            ),
             Evidence("arguments without a gradient", len(lost)),
-            "no .item(), .detach(), .data or numpy on the way to the loss",
+            Message(
+                "remedy.no-gradient-at-all",
+                "no .item(), .detach(), .data or numpy on the way to the loss",
+            ),
             total_fix(probe),
         )
         return
@@ -53,11 +73,15 @@ def reaches(probe: Probe) -> Findings:
         yield Finding(
             "no-gradient",
             "error",
-            f"{own[role]} receives no gradient",
+            Message("what.no-gradient", "{name} receives no gradient", name=own[role]),
             Evidence("norm of the gradient", 0.0),
             closed_form(probe)
             if code_lost
-            else f"no .detach(), rounding or comparison of {own[role]}",
+            else Message(
+                "remedy.no-gradient",
+                "no .detach(), rounding or comparison of {name}",
+                name=own[role],
+            ),
             kl_fix(probe) if code_lost else reconstruction_fix(probe),
         )
 
@@ -69,7 +93,11 @@ def returns(probe: Probe) -> Findings:
         yield Finding(
             "not-scalar",
             "warning",
-            f"it returns a tensor of shape {probe.shape}, which .backward() does not take",
+            Message(
+                "what.not-scalar",
+                "it returns a tensor of shape {shape}, which .backward() does not take",
+                shape=probe.shape,
+            ),
             Evidence("numbers returned", math.prod(probe.shape), 1),
             f"return {change}",
             Fix("loss", f"loss = {change}"),
@@ -79,9 +107,13 @@ def returns(probe: Probe) -> Findings:
         yield Finding(
             "random",
             "info",
-            "it samples inside and returns another number at every call, so its figures are noisy",
+            Message(
+                "what.random",
+                "it samples inside and returns another number at every call, so its figures are "
+                "noisy",
+            ),
             Evidence("calls that differ", 2),
-            "nothing if it is meant so; seed it to compare figures",
+            Message("remedy.random", "nothing if it is meant so; seed it to compare figures"),
         )
 
 
@@ -97,11 +129,17 @@ def stays_finite(probe: Probe) -> Findings:
     yield Finding(
         "not-finite",
         "error",
-        f"value or gradient is not finite with {' and with '.join(probe.broken)}",
+        Message(
+            "what.not-finite",
+            "value or gradient is not finite with {inputs}",
+            inputs=joined(", ", probe.broken),
+        ),
         Evidence("inputs for which it is not", len(probe.broken), 0),
-        f"{line}, with {own['r']} before any sigmoid"
+        Message("remedy.not-finite-logits", "{line}, with {r} before any sigmoid", line=line, **own)
         if of_r
-        else f"{own['s']} = {own['s']}{clamp} before its exponential",
+        else Message(
+            "remedy.not-finite", "{s} = {s}{clamp} before its exponential", clamp=clamp, **own
+        ),
         Fix("reconstruction", f"reconstruction = {line}")
         if of_r
         else Fix("kl", closed_form(probe, clamp)),

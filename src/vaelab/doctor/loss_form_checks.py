@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from vaelab.doctor.findings import Evidence, Finding, Findings, Fix, short
 from vaelab.doctor.loss_arguments import kinds
@@ -17,27 +18,52 @@ from vaelab.doctor.loss_fixes import (
 from vaelab.doctor.loss_forms import RECONSTRUCTIONS, SCALES
 from vaelab.doctor.loss_kl import SIGNED
 from vaelab.doctor.loss_terms import OTHER, Probe
+from vaelab.utils.messages import Message, joined
 
-KNOWN_MISTAKES = {
+
+def _line(line: str, **own: str) -> str:
+    """A remedy that is a line of code."""
+    return line
+
+
+KNOWN_MISTAKES: dict[str, tuple[str, Callable[..., str], Callable[..., str]]] = {
     "bce-double": (
         "double-sigmoid",
-        "the reconstruction goes through two sigmoids: only 0.5 to 0.73 can come out",
-        "{line}, with {r} before any sigmoid",
+        partial(
+            Message,
+            "what.double-sigmoid",
+            "the reconstruction goes through two sigmoids: only 0.5 to 0.73 can come out",
+        ),
+        partial(Message, "remedy.double-sigmoid", "{line}, with {r} before any sigmoid"),
     ),
     "squared-logits": (
         "hidden-sigmoid",
-        "a sigmoid is taken inside the loss: {r} must not have gone through one already",
-        "take the sigmoid in the decoder, and {line} here",
+        partial(
+            Message,
+            "what.hidden-sigmoid",
+            "a sigmoid is taken inside the loss: {r} must not have gone through one already",
+        ),
+        partial(
+            Message, "remedy.hidden-sigmoid", "take the sigmoid in the decoder, and {line} here"
+        ),
     ),
     "bce-swapped": (
         "swapped",
-        "data and reconstruction are exchanged: the logarithm of the data is taken",
-        "{line}",
+        partial(
+            Message,
+            "what.swapped",
+            "data and reconstruction are exchanged: the logarithm of the data is taken",
+        ),
+        _line,
     ),
     "bce-half": (
         "half-cross-entropy",
-        "only x log r is there: a reconstruction of 1 everywhere costs nothing",
-        "{line}",
+        partial(
+            Message,
+            "what.half-cross-entropy",
+            "only x log r is there: a reconstruction of 1 everywhere costs nothing",
+        ),
+        _line,
     ),
 }
 
@@ -51,10 +77,16 @@ def recognises_reconstruction(probe: Probe) -> Findings:
         yield Finding(
             "reconstruction-unknown",
             "info",
-            "the reconstruction term is no sum of a known error over elements, so its scale "
-            "against the KL cannot be determined",
+            Message(
+                "what.reconstruction-unknown",
+                "the reconstruction term is no sum of a known error over elements, so its scale "
+                "against the KL cannot be determined",
+            ),
             Evidence("relative error of the nearest form", d.left),
-            "nothing if it is meant so; a square root or a clamp of a sum rarely is",
+            Message(
+                "remedy.reconstruction-unknown",
+                "nothing if it is meant so; a square root or a clamp of a sum rarely is",
+            ),
         )
         return
     line = right_line(probe)
@@ -62,19 +94,32 @@ def recognises_reconstruction(probe: Probe) -> Findings:
         yield Finding(
             "reconstruction-of-averages",
             "error",
-            "x and the reconstruction are averaged before they are compared: errors of opposite "
-            "sign cancel",
+            Message(
+                "what.reconstruction-of-averages",
+                "x and the reconstruction are averaged before they are compared: errors of "
+                "opposite sign cancel",
+            ),
             Evidence("elements that are combined", 2, 0),
-            f"compare element by element: {line}",
+            Message(
+                "remedy.reconstruction-of-averages", "compare element by element: {line}", line=line
+            ),
             reconstruction_fix(probe),
         )
     if d.weight < 0:
         yield Finding(
             "reconstruction-sign",
             "error",
-            "the reconstruction term has the wrong sign: training makes reconstructions worse",
+            Message(
+                "what.reconstruction-sign",
+                "the reconstruction term has the wrong sign: training makes reconstructions worse",
+            ),
             Evidence("weight", d.weight * probe.size.batch, 0.0),
-            f"change the sign of the term of {own['r']}: {line}",
+            Message(
+                "remedy.reconstruction-sign",
+                "change the sign of the term of {r}: {line}",
+                line=line,
+                **own,
+            ),
             reconstruction_fix(probe),
         )
     if d.form in KNOWN_MISTAKES:
@@ -82,9 +127,9 @@ def recognises_reconstruction(probe: Probe) -> Findings:
         yield Finding(
             code,
             "warning" if d.form == "squared-logits" else "error",
-            what.format(**own),
+            what(**own),
             Evidence("share of the term's variation it explains", 1 - d.left),
-            remedy.format(line=line, **own),
+            remedy(line=line, **own),
             reconstruction_fix(probe),
         )
     form = RECONSTRUCTIONS[d.form]
@@ -95,8 +140,13 @@ def recognises_reconstruction(probe: Probe) -> Findings:
         yield Finding(
             "logits-mismatch",
             "error",
-            f"the name {own['r']} means {'logits' if says_logits else 'a probability'}, and the "
-            f"loss takes it as {'logits' if form.logits else 'a probability'}",
+            Message(
+                "what.logits-mismatch",
+                "the name {r} means {name}, and the loss takes it as {use}",
+                name=_logits(says_logits),
+                use=_logits(form.logits),
+                **own,
+            ),
             Evidence("share of the term's variation that explains", 1 - d.left),
             right_line(probe, right),
             reconstruction_fix(probe, right),
@@ -114,28 +164,45 @@ def recognises_kl(probe: Probe) -> Findings:
             f"{'+' if w >= 0 else '−'} {short(abs(w))} {term.format(**own)}" for term, w in k.pieces
         )
         what = (
-            f"the KL is no closed form of normals: for each latent it is {told}"
+            Message(
+                "what.kl-form",
+                "the KL is no closed form of normals: for each latent it is {terms}",
+                terms=told,
+            )
             if told
-            else "the KL is no sum of known terms of μ and s: another prior, or an estimate"
+            else Message(
+                "what.kl-form-unknown",
+                "the KL is no sum of known terms of μ and s: another prior, or an estimate",
+            )
         )
         yield Finding(
             "kl-form",
             "error" if told else "info",
             what,
             Evidence("relative error of the nearest closed form", k.left),
-            right if told else "nothing if it is meant so",
+            right if told else Message("remedy.kl-form-unknown", "nothing if it is meant so"),
             kl_fix(probe) if told else None,
         )
         return
     if k.coupled:
-        over = "the batch" if k.coupled == "rows" else "the latent dimensions"
+        over = (
+            Message("part.batch", "the batch")
+            if k.coupled == "rows"
+            else Message("part.latents", "the latent dimensions")
+        )
         yield Finding(
             "kl-of-averages",
             "error",
-            f"the KL is of averages over {over}, not of each posterior: single posteriors may be "
-            "anything, as long as their average is the prior",
+            Message(
+                "what.kl-of-averages",
+                "the KL is of averages over {over}, not of each posterior: single posteriors may "
+                "be anything, as long as their average is the prior",
+                over=over,
+            ),
             Evidence("elements that are combined", 2, 0),
-            f"average after the KL, not before: {right}",
+            Message(
+                "remedy.kl-of-averages", "average after the KL, not before: {line}", line=right
+            ),
             kl_fix(probe),
         )
         return
@@ -143,16 +210,22 @@ def recognises_kl(probe: Probe) -> Findings:
         yield Finding(
             "kl-reversed",
             "error",
-            "the KL is KL(p‖q), of the prior from the posterior: its arguments are exchanged",
+            Message(
+                "what.kl-reversed",
+                "the KL is KL(p‖q), of the prior from the posterior: its arguments are exchanged",
+            ),
             Evidence("share of the KL's variation that explains", 1 - k.left),
-            f"KL(q‖p): kl_divergence(q, p), or {right}",
+            Message("remedy.kl-reversed", "KL(q‖p): kl_divergence(q, p), or {line}", line=right),
             kl_fix(probe),
         )
     if k.weight < 0:
         yield Finding(
             "kl-sign",
             "error",
-            "the KL has the wrong sign: the further posteriors are from the prior, the better",
+            Message(
+                "what.kl-sign",
+                "the KL has the wrong sign: the further posteriors are from the prior, the better",
+            ),
             Evidence("weight", k.weight * probe.size.batch, 0.0),
             right,
             kl_fix(probe),
@@ -162,7 +235,13 @@ def recognises_kl(probe: Probe) -> Findings:
         yield Finding(
             "scale-mismatch",
             "error",
-            f"the name {own['s']} means {said}, and the loss takes it as {SCALES[k.form].title}",
+            Message(
+                "what.scale-mismatch",
+                "the name {s} means {name}, and the loss takes it as {use}",
+                name=said,
+                use=SCALES[k.form].title,
+                **own,
+            ),
             Evidence("share of the KL's variation that explains", 1 - k.left),
             right,
             kl_fix(probe),
@@ -171,13 +250,22 @@ def recognises_kl(probe: Probe) -> Findings:
         yield Finding(
             "kl-offset",
             "warning",
-            "the KL is not 0 if every posterior is the prior: gradients are right, the reported "
-            "ELBO is not",
+            Message(
+                "what.kl-offset",
+                "the KL is not 0 if every posterior is the prior: gradients are right, the "
+                "reported ELBO is not",
+            ),
             Evidence("offset", k.offset, 0.0, "nats per latent dimension"),
             right,
             kl_fix(probe),
         )
     yield from _bounds(probe)
+
+
+def _logits(are: bool) -> Message:
+    if are:
+        return Message("part.logits", "logits")
+    return Message("part.probability", "a probability")
 
 
 def _raw_of(by_name: Iterable[str]) -> tuple[str, ...]:
@@ -192,7 +280,9 @@ def _bounds(probe: Probe) -> Findings:
     assert k is not None
     low, high = k.clamp
     ends = [
-        f"{'below' if end == low else 'above'} {own['s']} = {short(end)}"
+        Message("part.below", "below {s} = {end}", end=short(end), **own)
+        if end == low
+        else Message("part.above", "above {s} = {end}", end=short(end), **own)
         for end in k.clamp
         if math.isfinite(end)
     ]
@@ -201,18 +291,31 @@ def _bounds(probe: Probe) -> Findings:
         yield Finding(
             "scale-clamped",
             "warning",
-            f"the KL no longer depends on {own['s']} {' and '.join(ends)}: trained posteriors are "
-            "there, and receive no gradient",
+            Message(
+                "what.scale-clamped",
+                "the KL no longer depends on {s} {ends}: trained posteriors are there, and receive "
+                "no gradient",
+                ends=joined(", ", ends),
+                **own,
+            ),
             Evidence(own["s"], end, SIGNED[0] if end == low else SIGNED[-1]),
-            f"clamp no nearer than −10 and 10, against overflow: {closed_form(probe)}",
+            Message(
+                "remedy.scale-clamped",
+                "clamp no nearer than −10 and 10, against overflow: {line}",
+                line=closed_form(probe),
+            ),
             kl_fix(probe),
         )
     if k.cap is not None:
         yield Finding(
             "kl-capped",
             "warning",
-            f"the KL costs nothing more beyond {short(k.cap)} nats: posteriors that are further "
-            "from the prior receive no gradient",
+            Message(
+                "what.kl-capped",
+                "the KL costs nothing more beyond {cap} nats: posteriors that are further from the "
+                "prior receive no gradient",
+                cap=short(k.cap),
+            ),
             Evidence("nats at which it ends", k.cap, unit="nats per example"),
             closed_form(probe),
             kl_fix(probe),
@@ -247,8 +350,14 @@ def noise(probe: Probe) -> Findings:
         yield Finding(
             "noise-power",
             "error",
-            f"the squared error is divided by σ to the power {short(2 * found.power)}, with {s} as "
-            f"{SCALES[found.form].title}; a normal has 2",
+            Message(
+                "what.noise-power",
+                "the squared error is divided by σ to the power {power}, with {s} as {use}; a "
+                "normal has 2",
+                power=short(2 * found.power),
+                s=s,
+                use=SCALES[found.form].title,
+            ),
             Evidence("power of σ", 2 * found.power, 2.0),
             line,
             fix,
@@ -258,8 +367,18 @@ def noise(probe: Probe) -> Findings:
         yield Finding(
             "noise-cost",
             "error",
-            f"the cost of {s} itself, log σ per element, is "
-            + ("missing: a larger σ is always better" if missing else "not that of a normal"),
+            Message(
+                "what.noise-cost-missing",
+                "the cost of {s} itself, log σ per element, is missing: a larger σ is always "
+                "better",
+                s=s,
+            )
+            if missing
+            else Message(
+                "what.noise-cost",
+                "the cost of {s} itself, log σ per element, is not that of a normal",
+                s=s,
+            ),
             Evidence("share of the cost that is there", found.cost, 1.0),
             line,
             fix,

@@ -42,7 +42,9 @@ from vaelab.doctor.loss_terms import (
     Size,
     Term,
     averaged,
+    named_axes,
 )
+from vaelab.utils.messages import Message
 
 
 def probe(subject: Subject, shape: tuple[int, ...] | None = None) -> Probe:
@@ -153,8 +155,8 @@ def _elsewhere(bench: Bench, d: Term | None, k: KL | None) -> str:
         return ""
     powers = powers_of(images, lambda s: reconstruction_weight(images, s, d.form)).data
     other = powers_of(images, lambda s: kl_weight(images, s)).data
-    names = [AXES[i] for i in averaged(powers, other)]
-    return " and ".join(names) if 0 < len(names) < len(AXES) else ""
+    axes = averaged(powers, other)
+    return named_axes(axes, size.shape) if 0 < len(axes) < len(AXES) else ""
 
 
 def _gradients(subject: Subject, inputs: ProbeInputs) -> dict[str, float | None]:
@@ -178,13 +180,16 @@ def _broken(subject: Subject, size: Size, d: Term | None, k: KL | None) -> list[
         name = subject.called["reconstruction"]
         if RECONSTRUCTIONS[d.form].logits:
             sure = torch.where(base.reconstruction > 0.5, 40.0, -40.0)
-            trials[f"{name} at ±40"] = replace(base, x=black, reconstruction=sure)
+            trial = Message("part.at-40", "{name} at ±40", name=name)
+            trials[trial] = replace(base, x=black, reconstruction=sure)
         else:
-            trials[f"{name} at 0 and 1"] = replace(base, x=black, reconstruction=black)
+            trial = Message("part.at-ends", "{name} at 0 and 1", name=name)
+            trials[trial] = replace(base, x=black, reconstruction=black)
     if k is not None and k.form in SCALES and not k.exchanged and not k.coupled:
         name, s = subject.called["scale"], torch.full_like(base.scale, 1.0)
         for extreme in SCALES[k.form].extremes:
-            trials[f"{name} at {extreme:g}"] = replace(base, scale=extreme * s)
+            trial = Message("part.at", "{name} at {value:g}", name=name, value=extreme)
+            trials[trial] = replace(base, scale=extreme * s)
     return [name for name, inputs in trials.items() if not _finite(subject, inputs)]
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vaelab.core import fork_rng
+from vaelab.utils.messages import Message
 
 PATIENCE = 60.0
 """Seconds that a loss may take for a batch of six."""
@@ -238,12 +239,18 @@ def chosen(returned: Any) -> tuple[Tensor, str]:
     Raises:
         Refused: if there is no number in it.
     """
-    how = ""
+    how: str = ""
     if isinstance(returned, Mapping):
         key = next((k for k in returned if "loss" in str(k).lower()), next(iter(returned), None))
-        returned, how = returned.get(key), f"{key!r} of the dictionary it returns"
+        returned, how = (
+            returned.get(key),
+            Message("part.of-dictionary", "{name!r} of the dictionary it returns", name=key),
+        )
     elif isinstance(returned, tuple | list) and returned:
-        returned, how = returned[0], f"the first of {len(returned)} values it returns"
+        returned, how = (
+            returned[0],
+            Message("part.first-of", "the first of {count} values it returns", count=len(returned)),
+        )
     if isinstance(returned, int | float):
         returned = torch.tensor(float(returned), dtype=torch.float64)
     if not isinstance(returned, Tensor):

@@ -10,13 +10,18 @@ import torch
 
 from vaelab.doctor.loss_forms import RECONSTRUCTIONS, SCALES
 from vaelab.doctor.loss_subject import Subject
+from vaelab.utils.messages import Message, joined
 
 SHAPES = ((784,), (3, 20, 28), (1, 28, 28), (3, 32, 32), (3, 64, 64), (1, 64, 64), (1, 32, 32))
 LATENTS = ((5,), (4, 3, 2))
 BATCH = 6
 USUAL = 0.7
 """A scale that every reading can take."""
-AXES = ("channels", "height", "width")
+AXES = (
+    Message("part.channels", "channels"),
+    Message("part.height", "height"),
+    Message("part.width", "width"),
+)
 OTHER = "other"
 """The form of a KL of μ² and of a scale that is no known function of s, but rises with it."""
 
@@ -183,6 +188,21 @@ class Probe:
             for c in self.constants
         )
         return math.prod(factors)
+
+
+def named_axes(axes: tuple[int, ...], sizes: tuple[int, ...]) -> Message:
+    """The names of some axes of data of these sizes."""
+    if len(axes) == len(sizes):
+        return Message("part.dimensions", "dimensions")
+    return joined(
+        ", ",
+        [
+            AXES[i]
+            if len(sizes) == len(AXES)
+            else Message("part.axis", "axis {number}", number=i + 1)
+            for i in axes
+        ],
+    )
 
 
 def averaged(own: tuple[int | None, ...], other: tuple[int | None, ...]) -> tuple[int, ...]:

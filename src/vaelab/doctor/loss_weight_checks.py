@@ -16,7 +16,8 @@ from vaelab.doctor.loss_fixes import (
     total_fix,
 )
 from vaelab.doctor.loss_forms import RECONSTRUCTIONS
-from vaelab.doctor.loss_terms import AXES, Constant, Probe, Term, averaged
+from vaelab.doctor.loss_terms import Constant, Probe, Term, averaged, named_axes
+from vaelab.utils.messages import Message
 
 
 def batch_size(probe: Probe) -> Findings:
@@ -25,16 +26,26 @@ def batch_size(probe: Probe) -> Findings:
     k = probe.kl.powers.batch if probe.kl else None
     x = names(probe)["x"]
     if d is not None and k is not None and d != k:
-        odd = "KL" if d == -1 else "reconstruction"
+        odd = (
+            Message("part.kl", "KL")
+            if d == -1
+            else Message("part.reconstruction", "reconstruction")
+        )
         yield Finding(
             "batch-tied-beta",
             "error",
-            "one term is summed over the batch and the other averaged: the weight of the KL "
-            "changes with the batch size",
+            Message(
+                "what.batch-tied-beta",
+                "one term is summed over the batch and the other averaged: the weight of the KL "
+                "changes with the batch size",
+            ),
             Evidence("effective β at a batch of 128 over that at 64", 2.0 ** (k - d), 1.0),
-            f"divide the {odd} term by {x}.shape[0]"
-            if (k if odd == "KL" else d) == 0
-            else "sum each term over dimensions, then take one .mean() over the batch",
+            Message("remedy.batch-tied-beta", "divide the {odd} term by {x}.shape[0]", odd=odd, x=x)
+            if (k if d == -1 else d) == 0
+            else Message(
+                "remedy.batch-tied-beta-mean",
+                "sum each term over dimensions, then take one .mean() over the batch",
+            ),
             total_fix(probe),
         )
         return
@@ -43,9 +54,12 @@ def batch_size(probe: Probe) -> Findings:
         yield Finding(
             "batch-power",
             "error",
-            "the loss changes with the batch size otherwise than as a mean or a sum",
+            Message(
+                "what.batch-power",
+                "the loss changes with the batch size otherwise than as a mean or a sum",
+            ),
             Evidence("loss of a doubled batch over that of the batch", 2.0**growth, 1.0),
-            "take a mean over the batch, once",
+            Message("remedy.batch-power", "take a mean over the batch, once"),
             total_fix(probe),
         )
 
@@ -57,21 +71,37 @@ def dimensions(probe: Probe) -> Findings:
         return
     size = probe.size
     evidence = Evidence(
-        "effective β", beta, unit=f"at {size.dims} dimensions, {size.latent} latents"
+        "effective β",
+        beta,
+        unit=Message(
+            "unit.at",
+            "at {dims} dimensions, {latent} latents",
+            dims=size.dims,
+            latent=size.latent,
+        ),
     )
     over_data = _averaged(probe, d, k, size.shape, "data")
     over_latents = _averaged(probe, k, d, size.latents, "latent")
     rest = beta / probe.declared
     if over_data:
-        axes = _named_axes(over_data, size.shape)
         rest *= math.prod(size.shape[i] for i in over_data) ** -1
         yield Finding(
             "mean-reconstruction",
             "error",
-            f"the reconstruction is averaged over {axes}, the KL is not: this is a β-VAE with β = "
-            f"{short(beta)}{', whose codes collapse' if beta > 4 else ''}",
+            Message(
+                "what.mean-reconstruction",
+                "the reconstruction is averaged over {axes}, the KL is not: this is a β-VAE with "
+                "β = {beta}{end}",
+                axes=named_axes(over_data, size.shape),
+                beta=short(beta),
+                end=Message("part.collapses", ", whose codes collapse") if beta > 4 else "",
+            ),
             evidence,
-            f"sum it over dimensions: {right_line(probe)}",
+            Message(
+                "remedy.mean-reconstruction",
+                "sum it over dimensions: {line}",
+                line=right_line(probe),
+            ),
             reconstruction_fix(probe),
         )
     if over_latents:
@@ -80,7 +110,12 @@ def dimensions(probe: Probe) -> Findings:
         yield Finding(
             "mean-kl",
             "error",
-            f"the KL is averaged over latent dimensions, so that it counts 1/{count} of its value",
+            Message(
+                "what.mean-kl",
+                "the KL is averaged over latent dimensions, so that it counts 1/{count} of its "
+                "value",
+                count=count,
+            ),
             evidence,
             closed_form(probe),
             kl_fix(probe),
@@ -90,11 +125,24 @@ def dimensions(probe: Probe) -> Findings:
         yield Finding(
             "odd-beta",
             "warning",
-            f"the KL is weighed {short(beta)} times against summed nats: "
-            f"{'codes collapse' if abs(beta) > 1 else 'nearly an autoencoder'}",
+            Message(
+                "what.odd-beta-high",
+                "the KL is weighed {beta} times against summed nats: codes collapse",
+                beta=short(beta),
+            )
+            if abs(beta) > 1
+            else Message(
+                "what.odd-beta-low",
+                "the KL is weighed {beta} times against summed nats: nearly an autoencoder",
+                beta=short(beta),
+            ),
             evidence,
-            f"weigh both terms in nats, summed over dimensions: {right_line(probe)} beside "
-            f"{closed_form(probe)}",
+            Message(
+                "remedy.odd-beta",
+                "weigh both terms in nats, summed over dimensions: {line} beside {kl}",
+                line=right_line(probe),
+                kl=closed_form(probe),
+            ),
             total_fix(probe),
         )
 
@@ -106,15 +154,20 @@ def _halves(probe: Probe, beta: float, evidence: Evidence) -> Findings:
     assert k is not None
     squared = RECONSTRUCTIONS[d.form].nats == 0.5
     if math.isclose(beta, 2, rel_tol=1e-3):
-        what = "the KL counts twice: its ½ is missing, or it is added twice"
+        what = Message(
+            "what.kl-twice", "the KL counts twice: its ½ is missing, or it is added twice"
+        )
     elif squared and math.isclose(beta, 1, rel_tol=1e-3) and _doubled(probe):
-        what = (
+        what = Message(
+            "what.kl-twice-both",
             "the ½ of the KL is missing, and that of the squared error too: they balance, and the "
-            "loss is twice the −ELBO of σ = 1"
+            "loss is twice the −ELBO of σ = 1",
         )
     else:
         return
-    lines = f"{closed_form(probe)}, beside {right_line(probe)}"
+    lines = Message(
+        "remedy.kl-twice", "{kl}, beside {line}", kl=closed_form(probe), line=right_line(probe)
+    )
     yield Finding("kl-twice", "warning", what, evidence, lines, total_fix(probe))
 
 
@@ -144,12 +197,6 @@ def _averaged(
     return ()
 
 
-def _named_axes(axes: tuple[int, ...], sizes: tuple[int, ...]) -> str:
-    if len(axes) == len(sizes):
-        return "dimensions"
-    return " and ".join(AXES[i] if len(sizes) == len(AXES) else f"axis {i + 1}" for i in axes)
-
-
 STD, VARIANCE = r"std|sigma|^sd$|^scale$|noise", r"var|sigma2|sq"
 
 
@@ -165,20 +212,40 @@ def weights(probe: Probe) -> Findings:
             yield Finding(
                 "weight-twice",
                 "error",
-                f"{c.name} enters twice: the KL is weighed by its square",
-                Evidence(f"power of {c.name} in the effective β", c.kl - c.reconstruction, 1.0),
-                f"multiply by {c.name} once: loss = reconstruction + {c.name} * kl",
+                Message(
+                    "what.weight-twice",
+                    "{name} enters twice: the KL is weighed by its square",
+                    name=c.name,
+                ),
+                Evidence(_power(c), c.kl - c.reconstruction, 1.0),
+                Message(
+                    "remedy.weight-twice",
+                    "multiply by {name} once: loss = reconstruction + {name} * kl",
+                    name=c.name,
+                ),
                 total_fix(probe, c.name),
             )
         elif c.kl == c.reconstruction != 0 and re.search(WEIGHTS, name):
             yield Finding(
                 "weight-twice",
                 "error",
-                f"{c.name} multiplies both terms: it scales the loss, and weighs nothing",
-                Evidence(f"power of {c.name} in the effective β", 0.0, 1.0),
-                f"multiply the KL by {c.name} alone: loss = reconstruction + {c.name} * kl",
+                Message(
+                    "what.weight-both",
+                    "{name} multiplies both terms: it scales the loss, and weighs nothing",
+                    name=c.name,
+                ),
+                Evidence(_power(c), 0.0, 1.0),
+                Message(
+                    "remedy.weight-both",
+                    "multiply the KL by {name} alone: loss = reconstruction + {name} * kl",
+                    name=c.name,
+                ),
                 total_fix(probe, c.name),
             )
+
+
+def _power(c: Constant) -> Message:
+    return Message("figure.power-in-beta", "power of {name} in the effective β", name=c.name)
 
 
 def _noise_number(probe: Probe, c: Constant, name: str) -> Findings:
@@ -196,9 +263,18 @@ def _noise_number(probe: Probe, c: Constant, name: str) -> Findings:
     yield Finding(
         "noise-power",
         "error",
-        f"the squared error is divided by {c.name} to the power {short(-c.reconstruction)}; a "
-        f"normal with this {'variance' if variance else 'standard deviation'} has {short(-right)}",
-        Evidence(f"power of {c.name}", c.reconstruction, right),
+        Message(
+            "what.noise-number",
+            "the squared error is divided by {name} to the power {power}; a normal with this "
+            "{kind} has {right}",
+            name=c.name,
+            power=short(-c.reconstruction),
+            kind=Message("part.variance", "variance")
+            if variance
+            else Message("part.deviation", "standard deviation"),
+            right=short(-right),
+        ),
+        Evidence(Message("figure.power", "power of {name}", name=c.name), c.reconstruction, right),
         line,
         Fix("reconstruction", f"reconstruction = {line}"),
     )

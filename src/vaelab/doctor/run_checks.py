@@ -7,32 +7,25 @@ limit only if it is so by two standard errors.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable
 
-from vaelab.doctor.findings import Evidence, Finding, Findings
-from vaelab.doctor.prior_measurements import Lost
+from vaelab.doctor.findings import Evidence, Finding, Findings, beyond
+from vaelab.doctor.prior_checks import OVER, matches_prior, prior_gains
 from vaelab.doctor.run_measurements import NOTHING, RunMeasurements
 from vaelab.doctor.training_checks import complete, converged, stable
 from vaelab.metrics import Estimate, rate_per_dimension
 from vaelab.metrics.mean_code import ASTRAY
 from vaelab.parts.likelihoods import Likelihood
+from vaelab.utils.messages import Message
 
-OVER, UNDER, POOR = 1.1, 0.2, 0.4
-HOLES, UNREACHED = 0.25, 0.25
+UNDER, POOR = 0.2, 0.4
 GAP, COPIES = 0.1, 0.2
 
 BY_CHANCE = 3
 """By chance, 1 / (1 + 2^D) of samples in D dimensions are twice as near to a training row as to any
 of as many others; if columns hold few values, and rows are alike, over twice as many are."""
-LOST = 0.1
 MISFIT = 0.25
 PLENTY = 0.5
-
-
-def beyond(found: Estimate, limit: float) -> bool:
-    """Return True if a figure exceeds a limit by two standard errors."""
-    return found.value - 2 * found.se > limit
 
 
 def listens(seen: RunMeasurements) -> Findings:
@@ -42,27 +35,47 @@ def listens(seen: RunMeasurements) -> Findings:
         return
     rate = seen.train.get("rate")
     if rate is None or rate.value >= NOTHING:
-        paid = "" if rate is None else f", although {rate.value:.2f} nats are paid for it"
         yield Finding(
             "ignored-code",
             "error",
-            f"the decoder ignores z{paid}: any other example's z does as well",
+            Message(
+                "what.ignored-code", "the decoder ignores z: any other example's z does as well"
+            )
+            if rate is None
+            else Message(
+                "what.ignored-code-paid",
+                "the decoder ignores z, although {rate:.2f} nats are paid for it: any other "
+                "example's z does as well",
+                rate=rate.value,
+            ),
             Evidence.of(
                 "rise of the distortion where z is swapped", seen.attention, NOTHING, "nats"
             ),
-            "train longer or with a smaller --lr; where it stays so, a decoder that is less able "
-            "on its own (a smaller --width)",
+            Message(
+                "remedy.ignored-code",
+                "train longer or with a smaller --lr; if it stays so, a decoder that is less able "
+                "on its own (a smaller --width)",
+            ),
         )
         return
     active = int(seen.active.sum())
     yield Finding(
         "collapse",
         "error",
-        f"z tells nothing of x: {active} of {len(seen.active)} units active, every posterior is "
-        f"the prior, and swapping z costs {max(seen.attention.value, 0.0):.2f} nats",
+        Message(
+            "what.collapse",
+            "z carries no information about x: {active} of {units} units active, every posterior "
+            "is the prior, and swapping z costs {cost:.2f} nats",
+            active=active,
+            units=len(seen.active),
+            cost=max(seen.attention.value, 0.0),
+        ),
         Evidence.of("rate", rate, NOTHING, "nats"),
-        "train longer; where it stays so, lower the weight of the rate (--beta), raise it slowly, "
-        "lower --lr, or take a likelihood with less noise",
+        Message(
+            "remedy.collapse",
+            "train longer; if it stays so, lower the weight of the rate (--beta), raise it slowly, "
+            "lower --lr, or take a likelihood with less noise",
+        ),
     )
 
 
@@ -74,9 +87,17 @@ def _levels(seen: RunMeasurements) -> Findings:
         yield Finding(
             "dead-level",
             "warning",
-            f"of {len(rates)} groups of latents, from the top, number {names} says nothing",
+            Message(
+                "what.dead-level",
+                "of {groups} groups of latents, from the top, number {names} carries nothing",
+                groups=len(rates),
+                names=names,
+            ),
             Evidence("rate of the least group", min(rates), NOTHING, "nats"),
-            "fewer groups or levels, or a rate that is weighed less at first",
+            Message(
+                "remedy.dead-level",
+                "fewer groups or levels, or a rate that is weighed less at first",
+            ),
         )
 
 
@@ -89,19 +110,33 @@ def weighed(seen: RunMeasurements) -> Findings:
         yield Finding(
             "under-regularised",
             "warning",
-            f"the rate, {seen.train['rate'].value:.1f} nats, hardly counts: codes shrink to points "
-            "and drift away from the prior",
+            Message(
+                "what.under-regularised",
+                "the rate, {rate:.1f} nats, hardly counts: codes shrink to points and drift away "
+                "from the prior",
+                rate=seen.train["rate"].value,
+            ),
             Evidence.of("effective β", beta, UNDER),
-            "raise --beta towards 1, or fit another prior: vaelab fit-prior mixture RUN",
+            Message(
+                "remedy.under-regularised",
+                "raise --beta towards 1, or fit another prior: vaelab fit-prior mixture RUN",
+            ),
         )
     if beyond(beta, OVER) and seen.explained.model < POOR * seen.explained.linear:
         yield Finding(
             "over-regularised",
             "warning",
-            f"z explains {seen.explained.model:.0%} of the variance, {seen.run.latent} principal "
-            f"components {seen.explained.linear:.0%}; the rate is weighed {beta.value:.2g} times",
+            Message(
+                "what.over-regularised",
+                "z explains {model:.0%} of the variance, {latent} principal components "
+                "{linear:.0%}; the rate is weighed {beta:.2g} times",
+                model=seen.explained.model,
+                latent=seen.run.latent,
+                linear=seen.explained.linear,
+                beta=beta.value,
+            ),
             Evidence.of("effective β", beta, OVER),
-            "lower --beta towards 1",
+            Message("remedy.over-regularised", "lower --beta towards 1"),
         )
 
 
@@ -111,84 +146,20 @@ def decodes_means(seen: RunMeasurements) -> Findings:
         yield Finding(
             "mean-astray",
             "warning",
-            "posterior means decode far worse than draws of the posterior: reconstructions, "
-            "interpolations and traversals show what the decoder was never trained on",
+            Message(
+                "what.mean-astray",
+                "posterior means decode far worse than draws of the posterior: reconstructions, "
+                "interpolations and traversals show what the decoder was never trained on",
+            ),
             Evidence.of(
                 "excess error at the mean, over the variance", seen.explained.astray, ASTRAY
             ),
-            "train longer (--epochs), or with fewer latents (--latent); until then look at "
-            "variations, which decode draws",
+            Message(
+                "remedy.mean-astray",
+                "train longer (--epochs), or with fewer latents (--latent); until then look at "
+                "variations, which decode draws",
+            ),
         )
-
-
-def matches_prior(seen: RunMeasurements) -> Findings:
-    """Do codes and prior cover the same region?"""
-    remedy = _nearer(seen)
-    if seen.prior.holes is not None and beyond(seen.prior.holes, HOLES):
-        yield Finding(
-            "holes",
-            "warning",
-            "much of the prior falls where no code is: samples from there resemble nothing",
-            Evidence.of("share of prior draws in holes", seen.prior.holes, HOLES),
-            remedy,
-        )
-    if seen.prior.unreached is not None and beyond(seen.prior.unreached, UNREACHED):
-        yield Finding(
-            "unreached",
-            "warning",
-            "many codes lie where the prior does not come: such examples are never generated",
-            Evidence.of("share of test codes unreached", seen.prior.unreached, UNREACHED),
-            remedy,
-        )
-
-
-def _nearer(seen: RunMeasurements) -> str:
-    """Advice that brings codes and prior together, and does not contradict other findings."""
-    ways = []
-    if seen.beta is None or not beyond(seen.beta, OVER):
-        ways.append("raise --beta")
-    if not bool(seen.active.all()):
-        ways.append("take fewer latents")
-    return ", or ".join([*ways, "fit another prior: vaelab fit-prior mixture RUN"])
-
-
-def prior_gains(seen: RunMeasurements) -> Findings:
-    """Is a prior that was fitted afterwards no worse than the model's own?"""
-    if seen.lost is None:
-        return
-    worse = [one for one in _losses(seen.lost) if beyond(one.found, one.limit)]
-    if worse:
-        first = worse[0]
-        yield Finding(
-            "worse-prior",
-            "warning",
-            f"this prior is worse than the model's own: {', '.join(one.said for one in worse)}",
-            Evidence.of(first.figure, first.found, first.limit, first.unit),
-            "leave --prior out, or fit another: vaelab fit-prior mixture RUN takes no more "
-            "components than held-out codes bear out",
-        )
-
-
-class _Loss(NamedTuple):
-    """One figure by which a prior may be worse."""
-
-    figure: str
-    found: Estimate
-    limit: float
-    unit: str
-    said: str
-
-
-def _losses(lost: Lost) -> Iterator[_Loss]:
-    nats, precision, coverage = lost
-    said = f"a test code costs {nats.value:.2f} nats more"
-    yield _Loss("−log p(z) beyond the own prior's", nats, NOTHING, "nats", said)
-    if precision is not None:
-        said = f"{precision.value:.0%} fewer samples are like test rows"
-        yield _Loss("precision lost", precision, LOST, "", said)
-    if coverage is not None:
-        said = f"{coverage.value:.0%} fewer test rows have a sample nearby"
-        yield _Loss("coverage lost", coverage, LOST, "", said)
 
 
 def generalises(seen: RunMeasurements) -> Findings:
@@ -200,18 +171,30 @@ def generalises(seen: RunMeasurements) -> Findings:
         yield Finding(
             "over-fitting",
             "warning",
-            f"test rows cost {test.value:.1f} nats, training rows {train.value:.1f}",
+            Message(
+                "what.over-fitting",
+                "test rows cost {test:.1f} nats, training rows {train:.1f}",
+                test=test.value,
+                train=train.value,
+            ),
             Evidence.of("gap", gap, GAP * scale, "nats"),
-            "more data, a smaller --width or --latent, more --weight-decay, or --patience 10",
+            Message(
+                "remedy.over-fitting",
+                "more data, a smaller --width or --latent, more --weight-decay, or --patience 10",
+            ),
         )
     copies = max(COPIES, BY_CHANCE / (1 + 2.0 ** min(seen.run.spec.dims, 64)))
     if seen.prior.copies is not None and beyond(seen.prior.copies, copies):
         yield Finding(
             "memorised",
             "warning",
-            "samples are copies of training rows: twice as near to one of these as to any test row",
+            Message(
+                "what.memorised",
+                "samples are copies of training rows: twice as near to one of these as to any test "
+                "row",
+            ),
             Evidence.of("share of samples that are", seen.prior.copies, copies),
-            "more data, or a smaller --width and --latent",
+            Message("remedy.memorised", "more data, or a smaller --width and --latent"),
         )
 
 
@@ -224,8 +207,12 @@ def likelihood_fits(seen: RunMeasurements) -> Findings:
         yield Finding(
             "density-on-binary",
             "warning",
-            f"the {name} likelihood is a density, and the data have two values: its nats are no "
-            "probabilities, and may fall for ever",
+            Message(
+                "what.density-on-binary",
+                "the {name} likelihood is a density, and the data have two values: its nats are no "
+                "probabilities, and may fall for ever",
+                name=name,
+            ),
             Evidence("values", 2),
             "--likelihood bernoulli",
         )
@@ -234,17 +221,26 @@ def likelihood_fits(seen: RunMeasurements) -> Findings:
         yield Finding(
             "misfit",
             "warning",
-            f"the {name} likelihood claims {'more' if much else 'less'} noise than there is in "
-            "the training rows",
+            Message(
+                "what.misfit-more",
+                "the {name} likelihood claims more noise than there is in the training rows",
+                name=name,
+            )
+            if much
+            else Message(
+                "what.misfit-less",
+                "the {name} likelihood claims less noise than there is in the training rows",
+                name=name,
+            ),
             Evidence.of(
                 "surprise beyond its own draws'",
                 seen.misfit,
                 math.copysign(MISFIT, -much or 1),
                 "nats per dimension",
             ),
-            "learn the noise: --likelihood auto"
+            Message("remedy.misfit-fixed", "learn the noise: --likelihood auto")
             if name.endswith("fixed")
-            else "train longer; where it stays so, another --likelihood",
+            else Message("remedy.misfit", "train longer; if it stays so, another --likelihood"),
         )
 
 
@@ -258,9 +254,18 @@ def enough_latents(seen: RunMeasurements) -> Findings:
         yield Finding(
             "idle-latents",
             "info",
-            f"{idle} of {latent} units never move; they cost time and nothing else",
+            Message(
+                "what.idle-latents",
+                "{idle} of {latent} units never move; they cost time and nothing else",
+                idle=idle,
+                latent=latent,
+            ),
             Evidence("share of idle units", idle / latent, PLENTY),
-            f"--latent {max(1, latent - idle + 2)} would do",
+            Message(
+                "remedy.idle-latents",
+                "--latent {latent} would do",
+                latent=max(1, latent - idle + 2),
+            ),
         )
     # Codes that nothing holds back use every unit, however many there are.
     held_back = seen.beta is None or seen.beta.value + 2 * seen.beta.se >= UNDER
@@ -270,9 +275,17 @@ def enough_latents(seen: RunMeasurements) -> Findings:
             yield Finding(
                 "few-latents",
                 "info",
-                f"every one of the {latent} units is in full use; more of them would carry more",
+                Message(
+                    "what.few-latents",
+                    "every one of the {latent} units is in full use; more of them would carry more",
+                    latent=latent,
+                ),
                 Evidence.of("rate of the least unit", least, PLENTY, "nats"),
-                f"--latent {2 * latent}, and look at the active units again",
+                Message(
+                    "remedy.few-latents",
+                    "--latent {latent}, and look at the active units again",
+                    latent=2 * latent,
+                ),
             )
 
 

@@ -10,8 +10,9 @@ from vaelab.runs.run import Run
 from vaelab.runs.train import few_steps
 from vaelab.training import Length, Plan
 from vaelab.training.plan import FEW
+from vaelab.utils.messages import Message
 
-JUMP, LATE, AHEAD = 0.1, 0.1, 0.5
+JUMP, LATE, AHEAD = 0.1, 0.1, 0.6
 
 
 def complete(run: Run) -> Findings:
@@ -24,14 +25,28 @@ def complete(run: Run) -> Findings:
         run.spec.sizes[0]
     )
     done = len(run.history)
-    how = "was interrupted" if ending == "interrupted" else "never ended, or is still going on"
+    how = (
+        Message("part.interrupted", "was interrupted")
+        if ending == "interrupted"
+        else Message("part.never-ended", "never ended, or is still going on")
+    )
     lr = run.history[-1].get("lr", math.nan) / run.training.get("lr", math.nan)
     yield Finding(
         "unfinished",
         "warning",
-        f"the training {how}, at {lr:.0%} of its peak learning rate: {done} of {planned} epochs",
+        Message(
+            "what.unfinished",
+            "the training {how}, at {lr:.0%} of its peak learning rate: {done} of {planned} epochs",
+            how=how,
+            lr=lr,
+            done=done,
+            planned=planned,
+        ),
         Evidence("share of the plan done", done / planned, 1.0),
-        "train it again to the end; the last, slow part of the schedule is where much is gained",
+        Message(
+            "remedy.unfinished",
+            "train it again to the end; much is gained in the last, slow part of the schedule",
+        ),
     )
 
 
@@ -47,10 +62,18 @@ def stable(run: Run) -> Findings:
         yield Finding(
             "unstable",
             "warning",
-            f"the validation loss jumped up by {jump:.2f} nats at epoch {epoch}; in all of "
-            f"training it fell by {gained:.2f}",
+            Message(
+                "what.unstable",
+                "the validation loss jumped up by {jump:.2f} nats at epoch {epoch}; in all of "
+                "training it fell by {gained:.2f}",
+                jump=jump,
+                epoch=epoch,
+                gained=gained,
+            ),
             Evidence("largest jump over the whole fall", share, JUMP),
-            "a smaller --lr (a third of it), or a larger --warmup-share",
+            Message(
+                "remedy.unstable", "a smaller --lr (a third of it), or a larger --warmup-share"
+            ),
         )
 
 
@@ -71,10 +94,18 @@ def converged(run: Run) -> Findings:
         yield Finding(
             "few-steps",
             "info",
-            f"{length}: too few to tell whether it was done, as a loss levels off in any training "
-            "whose learning rate falls to 0",
+            Message(
+                "what.few-steps",
+                "{length}: too few to tell if it was done, as a loss levels off in any training "
+                "whose learning rate falls to 0",
+                length=_length(length),
+            ),
             Evidence("share of the default steps", length.steps / length.usual, 1 / FEW),
-            f"leave out --epochs, or --epochs {length.epochs}, and compare",
+            Message(
+                "remedy.few-steps",
+                "leave out --epochs, or --epochs {epochs}, and compare",
+                epochs=length.epochs,
+            ),
         )
 
 
@@ -86,21 +117,43 @@ def _falling(losses: list[float], length: Length | None) -> Finding | None:
             return Finding(
                 "under-trained",
                 "warning",
-                f"{length}, and every doubling still brought much",
+                Message(
+                    "what.under-trained",
+                    "{length}, and every doubling still brought much",
+                    length=_length(length),
+                ),
                 Evidence("fall to come by then, over the fall so far", ahead, AHEAD),
-                f"leave out --epochs, or --epochs {length.epochs}",
+                Message(
+                    "remedy.under-trained",
+                    "leave out --epochs, or --epochs {epochs}",
+                    epochs=length.epochs,
+                ),
             )
     late = _late(losses, 2 / 3)
     if late > LATE:
         return Finding(
             "still-learning",
             "warning",
-            "the validation loss was still falling when the training ended, after "
-            f"{len(losses)} epochs",
+            Message(
+                "what.still-learning",
+                "the validation loss was still falling when the training ended, after {epochs} "
+                "epochs",
+                epochs=len(losses),
+            ),
             Evidence("share of the fall in the last third", late, LATE),
             f"--epochs {3 * len(losses)}",
         )
     return None
+
+
+def _length(length: Length) -> Message:
+    return Message(
+        "part.length",
+        "{steps:,} steps; the default is {usual:,} (about {epochs:,} epochs)",
+        steps=length.steps,
+        usual=length.usual,
+        epochs=length.epochs,
+    )
 
 
 def _late(losses: list[float], start: float) -> float:

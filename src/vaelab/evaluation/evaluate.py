@@ -22,11 +22,12 @@ from vaelab.core import fork_rng, permutation
 from vaelab.data import Batches, Split
 from vaelab.evaluation import factors, latents, likelihood, samples
 from vaelab.evaluation.feature_spaces import space_of
-from vaelab.evaluation.result import Message, Result
+from vaelab.evaluation.result import Result
 from vaelab.evaluation.settings import Settings
 from vaelab.metrics.layer import Layer
 from vaelab.runs.run import Run
 from vaelab.training import find_device
+from vaelab.utils.messages import Message
 
 REFERENCE = 60_000
 """Training rows that codes and samples are compared with: all, or this many at random."""

@@ -12,10 +12,11 @@ import torch
 
 from vaelab.core import join
 from vaelab.data import Batches, Factors
-from vaelab.evaluation.result import Message, Result
+from vaelab.evaluation.result import Result
 from vaelab.metrics.continuous import check_continuous
 from vaelab.metrics.disentanglement_figures import DEAD, disentanglement
 from vaelab.runs.run import Run
+from vaelab.utils.messages import Message
 from vaelab.utils.progress import counting
 
 BATCH, FEW = 1000, 100

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vaelab.core import VAE, Condition, Trace, join, permutation
 from vaelab.data import Batches
-from vaelab.evaluation.result import Message, Result
+from vaelab.evaluation.result import Result
 from vaelab.metrics.aggregate import rate_split
 from vaelab.metrics.continuity import Support, hole_fraction
 from vaelab.metrics.continuous import confined
@@ -22,6 +22,7 @@ from vaelab.metrics.estimate import Estimate
 from vaelab.metrics.layer import Layer, layers
 from vaelab.metrics.two_sample import classifier_auc
 from vaelab.runs.run import Run
+from vaelab.utils.messages import Message
 from vaelab.utils.progress import counting
 
 BATCH = 1000

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vaelab.data import Batches
-from vaelab.evaluation.result import Message, Result
+from vaelab.evaluation.result import Result
 from vaelab.evaluation.settings import Settings
 from vaelab.metrics.annealing import anneal, sandwich
 from vaelab.metrics.estimate import Estimate
@@ -17,6 +17,7 @@ from vaelab.metrics.likelihood import LEAST, Weighed, elbo_of_each, weigh
 from vaelab.parts.likelihoods import Likelihood
 from vaelab.runs.run import Run
 from vaelab.training.plan import can_compile
+from vaelab.utils.messages import Message
 from vaelab.utils.progress import counting
 
 BATCH, AT_ONCE = 256, 4096

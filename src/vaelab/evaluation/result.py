@@ -10,27 +10,6 @@ from torch import Tensor
 from vaelab.metrics.estimate import Estimate
 
 
-class Message(str):
-    """A sentence in English that a page can show in another language.
-
-    Args:
-        key: its name in the translations.
-        template: the sentence, with blanks in braces.
-        **blanks: values of the blanks, as they are written.
-
-    >>> Message("few", "{n} rows are too few.", n="3")
-    '3 rows are too few.'
-    """
-
-    key: str
-    blanks: dict[str, str]
-
-    def __new__(cls, key: str, template: str, **blanks: str) -> Message:
-        message = super().__new__(cls, template.format(**blanks))
-        message.key, message.blanks = key, blanks
-        return message
-
-
 @dataclass(frozen=True, eq=False)
 class Result:
     """Figures and what belongs to them; two are joined by `|`.

@@ -11,13 +11,14 @@ from torch import Tensor
 
 from vaelab.core import permutation
 from vaelab.data import Batches
-from vaelab.evaluation.result import Message, Result
+from vaelab.evaluation.result import Result
 from vaelab.metrics.classifier import Classifier, class_balance
 from vaelab.metrics.discrepancy import frechet_distances, kernel_distance
 from vaelab.metrics.features import FeatureSpace
 from vaelab.metrics.neighbours import nearest
 from vaelab.metrics.samples import nearest_training_distance, precision_recall_density_coverage
 from vaelab.runs.run import Run
+from vaelab.utils.messages import Message
 from vaelab.utils.progress import counting
 
 MOST, KERNEL, K, SHOWN, BATCH = 10_000, 5_000, 5, 12, 1000

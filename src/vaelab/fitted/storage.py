@@ -20,8 +20,9 @@ from torch import Tensor
 from vaelab.core import VAE, Condition, Conditional, Site, fork_rng
 from vaelab.distributions import OneHotCategorical, UniformCodes
 from vaelab.fitted.base import PRIOR_ESTIMATORS, PriorEstimator, nats, rebuild
-from vaelab.utils import atomic_files
+from vaelab.utils import atomic_files, size_budget
 from vaelab.utils.progress import ProgressCallback, no_progress
+from vaelab.utils.readers import reading
 from vaelab.version import __version__
 
 FORMAT = 1
@@ -173,13 +174,13 @@ def find(folder: Path, name: str, model: VAE, condition: Condition = ()) -> Fitt
             f"{path} was fitted to the codes of other weights than the run has now; fit it again "
             f"with `{again} --overwrite`"
         )
-    try:
+    tensors = path.with_name(f"{name}.safetensors")
+    with reading(path, "fitted prior", named=True):
         kind = rebuild(about["kind"], about["settings"])
-        with fork_rng(0):
-            prior = kind.build(first_site(model, condition)).eval().requires_grad_(False)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-    atomic_files.load_weights(prior, path.with_name(f"{name}.safetensors"), "prior")
+        site = first_site(model, condition)
+        with fork_rng(0), size_budget.within(tensors):
+            prior = kind.build(site).eval().requires_grad_(False)
+    atomic_files.load_weights(prior, tensors, "prior")
     return Fitted(kind, prior, about["model"], about["figures"])
 
 

@@ -2,8 +2,9 @@ r"""Layers with their initial weights: normal with a variance that preserves the
 
     w ~ N(0, 2 g² / fan-in),  b = 0            (He et al., 2015, arXiv:1502.01852; g = 1 by default)
 
-A gain g below 1 is for the last layer of a network: a decoder starts near the marginal of its data,
-a residual branch near 0, and the prior of a level near N(0, I). Outputs that start at 0 are the
+A gain g below 1 is for the first layer of a perceptron, which then starts as a smooth function, and
+for the last layer of a network: a decoder starts near the marginal of its data, a residual branch
+near 0, and the prior of a level near N(0, I). Outputs that start at 0 are the
 log-scales of a posterior, so that its draws start at the scale of the prior.
 
 torch's own initial weights, U(±1/√fan-in), keep a sixth of this variance at every layer: after
@@ -18,6 +19,10 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+
+INPUT = 0.25
+"""Gain of the first layer of an encoder or decoder of vectors: units start in the bend of GELU next
+to 0, so that the network starts smooth; at 1 it fits the rows of a small table one by one."""
 
 OUTPUT = 0.05
 """Gain of a decoder's output layer: small next to the scale of the data, with a gradient."""

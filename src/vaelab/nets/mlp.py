@@ -8,12 +8,12 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from vaelab.nets.init import LinearOutput, linear
+from vaelab.nets.init import INPUT, LinearOutput, linear
 from vaelab.nets.shapes import Shape
 
 
 def perceptron(
-    widths: Sequence[int], gain: float = 1.0, zeros: Sequence[int] = ()
+    widths: Sequence[int], gain: float = 1.0, zeros: Sequence[int] = (), first: float = 1.0
 ) -> nn.Sequential:
     """Linear layers of the given widths with GELU between them and none after the last.
 
@@ -21,15 +21,16 @@ def perceptron(
         widths: widths of input, hidden layers and output.
         gain: gain of the initial weights of the last layer, as in `nets.init`.
         zeros: outputs that start at 0.
+        first: gain of the initial weights of the first hidden layer.
     """
-    return nn.Sequential(*_hidden(widths[:-1]), linear(widths[-2], widths[-1], gain, zeros))
+    return nn.Sequential(*_hidden(widths[:-1], first), linear(widths[-2], widths[-1], gain, zeros))
 
 
-def _hidden(widths: Sequence[int]) -> list[nn.Module]:
-    """Linear layers of the given widths, each followed by GELU."""
+def _hidden(widths: Sequence[int], first: float) -> list[nn.Module]:
+    """Linear layers of the given widths, each followed by GELU; `first` is the first gain."""
     layers: list[nn.Module] = []
     for before, after in pairwise(widths):
-        layers += [linear(before, after), nn.GELU()]
+        layers += [linear(before, after, 1.0 if layers else first), nn.GELU()]
     return layers
 
 
@@ -51,7 +52,7 @@ class MLPEncoder(nn.Module):
         zeros: Sequence[int] = (),
     ) -> None:
         super().__init__()
-        self.net = perceptron([math.prod(shape), *hidden, outputs], zeros=zeros)
+        self.net = perceptron([math.prod(shape), *hidden, outputs], zeros=zeros, first=INPUT)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(x.flatten(1))
@@ -73,7 +74,8 @@ class MLPDecoder(nn.Module):
         super().__init__()
         self.shape = (params * shape[0], *shape[1:])
         widths = [inputs, *reversed(hidden)]
-        self.net = nn.Sequential(*_hidden(widths), LinearOutput(widths[-1], math.prod(self.shape)))
+        output = LinearOutput(widths[-1], math.prod(self.shape))
+        self.net = nn.Sequential(*_hidden(widths, INPUT), output)
 
     def forward(self, z: Tensor) -> Tensor:
         return self.net(z.flatten(1)).unflatten(1, self.shape)

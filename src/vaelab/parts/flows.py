@@ -54,14 +54,14 @@ class Chain(nn.Module):
         # the end each number depends on all.
         passes = {"coupling": 2, "autoregressive": size}[flow]
         orders = {
-            "coupling": [(size + 1) // 2 * ((up + i) % 2) for i in range(layers)],
-            "autoregressive": [up.flip(0) if i % 2 else up for i in range(layers)],
+            "coupling": [(size + 1) // 2 * ((up + i) % 2) for i in range(2)],
+            "autoregressive": [up, up.flip(0)],
         }[flow]
         self.maps = nn.ModuleList(
             MaskedAutoregressiveTransform(
-                size, order=order, passes=passes, hidden_features=(width, width)
+                size, order=orders[i % 2], passes=passes, hidden_features=(width, width)
             )
-            for order in orders
+            for i in range(layers)
         )
 
     def forward(self, t: Tensor, back: bool = False) -> tuple[Tensor, Tensor]:

@@ -13,9 +13,9 @@ The default likelihood follows from the data, with a stated reason:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import Annotated, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol
 
 from msgspec import Meta
 from torch import nn
@@ -33,29 +33,20 @@ from vaelab.nets.column_encodings import (
 from vaelab.nets.conditional import ConcatCondition, ConditionalRoot, beside
 from vaelab.parts import likelihoods as parts
 from vaelab.parts import tables
+from vaelab.recipes import parts_by_name
+from vaelab.recipes.parts_by_name import KINDS, Net
+from vaelab.recipes.parts_by_name import LikelihoodName as LikelihoodName
 from vaelab.utils.hints import Hinting
 from vaelab.utils.validation import Count, Positive, check_fields
 
-Net = Literal["auto", "mlp", "conv", "resconv"]
-LikelihoodName = Literal[
-    "auto",
-    "bernoulli",
-    "continuous-bernoulli",
-    "gaussian",
-    "gaussian-fixed",
-    "gaussian-heteroscedastic",
-    "laplace",
-    "student",
-    "discretized-logistic",
-    "logistic-mixture",
-    "categorical",
-    "poisson",
-    "negative-binomial",
-    "zero-inflated",
-    "mixed",
-]
 ConditionName = Literal["none", "labels", "vectors"]
 Binarize = Literal["auto", "dynamic", "threshold"]
+
+if TYPE_CHECKING:
+    Network = str | nn.Module | Callable[..., nn.Module]
+    LikelihoodChoice = str | parts.Likelihood | Callable[..., parts.Likelihood]
+else:  # read by msgspec, which knows no module
+    Network = LikelihoodChoice = Any
 
 TWO_TONED = 0.5
 """Contrast from which grey values count as ink rather than shades (MNIST 0.84, faces 0.1)."""
@@ -88,8 +79,12 @@ class Design(Hinting):
         net: mlp (any data), conv or resconv (images of any size); auto takes conv for images with
             a side above 32 pixels, and mlp for all other data.
         width: units or channels of the hidden layers: 512 for mlp, 32 for conv and resconv.
+        encoder: encoder of your own: a module (a template, copied for each model), a factory
+            `(shape, outputs) -> module`, or a name given to `vaelab.register`; auto follows `net`.
+        decoder: decoder of your own: a module, a factory `(inputs, shape, params) -> module`, or a
+            registered name; auto follows `net`.
         likelihood: distribution of the data given z; auto follows from the data and is printed with
-            its reason.
+            its reason. A `Likelihood`, or a factory `(data) -> Likelihood`, may be your own.
         binarize: binarization of grey data under a Bernoulli: dynamic draws anew at every visit in
             training and once in evaluation, threshold cuts at one half.
         sigma: standard deviation of the gaussian-fixed likelihood, at the model's scale.
@@ -107,7 +102,9 @@ class Design(Hinting):
 
     net: Net = "auto"
     width: Count | None = None
-    likelihood: LikelihoodName = "auto"
+    encoder: Network = "auto"
+    decoder: Network = "auto"
+    likelihood: LikelihoodChoice = "auto"
     binarize: Binarize = "auto"
     sigma: Positive = 1.0
     components: Count = 5
@@ -117,6 +114,32 @@ class Design(Hinting):
 
     def __post_init__(self) -> None:
         check_fields(self)
+        for kind in KINDS:
+            parts_by_name.check(kind, getattr(self, kind))
+
+    @property
+    def own_networks(self) -> tuple[str, ...]:
+        """Names of those networks that are not chosen by `net`."""
+        return tuple(role for role in ("encoder", "decoder") if getattr(self, role) != "auto")
+
+    def refuse_own_networks(self, name: str) -> None:
+        """Raise ValueError if there are any, for a model whose networks are its own."""
+        for role in self.own_networks:
+            raise ValueError(f"{role} is given, but the networks of {name} are its own")
+
+    @property
+    def code(self) -> list[str]:
+        """Code of its parts, as `package.module:name`; none for parts of the library by name."""
+        places = (parts_by_name.code_of(kind, getattr(self, kind)) for kind in KINDS)
+        return [place for place in places if place]
+
+    def to_json(self) -> dict[str, Any]:
+        """Fields as JSON values; a part without a name is stated by its code."""
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        unnamed = {
+            k: parts_by_name.place(v) for k, v in given.items() if k in KINDS and callable(v)
+        }
+        return given | {kind: parts_by_name.place(given[kind]) for kind in unnamed}
 
     def net_for(self, data: DataSpec) -> str:
         """The networks for some data: `mlp`, `conv` or `resconv`."""
@@ -157,8 +180,13 @@ def networks(design: Design, data: DataSpec) -> Pair:
         ),
     }
     make, decoder = pairs[design.net_for(data)]
+    if design.decoder != "auto":
+        decoder = partial(parts_by_name.decoder, design.decoder)
 
     def encoder(_: Shape, /, outputs: int, zeros: Sequence[int] = ()) -> nn.Module:
+        if design.encoder != "auto":
+            made = partial(parts_by_name.encoder, design.encoder)
+            return shown(data, lambda shape: made(shape, outputs), design.hide)
         return shown(data, lambda shape: make(shape, outputs, zeros=zeros), design.hide)
 
     return Pair(encoder, decoder)
@@ -308,11 +336,14 @@ def fit_likelihood(design: Design, data: DataSpec) -> FittedLikelihood:
         "zero-inflated": partial(tables.ZeroInflatedCounts, data.offset),
         "mixed": partial(_likelihood_of_columns, data),
     }
-    name: str = design.likelihood
-    reason = "as asked"
+    name, reason = design.likelihood, "as asked"
     if name == "auto":
         name, reason = _default(data)
-    likelihood = makers[name]()
+    if isinstance(name, str) and name in makers:
+        likelihood = makers[name]()
+    else:
+        likelihood = parts_by_name.likelihood(name, data)
+        name = name if isinstance(name, str) else type(likelihood).__name__
     if data.missing:
         likelihood = tables.ObservedCells(likelihood)
         reason += "; of the observed cells alone"

@@ -283,6 +283,7 @@ def vq2(
         design: networks and likelihood; its convolutions are residual ones of its own.
     """
     _check_positions(positions)
+    design.refuse_own_networks("vq2")
     likelihood, data, reason = fit_likelihood(design, data)
     books = [_codebook(codes, dim, averaged) for _ in range(2)]
     levels = _dense_levels if design.net_for(data) == "mlp" else _map_levels
@@ -360,7 +361,7 @@ class Coder(NamedTuple):
 
 def _coder(design: Design, data: DataSpec, positions: int, dim: int, params: int) -> Coder:
     stage = {"conv": plain, "resconv": residual}.get(design.net_for(data))
-    if stage is None:
+    if stage is None or design.own_networks:
         pair = networks(design, data)
         encoder = pair.encoder(data.shape, positions * dim)
         decoder = pair.decoder(positions * dim, data.shape, params)

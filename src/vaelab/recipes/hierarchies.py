@@ -38,6 +38,7 @@ def ladder(
         raise ValueError(f"levels is {levels}; a ladder needs at least 1")
     if design.net not in ("auto", "mlp"):
         raise ValueError(f"net is {design.net}; the ladder consists of perceptrons (net mlp)")
+    design.refuse_own_networks("the ladder")
     check_latent(latent)
     width = design.width or 512
     likelihood, data, reason = fit_likelihood(design, data)
@@ -80,6 +81,7 @@ def deep_ladder(
             "net is conv; the deep ladder has residual convolutions of its own. Leave net at "
             "its default (net auto or net mlp), or say net resconv"
         )
+    design.refuse_own_networks("the deep ladder")
     check_latent(latent)
     if not layers or min(layers) < 0 or layers[0] < 1:
         raise ValueError(

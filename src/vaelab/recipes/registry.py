@@ -19,6 +19,7 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, cast
 from vaelab.core import VAE, fork_rng
 from vaelab.data import Data, DataSpec
 from vaelab.objectives import Objective
+from vaelab.recipes import parts_by_name
 from vaelab.recipes.design import Design
 from vaelab.utils.foreign_words import squashed
 from vaelab.utils.hints import Hinting, check_arguments, hinting
@@ -73,7 +74,7 @@ class Recipe(Hinting):
     def code(self) -> list[str]:
         """Code outside the library that the recipe needs, as `package.module:name`."""
         if self.name in RECIPES:
-            places = [_place(RECIPES[self.name])]
+            places = [_place(RECIPES[self.name]), *self.arguments["design"].code]
         else:
             parts = (*self.model.modules(), *self.objective.modules())
             places = sorted({f"{type(m).__module__}:{type(m).__qualname__}" for m in parts})
@@ -235,11 +236,7 @@ def rebuild(
         ValueError: for an unknown name, an unknown or missing argument, or one of a wrong type.
     """
     if code and name not in RECIPES and name not in installed(GROUP):
-        module = code[0].partition(":")[0]
-        how = f"name it with --module {module}" if on_command_line() else f"import {module} first"
-        raise ValueError(
-            f"the recipe {name} needs `{code[0]}`, which vaelab has not; install it, or {how}"
-        )
+        raise ValueError(f"the recipe {name} needs {_how_to_provide(code)}")
     function = find(name)
     parameters = list(inspect.signature(function).parameters)[1:]
     unknown = sorted(set(arguments) - set(parameters))
@@ -248,12 +245,39 @@ def rebuild(
             f"the recipe {name} has no argument {', '.join(unknown)}; "
             f"it has {', '.join(parameters)}"
         )
+    _check_parts(name, arguments.get("design"), code)
     return function(data, **arguments)
+
+
+def _check_parts(name: str, design: Any, code: Sequence[str]) -> None:
+    """Check that the parts of a design are at hand, of which a file states names and code.
+
+    Raises:
+        ValueError: if one is not; names the code.
+    """
+    for kind in parts_by_name.KINDS if isinstance(design, Mapping) else ():
+        part = design.get(kind, "auto")
+        if not isinstance(part, str) or part in parts_by_name.names(kind):
+            continue
+        if ":" in part:
+            raise ValueError(
+                f"the {kind} of {name} is `{part}`, given without a name; pass it: "
+                f"vaelab.load(path, {kind}=…). A name given to vaelab.register makes runs that "
+                "load by themselves"
+            )
+        if code:
+            raise ValueError(f"the {kind} {part} needs {_how_to_provide(code)}")
+
+
+def _how_to_provide(code: Sequence[str]) -> str:
+    module = code[0].partition(":")[0]
+    how = f"name it with --module {module}" if on_command_line() else f"import {module} first"
+    return f"`{code[0]}`, which vaelab has not; install it, or {how}"
 
 
 def as_json(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Convert arguments to JSON values, the inverse of what `rebuild` reads."""
     return {
-        key: dataclasses.asdict(value) if isinstance(value, Design) else value
+        key: value.to_json() if isinstance(value, Design) else value
         for key, value in arguments.items()
     }

@@ -16,7 +16,6 @@ from vaelab.data import DataSpec
 from vaelab.evaluation.definitions import DEFINITIONS, GROUPS
 from vaelab.evaluation.evaluate import Evaluation
 from vaelab.evaluation.record import Record
-from vaelab.evaluation.result import Message
 from vaelab.plots import png, rows
 from vaelab.plots.renderers import MOST_PANELS, find_renderer
 from vaelab.plots.scaling import color_limits, to_display
@@ -25,6 +24,7 @@ from vaelab.reports.evaluation_table import meaning_of, remarks, written
 from vaelab.reports.page import data_uri, render, tables
 from vaelab.reports.translations import LANGUAGES, Texts, find
 from vaelab.runs.run import Run
+from vaelab.utils.messages import Message
 
 InBoth = Callable[..., dict[str, Markup]]
 """A text in all languages from its key, the language that the page opens in first."""

@@ -9,9 +9,9 @@ from rich.table import Table
 
 from vaelab.evaluation.definitions import DEFINITIONS, GROUPS, Definition
 from vaelab.evaluation.record import Record
-from vaelab.evaluation.result import Message
 from vaelab.metrics.estimate import Estimate
 from vaelab.reports.translations import BLANK, find
+from vaelab.utils.messages import Message
 from vaelab.utils.progress import say
 
 UNITS = {"nats": " nats", "bits/dim": " bits/dim", "share": "", "number": "", "distance": ""}

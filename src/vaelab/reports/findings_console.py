@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 
 from rich.console import Console
 from rich.text import Text
 
 from vaelab.doctor.findings import SEVERITIES, Finding, Report
+from vaelab.reports.findings_text import Language, console_texts, in_language
 from vaelab.utils.program import as_called
 from vaelab.utils.text import escape_control
 
@@ -17,34 +19,39 @@ WIDE = 200
 """Columns of a report that goes to a file."""
 
 
-def show(report: Report, console: Console | None = None) -> None:
+def show(report: Report, console: Console | None = None, lang: Language = "en") -> None:
     """Print a report.
 
     Args:
         report: report to print.
         console: console to print on; stdout by default.
+        lang: "en" or "zh".
     """
+    report, words = in_language(report, lang), console_texts(lang)
     out = console or Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
     out.print(Text(escape_control(report.subject), "bold"))
     for line in report.about:
         _print(out, Text(escape_control(line), "dim"), 2)
     for finding in report.findings:
         out.print()
-        _show(finding, out)
+        _show(finding, out, words)
     out.print()
-    _print(out, verdict(report), 0)
-    _print(out, Text(f"checked: {' · '.join(report.checked)}", "dim"), 2)
+    _print(out, verdict(report, words), 0)
+    checked = words["checked"].format(checks=" · ".join(report.checked))
+    _print(out, Text(checked, "dim"), 2)
 
 
-def _show(finding: Finding, out: Console) -> None:
-    head = Text(f"{SIGN[finding.severity]} {finding.severity} ", STYLE[finding.severity])
+def _show(finding: Finding, out: Console, words: Mapping[str, str]) -> None:
+    severity = words[finding.severity]
+    head = Text(f"{SIGN[finding.severity]} {severity} ", STYLE[finding.severity])
     head.append(finding.code, "bold").append(f"  {escape_control(finding.what)}")
     _print(out, head, 2)
     if finding.follows:
-        _print(out, Text(f"may follow from {finding.follows}: mend that first", "dim"), 4)
+        _print(out, Text(words["follows"].format(code=finding.follows), "dim"), 4)
     else:
         _print(out, Text(f"→ {as_called(escape_control(finding.remedy))}", "green"), 4)
-    _print(out, Text(f"{escape_control(str(finding.evidence))}  ").append(finding.docs, "dim"), 4)
+    evidence = finding.evidence.written(words["limit"])
+    _print(out, Text(f"{escape_control(evidence)}  ").append(finding.docs, "dim"), 4)
 
 
 def _print(out: Console, text: Text, indent: int) -> None:
@@ -55,12 +62,12 @@ def _print(out: Console, text: Text, indent: int) -> None:
         out.print(Text("" if hangs else " " * indent).append_text(line), soft_wrap=True)
 
 
-def verdict(report: Report) -> Text:
+def verdict(report: Report, words: Mapping[str, str]) -> Text:
     """The number of findings by severity."""
     if not report.findings:
-        return Text("✓ nothing found", "bold green")
+        return Text(words["nothing"], "bold green")
     counts = [
         (n, s) for s in reversed(SEVERITIES) if (n := sum(f.severity == s for f in report.findings))
     ]
-    told = ", ".join(f"{n} {s}{'s' if n > 1 and s != 'info' else ''}" for n, s in counts)
-    return Text(told, "bold")
+    listed = (words[f"{s}-{'one' if n == 1 else 'many'}"].format(n=n) for n, s in counts)
+    return Text(words["mark"].join(listed), "bold")

@@ -12,6 +12,7 @@ A crash, a full disk or a diverging training costs seconds, never the run that w
 from __future__ import annotations
 
 import copy
+import errno
 import json
 import logging
 import shlex
@@ -133,12 +134,29 @@ class Checkpointer:
         self.unfinished.mkdir(exist_ok=True)
         # Detect a full or read-only disk now rather than after an hour of training.
         size = sum(t.nbytes for t in self.recipe.model.state_dict().values())
+        self._check_room(size)
         probe = self.unfinished / "probe"
         atomic_files.write(probe, bytes(size))
         probe.unlink()
         atomic_files.write_json(self.unfinished / TRAINING, about)
         self.history = [] if self.resumed is None else list(self.resumed.history)
         self._write_metrics()
+
+    def _check_room(self, size: int) -> None:
+        """Check that a disk has room for weights of so many bytes and all that goes with them."""
+        run = 3 * size  # weights and moments
+        checkpoint = 2 * run + (0 if self.training["ema"] is None else size)  # now, and at best
+        kept = len(checkpoints.numbered(self.unfinished / CHECKPOINTS))
+        # A run and a checkpoint are written beside those that they replace.
+        needed = 2 * run + (checkpoints.KEPT + 1 - kept) * checkpoint
+        free = shutil.disk_usage(self.unfinished).free
+        if free < needed:
+            raise OSError(
+                errno.ENOSPC,
+                f"a training needs {needed / 2**20:,.1f} MiB here for its run and "
+                f"{checkpoints.KEPT} checkpoints, and {free / 2**20:,.1f} MiB are free",
+                str(self.folder),
+            )
 
     # Keeper of the states of a fit
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from vaelab.data.tabular.date_text import COMPACT
 from vaelab.data.tabular.header import Heading
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def typed(heading: Heading, values: list[float]) -> Any:
     import pandas
 
     cells, dtype = heading.typed(values), heading.dtype
-    if heading.dates is not None:
+    if heading.dates is not None and heading.dates.format != COMPACT:
         moments = pandas.Series(pandas.to_datetime(cells))
         if "UTC" in dtype:
             moments = moments.dt.tz_localize("UTC")

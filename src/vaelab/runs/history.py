@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, overload
 
+from vaelab.utils.tables import Tabular
+from vaelab.utils.text import did_you_mean
+
 if TYPE_CHECKING:
     from typing import SupportsIndex
 
     import pandas as pd
 
 
-class History(list[dict[str, float]]):
+class History(Tabular, list[dict[str, float]]):
     """Rows by epoch; a name gives the values of a figure, `history["valid_loss"]`.
 
     >>> history = History([{"epoch": 1, "loss": 9.0}, {"epoch": 2, "loss": 7.5}])
@@ -28,7 +31,8 @@ class History(list[dict[str, float]]):
         if not isinstance(index, str):
             return super().__getitem__(index)
         if index not in self.names:
-            raise KeyError(f"no figure is called {index!r}; there is {', '.join(self.names)}")
+            hint = did_you_mean(index, self.names) or f" There is {', '.join(self.names)}."
+            raise KeyError(f"no figure is called {index!r}.{hint}")
         return [row.get(index, float("nan")) for row in self]
 
     @property
@@ -47,6 +51,3 @@ class History(list[dict[str, float]]):
         import pandas as pd
 
         return pd.DataFrame(list(self))
-
-    def _repr_html_(self) -> str:
-        return str(self.to_frame().to_html(index=False, float_format="{:.2f}".format))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -22,35 +23,60 @@ from vaelab.runs.files import (
     read_training,
 )
 from vaelab.runs.history import History
-from vaelab.runs.latent_summary import read_latent_summary
+from vaelab.runs.latent_summary import Codes, read_latent_summary
 from vaelab.runs.run import Run
-from vaelab.utils import atomic_files
+from vaelab.utils import atomic_files, size_budget
 from vaelab.utils.hints import hinting
+from vaelab.utils.readers import reading
+
+VALUES_A_LATENT, LATENT = 4096, 1024
+"""Most values of an example per latent dimension, and the fewest dimensions to count with.
+
+The size of a convolutional model does not bound that of its examples; that of its codes does."""
 
 
 @hinting
-def load(path: str | Path, *, model: VAE | None = None, objective: Objective | None = None) -> Run:
+def load(
+    path: str | Path,
+    *,
+    model: VAE | None = None,
+    objective: Objective | None = None,
+    encoder: Any = None,
+    decoder: Any = None,
+    likelihood: Any = None,
+) -> Run:
     """Read a run from its folder.
 
     Args:
         path: folder of the run.
         model: for a run of a model of your own, the model, whose weights are then read.
         objective: its objective.
+        encoder: encoder of the run's `Design`, if it was given without a name.
+        decoder: its decoder.
+        likelihood: its likelihood.
 
     Raises:
         FileNotFoundError: if there is no run.
         ValueError: if a file is damaged or foreign, or names something the library does not have.
     """
     folder = Path(path)
+    with reading(folder, "run"):
+        own = {"encoder": encoder, "decoder": decoder, "likelihood": likelihood}
+        return _read(folder, model, objective, own)
+
+
+def _read(folder: Path, model: VAE | None, objective: Objective | None, own: dict[str, Any]) -> Run:
     about = read_recipe(folder)
-    try:
+    codes = read_latent_summary(atomic_files.read_json(folder / CODES), folder / CODES)
+    with reading(folder / RECIPE, "run's recipe", named=True):
         spec = DataSpec.from_json(about["data"])
+        check_size(spec, codes)
         if about["recipe"] == HANDMADE:
             recipe = _own(about, spec, model, objective)
         else:
-            recipe = rebuild(about["recipe"], about["arguments"], spec, about.get("code") or ())
-    except (TypeError, ValueError, ArithmeticError, RuntimeError, MemoryError) as error:
-        raise ValueError(f"{folder / RECIPE}: {error}") from None  # numbers may be absurd
+            arguments = _with_parts(about["arguments"], own)
+            with size_budget.within(folder / WEIGHTS, folder / OBJECTIVE):
+                recipe = rebuild(about["recipe"], arguments, spec, about.get("code") or ())
     try:
         atomic_files.load_weights(recipe.model, folder / WEIGHTS, "run")
         if recipe.objective.state_dict():
@@ -61,11 +87,8 @@ def load(path: str | Path, *, model: VAE | None = None, objective: Objective | N
     timing = atomic_files.read_rows(folder / TIMING)
     if len(timing) == len(history):
         history = [row | timed for row, timed in zip(history, timing, strict=True)]
-    codes = read_latent_summary(atomic_files.read_json(folder / CODES), folder / CODES)
-    try:
+    with reading(folder / RECIPE, "run's recipe", named=True):
         training = read_training(about["training"], len(history))
-    except ValueError as error:
-        raise ValueError(f"{folder / RECIPE}: {error}") from None
     check_files(folder, about.get("sha256"))
     run = Run(recipe, training, History(history), codes, folder)
     if len(codes.mean) != run.latent:
@@ -74,6 +97,26 @@ def load(path: str | Path, *, model: VAE | None = None, objective: Objective | N
             f"{run.latent}; restore the file or train the run again"
         )
     return run
+
+
+def _with_parts(arguments: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of a recipe, with the parts at hand in its design."""
+    given = {kind: part for kind, part in own.items() if part is not None}
+    return arguments | {"design": arguments["design"] | given} if given else arguments
+
+
+def check_size(spec: DataSpec, codes: Codes) -> None:
+    """Check that examples are no larger than codes of that length can be of.
+
+    Raises:
+        ValueError: states both sizes.
+    """
+    values, latent = math.prod(spec.shape), len(codes.mean)
+    if values > VALUES_A_LATENT * max(LATENT, latent):
+        raise ValueError(
+            f"examples of {values:,} values ({'×'.join(map(str, spec.shape))}) do not go with "
+            f"codes of {latent:,} numbers in {CODES}"
+        )
 
 
 def _own(about: dict[str, Any], spec: DataSpec, model: Any, objective: Any) -> Recipe:

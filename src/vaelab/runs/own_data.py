@@ -133,7 +133,7 @@ def named_data(
     """
     if named is None or named in KNOWN:
         return NamedData(reload_training_data(spec, named, data_dir, beside))
-    rows, own = read_split(named, spec), ""
+    (rows, notes), own = read_split(named, spec), ""
     if len(rows) == sum(spec.sizes):
         try:
             return NamedData(reload_training_data(spec, named, data_dir))
@@ -147,4 +147,4 @@ def named_data(
             f"{named} has {len(rows):,} rows and is not the run's own data{own}, which is needed "
             f"beside it for figures that compare with training rows: {error}"
         ) from None
-    return NamedData((train, valid, rows), (note,))
+    return NamedData((train, valid, rows), (*notes, note))

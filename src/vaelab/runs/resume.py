@@ -11,6 +11,7 @@ from vaelab.runs.files import RECIPE, TRAINING, UNFINISHED, read_plan
 from vaelab.runs.own_data import reload_training_data
 from vaelab.training import Plan
 from vaelab.utils import atomic_files
+from vaelab.utils.readers import reading
 
 
 def broken_off(folder: Path) -> tuple[Recipe, Plan]:
@@ -29,12 +30,10 @@ def broken_off(folder: Path) -> tuple[Recipe, Plan]:
             "with `vaelab train vae --data digits --out RUN`"
         )
     about: Any = atomic_files.read_json(path)
-    try:
+    with reading(path, "record of a training", named=True):
         spec = DataSpec.from_json(about["data"])
         recipe = rebuild(about["recipe"], about["arguments"], spec)
         return recipe, read_plan(about["training"])
-    except (KeyError, TypeError, ValueError, ArithmeticError, RuntimeError, MemoryError) as error:
-        raise ValueError(f"{path} is not the record of a training: {error}") from None
 
 
 def reload_data(

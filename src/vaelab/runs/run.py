@@ -6,9 +6,8 @@ arguments are checked against its signature, and every tensor against the model'
 
 from __future__ import annotations
 
-import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -16,19 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vaelab.core import VAE, Condition, Conditional, cut, fork_rng, join, map_chunks
-from vaelab.data import (
-    Data,
-    DataSpec,
-    Known,
-    Raw,
-    Source,
-    broadcast_condition,
-    example_condition,
-    read_inputs,
-    sample_labels,
-    vectors,
-)
+from vaelab.core import VAE, Conditional, fork_rng
+from vaelab.data import Data, Raw, Source, read_inputs
 from vaelab.data.command_inputs import ROWS_OF_RUN, Inputs, read_memory, selected
 from vaelab.fitted import WithPrior, find, replaced
 from vaelab.objectives import Objective
@@ -37,17 +25,18 @@ from vaelab.runs.files import PRIORS, write_run
 from vaelab.runs.handmade import ObjectiveFunction, from_elsewhere
 from vaelab.runs.history import History
 from vaelab.runs.impute import Imputation, check_imputable, impute
-from vaelab.runs.latent_summary import ROWS, Codes, check_temperature, slerp
+from vaelab.runs.inference import Inference
+from vaelab.runs.latent_summary import Codes
 from vaelab.runs.own_data import reload_training_data
 from vaelab.runs.plotting import Plots
 from vaelab.runs.score import Scores, check_density, log_prob, score
+from vaelab.runs.summary import Summary, summarize
 from vaelab.training import Plan
-from vaelab.utils.hints import Hinting
 from vaelab.utils.progress import counted
 
 
 @dataclass(eq=False)
-class Run(Hinting):
+class Run(Inference):
     """Trained model: raw data in, raw data out.
 
     A *code* is the concatenation of the latents of all sites of one example, (L,). Outputs are the
@@ -100,26 +89,6 @@ class Run(Hinting):
         )
 
     @property
-    def model(self) -> VAE:
-        """Model with its best weights, on the CPU unless moved with `to`."""
-        return self.recipe.model
-
-    @property
-    def device(self) -> torch.device:
-        """Device of the model."""
-        return next(self.model.parameters()).device
-
-    def to(self, device: str | torch.device) -> Run:
-        """Move the model to a device and return the run; inputs and outputs stay on the CPU."""
-        self.model.to(device)
-        return self
-
-    @property
-    def spec(self) -> DataSpec:
-        """Specification of the data, normalisation included."""
-        return self.recipe.data
-
-    @property
     def data(self) -> Data:
         """Data it was trained on, read again if that was in another process.
 
@@ -167,6 +136,10 @@ class Run(Hinting):
         """Figures of the run: `run.plot.samples(save="samples.png")` and others."""
         return Plots(self)
 
+    def summary(self) -> Summary:
+        """Parts of the model with their number of parameters, and the course of its training."""
+        return summarize(self)
+
     def __call__(self, *args: Any, **kwargs: Any) -> None:
         """A run is not called.
 
@@ -177,62 +150,6 @@ class Run(Hinting):
             "a run is not called; run.reconstruct(x) goes through encoder and decoder, "
             "run.encode(x) gives codes, and run.model(x) is the trace of x at the model's scale"
         )
-
-    @property
-    def latent(self) -> int:
-        """Number of dimensions of a code."""
-        return sum(math.prod(shape) for shape in self.shapes)
-
-    @property
-    def has_rate(self) -> bool:
-        """True if every posterior has a density; the code of an autoencoder is a point."""
-        with torch.no_grad(), fork_rng(0, self.device):
-            x = torch.zeros(1, *self.spec.shape, device=self.device)
-            return self.model(x, condition=self.example_condition).has_rate
-
-    @property
-    def example_condition(self) -> Condition:
-        """One possible condition, (1, C), on the run's device; () for an unconditional model."""
-        return self._here(*example_condition(self.spec)[0])
-
-    def conditioned_on(self, known: Known) -> Run:
-        """Return the run, conditioned on the labels or vectors of all its examples, or of each.
-
-        `run.conditioned_on("3").sample(8)`; `run.conditioned_on(labels).encode(raw)`;
-        `run.conditioned_on([30.0, 1.7])`.
-
-        Args:
-            known: labels as the data have them, one for all or one for each example; or (N, C), a
-                weight for each class, which may lie between classes. For a model conditioned on
-                vectors, one (C,) for all, or one for each example (N, C).
-
-        Raises:
-            ValueError: if there is no such class or vector, or the model is not conditional.
-        """
-        return replace(self, condition=vectors(self.spec, known))
-
-    def told(self, known: Tensor | None) -> Run:
-        """Return the run under the stored conditions of its own rows, unless it has one already."""
-        return (
-            self
-            if known is None or self.condition is not None
-            else replace(self, condition=self.spec.tell(known)[0])
-        )
-
-    def _condition_for(self, n: int) -> Condition:
-        """Condition of n examples: (n, C), or () for an unconditional model.
-
-        Raises:
-            ValueError: if the model is conditional and the condition is missing or of another
-                number.
-        """
-        return broadcast_condition(self.spec, self.condition, n)
-
-    def anything(self, n: int) -> Condition:
-        """Condition of n samples if none was given: classes as frequent as in training, if any."""
-        if self.spec.condition != "labels":
-            return self._condition_for(n)
-        return self.spec.tell(sample_labels(self.spec, n))
 
     def admit(self, raw: Any) -> Raw:
         """Convert any input to raw rows (N, *shape) of the run's data, and check them.
@@ -258,54 +175,6 @@ class Run(Hinting):
         for note in inputs.notes:
             warnings.warn(note, stacklevel=4)
         return inputs
-
-    def encode(self, raw: Any, *, temperature: float = 0.0, seed: int = 0) -> Tensor:
-        """Encode raw rows (N, …) to codes (N, L): posterior means, or draws at temperature 1."""
-        return torch.cat(list(self.stream_codes(raw, temperature=temperature, seed=seed)))
-
-    def stream_codes(
-        self, raw: Any, *, temperature: float = 0.0, seed: int = 0
-    ) -> Iterator[Tensor]:
-        """Yield the codes of `encode` in chunks (B, L) of at most 1,024 rows, in constant memory.
-
-        Args:
-            raw: raw rows (N, …), or the `Rows` of a file that is too large for memory; for a table
-                also a pandas data frame.
-            temperature: 0 for posterior means, 1 for draws.
-            seed: seed of the draws.
-        """
-        check_temperature(temperature)
-        rows = self.admit(raw)
-        condition = self._condition_for(len(rows))
-
-        def codes(start: int) -> Tensor:
-            (x,) = self._here(self.spec.prepare(rows[start : start + ROWS]))
-            trace = self.model(x, temperature=temperature, condition=self._part(condition, start))
-            return join(trace.latents).cpu()
-
-        return map_chunks(codes, range(0, max(1, len(rows)), ROWS), seed, self.device)
-
-    @torch.no_grad()
-    def decode(self, codes: Any, *, draw: bool = False, seed: int = 0) -> Tensor:
-        """Decode codes (N, L), or one code (L,), to raw data (N, …)."""
-        z = torch.as_tensor(codes, dtype=torch.float32).cpu()
-        z = z[None] if z.ndim == 1 and len(z) == self.latent else z
-        if z.ndim != 2 or z.shape[1] != self.latent:
-            raise ValueError(f"codes have shape {tuple(z.shape)}; expected (N, {self.latent})")
-        condition = self._condition_for(len(z))
-        with fork_rng(seed, self.device):
-            traces = (
-                self.model.decode(
-                    cut(z[i : i + ROWS].to(self.device), self.shapes),
-                    condition=self._part(condition, i),
-                )
-                for i in range(0, max(1, len(z)), ROWS)
-            )
-            return torch.cat([self._out(trace, draw) for trace in traces])
-
-    def reconstruct(self, raw: Any, *, draw: bool = False, seed: int = 0) -> Tensor:
-        """Decode the codes of raw rows to raw data (N, …)."""
-        return self.decode(self.encode(raw), draw=draw, seed=seed)
 
     def score(self, raw: Any, *, samples: int = 16, seed: int = 0) -> Scores:
         """Score raw rows (N, …): −ELBO, distortion and rate of each, in nats; higher is stranger.
@@ -334,57 +203,6 @@ class Run(Hinting):
         check_density(self)
         return log_prob(self, self.read(raw).raw, samples, seed)
 
-    def sample(
-        self, n: int = 64, *, temperature: float = 1.0, draw: bool | None = None, seed: int = 0
-    ) -> Tensor:
-        """Generate n new examples (n, …) from the prior; conditions are those of `anything`."""
-        return torch.cat(
-            list(self.stream_samples(n, temperature=temperature, draw=draw, seed=seed))
-        )
-
-    def stream_samples(
-        self, n: int, *, temperature: float = 1.0, draw: bool | None = None, seed: int = 0
-    ) -> Iterator[Tensor]:
-        """Yield the samples of `sample` in chunks (B, …) of at most 1,024, in constant memory."""
-        if n < 1:
-            raise ValueError(f"n is {n}; ask for at least 1 sample")
-        check_temperature(temperature)
-        given = None if self.condition is None else self._condition_for(n)
-        drawn = self.spec.drawn if draw is None else draw
-
-        def samples(start: int) -> Tensor:
-            size = min(ROWS, n - start)
-            condition = self.anything(size) if given is None else self._part(given, start)
-            return self._out(self.model.sample(size, temperature, self._here(*condition)), drawn)
-
-        return map_chunks(samples, range(0, n, ROWS), seed, self.device)
-
-    def vary(self, raw: Any, n: int = 8, *, temperature: float = 1.0, seed: int = 0) -> Tensor:
-        """Generate n variations (N, n, …) of each raw row: decoded draws from its posterior."""
-        if n < 1:
-            raise ValueError(f"n is {n}; ask for at least 1 variation")
-        rows = self.admit(raw)[:]
-        conditions = [c.repeat_interleave(n, 0) for c in self._condition_for(len(rows))]
-        run = replace(self, condition=next(iter(conditions), None))
-        codes = run.encode(rows.repeat_interleave(n, 0), temperature=temperature, seed=seed)
-        return run.decode(codes, seed=seed).unflatten(0, (len(rows), n))
-
-    def interpolate(self, a: Any, b: Any, steps: int = 10, *, spherical: bool = False) -> Tensor:
-        """Interpolate (steps, …) from one raw example to another, both ends included.
-
-        Between examples of two classes, the condition is interpolated linearly.
-        """
-        if steps < 2:
-            raise ValueError(f"steps is {steps}; an interpolation has at least its 2 ends")
-        ends = torch.cat([self.admit(x)[:] for x in (a, b)])
-        if len(ends) != 2:
-            raise ValueError(f"one example of shape {self.spec.shape} is expected at each end")
-        start, end = self.encode(ends)
-        t = torch.linspace(0, 1, steps)[:, None]
-        conditions = [torch.lerp(c[0], c[1], t) for c in self._condition_for(2)]
-        run = replace(self, condition=next(iter(conditions), None))
-        return run.decode(slerp(start, end, t) if spherical else torch.lerp(start, end, t))
-
     def impute(
         self, raw: Any, n: int = 5, *, samples: int = 500, interval: float = 0.9, seed: int = 0
     ) -> Imputation:
@@ -406,29 +224,6 @@ class Run(Hinting):
         """
         check_imputable(self)
         return impute(self, self.admit(raw), raw, n, samples, interval, seed)
-
-    def traverse(
-        self,
-        dimensions: Sequence[int],
-        steps: int = 9,
-        *,
-        start: Tensor | None = None,
-        reach: float = 3.0,
-    ) -> Tensor:
-        """Vary each dimension alone from −reach to +reach standard deviations: (len, steps, …).
-
-        Args:
-            dimensions: indices into the code.
-            steps: number of positions on each dimension.
-            start: code (L,) to vary; the mean code by default.
-            reach: range in standard deviations of the prior, or of the codes if they are wider.
-        """
-        self.codes.check(dimensions, steps)
-        base = torch.tensor(self.codes.mean) if start is None else start
-        if base.shape != (self.latent,):
-            raise ValueError(f"start has shape {tuple(base.shape)}; expected ({self.latent},)")
-        codes = self.codes.traversal(base, dimensions, steps, reach)
-        return self.decode(codes.flatten(0, 1)).unflatten(0, (len(dimensions), steps))
 
     def prior(self, name: str) -> Conditional:
         """Prior of that name that was fitted to the run's codes (`vaelab.fit_prior`).
@@ -455,6 +250,9 @@ class Run(Hinting):
         codes = replace(self.codes, rate=None)
         return replace(self, recipe=recipe, codes=codes)
 
+    def _under(self, condition: Tensor | None) -> Run:
+        return replace(self, condition=condition)
+
     def save(self, path: str | Path, optimizer: Mapping[str, Tensor] | None = None) -> Path:
         """Save the run to a folder and return it; a failure leaves the existing run unchanged.
 
@@ -465,13 +263,3 @@ class Run(Hinting):
             raise ValueError("a run with another prior cannot be saved; save the original run")
         self.path = write_run(self, Path(path), optimizer)
         return self.path
-
-    def _out(self, trace: Any, draw: bool) -> Tensor:
-        x = trace.likelihood.sample() if draw else trace.likelihood.mean
-        return self.spec.unscale(x.cpu())
-
-    def _part(self, condition: Condition, start: int) -> Condition:
-        return self._here(*(c[start : start + ROWS] for c in condition))
-
-    def _here(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        return tuple(t.to(self.device) for t in tensors)

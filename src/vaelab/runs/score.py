@@ -44,6 +44,19 @@ class Scores(Tabular):
     def __len__(self) -> int:
         return len(self.distortion)
 
+    def __getitem__(self, name: str) -> Tensor:
+        """Scores of a name, (N,).
+
+        Raises:
+            KeyError: if there is none.
+        """
+        scores = {"neg_elbo": self.neg_elbo, "distortion": self.distortion, "rate": self.rate}
+        found = scores.get(name)
+        if found is None:
+            there = [name for name, nats in scores.items() if nats is not None]
+            raise KeyError(f"no score is called {name!r}; there is {', '.join(there)}")
+        return found
+
     def to_frame(self) -> pd.DataFrame:
         """One line per example: name, and its scores in nats."""
         import pandas as pd

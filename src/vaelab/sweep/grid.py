@@ -107,7 +107,7 @@ def together(members: Sequence[Member]) -> tuple[list[list[Member]], list[str]]:
     for member in members:
         about = facts(member.recipe.model, member.recipe.objective, member.plan)
         about |= {"data": member.recipe.data.to_json()}
-        single = unstackable(member.recipe.model, member.recipe.objective)
+        single = unstackable(member.recipe.model, member.recipe.objective, member.plan)
         for shared, team in teams:
             if single is None and difference(shared, about) is None:
                 team.append(member)

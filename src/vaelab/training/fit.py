@@ -6,6 +6,7 @@ the best weights by validation loss are the ones that are kept, with their own o
 
 from __future__ import annotations
 
+import logging
 import math
 import statistics
 import time
@@ -29,6 +30,8 @@ from vaelab.training.start import start
 from vaelab.training.step import NotFinite, Step, figures, first_not_finite
 from vaelab.utils.hints import hinting
 from vaelab.utils.signals import Interrupted
+
+log = logging.getLogger(__name__)
 
 ACTIVE = 0.01
 """A unit is active if Var_x(E[z|x]) exceeds this (Burda 1509.00519)."""
@@ -55,13 +58,13 @@ def fit(
         data: raw rows; training and validation splits are used, the test split is not.
         spec: the data as the model sees it, binarization included.
         plan: how.
-            listener: callback for every epoch, and for some steps.
-    keeper: storage of the fit's states, with the one to go on from.
+        listener: callback for every epoch, and for some steps.
+        keeper: storage of the fit's states, with the one to go on from.
 
     Raises:
         NotFinite: if a value overflows; the message names tensor, step and batch.
-    Interrupted: if the keeper ends it.
-            ValueError: for a patience with losses that cannot be compared between epochs.
+        Interrupted: if the keeper ends it.
+        ValueError: for a patience with losses that cannot be compared between epochs.
     """
     if plan.patience is not None and not objective.monitorable:
         raise ValueError(
@@ -99,7 +102,7 @@ def fit(
                 started, seen = time.perf_counter(), first * plan.batch_size
                 if first == 0:
                     step.revisit()
-                    sums.clear()
+                    step.clear()
                 order.manual_seed(derive_seed(plan.seed, ORDER, epoch))
                 for i, batch in enumerate(train.shuffled(plan.batch_size, order, first), first):
                     done = (epoch - 1) * steps_an_epoch + i + 1
@@ -108,22 +111,29 @@ def fit(
                     step.scale(
                         learning_rate(done - 1, steps, plan.warmup_share, plan.cooldown_share)
                     )
+                    at = f"step {done} (epoch {epoch}, batch {i + 1})"
                     try:
-                        step(batch)
+                        undone = step(batch)
                     except NotFinite as error:
-                        at = f"step {done} (epoch {epoch}, batch {i + 1})"
                         raise NotFinite(f"{error}, at {at}. {REMEDY}") from None
+                    if undone and step.skipped == 1:
+                        log.warning("%s was skipped: %s", at, undone)
                     seen += len(batch.x)
-                    if average is not None:
+                    counted = seen - step.rows_skipped
+                    if average is not None and not undone:
                         average.update()
-                    if listener is not None and sums.due():
-                        listener.on_step(done, steps, sums.means(seen))
+                    if listener is not None and counted and sums.due():
+                        listener.on_step(done, steps, sums.means(counted))
                         step.refresh()
                     course.done = done
                     if keeper is not None and i + 1 < steps_an_epoch:
                         keeper.after_step(course)
                 seconds = time.perf_counter() - started
-                row = {"epoch": epoch} | sums.means(seen)
+                if step.skipped == steps_an_epoch:
+                    raise NotFinite(f"{undone}, at every step of epoch {epoch}. {REMEDY}")
+                row = {"epoch": epoch} | sums.means(seen - step.rows_skipped)
+                if step.skips:
+                    row["skipped"] = float(step.skipped)
                 if not math.isfinite(row["loss"]):
                     raise NotFinite(f"{step.diagnose(batch)}, in epoch {epoch}. {REMEDY}")
                 clock.set(1.0)

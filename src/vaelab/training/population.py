@@ -170,7 +170,7 @@ def _checked(
         )
     first = facts(models[0], objectives[0], plans[0])
     for i in range(n if n > 1 else 0):
-        if why := unstackable(models[i], objectives[i]):
+        if why := unstackable(models[i], objectives[i], plans[i]):
             raise ValueError(f"model {i + 1} cannot be trained with others as one: {why}")
         if found := difference(first, facts(models[i], objectives[i], plans[i])):
             raise ValueError(

@@ -89,8 +89,10 @@ def difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> str | None:
     return None
 
 
-def unstackable(model: VAE, objective: Objective) -> str | None:
+def unstackable(model: VAE, objective: Objective, plan: Plan) -> str | None:
     """Reason why a model cannot be trained in a stack, or None."""
+    if plan.on_nonfinite == "skip":
+        return "a step of all cannot be skipped by one"
     if any(True for _ in objective.parameters()):
         return "its objective has a critic, which learns against it"
     for module in (*model.modules(), *objective.modules()):

@@ -50,6 +50,7 @@ class Step:
         learner: the model's weights and their optimizer.
         critic: the same of the objective's own, if it has any.
         sums: sums of each figure in nats, over the steps taken since they were last cleared.
+        skipped: number of steps that were undone, and of their rows, since sums were cleared.
     """
 
     def __init__(
@@ -63,7 +64,8 @@ class Step:
     ) -> None:
         self.model, self.objective = model, objective
         self.bf16, self.full, self.prepare = bf16, full, prepare
-        self.sums = Sums()
+        self.sums, self.skipped, self.rows_skipped = Sums(), 0, 0
+        self.skips = plan.on_nonfinite == "skip"
         settings = (plan.lr, plan.weight_decay, plan.clip)
         self.learner = Learner(model.parameters(), *settings)
         opposed = any(p.requires_grad for p in objective.parameters())
@@ -81,13 +83,16 @@ class Step:
         """Figures summed over, and which step was reached by optimizers and program."""
         program = None if self.program is None else self.program.state()
         taken = [learner.optimizer.taken for learner in self.learners]
-        return {"figures": list(self.sums.names), "taken": taken, "program": program}
+        skipped = [self.skipped, self.rows_skipped]
+        figures = list(self.sums.names)
+        return {"figures": figures, "taken": taken, "program": program, "skipped": skipped}
 
     def resume(self, state: Mapping[str, Any], sums: Tensor) -> None:
         """Go on from the state of another process."""
         if state["figures"]:
             device = next(self.model.parameters()).device
             self.sums.names, self.sums.sums = tuple(state["figures"]), sums.to(device)
+        self.skipped, self.rows_skipped = state.get("skipped", (0, 0))
         for learner, taken in zip(self.learners, state["taken"], strict=True):
             learner.optimizer.taken = taken
         if self.program is not None and state["program"] is not None:
@@ -103,28 +108,61 @@ class Step:
         if self.program is not None:
             self.program.refresh()
 
+    def clear(self) -> None:
+        """Begin an epoch."""
+        self.sums.clear()
+        self.skipped = self.rows_skipped = 0
+
     def scale(self, share: float) -> None:
         """Set all learning rates to a share of their peak."""
         for learner in self.learners:
             learner.optimizer.scale(share)
 
-    def __call__(self, batch: Batch) -> None:
+    def __call__(self, batch: Batch) -> str:
         """Take one step on a batch of raw rows, and add its figures to the sums.
+
+        Returns:
+            The reason if the step was undone, as the plan may ask for; else "".
 
         Raises:
             NotFinite: with the weights untouched; on an accelerator, where looking would make
                 every step wait, `fit` finds it when it reads the sums.
         """
+        held = self._held() if self.skips else []
+        names = self.sums.names
         if self.program is not None and not self.program.reason and len(batch.x) == self.full:
             for learner in self.learners:
                 learner.optimizer.prepare()
             norm = self.program(batch.x, *batch.condition)
         else:
             norm = self.step(Learner.step, batch.x, *batch.condition)
-        if norm.device.type == "cpu" and not math.isfinite(float(norm)):
-            raise NotFinite(self.diagnose(batch))
+        if (self.skips or norm.device.type == "cpu") and not math.isfinite(float(norm)):
+            found = self.diagnose(batch)
+            if not self.skips:
+                raise NotFinite(found)
+            self._undo(held, names)
+            self.skipped, self.rows_skipped = self.skipped + 1, self.rows_skipped + len(batch.x)
+            return found
         for learner in self.learners:
             learner.optimizer.count()
+        return ""
+
+    def _held(self) -> list[tuple[Tensor, Tensor]]:
+        """All that a step changes though its loss is not finite, with copies."""
+        changed = [*self.model.buffers(), *self.objective.buffers(), self.sums.sums]
+        for learner in self.learners:
+            optimizer = learner.optimizer
+            changed.append(optimizer.counts)
+            if not optimizer.fused:
+                changed += [*optimizer.weights, *optimizer.m, *optimizer.v]
+        return [(t, t.detach().clone()) for t in changed]
+
+    @torch.no_grad()
+    def _undo(self, held: list[tuple[Tensor, Tensor]], names: tuple[str, ...]) -> None:
+        for t, before in held:
+            t.copy_(before)
+        if not names:  # sums of the very first step are other tensors
+            self.sums.names, self.sums.sums = (), torch.zeros(())
 
     def step(self, take: Take, raw: Tensor, *condition: Tensor) -> Tensor:
         """One step on a batch; the norm of all gradients.

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
@@ -132,9 +131,14 @@ def read_rows(path: Path) -> list[dict[str, float]]:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}, line {len(rows) + 1} is not JSON: {error}") from None
     for number, row in enumerate(rows, 1):
-        if not isinstance(row, dict) or not all(isinstance(v, int | float) for v in row.values()):
+        if not isinstance(row, dict) or not all(map(_is_figure, row.values())):
             raise ValueError(f"{path}, line {number} is not a row of numbers; restore the file")
     return rows
+
+
+def _is_figure(value: Any) -> bool:
+    # A whole number of JSON has any number of digits.
+    return isinstance(value, float) or (type(value) is int and abs(value) < 2**63)
 
 
 class Foreign(ValueError):
@@ -158,7 +162,7 @@ def load_weights(module: nn.Module, path: Path, what: str) -> None:
         raise FileNotFoundError(f"{path} is missing; the {what} cannot be used without its weights")
     try:
         weights = load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
+    except Exception as error:
         raise ValueError(
             f"{path} is damaged ({error}); restore it or create the {what} again"
         ) from None

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 VERBS = (
-    *("understand", "train", "sweep", "evaluate", "compare", "doctor", "fit-prior"),
+    *("understand", "train", "sweep", "evaluate", "compare", "explore", "doctor", "fit-prior"),
     *("sample", "score", "reconstruct", "vary", "interpolate", "traverse", "encode"),
 )
 """Commands of the program; the word `vaelab` before one of them is the program's name."""

@@ -1,1 +1,1 @@
-"""Functions behind Python and the command line: evaluate, compare, doctor, sweep, understand."""
+"""Functions behind Python and the command line, evaluate, compare, explore and the like."""

@@ -27,6 +27,7 @@ from vaelab.runs.run import Run
 from vaelab.utils import atomic_files
 from vaelab.utils.hints import hinting
 from vaelab.utils.progress import counted
+from vaelab.utils.readers import reading
 from vaelab.utils.tables import Tabular
 from vaelab.verbs.evaluate import EvaluationResult, evaluate
 
@@ -196,14 +197,15 @@ def read(run: str) -> Judged:
     if not kept.is_file():
         what = "was not evaluated" if Path(folder).is_dir() else "does not exist"
         raise FileNotFoundError(f"{run} {what}; {how}")
-    record, figures = atomic_files.read_json(kept), read_of_each(of_each)
-    if figures is None or not isinstance(record, dict) or "figures" not in record:
-        raise FileNotFoundError(
-            f"{run} has no evaluation of its present weights by this version; {how}"
-        )
-    if wrong := [name for name, fits in SOUND.items() if not fits(record.get(name))]:
-        raise ValueError(f"{kept} is damaged: {', '.join(wrong)} is missing or odd; {how}")
-    return Judged(run, record, figures, settings(folder) | ({"prior": prior} if prior else {}))
+    with reading(kept, "record of an evaluation"):
+        record, figures = atomic_files.read_json(kept), read_of_each(of_each)
+        if figures is None or not isinstance(record, dict) or "figures" not in record:
+            raise FileNotFoundError(
+                f"{run} has no evaluation of its present weights by this version; {how}"
+            )
+        if wrong := [name for name, fits in SOUND.items() if not fits(record.get(name))]:
+            raise ValueError(f"{kept} is damaged: {', '.join(wrong)} is missing or odd; {how}")
+        return Judged(run, record, figures, settings(folder) | ({"prior": prior} if prior else {}))
 
 
 def _is_number(value: Any) -> bool:

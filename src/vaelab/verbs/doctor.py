@@ -32,6 +32,7 @@ def doctor(
     device: str = "auto",
     columns: Mapping[str, str] | None = None,
     label: str | None = None,
+    kind: str = "auto",
     arguments: str | None = None,
     shape: tuple[int, ...] | None = None,
     data_dir: Path | None = None,
@@ -55,6 +56,7 @@ def doctor(
         device: device of the examination.
         columns: kinds of columns of a table, by name.
         label: column of labels of a table.
+        kind: layout of arrays, as for `load_data`.
         arguments: arguments of a loss in their order, if their names do not tell.
         shape: shape of one example for a loss.
         data_dir: folder of known data sets.
@@ -66,7 +68,7 @@ def doctor(
     """
     if limit < 2:
         raise ValueError(f"limit is {limit}; it must be 2 or more")
-    table = {"columns": columns, "label": label}
+    table = {"columns": columns, "label": label, "kind": None if kind == "auto" else kind}
     named = isinstance(subject, str | Path)
     of_loss = is_loss(str(subject)) if named else _is_function(subject)
     of_run = isinstance(subject, Run) or (named and not of_loss and is_run(str(subject)))
@@ -86,10 +88,10 @@ def doctor(
         _only_of_data("a run, which has its own", table)
         return examine_run(Path(subject), data, data_dir, limit, seed, device, prior)
     if named:
-        return examine_data(str(subject), data_dir, seed, columns, label)
+        return examine_data(str(subject), data_dir, seed, columns, label, kind)
     read = subject
     if not isinstance(read, Data):
-        read = load(read, seed=seed, columns=columns, label=label, skip_unreadable=True)
+        read = load(read, seed=seed, columns=columns, label=label, kind=kind, skip_unreadable=True)
     return examine_loaded(read, read.spec.source, seed)
 
 
@@ -122,4 +124,4 @@ def is_run(subject: str) -> bool:
 def _only_of_data(subject: str, options: Mapping[str, Any]) -> None:
     given = [argument(name) for name, value in options.items() if value is not None]
     if given:
-        raise ValueError(f"{' and '.join(given)} say how a table is read, and this is {subject}")
+        raise ValueError(f"{' and '.join(given)} say how data are read, and this is {subject}")

@@ -24,6 +24,7 @@ from vaelab.runs.run import Run
 from vaelab.utils import atomic_files
 from vaelab.utils.hints import hinting
 from vaelab.utils.tables import Tabular
+from vaelab.utils.text import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,6 +58,17 @@ class EvaluationResult(Tabular):
     def of_each(self) -> dict[str, Tensor]:
         """Figures of every example, (N,), by name."""
         return self.evaluation.found.of_each
+
+    def __getitem__(self, name: str) -> Estimate:
+        """Figure of a name, such as nll.
+
+        Raises:
+            KeyError: if it was not measured; names the nearest.
+        """
+        if name not in self.figures:
+            hint = did_you_mean(name, self.figures) or f" There is {', '.join(self.figures)}."
+            raise KeyError(f"no figure is called {name!r}.{hint}")
+        return self.figures[name]
 
     def to_frame(self) -> pd.DataFrame:
         """One line per figure: name, title, group, value, se, n and unit."""

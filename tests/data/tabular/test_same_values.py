@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from vaelab.data import admit, load, read_inputs
-from vaelab.data.tabular.header import Heading
+from vaelab.data.tabular.header import Heading, as_kinds
 from vaelab.data.tabular.number_text import Marks
 
 R = np.random.default_rng(0)
@@ -91,3 +92,85 @@ def test_negative_money_is_written_as_it_was() -> None:
 def test_notes_name_arguments_of_python() -> None:
     notes = load(pd.DataFrame({"v": np.exp(R.normal(size=N)), "x": FRAME.x})).notes
     assert any("columns={'v': 'real'}" in note for note in notes)
+
+
+WHOLE = R.integers(-9000, 9000, N)
+
+
+@pytest.mark.parametrize(
+    ("form", "marks"),
+    [
+        (lambda v: f"({-v:,})" if v < 0 else f"{v:,}", Marks("", ",", ".", "", "()")),
+        (lambda v: f"(${-v:,}.50)" if v < 0 else f"${v:,}.50", Marks("$", ",", ".", "", "()")),
+        (lambda v: f"{v}.25 kg", Marks("", "", ".", " kg")),
+        (lambda v: f"{v}°C", Marks("", "", ".", "°C")),
+        (lambda v: f"{v}元".replace("-", "−"), Marks("", "", ".", "元", "−")),
+    ],
+)
+def test_brackets_units_and_signs_are_read_as_meant_and_written_so(
+    tmp_path: Path, form: Callable[[int], str], marks: Marks
+) -> None:
+    cells = [form(v) for v in WHOLE.tolist()]
+    pd.DataFrame({"v": cells, "x": FRAME.x}).to_csv(tmp_path / "t.csv", index=False)
+    data = load(tmp_path / "t.csv")
+    heading = data.spec.header[0]
+    assert heading.marks == marks
+    assert any("read as numbers, and written so" in note for note in data.notes)
+    rows = read_inputs(tmp_path / "t.csv", data.spec).raw[:, 0]
+    part = {"$": 0.5, " kg": 0.25}.get(marks.before or marks.after, 0)
+    expected = WHOLE + np.where(WHOLE < 0, -part, part)
+    assert np.array_equal(rows.numpy(), expected.astype(np.float32))
+    assert [heading.written(value) for value in rows.tolist()] == cells
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [[f"({v % 5})" for v in range(N)], [f"{v} {'kg' if v % 2 else 'lb'}" for v in range(N)]],
+)
+def test_notes_in_brackets_and_mixed_units_are_no_numbers(cells: list[str]) -> None:
+    data = load(pd.DataFrame({"v": cells, "x": FRAME.x}), columns={"v": "categories"})
+    assert set(data.spec.header[0].values) == set(cells)
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["%Y%m%d", "%d %b %Y", "%B %d, %Y", "%d-%b-%y", "%Y-%b-%d", "%d. %B %Y", "%Y年%m月%d日"],
+)
+def test_dates_without_separators_and_with_names_of_months_are_days(
+    tmp_path: Path, form: str
+) -> None:
+    days = pd.Timestamp("2024-01-20") + pd.to_timedelta(R.integers(0, 400, N), "D")
+    pd.DataFrame({"t": days.strftime(form), "x": FRAME.x}).to_csv(tmp_path / "t.csv", index=False)
+    data = load(tmp_path / "t.csv")
+    heading = data.spec.header[0]
+    rows = read_inputs(tmp_path / "t.csv", data.spec).raw[:, 0]
+    assert np.array_equal(rows.numpy(), (days - days.min()).days.to_numpy())
+    assert [heading.written(value) for value in rows.tolist()] == list(days.strftime(form))
+    assert any("read as dates" in note for note in data.notes)
+
+
+def test_whole_numbers_that_are_days_come_back_as_whole_numbers() -> None:
+    days = [20240100 + 1 + v % 28 for v in range(N)]
+    for frame in (
+        pd.DataFrame({"t": days, "x": FRAME.x}),
+        pd.DataFrame({"t": np.array(days, "int32"), "x": FRAME.x}),
+    ):
+        heading = load(frame).spec.header[0]
+        assert heading.dates is not None
+        assert heading.typed([0.0, 27.0]) == [20240101, 20240128]
+    others = load(pd.DataFrame({"t": [20240100 + v for v in range(0, 5 * N, 5)], "x": FRAME.x}))
+    assert others.spec.header[0].dates is None
+
+
+def test_numbers_that_become_equal_as_32_bit_floats_are_counted() -> None:
+    near = 30_000_000 + np.arange(N) % 7 + (np.arange(N) % 2) * 9_999_990
+    data = load(pd.DataFrame({"v": near, "x": FRAME.x}))
+    equal = len(np.unique(near)) - len(np.unique(near.astype("float32")))
+    assert equal > 0
+    assert any(note.startswith(f"{equal} different numbers of column v") for note in data.notes)
+
+
+def test_a_name_with_a_comma_can_be_given_a_kind_and_the_way_is_said() -> None:
+    assert as_kinds('"height, m"=real,k=out') == {"height, m": "real", "k": "out"}
+    with pytest.raises(ValueError, match='"height, m"=real'):
+        as_kinds("height, m=real")

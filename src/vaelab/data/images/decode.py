@@ -10,9 +10,7 @@ the size asked for, or to a square of side min(64, median of the shorter sides).
 """
 
 import statistics
-import struct
 import warnings
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -32,25 +30,16 @@ Size = tuple[int, int]
 T = TypeVar("T")
 
 _MOST = 64
+_STEP = 65535 // 255
+"""The factor that widens 8 bits to 16, so that white stays white."""
 _LARGEST_SIDE = 4096
 _GREY = ("1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I", "F")
 _CONVERTED = ("CMYK", "YCbCr", "LAB", "HSV")
 _ORIENTATION = 0x0112
 _SIDEWAYS = (5, 6, 7, 8)
 
+
 # What PIL raises for damaged, absurd or unsupported files.
-_UNREADABLE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
-)
-
-
 @dataclass(frozen=True)
 class Picture:
     """A picture not read yet: its name, how to open it, and the bytes of its file, if any."""
@@ -194,17 +183,23 @@ def _levels(
     x: Array, headers: Sequence[_Header]
 ) -> tuple[Array, tuple[str, ...], tuple[float, float] | None]:
     """Deep values as bytes if nothing is lost by it; notes; the interval of those of 16 bits."""
-    deep = sum(header.depth > 8 for header in headers)
+    of_bytes = np.array([header.depth <= 8 for header in headers], bool)
+    deep = int((~of_bytes).sum())
     if not deep:
         return x, (), None
     if any(header.depth > 16 for header in headers):
         return x, (f"{_count(deep, 'picture')} of 32-bit floats kept as they are",), None
-    if not (x % 256).any():
-        return (x / 256).astype(np.uint8), (), None
+    for step in (_STEP, 256):  # bytes that were widened, in either way
+        if not (x[~of_bytes] % step).any():
+            x[~of_bytes] /= step
+            x[of_bytes] /= _STEP
+            return x.round().astype(np.uint8), (), None
     top = deep_top(float(x.max()))
     note = (
         f"{_count(deep, 'picture')} of 16 bits kept at full depth, on the interval 0 to {top:,.0f}"
     )
+    if of_bytes.any():
+        note += f"; {_count(len(headers) - deep, 'picture')} of 8 bits brought to it"
     return x, (note,), (0.0, top)
 
 
@@ -294,7 +289,7 @@ def _tried(work: Callable[[Image.Image], T], picture: Picture) -> T | str:
     try:
         with picture.open() as image:
             return work(image)
-    except _UNREADABLE as error:
+    except Exception as error:
         unknown = isinstance(error, UnidentifiedImageError)
         return f"{picture.name}: {'not a picture in a known format' if unknown else error}"
 
@@ -357,7 +352,7 @@ def _fitted(image: Image.Image, size: Size) -> Array:
 
 
 def _deep(image: Image.Image, sixteen: bool, how: _How) -> Array:
-    """One picture among deep ones as (C, H, W), float32; bytes become 16 bits, v · 256."""
+    """One picture among deep ones as (C, H, W), float32; bytes become 16 bits, v · 257."""
     if image.mode == "F" or (image.mode.startswith("I") and sixteen):
         planes = [np.asarray(image).astype(np.float32)] * how.channels
     else:
@@ -365,7 +360,7 @@ def _deep(image: Image.Image, sixteen: bool, how: _How) -> Array:
             image = Image.fromarray(_byte(np.asarray(image), sixteen))
         array = np.asarray(image.convert("L" if how.channels == 1 else "RGB"))
         planes = [array] if how.channels == 1 else list(array.transpose(2, 0, 1))
-        planes = [plane.astype(np.float32) * 256 for plane in planes]
+        planes = [plane.astype(np.float32) * _STEP for plane in planes]
     return np.concatenate([_fitted(Image.fromarray(plane), how.size) for plane in planes])
 
 

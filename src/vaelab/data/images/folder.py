@@ -25,6 +25,7 @@ from vaelab.data.images.decode import Picture, Size, abbreviate, as_size, gather
 from vaelab.data.splits import SourceData
 from vaelab.utils.options import option
 from vaelab.utils.progress import ProgressCallback, no_progress
+from vaelab.utils.readers import reading
 from vaelab.utils.regular_files import special_kind
 
 SUFFIXES = (
@@ -148,10 +149,8 @@ def listed(path: Path) -> Iterator[tuple[list[Picture], int]]:
         pictures = [_of_file(name, found[name]) for name in names]
         yield _pictures_only(pictures, path)
         return
-    try:
+    with reading(path, "zip file"):
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise ValueError(f"{path} cannot be read as a zip file: {error}") from None
     with archive:
         members = {info.filename: info for info in archive.infolist() if not info.is_dir()}
         names = _visible(members)
@@ -212,10 +211,8 @@ def _open_member(read: Callable[[], bytes]) -> Iterator[Image.Image]:
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     if info.file_size > _LARGEST:
         raise ValueError(f"claims {info.file_size:,} bytes when decompressed")
-    try:
+    with reading(info.filename, "member of a zip file"):
         return archive.read(info)
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-        raise ValueError(str(error)) from None
 
 
 def _labels(paths: Sequence[Parts]) -> tuple[Tensor | None, tuple[str, ...], tuple[str, ...]]:

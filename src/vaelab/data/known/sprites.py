@@ -11,7 +11,6 @@ look the same, and near quarter turns of a small square may.
 The pictures are not the published ones pixel by pixel; `dsprites` reads those from their file.
 """
 
-import zipfile
 from functools import cache
 from pathlib import Path
 from typing import Final, cast, final
@@ -20,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vaelab.data.archive import Archive
 from vaelab.data.loading.mapped_rows import Array, Rows
 from vaelab.data.splits import Factors, SourceData
 
@@ -79,9 +79,8 @@ def all_sprites(folder: Path) -> SourceData:
 def is_dsprites(path: Path) -> bool:
     """Return True if an array file holds the published data set, or rows of it."""
     try:
-        with zipfile.ZipFile(path) as file:
-            return {"imgs.npy", "latents_classes.npy"} <= set(file.namelist())
-    except (zipfile.BadZipFile, OSError):  # what is wrong with a file is for its reader to say
+        return {"imgs", "latents_classes"} <= set(Archive(path))
+    except ValueError:  # what is wrong with a file is for its reader to say
         return False
 
 
@@ -93,12 +92,22 @@ def dsprites(path: Path) -> SourceData:
     Raises:
         ValueError: if the arrays are not what they should be.
     """
-    with np.load(path, allow_pickle=False) as file:
-        images, table = file["imgs"], file["latents_classes"]
+    file = Archive(path)
+    images, table = file["imgs"], file["latents_classes"]
     if images.shape[1:] != (SIDE, SIDE) or table.shape != (len(images), 1 + len(SIZES)):
         raise ValueError(
             f"{path} holds imgs {images.shape} and latents_classes {table.shape}; expected "
             "(N, 64, 64) and (N, 6): colour, shape, scale, orientation, position x and y"
+        )
+    if images.dtype != np.uint8 or table.dtype.kind not in "iu":
+        raise ValueError(
+            f"{path} holds imgs of {images.dtype} and latents_classes of {table.dtype}; expected "
+            "bytes and whole numbers"
+        )
+    if not len(images) or not ((table[:, 1:] >= 0) & (table[:, 1:] < SIZES)).all():
+        raise ValueError(
+            f"{path} holds latents_classes beyond the grid; expected {', '.join(NAMES)} from 0 to "
+            f"below {SIZES}"
         )
     values = torch.from_numpy(table[:, 1:].astype(np.int64))  # there is one colour
     x = Rows(images[:, None], images.dtype)

@@ -32,7 +32,14 @@ from vaelab.data.tabular.cells import (
     coded,
     decimals_of,
 )
-from vaelab.data.tabular.date_text import Dates, find_dates, find_odd_dates
+from vaelab.data.tabular.date_text import (
+    EARLIEST,
+    LATEST,
+    Dates,
+    find_compact_dates,
+    find_dates,
+    find_odd_dates,
+)
 from vaelab.data.tabular.number_text import (
     PLAIN,
     Marks,
@@ -284,7 +291,15 @@ class TextColumn:
 
     @cached_property
     def _dated(self) -> tuple[Dates | None, str | None]:
-        if isinstance(self.cells, NumberTexts) or self.names or self.numeric:
+        if self.names:
+            return None, None
+        if self.numeric:
+            low, high = self.distinct[0], self.distinct[-1]
+            days = low >= EARLIEST and high <= LATEST and self.whole
+            if not days or self.dtype.startswith("category"):
+                return None, None
+            return find_compact_dates([cell or "" for cell in self.by_text.distinct]), None
+        if isinstance(self.cells, NumberTexts):
             return None, None
         return find_dates({cell for cell in self.by_text.distinct if cell is not None})
 

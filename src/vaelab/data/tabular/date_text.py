@@ -11,11 +11,21 @@ from vaelab.data.tabular.cells import Array
 
 _DAY = datetime.timedelta(days=1)
 _DATES = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y")
+_NAMED = (
+    *("%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%d-%B-%Y", "%d-%b-%y", "%d/%b/%Y", "%d. %B %Y"),
+    *("%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%B %d %Y", "%Y-%b-%d", "%Y年%m月%d日"),
+)
+"""Dates with the name of the month, which need no order of day and month."""
+COMPACT = "%Y%m%d"
+EARLIEST, LATEST = 19000101, 21001231
+"""Whole numbers between these, all of which are days of the calendar, are dates."""
 _TIMES = ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f")
 _ZONES = ("", "Z", "+00:00")
 _CLOCKS = ("", *(mark + time + zone for mark in " T" for time in _TIMES for zone in _ZONES))
 _LIKE_DATE = re.compile(
-    r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|\+00:00)?)?"
+    r"(\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}"
+    r"|\d{1,4}[-/. ]+[A-Za-z]{3,9}[-/. ]\d{1,4}|[A-Za-z]{3,9} \d{1,2},? \d{4}"
+    r"|\d{4}年\d{1,2}月\d{1,2}日)([ T]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|\+00:00)?)?"
 )
 
 _PARTS = re.compile("(%[YmdHMSf])")
@@ -76,11 +86,13 @@ def find_dates(texts: Iterable[str]) -> tuple[Dates | None, str | None]:
     texts = list(texts)
     if not texts or not all(map(_LIKE_DATE.fullmatch, texts)):
         return None, None
-    fits = []
+    fits: list[tuple[str, Array]] = []
     for form in _formats(texts[0]):
         moments = read_moments(texts, form)
-        if not np.isnat(moments).any():
-            fits.append((form, moments.min()))
+        if np.isnat(moments).any():
+            continue
+        if not fits or not np.array_equal(moments, fits[0][1]):  # May is short and long
+            fits.append((form, moments))
     if len(fits) > 1:
         return (
             None,
@@ -89,8 +101,22 @@ def find_dates(texts: Iterable[str]) -> tuple[Dates | None, str | None]:
         )
     if not fits:
         return None, None
-    form, first = fits[0]
-    return Dates(form, first.item().isoformat()), None
+    form, moments = fits[0]
+    return Dates(form, moments.min().item().isoformat()), None
+
+
+def find_compact_dates(texts: Sequence[str]) -> Dates | None:
+    """The format and first of dates without separators, if all texts are such.
+
+    >>> find_compact_dates(["20240131", "20231201"])
+    Dates(format='%Y%m%d', origin='2023-12-01T00:00:00')
+    """
+    if not texts or not all(len(text) == len("20240131") and text.isdigit() for text in texts):
+        return None
+    moments = read_moments(texts, COMPACT)
+    if np.isnat(moments).any():
+        return None
+    return Dates(COMPACT, moments.min().item().isoformat())
 
 
 def find_odd_dates(texts: Sequence[str]) -> Array | None:
@@ -103,7 +129,7 @@ def find_odd_dates(texts: Sequence[str]) -> Array | None:
 
 
 def _formats(text: str) -> Iterator[str]:
-    for day in _DATES:
+    for day in (*_DATES, *_NAMED):
         for clock in _CLOCKS:
             if _moment(text, day + clock) is not None:
                 yield day + clock

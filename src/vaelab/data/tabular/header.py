@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vaelab.data.tabular.date_text import Dates
+from vaelab.data.tabular.date_text import COMPACT, Dates
 from vaelab.data.tabular.number_text import PLAIN, Marks
 
 
@@ -55,11 +55,13 @@ class Heading(NamedTuple):
         meant = self.meant(value)
         if isinstance(meant, str):
             return meant
-        before, thousands, decimal, after = self.marks
+        before, thousands, decimal, after, negative = self.marks
         text = str(np.float32(value)) if self.decimals is None else f"{meant:,.{self.decimals}f}"
         swap = {",": thousands, ".": decimal}
-        sign = "-" if text[0] == "-" else ""
-        return sign + before + "".join(swap.get(c, c) for c in text.removeprefix("-")) + after
+        number = before + "".join(swap.get(c, c) for c in text.removeprefix("-")) + after
+        if text[0] != "-":
+            return number
+        return f"({number})" if negative == "()" else negative + number
 
     def typed(self, values: Iterable[float]) -> Any:
         """Raw values as a column of a data frame, a list or an array of the column's own type.
@@ -68,7 +70,10 @@ class Heading(NamedTuple):
         [False, True]
         """
         if self.dates is not None:
-            return [self.dates.date(value) for value in values]
+            moments = [self.dates.date(value) for value in values]
+            if self.dates.format != COMPACT:
+                return moments
+            return [int(moment.strftime(COMPACT)) for moment in moments]
         meant = [self.meant(value) for value in values]
         kind = self.dtype.removesuffix(" ordered").removeprefix("category").strip("[]").lower()
         if self.values and kind.startswith("bool"):
@@ -122,7 +127,8 @@ def as_kinds(text: str) -> dict[str, str]:
         if not equals or not name.strip() or not kind.strip():
             raise ValueError(
                 f"columns are given as NAME=KIND with commas between them, as in "
-                f"age=real,children=counts; {part!r} is not that"
+                f"age=real,children=counts; {part!r} is not that (a name with a comma goes in "
+                """quotation marks, '"height, m"=real')"""
             )
         kinds[name.strip()] = kind.strip()
     return kinds

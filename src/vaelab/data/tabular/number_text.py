@@ -14,9 +14,10 @@ _MONEY = r"(?:[$€£¥₹]|USD|EUR|GBP|CHF|JPY|CNY|INR|kr|zł)"
 _MARKED = re.compile(
     rf"(?P<minus>[+-]?)\s*(?P<before>{_MONEY})?\s*(?P<minus2>[+-]?)"
     r"(?P<digits>\d[\d.,'\u2019\u00a0\u202f ]*|[.,]\d+)\s*"
-    rf"(?P<after>{_MONEY}|%)?"
+    r"(?P<after>[^\d\s.,'()+\-_:;#*\"][^\d\s]{0,9})?"
 )
-"""A number as people write it: grouped digits, a currency before or after, or per cent."""
+"""A number as people write it: grouped digits, a currency before, a unit or per cent behind."""
+_MINUS, _IN_BRACKETS = "\u2212", "()"
 
 
 _SHAPE = str.maketrans("12345678", "9" * 8)
@@ -29,13 +30,15 @@ class Marks(NamedTuple):
         before: a currency in front, as "$".
         thousands: between groups of three digits, as ",".
         decimal: "." or ",".
-        after: behind, as "%" or " €".
+        after: a unit behind, as "%", " €" or " kg".
+        negative: the sign of a number below 0: "-", "−", or "()" for brackets around it.
     """
 
     before: str = ""
     thousands: str = ""
     decimal: str = "."
     after: str = ""
+    negative: str = "-"
 
 
 PLAIN = Marks()
@@ -82,12 +85,17 @@ def _float(text: Any) -> float:
 
 def find_marks(texts: set[str], decimal: str) -> Marks | str | None:
     """The marks that make every text a number; None if there are none; a doubt, in words."""
-    parts = []
+    parts, signs = [], set()
     for text in shapes(texts):
-        match = _MARKED.fullmatch(text)
-        if match is None:
+        sign, plain = _signed(text)
+        match = _MARKED.fullmatch(plain)
+        if match is None or re.match(r"0\d", match["digits"]):
             return None
         parts.append(match)
+        signs.add(sign or ("-" if match["minus"] == "-" or match["minus2"] == "-" else ""))
+    negative = signs - {""}
+    if len(negative) > 1 or signs == {_IN_BRACKETS}:  # brackets around all are no minus
+        return None
     before = {m["before"] or "" for m in parts}
     after = {m["after"] or "" for m in parts}
     if len(before) > 1 or len(after) > 1 or (before != {""} and after != {""}):
@@ -109,7 +117,21 @@ def find_marks(texts: set[str], decimal: str) -> Marks | str | None:
             return f"numbers such as {min(texts)} which may have a mark of thousands or of decimals"
         fits.sort(key=lambda fit: fit[0] == "")
     space = " " if suffix and any(m[0].removesuffix(suffix).endswith(" ") for m in parts) else ""
-    return Marks(prefix, *fits[0], space + suffix)
+    return Marks(prefix, *fits[0], space + suffix, next(iter(negative), "-"))
+
+
+def _signed(text: str) -> tuple[str, str]:
+    """The sign of a number that is written otherwise than by a hyphen, and the text with one.
+
+    >>> _signed("(1,200)"), _signed("$(5)"), _signed("7")
+    (('()', '-1,200'), ('()', '-$5'), ('', '7'))
+    """
+    if _MINUS in text:
+        return _MINUS, text.replace(_MINUS, "-")
+    opened = text.find("(")
+    if opened >= 0 and text.endswith(")") and text.count("(") == text.count(")") == 1:
+        return _IN_BRACKETS, "-" + text[:opened] + text[opened + 1 : -1]
+    return "", text
 
 
 def _grouped(digits: str, group: str, point: str) -> bool:
@@ -130,7 +152,7 @@ def _grouped(digits: str, group: str, point: str) -> bool:
 
 def marked_numbers(texts: Sequence[str], marks: Marks) -> Array:
     """The numbers (N,) of texts with marks; nan for a text that is none."""
-    plain: Sequence[Cell] = texts
+    plain: Sequence[Cell] = [_signed(text)[1] for text in texts]
     for mark in (marks.before, marks.after.strip(), marks.thousands, " "):
         if mark:
             plain = [text.replace(mark, "") for text in plain if text is not None]

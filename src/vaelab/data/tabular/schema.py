@@ -1,6 +1,5 @@
 """Rows of numbers from a table: the kind of each column, found or given, and its values."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -10,6 +9,7 @@ import torch
 
 from vaelab.data.schema_fields import KINDS, NUMBERS, Column
 from vaelab.data.splits import FEWEST, SourceData
+from vaelab.data.tabular.column_notes import marked, scaled, skewed
 from vaelab.data.tabular.column_text import TextColumn
 from vaelab.data.tabular.date_text import Dates
 from vaelab.data.tabular.diagnostics import OUT, REST, usable, wanted
@@ -76,9 +76,9 @@ def as_rows(
         *table.notes,
         *skipped,
         _summary(read, chosen),
-        *_marked(read, chosen),
-        *_skewed(found, chosen),
-        *_scaled(found, chosen),
+        *marked(read, chosen),
+        *skewed(found, chosen),
+        *scaled(found, chosen),
         *_labelled(label, names),
         *((f"known of each row, and not modelled: {abbreviate_names(told)}",) if told else ()),
     )
@@ -234,99 +234,6 @@ def _summary(read: Mapping[str, TextColumn], chosen: Mapping[str, str]) -> str:
         by_kind[kind].append(name + more)
     otherwise = option("columns", {"NAME": "KIND"})
     return f"columns: {listed(by_kind)} ({otherwise} sets others)"
-
-
-def _marked(read: Mapping[str, TextColumn], chosen: Mapping[str, str]) -> tuple[str, ...]:
-    """Notes on numbers that are written with marks, on dates, and on digits that are names."""
-    numbers = [n for n, kind in chosen.items() if kind not in ("binary", "categories")]
-    marked = [
-        f"{n} ({read[n].text(i)} as {read[n].values[i]:.12g})"
-        for n in numbers
-        if read[n].marks not in (PLAIN, PLAIN._replace(decimal=","))
-        for i in [int(np.nanargmax(read[n].values))]
-    ]
-    dates = [f"{n} ({read[n].text(0)})" for n in numbers if read[n].dates is not None]
-    names = [n for n, k in chosen.items() if k == "categories" and read[n].coded]
-    notes = []
-    if marked:
-        notes.append(f"read as numbers, and written so in a .csv: {abbreviate_names(marked)}")
-    if dates:
-        notes.append(f"read as dates, days since the first: {abbreviate_names(dates)}")
-    if names:
-        real = option("columns", {names[0]: "real"})
-        notes.append(
-            f"digits taken for names: {abbreviate_names(names)}; {real} takes them for numbers"
-        )
-    return tuple(notes)
-
-
-def _skewed(found: Mapping[str, TextColumn], chosen: Mapping[str, str]) -> tuple[str, ...]:
-    """Notes on columns that are skewed."""
-    positive = [name for name in found if chosen[name] == "positive"]
-    zeros = {
-        name: int((column.values == 0).sum())
-        for name, column in found.items()
-        if chosen[name] == "real"
-        and column.dates is None
-        and column.values.min() == 0
-        and column.skewed
-    }
-    notes = []
-    if positive:
-        real = option("columns", {positive[0]: "real"})
-        notes.append(
-            f"above 0 and skewed: {abbreviate_names(positive)}, so taken as log-normal; {real} "
-            "takes them as they are, and samples of these may be below 0"
-        )
-    if zeros:
-        told = abbreviate_names([f"{name} ({n:,})" for name, n in zeros.items()])
-        notes.append(
-            f"skewed, and 0 in some rows: {told}; taken as real, samples of which may be below 0"
-        )
-    return tuple(notes)
-
-
-def _scaled(found: Mapping[str, TextColumn], chosen: Mapping[str, str]) -> tuple[str, ...]:
-    """A note on columns that are whole multiples of one number, as counts of one factor are."""
-    factors = {}
-    for name, column in found.items():
-        if chosen[name] in NUMBERS and column.dates is None:
-            factor = common_factor(column.distinct, len(column))
-            if factor is not None:
-                factors[name] = factor
-    if not factors:
-        return ()
-    told = abbreviate_names([f"{name} ({factor:.6g})" for name, factor in factors.items()])
-    counts = option("columns", {next(iter(factors)): "counts"})
-    return (
-        f"whole multiples of one number: {told}; divided by it, they are counts, which {counts} "
-        "models as such",
-    )
-
-
-def common_factor(different: Array, rows: int) -> float | None:
-    """The step of which all values are whole multiples, if they look like scaled counts.
-
-    Values have at least three different multiples, 0 among them or next to it, and the step is
-    neither a whole number nor a power of ten, which are resolutions of measurements.
-
-    Args:
-        different: the different values in order, float64.
-        rows: the number of rows.
-
-    >>> common_factor(np.array([0, 0.35, 0.7, 1.05, 2.1]), 100)
-    0.35
-    """
-    if len(different) < 4 or different[0] < 0 or len(different) > rows // 4:
-        return None
-    step = float(np.diff(different).min())
-    multiples = different / step
-    exact = np.abs(multiples - np.rint(multiples)) < 1e-4 * np.maximum(1, np.rint(multiples))
-    tens = math.log10(step)
-    if not exact.all() or multiples[-1] > 10_000 or abs(tens - round(tens)) < 1e-6:
-        return None
-    whole = abs(step - round(step)) < 1e-6 * step
-    return None if whole else float(f"{step:.6g}")
 
 
 def _labelled(label: str | None, names: tuple[str, ...]) -> tuple[str, ...]:

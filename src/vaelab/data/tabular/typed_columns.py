@@ -80,12 +80,13 @@ def with_columns(data: Data, kinds: Sequence[str]) -> Data:
     return Data(spec, train, valid, test, data.notes)
 
 
-def check_columns(rows: Raw, columns: Sequence[Column]) -> None:
+def check_columns(rows: Raw, columns: Sequence[Column], names: Sequence[str] = ()) -> None:
     """Refuse values that a column of its kind cannot have.
 
     Args:
         rows: (N, D), float32.
         columns: one each, or one for all; 0 categories are any number of them.
+        names: names of the columns, for messages; their numbers by default.
 
     Raises:
         ValueError: names the column, the observed value and the expected one.
@@ -96,13 +97,14 @@ def check_columns(rows: Raw, columns: Sequence[Column]) -> None:
     )
     whole = torch.tensor([c.kind not in NUMBERS for c in columns])
     positive = torch.tensor([c.kind == "positive" for c in columns])
+    called = names or range(rows.shape[1])
     for piece in pieces(rows):
         low = positive & (piece <= 0)
         if low.any():
             row, j = low.nonzero()[0].tolist()
             raise ValueError(
-                f"column {j} holds {float(piece[row, j]):g}; it is of positive numbers, so values "
-                "above 0 are expected"
+                f"column {called[j]} holds {float(piece[row, j]):g}; it is of positive numbers, so "
+                "values above 0 are expected"
             )
         off = (piece != piece.round()) & ~piece.isnan()
         wrong = whole & ((piece < 0) | (piece > top) | off)
@@ -111,8 +113,8 @@ def check_columns(rows: Raw, columns: Sequence[Column]) -> None:
             kind, most = columns[j % len(columns)].kind, float(top[j % len(columns)])
             upper = f"to {most:g}" if math.isfinite(most) else "on"
             raise ValueError(
-                f"column {j} holds {float(piece[row, j]):g}; it is of {kind}, so whole numbers "
-                f"from 0 {upper} are expected"
+                f"column {called[j]} holds {float(piece[row, j]):g}; it is of {kind}, so whole "
+                f"numbers from 0 {upper} are expected"
             )
 
 
