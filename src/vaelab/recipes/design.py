@@ -102,15 +102,15 @@ class Design(Hinting):
 
     net: Net = "auto"
     width: Count | None = None
-    encoder: Network = "auto"
-    decoder: Network = "auto"
     likelihood: LikelihoodChoice = "auto"
     binarize: Binarize = "auto"
     sigma: Positive = 1.0
     components: Count = 5
-    hide: Annotated[float, Meta(ge=0, le=1)] = 0.5
     condition: ConditionName = "none"
     seed: int = 0
+    encoder: Network = "auto"
+    decoder: Network = "auto"
+    hide: Annotated[float, Meta(ge=0, le=1)] = 0.5
 
     def __post_init__(self) -> None:
         check_fields(self)
