@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import vaelab
-import vaelab.runs.run as run_module
+import vaelab.runs.inference as inference
 from vaelab import Run
 from vaelab.commands import generate
 from vaelab.commands.output_files import as_array, as_table, write
@@ -29,7 +29,7 @@ def run(digits: Data, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_module, "ROWS", PART)
+    monkeypatch.setattr(inference, "ROWS", PART)
     monkeypatch.setattr(arrays_module, "MAPPED", 0)
 
 

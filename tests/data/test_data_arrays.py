@@ -264,14 +264,11 @@ def test_npz_labels_of_one_column_are_labels(tmp_path: Path) -> None:
     assert data.test.y.tolist() == y[20:].tolist()
 
 
-def test_an_npz_with_something_else_in_it_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_member_of_an_npz_that_is_not_asked_for_is_not_read(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x=BYTES)
     with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive:
         archive.writestr("readme.txt", "hello")
-    with pytest.raises(
-        ValueError, match=r"a\.npz cannot be read .* member readme\.txt is no array"
-    ):
-        load(tmp_path / "a.npz")
+    assert len(load(tmp_path / "a.npz").train) == round(0.8 * len(BYTES))
 
 
 @pytest.mark.parametrize("shape", ["(9999999999999, 99)", "(99999999999999999999, 9)"])

@@ -22,7 +22,7 @@ TABLE = DataSpec("array", (4,), "float32", None, -5, 5, (0.5,) * 4, (2.0,) * 4)
 
 
 def test_rows_of_the_own_data() -> None:
-    raw, notes, _ = read_inputs("test:0-3", DIGITS.spec)
+    raw, notes, *_ = read_inputs("test:0-3", DIGITS.spec)
     assert torch.equal(raw, DIGITS.test.x[:4])
     assert notes == ()
     raw, *_ = read_inputs("valid:3,7, 9-10,3", DIGITS.spec)
@@ -128,7 +128,7 @@ def test_a_picture_of_the_own_folder_is_read_as_the_folder_was(tmp_path: Path, t
         Image.fromarray(picture).save(tmp_path / f"{i:02}.png")
     spec = load(tmp_path).spec
     assert spec.levels == top + 1
-    raw, notes, _ = read_inputs(tmp_path / "03.png", spec)
+    raw, notes, *_ = read_inputs(tmp_path / "03.png", spec)
     assert raw[0, 0].tolist() == grey[3].tolist()
     assert notes == (f"values 0–{grey[3].max()} were read as the run's {top + 1} levels",)
     assert read_inputs(tmp_path, spec)[0][:, 0].tolist() == grey.tolist()
@@ -162,38 +162,38 @@ def grey_picture(path: Path, size: tuple[int, int] = (6, 8)) -> Path:
 
 def test_a_picture(tmp_path: Path) -> None:
     path = grey_picture(tmp_path / "a.png")
-    raw, notes, _ = read_inputs(path, GREY)
+    raw, notes, *_ = read_inputs(path, GREY)
     assert torch.equal(raw[0, 0], torch.from_numpy(np.asarray(Image.open(path)).copy()))
     assert notes == ()
 
 
 def test_a_picture_of_another_size_or_colour(tmp_path: Path) -> None:
-    raw, notes, _ = read_inputs(grey_picture(tmp_path / "a.png", (30, 40)), GREY)
+    raw, notes, *_ = read_inputs(grey_picture(tmp_path / "a.png", (30, 40)), GREY)
     assert raw.shape == (1, 1, 8, 6)
     assert "1 image of 40×30 brought to 8×6" in notes[0]
-    raw, notes, _ = read_inputs(grey_picture(tmp_path / "b.png"), RGB)
+    raw, notes, *_ = read_inputs(grey_picture(tmp_path / "b.png"), RGB)
     assert raw.shape == (1, 3, 8, 6)
     assert notes == ("1 grey image was read as RGB",)
     Image.new("RGB", (6, 8), (255, 0, 0)).save(tmp_path / "c.png")
-    raw, notes, _ = read_inputs(tmp_path / "c.png", GREY)
+    raw, notes, *_ = read_inputs(tmp_path / "c.png", GREY)
     assert raw.unique().tolist() == [76]  # 0.299 · 255
     assert notes == ("1 colour image was read as grey",)
 
 
 def test_a_picture_for_few_levels(tmp_path: Path) -> None:
     path = grey_picture(tmp_path / "a.png", (8, 8))
-    raw, notes, _ = read_inputs(path, DIGITS.spec)
+    raw, notes, *_ = read_inputs(path, DIGITS.spec)
     assert torch.equal(raw[0, 0], torch.from_numpy(np.asarray(Image.open(path)) / 255 * 16).round())
     assert raw.dtype == torch.uint8
     assert any("mapped to 0–16" in note for note in notes)
     binary = replace(GREY, levels=2, scale=(1.0,), high=1)
-    raw, notes, _ = read_inputs(grey_picture(tmp_path / "b.png"), binary)
+    raw, notes, *_ = read_inputs(grey_picture(tmp_path / "b.png"), binary)
     assert raw.unique().tolist() == [0, 1]
     assert any("cut at 128" in note for note in notes)
 
 
 def test_a_picture_for_an_interval(tmp_path: Path) -> None:
-    raw, notes, _ = read_inputs(grey_picture(tmp_path / "a.png"), UNIT)
+    raw, notes, *_ = read_inputs(grey_picture(tmp_path / "a.png"), UNIT)
     assert (float(raw.min()), float(raw.max())) == (-1, 1)
     assert raw.dtype == torch.float32
     assert notes

@@ -69,7 +69,10 @@ def test_in_a_frame_only_what_pandas_calls_missing_is_missing(tmp_path: Path) ->
     assert load(frame).spec.header[0].values == ("A", "B", "NA")
     frame.to_csv(tmp_path / "t.csv", index=False)
     with pytest.raises(ValueError, match="missing"):
-        load(tmp_path / "t.csv")
+        load(tmp_path / "t.csv", missing="refuse")
+    assert load(tmp_path / "t.csv").spec.missing[0] == pytest.approx(
+        (grades == "NA").mean(), abs=0.1
+    )
     named = load(tmp_path / "t.csv", columns={"grade": "categories"})
     assert named.spec.header[0].values == ("A", "B", "NA")
 

@@ -91,6 +91,14 @@ def no_rate(folder):
     trained(folder, recipes.reconstruction_only, "digits8x8", 40, latent=8)
 
 
+def islands(folder):
+    """Six groups of rows, far from each other."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(6, 8))[rng.integers(0, 6, 1500)] + 0.02 * rng.normal(size=(1500, 8))
+    source = saved(folder, x=x.astype(np.float32))
+    trained(folder, recipes.reconstruction_only, source, 30, latent=2)
+
+
 def beta_of_ten(folder):
     trained(folder, recipes.beta_vae, "digits8x8", 20, 1e-2, GAUSSIAN, latent=8, beta=10.0)
 
@@ -198,16 +206,31 @@ def dark_green(folder):
 
 
 def grey_at_the_mean(folder):
-    """512 latents, 6 epochs: draws lie on a shell, and the mean in its middle decodes to grey."""
-    design = Design(net="mlp", width=128)
-    return trained(folder, recipes.vae, dark_green(folder), 6, 2e-3, design, latent=512)
+    """512 latents: draws lie on a shell, and the mean in its middle decodes to another colour."""
+    design = Design(net="mlp", width=128, likelihood="gaussian")
+    run = trained(folder, recipes.vae, dark_green(folder), 6, 2e-3, design, latent=512)
+    last = [m for m in run.model.generator.decoder.modules() if isinstance(m, torch.nn.Linear)][-1]
+    seen = []
+    hook = last.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    run.sample(256, draw=False)
+    run.decode(torch.zeros(1, 512))
+    hook.remove()
+    on_draws, in_the_middle = (units.mean(0) for units in (seen[0], seen[-1]))
+    toward = on_draws - in_the_middle
+    toward /= toward @ toward
+    with torch.no_grad():  # nothing on average over draws, a shift by a half at the mean
+        last.weight += 0.5 * toward
+        last.bias -= 0.5 * (toward @ on_draws)
+    run.save(folder / "run")
+    return run
 
 
 ILL = {
     collapsed: {"collapse"},
     hardly_begun: {"under-trained"},
     deaf_decoder: {"ignored-code"},
-    no_rate: {"under-regularised", "unreached"},
+    no_rate: {"under-regularised", "unreached", "few-steps"},
+    islands: {"holes"},
     beta_of_ten: {"over-regularised"},
     by_heart: {"over-fitting", "memorised"},
     too_much_noise: {"misfit"},

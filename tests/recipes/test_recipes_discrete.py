@@ -106,7 +106,7 @@ def test_the_rate_of_each_latent_reaches_the_capacity_of_its_own() -> None:
     """Left to itself the class says nothing here, and the other latent little."""
     digits, design = load("digits8x8"), Design(width=32, likelihood="gaussian")
     recipe = joint(digits.spec, latent=4, capacity=5.0, class_capacity=1.5, design=design)
-    plan = Plan(epochs=20, batch_size=64, lr=1e-2)
+    plan = Plan(epochs=30, batch_size=32, lr=1e-2)
     (*_, row) = fit(recipe.model, recipe.objective, digits, recipe.data, plan).history
     assert row["valid_rate_layer_1"] == pytest.approx(5.0, abs=0.3)
     assert row["valid_rate_layer_2"] == pytest.approx(1.5, abs=0.1)

@@ -197,7 +197,7 @@ def test_the_best_epochs_weights_are_kept_with_their_own_optimizer(few: Data) ->
 
     # So few rows that they are learned by heart, and validation gets worse again.
     few = dataclasses.replace(few, train=Split(few.train.x[:20], None))
-    plan = Plan(epochs=120, batch_size=8, lr=0.01, precision="fp32")
+    plan = Plan(epochs=200, batch_size=8, lr=0.02, precision="fp32")
     recipe, found = train(few, plan, Watcher(remember), name="ae")
     losses = [row["valid_loss"] for row in found.history]
     assert found.best_epoch == 1 + losses.index(min(losses))

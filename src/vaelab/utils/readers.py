@@ -28,7 +28,7 @@ def reading(path: str | Path, kind: str = "file", *, named: bool = False) -> Ite
         ValueError: for any exception of another library, with path and reason.
 
     >>> import zlib
-    >>> with reading("odd.gz", "gzip file"):
+    >>> with reading("odd.gz", "gzip file"):  # doctest: +ELLIPSIS
     ...     zlib.decompress(b"odd")
     Traceback (most recent call last):
     ValueError: odd.gz cannot be read as a gzip file: Error -3 while decompressing data: ...

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn.modules.module import (
     register_module_buffer_registration_hook,
@@ -36,7 +36,7 @@ def within(*files: Path) -> Iterator[None]:
 
     Raises:
         TooLarge: if more is built; states both sizes.
-        SafetensorError: for a damaged file.
+        ValueError: for a damaged file.
     """
     shapes = [shape for file in files if file.is_file() for shape in _shapes(file)]
     values = SHARE * sum(map(math.prod, shapes)) + VALUES
@@ -67,6 +67,9 @@ def within(*files: Path) -> Iterator[None]:
 
 
 def _shapes(file: Path) -> list[tuple[int, ...]]:
-    with safe_open(file, framework="pt") as tensors:
-        names = tensors.keys()
-        return [tuple(tensors.get_slice(name).get_shape()) for name in names]
+    try:
+        with safe_open(file, framework="pt") as tensors:
+            names = tensors.keys()
+            return [tuple(tensors.get_slice(name).get_shape()) for name in names]
+    except SafetensorError as error:
+        raise ValueError(f"{file} is damaged: {error}") from None
