@@ -252,5 +252,5 @@ def test_what_was_found_is_said(people: Path, capsys: pytest.CaptureFixture[str]
     broken = people.parent / "broken.csv"
     broken.write_text(people.read_text().replace("no", "", 1))
     words = ["train", "vae", "--data", broken, "--out", people.parent / "no"]
-    assert main([*map(str, words)]) == 2
+    assert main([*map(str, words), "--missing", "refuse"]) == 2
     assert "column smoker lacks a value on line" in capsys.readouterr().err

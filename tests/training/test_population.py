@@ -182,7 +182,7 @@ def test_learning_curves_agree_with_those_of_members_alone_within_seed_spread(fe
 
 
 def test_the_price_of_a_nat_differs_from_member_to_member(few: Data) -> None:
-    plan = dataclasses.replace(SHORT, epochs=10, lr=1e-2)
+    plan = dataclasses.replace(SHORT, epochs=40, lr=1e-2)
     recipes = [make(few, "beta_vae", beta=beta) for beta in (0.1, 1.0, 10.0)]
     rates = [f.history[-1]["rate"] for f in ended(raise_all(recipes, few, [plan] * 3))]
     assert rates[0] - 1 > rates[1] > rates[2] + 0.3

@@ -12,6 +12,7 @@ from pathlib import Path
 VERBS = (
     *("understand", "train", "sweep", "evaluate", "compare", "explore", "doctor", "fit-prior"),
     *("sample", "score", "reconstruct", "vary", "interpolate", "traverse", "encode"),
+    "impute",
 )
 """Commands of the program; the word `vaelab` before one of them is the program's name."""
 
