@@ -28,6 +28,7 @@ from vaelab.training import NotFinite, Plan, find_device
 from vaelab.training.record import USED
 from vaelab.utils import atomic_files
 from vaelab.utils.progress import say
+from vaelab.utils.signals import at_once
 
 BATCH = 256
 
@@ -79,7 +80,8 @@ def sweep(
         say(reason)
     for team in teams:
         try:
-            train_group(team, data, folder, overwrite)
+            with at_once():
+                train_group(team, data, folder, overwrite)
         except KeyboardInterrupt:  # before its first epoch was complete
             break
         if any(m.run is not None and m.run.training["ending"] == "interrupted" for m in team):

@@ -24,6 +24,7 @@ from vaelab.runs.run import Run
 from vaelab.runs.train import check_run_dir, train
 from vaelab.training import Plan, Row, Snapshot
 from vaelab.utils.options import option
+from vaelab.utils.signals import at_once
 
 MODELS: dict[str, Callable[..., Recipe]] = {
     "ae": ae,
@@ -176,15 +177,14 @@ def study(
         told = () if watcher is None else (_Told(watcher, name),)
         folder = folders[model, latent]
         try:
-            runs[name] = train(
-                recipe,
-                data,
-                plan,
-                out=folder,
-                overwrite=overwrite,
-                callbacks=told,
-                progress=False,
-            )
+            with at_once():
+                runs[name] = train(
+                    *(recipe, data, plan),
+                    out=folder,
+                    overwrite=overwrite,
+                    callbacks=told,
+                    progress=False,
+                )
         except KeyboardInterrupt as interrupt:  # before the first epoch was complete
             raise Interrupted(runs) from interrupt
         if runs[name].training["ending"] == "interrupted":

@@ -6,10 +6,13 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from types import FrameType
 from typing import Any
 
 ENDING = (signal.SIGINT, signal.SIGTERM)
+
+_AT_ONCE: ContextVar[bool] = ContextVar("_AT_ONCE", default=False)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -35,13 +38,27 @@ class Request:
 
 
 @contextmanager
+def at_once() -> Iterator[None]:
+    """Leave signals to the caller: within the body, `deferred` changes nothing.
+
+    A study of several trainings reports what all of them have reached, and ends a training by
+    KeyboardInterrupt with its results so far rather than with a checkpoint.
+    """
+    token = _AT_ONCE.set(True)
+    try:
+        yield
+    finally:
+        _AT_ONCE.reset(token)
+
+
+@contextmanager
 def deferred() -> Iterator[Request]:
     """Inside, SIGINT and SIGTERM are noted for the caller to act on; a second one acts at once.
 
-    Only the main thread receives signals; elsewhere nothing changes.
+    Only the main thread receives signals; elsewhere, and within `at_once`, nothing changes.
     """
     request = Request()
-    if threading.current_thread() is not threading.main_thread():
+    if _AT_ONCE.get() or threading.current_thread() is not threading.main_thread():
         yield request
         return
 
