@@ -131,13 +131,13 @@ def test_where_a_clamp_ends_and_what_a_mean_is_over_is_said():
     (finding,) = examined(losses.clamped_below).findings
     assert finding.evidence.value == pytest.approx(-4)
     (finding,) = examined(losses.clamped_log_std).findings
-    assert "below log_std = -3, above log_std = 1" in finding.what
+    assert "below log_std = -3 and above log_std = 1" in finding.what
     (finding,) = examined(losses.mean_over_pixels).findings
-    assert "averaged over height, width" in finding.what
+    assert "averaged over height and width" in finding.what
     (finding,) = examined(losses.channels_and_batch_alike).findings
     assert "averaged over channels" in finding.what
     about = "\n".join(examined(losses.logits_and_a_dictionary).about)
-    assert "of images it would average the reconstruction over height, width" in about
+    assert "of images it would average the reconstruction over height and width" in about
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from vaelab.doctor.loss_fixes import (
 )
 from vaelab.doctor.loss_forms import RECONSTRUCTIONS, SCALES
 from vaelab.doctor.loss_kl import SIGNED
-from vaelab.doctor.loss_terms import OTHER, Probe
-from vaelab.utils.messages import Message, joined
+from vaelab.doctor.loss_terms import OTHER, Probe, listed
+from vaelab.utils.messages import Message
 
 
 def _line(line: str, **own: str) -> str:
@@ -295,7 +295,7 @@ def _bounds(probe: Probe) -> Findings:
                 "what.scale-clamped",
                 "the KL no longer depends on {s} {ends}: trained posteriors are there, and receive "
                 "no gradient",
-                ends=joined(", ", ends),
+                ends=listed(ends),
                 **own,
             ),
             Evidence(own["s"], end, SIGNED[0] if end == low else SIGNED[-1]),

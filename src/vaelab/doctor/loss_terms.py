@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ import torch
 
 from vaelab.doctor.loss_forms import RECONSTRUCTIONS, SCALES
 from vaelab.doctor.loss_subject import Subject
-from vaelab.utils.messages import Message, joined
+from vaelab.utils.messages import Message
 
 SHAPES = ((784,), (3, 20, 28), (1, 28, 28), (3, 32, 32), (3, 64, 64), (1, 64, 64), (1, 32, 32))
 LATENTS = ((5,), (4, 3, 2))
@@ -190,18 +191,29 @@ class Probe:
         return math.prod(factors)
 
 
-def named_axes(axes: tuple[int, ...], sizes: tuple[int, ...]) -> Message:
+def listed(parts: Sequence[str]) -> str:
+    """Parts of a sentence with the word "and" between them.
+
+    >>> listed(["height", "width"])
+    'height and width'
+    """
+    found = parts[0]
+    for part in parts[1:]:
+        found = Message("part.and", "{first} and {last}", first=found, last=part)
+    return found
+
+
+def named_axes(axes: tuple[int, ...], sizes: tuple[int, ...]) -> str:
     """The names of some axes of data of these sizes."""
     if len(axes) == len(sizes):
         return Message("part.dimensions", "dimensions")
-    return joined(
-        ", ",
+    return listed(
         [
             AXES[i]
             if len(sizes) == len(AXES)
             else Message("part.axis", "axis {number}", number=i + 1)
             for i in axes
-        ],
+        ]
     )
 
 

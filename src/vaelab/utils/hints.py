@@ -13,7 +13,7 @@ from abc import ABCMeta
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from vaelab.utils.text import did_you_mean
+from vaelab.utils.text import did_you_mean, elsewhere
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -32,7 +32,8 @@ def no_such_name(
     """
     known = list(dict.fromkeys(known))
     own = [each for each in known if each not in prefix]
-    hint = did_you_mean(name, known, prefix) or f" It has {', '.join(own)}."
+    near = elsewhere(name, known) or did_you_mean(name, known, prefix)
+    hint = near or f" It has {', '.join(own)}."
     return AttributeError(f"{owner} has no {name!r}.{hint}")
 
 
@@ -45,7 +46,8 @@ def check_arguments(function: str, names: Iterable[str], known: Iterable[str]) -
     known = list(known)
     for name in names:
         if name not in known:
-            hint = did_you_mean(name, known) or f" It takes {', '.join(known)}"
+            near = elsewhere(name, known) or did_you_mean(name, known)
+            hint = near or f" It takes {', '.join(known)}"
             raise TypeError(f"{function} has no argument {name!r}.{hint}")
 
 

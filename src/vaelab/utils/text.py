@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from vaelab.utils.foreign_words import FOREIGN, squashed
 from vaelab.utils.options import on_command_line
@@ -47,21 +47,14 @@ def nearest(name: str, known: Iterable[str], prefix: Mapping[str, str] = {}) -> 
     key = squashed(name)
     if key in by_key:
         return by_key[key][:3]
-    if meant := _meant(FOREIGN.get(key, ()), names):
-        return meant[:3]
+    bare = (word.removeprefix(_ANYWHERE) for word in FOREIGN.get(key, ()))
+    if meant := [names.get(each, each) for each in bare if each.partition(".")[0] in names]:
+        return list(dict.fromkeys(meant))[:3]
     for ending in _ENDINGS:
         if (stem := key.removesuffix(ending)) != key and stem in by_key:
             return by_key[stem][:3]
     close = difflib.get_close_matches(key, by_key, n=3, cutoff=0.6)
     return [each for match in close for each in by_key[match]][:3]
-
-
-def _meant(words: Iterable[str], names: Mapping[str, str]) -> list[str]:
-    """Those of our names that exist at the place; failing these, those that exist anywhere."""
-    bare = [(word, word.removeprefix(_ANYWHERE)) for word in words]
-    here = [names.get(each, each) for _, each in bare if each.partition(".")[0] in names]
-    anywhere = [word for word, _ in bare if word.startswith(_ANYWHERE) and not on_command_line()]
-    return list(dict.fromkeys(here or anywhere))
 
 
 def did_you_mean(name: str, known: Iterable[str], prefix: Mapping[str, str] = {}) -> str:
@@ -74,8 +67,25 @@ def did_you_mean(name: str, known: Iterable[str], prefix: Mapping[str, str] = {}
     >>> did_you_mean("xyz", ["train", "sample"])
     ''
     """
-    near = nearest(name, known, prefix)
-    return f" Did you mean {' or '.join(near)}?" if near else ""
+    return _asked(nearest(name, known, prefix))
+
+
+def elsewhere(name: str, known: Iterable[str]) -> str:
+    """The same sentence for a foreign word that stands for names of the Python interface alone.
+
+    >>> elsewhere("from_pretrained", ["sample"]), elsewhere("from_pretrained", ["load"])
+    (' Did you mean vaelab.load?', '')
+    """
+    here = {squashed(each) for each in known}
+    words = FOREIGN.get(squashed(name), ())
+    bare = {squashed(word.removeprefix(_ANYWHERE).partition(".")[0]) for word in words}
+    if on_command_line() or here & {squashed(name), *bare}:
+        return ""
+    return _asked([word for word in words if word.startswith(_ANYWHERE)][:3])
+
+
+def _asked(names: Sequence[str]) -> str:
+    return f" Did you mean {' or '.join(names)}?" if names else ""
 
 
 def exact(value: float) -> str:

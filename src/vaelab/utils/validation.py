@@ -117,8 +117,6 @@ def _message(error: str, value: Any, hint: Any, name: str) -> str:
     if text.startswith("Invalid enum value"):
         options = list(_options(part))
         near = did_you_mean(value, options) if isinstance(value, str) else ""
-        if "vaelab." in near:  # a word of the interface is no value of an option
-            near = ""
         text = f"expected {' or '.join(options)}{near and '.' + near}"
     elif text.startswith("Expected"):
         text = re.sub(r", got `.*", "", text)
